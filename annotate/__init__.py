@@ -1,0 +1,1 @@
+"""Images become five-sentence annotations, by a served vision-language model."""

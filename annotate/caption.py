@@ -1,0 +1,140 @@
+"""The caption stage: every safe picture of a part is described by the served model, or fails with its reason."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator
+from contextlib import aclosing
+from functools import partial
+from typing import Annotated, Any
+
+import pyarrow as pa
+from pydantic import Field, field_validator
+
+from annotate.clip_tokens import token_counter
+from annotate.describe import Describer, Row
+from annotate.in_order import in_order
+from annotate.prompt import Prompt, load_prompt
+from moodarchive.chat import ChatClient, chat_url
+from moodarchive.errors import ConfigError
+from moodarchive.keys import digest
+from moodarchive.schemas import CAPTIONS, DEALT, IMAGES, SAFETY, as_batch, empty_row
+from moodarchive.settings import Kind, Settings
+from moodarchive.stage import Readers, Resources, Stage, joined
+
+_BATCH_ROWS = 64
+
+
+class CaptionSettings(Settings):
+    """Which model describes the pictures, how it is asked, and where it is served."""
+
+    model: Annotated[str, Kind.PER_ROW] = "llava-hf/llava-v1.6-mistral-7b-hf"
+    """The name under which the servers know the model."""
+    prompt: Annotated[str, Kind.PER_ROW] = "five_sentences"
+    """A bundled prompt's name, or the path of a TOML file."""
+    max_tokens: Annotated[int, Kind.PER_ROW, Field(ge=64)] = 512
+    temperature: Annotated[float, Kind.PER_ROW, Field(ge=0.0, le=2.0)] = 0.2
+    seed: Annotated[int, Kind.PER_ROW] = 0
+    max_attempts: Annotated[int, Kind.PER_ROW, Field(ge=1, le=10)] = 3
+    """Answers asked for before a row is kept as failed."""
+    image_side: Annotated[int, Kind.PER_ROW, Field(ge=64)] = 672
+    """Longest side that is sent, in pixels; LLaVA-NeXT looks at tiles of 336 up to 672."""
+    servers: Annotated[tuple[str, ...], Kind.EXECUTION, Field(min_length=1)] = ("http://127.0.0.1:8000",)
+    in_flight: Annotated[int, Kind.EXECUTION, Field(ge=1)] = 16
+    """Requests a server is given at a time, by each worker."""
+    timeout_s: Annotated[float, Kind.EXECUTION, Field(gt=0.0)] = 300.0
+    retries: Annotated[int, Kind.EXECUTION, Field(ge=0)] = 6
+    """How often a request that is lost on the way is sent again before the part fails."""
+    key_variable: Annotated[str, Kind.EXECUTION] = "MOODARCHIVE_CHAT_KEY"
+    """The environment variable that holds the servers' key, if they want one."""
+    workers: Annotated[int, Kind.EXECUTION, Field(ge=1)] = 1
+
+    @field_validator("servers")
+    @classmethod
+    def _addresses(cls, servers: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            for server in servers:
+                chat_url(server)
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+        return servers
+
+
+def caption_stage(settings: CaptionSettings) -> Stage:
+    """The stage. ConfigError when the prompt cannot be loaded.
+
+    The prompt is read here and travels with the worker, so that a file that changes, or differs on another machine,
+    cannot give rows of another prompt under the same digest.
+    """
+    prompt = load_prompt(settings.prompt)
+    return Stage(
+        name="caption",
+        reads=(DEALT, IMAGES, SAFETY),
+        writes=CAPTIONS,
+        make_worker=partial(CaptionWorker, settings, prompt),
+        resources=Resources(cpus=0, min_workers=settings.workers, max_workers=settings.workers),
+        settings=digest({**settings.of_kind(Kind.PER_ROW), "prompt": prompt.hash}),
+    )
+
+
+class CaptionWorker:
+    """Describes the pictures of one part after another; holds no more pictures than requests, and one batch read."""
+
+    def __init__(self, settings: CaptionSettings, prompt: Prompt) -> None:
+        self._settings = settings
+        self._describer = Describer(
+            model=settings.model,
+            prompt=prompt,
+            max_tokens=settings.max_tokens,
+            temperature=settings.temperature,
+            seed=settings.seed,
+            max_attempts=settings.max_attempts,
+            image_side=settings.image_side,
+            count_tokens=token_counter(),
+        )
+
+    def __call__(self, part: int, readers: Readers) -> Iterator[pa.RecordBatch]:
+        """Batches of the captions table in key order; ServiceError when the servers stop answering."""
+        with asyncio.Runner() as runner:
+            batches = self._batches(readers)
+            try:
+                while (batch := runner.run(_next(batches))) is not None:
+                    yield batch
+            finally:
+                runner.run(batches.aclose())
+
+    async def _batches(self, readers: Readers) -> AsyncGenerator[pa.RecordBatch, None]:
+        settings = self._settings
+        client = ChatClient(
+            servers=settings.servers,
+            in_flight=settings.in_flight,
+            timeout_s=settings.timeout_s,
+            retries=settings.retries,
+            key_variable=settings.key_variable,
+        )
+        places = settings.in_flight * len(settings.servers)
+        window = places + places // 4 + 1  # a few more than the servers take, so that the next picture is ready
+        waiting: list[Row] = []
+        async with client, aclosing(in_order(self._jobs(client, readers), window)) as rows:
+            async for row in rows:
+                waiting.append(row)
+                if len(waiting) == _BATCH_ROWS:
+                    yield as_batch(CAPTIONS, waiting)
+                    waiting = []
+        if waiting:
+            yield as_batch(CAPTIONS, waiting)
+
+    async def _jobs(self, client: ChatClient, readers: Readers) -> AsyncIterator[Coroutine[Any, Any, Row]]:
+        batches = joined(readers, DEALT.name, IMAGES.name, SAFETY.name)
+        while (batch := await asyncio.to_thread(next, batches, None)) is not None:
+            for dealt, image, safety in zip(*batch, strict=True):
+                if image["status"] == "ok" and safety["verdict"] == "safe":
+                    yield self._describer.row(client, dealt, image["bytes"])
+                else:
+                    yield _skipped(dealt["key"])
+
+
+async def _skipped(key: object) -> Row:
+    return empty_row(CAPTIONS, key=key, status="skipped")
+
+
+async def _next(batches: AsyncGenerator[pa.RecordBatch, None]) -> pa.RecordBatch | None:
+    return await anext(batches, None)

@@ -1,0 +1,1 @@
+"""Emotions become descriptors, descriptors become candidates, candidates become images."""

@@ -1,0 +1,67 @@
+"""Which addresses may be fetched: public http and https; the connection goes to the address that was vetted."""
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Mapping
+from contextlib import suppress
+from urllib.parse import SplitResult, urlsplit
+
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from moodarchive.errors import RowError
+
+
+def vetted_url(url: str, loopback_hosts: Mapping[str, str]) -> SplitResult:
+    """The parts of a fetchable URL; RowError ``bad_url``, ``forbidden_scheme`` or ``forbidden_address``.
+
+    A host written as a number is judged here, because no resolver is asked for it.
+    """
+    try:
+        split = urlsplit(url)
+        host, port = split.hostname, split.port
+    except ValueError as error:
+        raise RowError("bad_url", f"{url!r}: {error}") from None
+    if split.scheme not in ("http", "https"):
+        raise RowError("forbidden_scheme", f"{url!r}: only http and https are fetched")
+    if not host:
+        raise RowError("bad_url", f"{url!r} names no host")
+    if host not in loopback_hosts:
+        with suppress(ValueError):  # a name: the resolver judges its addresses
+            refuse_unless_public(host)
+    assert port is None or port >= 0
+    return split
+
+
+def refuse_unless_public(address: str) -> None:
+    """RowError ``forbidden_address`` for a loopback, private, link-local, multicast or reserved address."""
+    ip = ipaddress.ip_address(address.split("%", maxsplit=1)[0])
+    mapped = getattr(ip, "ipv4_mapped", None) or getattr(ip, "sixtofour", None)
+    if not ip.is_global or ip.is_multicast or (mapped is not None and not mapped.is_global):
+        raise RowError("forbidden_address", f"{address} is not a public address")
+
+
+class VettedResolver(AbstractResolver):
+    """Resolves once, refuses a host with any address that is not public, and hands the connector exactly these."""
+
+    def __init__(self, loopback_hosts: Mapping[str, str]) -> None:
+        self._loopback = dict(loopback_hosts)
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        if host in self._loopback:
+            address, _, mapped = self._loopback[host].rpartition(":")
+            return [_result(host, address, int(mapped), socket.AF_INET)]
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, family=socket.AF_UNSPEC)
+        for *_, where in found:
+            refuse_unless_public(str(where[0]))
+        return [_result(host, str(where[0]), port, kind) for kind, *_, where in found]
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+def _result(host: str, address: str, port: int, family: socket.AddressFamily) -> ResolveResult:
+    return ResolveResult(hostname=host, host=address, port=port, family=family, proto=0, flags=socket.AI_NUMERICHOST)

@@ -1,0 +1,84 @@
+"""Emotions become search phrases: the lexicon's, a set number for each emotion and context."""
+
+import time
+from typing import Annotated
+
+from pydantic import Field, field_validator
+
+from crawl.query import Query
+from moodarchive.lexicon import load_lexicon
+from moodarchive.parts import Origin, read_part, read_sidecar, write_part
+from moodarchive.schemas import DESCRIPTORS, as_batch
+from moodarchive.settings import Kind, Settings
+from moodarchive.store import Store
+from moodarchive.taxonomy import CONTEXTS, EMOTIONS, Cell
+
+PHRASES = dict[Cell, tuple[str, ...]]
+
+
+class DescriptorSettings(Settings):
+    """What to search for."""
+
+    emotions: Annotated[tuple[str, ...], Kind.GROWTH] = EMOTIONS
+    contexts: Annotated[tuple[str, ...], Kind.GROWTH] = CONTEXTS
+    phrases_per_cell: Annotated[int, Field(ge=1, le=1000), Kind.GROWTH] = 12
+
+    @field_validator("emotions")
+    @classmethod
+    def _known_emotions(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return _known(names, EMOTIONS, "emotion")
+
+    @field_validator("contexts")
+    @classmethod
+    def _known_contexts(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return _known(names, CONTEXTS, "context")
+
+
+def _known(names: tuple[str, ...], legal: tuple[str, ...], what: str) -> tuple[str, ...]:
+    for name in names:
+        if name not in legal:
+            raise ValueError(f"{name!r} is no {what}; legal: {', '.join(legal)}")
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"at least one {what}, none twice")
+    return names
+
+
+def wanted_phrases(settings: DescriptorSettings) -> PHRASES:
+    """The phrases of each chosen cell, in the lexicon's order."""
+    lexicon = load_lexicon()
+    cells = [Cell(emotion, context) for emotion in settings.emotions for context in settings.contexts]
+    return {cell: lexicon[cell][: settings.phrases_per_cell] for cell in cells}
+
+
+def wanted_queries(phrases: PHRASES, source: str, results: int) -> list[Query]:
+    """Every phrase as a query, cells taken in turn, so that a round cut short is balanced."""
+    longest = max(len(of_cell) for of_cell in phrases.values())
+    return [
+        Query(source=source, emotion=cell.emotion, context=cell.context, phrase=of_cell[turn], results=results)
+        for turn in range(longest)
+        for cell, of_cell in phrases.items()
+        if turn < len(of_cell)
+    ]
+
+
+def write_descriptors(store: Store, number: int, queries: tuple[Query, ...], settings: str) -> None:
+    """Records the phrases that round ``number`` is the first to search for; does nothing when that is done."""
+    if read_sidecar(store, DESCRIPTORS, number) is not None:
+        return
+    known = {row for earlier in range(number) for row in _phrases_of_round(store, earlier)}
+    fresh = dict.fromkeys((query.emotion, query.context, query.phrase) for query in queries)
+    rows: list[dict[str, object]] = [
+        {"emotion": emotion, "context": context, "phrase": phrase, "origin": "lexicon"}
+        for emotion, context, phrase in sorted(fresh)
+        if (emotion, context, phrase) not in known
+    ]
+    origin = Origin(settings=settings, inputs={}, started=time.time())
+    write_part(store, DESCRIPTORS, number, [as_batch(DESCRIPTORS, rows)], origin)
+
+
+def _phrases_of_round(store: Store, number: int) -> list[tuple[str, str, str]]:
+    return [
+        (row["emotion"], row["context"], row["phrase"])
+        for batch in read_part(store, DESCRIPTORS, number)
+        for row in batch.to_pylist()
+    ]

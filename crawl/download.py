@@ -1,0 +1,107 @@
+"""Dealt rows become pictures: many fetched at once, decoded aside, written in key order."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from typing import Annotated
+
+import pyarrow as pa
+from pydantic import Field
+
+from crawl.fetch import Fetcher, FetchLimits
+from crawl.pictures import PictureLimits, to_picture
+from moodarchive.errors import RowError
+from moodarchive.part_log import LOGGER
+from moodarchive.schemas import DEALT, IMAGES, as_batch, empty_row
+from moodarchive.settings import Kind, Settings
+from moodarchive.stage import Readers, Resources, Stage
+
+BATCH_ROWS = 50
+
+
+class DownloadSettings(Settings):
+    """What is accepted and kept of a picture, and how hard the sites are asked."""
+
+    longest_side: Annotated[int, Field(ge=64, le=4096), Kind.PER_ROW] = 768
+    shortest_side: Annotated[int, Field(ge=1, le=4096), Kind.PER_ROW] = 96
+    jpeg_quality: Annotated[int, Field(ge=50, le=95), Kind.PER_ROW] = 92
+    max_bytes: Annotated[int, Field(ge=1_000), Kind.PER_ROW] = 50_000_000
+    max_pixels: Annotated[int, Field(ge=10_000), Kind.PER_ROW] = 120_000_000
+    deadline_s: Annotated[float, Field(gt=0), Kind.EXECUTION] = 60.0
+    in_flight: Annotated[int, Field(ge=1, le=1000), Kind.EXECUTION] = 32
+    workers: Annotated[int, Field(ge=1), Kind.EXECUTION] = 1
+    cpus_per_worker: Annotated[float, Field(gt=0), Kind.EXECUTION] = 0.5
+
+
+@dataclass
+class Downloader:
+    """Fetches a part's pictures; at most ``in_flight`` at a time, and at most twice as many held in memory."""
+
+    settings: DownloadSettings
+    user_agent: str
+    loopback_hosts: Mapping[str, str]
+    _decoders: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1), repr=False)
+
+    def __call__(self, part: int, readers: Readers) -> Iterator[pa.RecordBatch]:
+        with asyncio.Runner() as runner:
+            rows = self._rows(readers)
+            while batch := runner.run(_take(rows, BATCH_ROWS)):
+                yield as_batch(IMAGES, batch)
+
+    async def _rows(self, readers: Readers) -> AsyncIterator[dict[str, object]]:
+        settings = self.settings
+        limits = FetchLimits(max_bytes=settings.max_bytes, deadline_s=settings.deadline_s)
+        slots = asyncio.Semaphore(settings.in_flight)
+        window: deque[asyncio.Task[dict[str, object]]] = deque()
+        async with Fetcher(limits, self.user_agent, self.loopback_hosts, settings.in_flight) as fetcher:
+            for batch in readers[DEALT.name]():
+                for row in batch.select(["key", "url"]).to_pylist():
+                    window.append(asyncio.create_task(self._row(fetcher, slots, row["key"], row["url"])))
+                    if len(window) >= 2 * settings.in_flight:
+                        yield await window.popleft()
+            while window:
+                yield await window.popleft()
+
+    async def _row(self, fetcher: Fetcher, slots: asyncio.Semaphore, key: str, url: str) -> dict[str, object]:
+        try:
+            async with slots:
+                served = await fetcher.fetch(url)
+                picture = await asyncio.get_running_loop().run_in_executor(
+                    self._decoders, to_picture, served, self._picture_limits()
+                )
+        except RowError as error:
+            LOGGER.getChild("download").info("%s failed: %s: %s", key, error.kind, error)
+            return empty_row(IMAGES, key=key, status="failed", error=error.kind)
+        return {"key": key, **asdict(picture), "status": "ok", "error": None}
+
+    def _picture_limits(self) -> PictureLimits:
+        return PictureLimits(
+            max_pixels=self.settings.max_pixels,
+            shortest_side=self.settings.shortest_side,
+            longest_side=self.settings.longest_side,
+            jpeg_quality=self.settings.jpeg_quality,
+        )
+
+
+async def _take(rows: AsyncIterator[dict[str, object]], most: int) -> list[dict[str, object]]:
+    taken = []
+    async for row in rows:
+        taken.append(row)
+        if len(taken) == most:
+            break
+    return taken
+
+
+def download_stage(settings: DownloadSettings, user_agent: str, loopback_hosts: Mapping[str, str]) -> Stage:
+    """The stage that fills images/."""
+    return Stage(
+        name="download",
+        reads=(DEALT,),
+        writes=IMAGES,
+        make_worker=partial(Downloader, settings, user_agent, dict(loopback_hosts)),
+        resources=Resources(cpus=settings.cpus_per_worker, min_workers=settings.workers, max_workers=settings.workers),
+        settings=settings.digest(),
+    )

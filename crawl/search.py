@@ -1,0 +1,81 @@
+"""Queries become candidates: one part asks about a hundred queries of one source."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property, partial
+from typing import Annotated
+
+import pyarrow as pa
+from pydantic import Field
+
+from crawl.query import Found, Query
+from crawl.rounds import Round, query_groups, read_round
+from crawl.source import Source
+from crawl.web import WebClient
+from moodarchive.keys import canonical_json, digest, image_key
+from moodarchive.part_log import LOGGER
+from moodarchive.schemas import CANDIDATES, as_batch
+from moodarchive.settings import Kind, Settings
+from moodarchive.stage import Readers, Resources, Stage
+from moodarchive.store import Store
+
+
+class SearchSettings(Settings):
+    """How searching is paced and how large a round may grow."""
+
+    user_agent: Annotated[str, Field(min_length=8), Kind.EXECUTION] = "MoodArchive/0.1"
+    round_images: Annotated[int, Field(ge=1), Kind.GROWTH] = 200_000
+    timeout_s: Annotated[float, Field(gt=0), Kind.EXECUTION] = 30.0
+    workers: Annotated[int, Field(ge=1), Kind.EXECUTION] = 1
+    loopback_hosts: Annotated[dict[str, str], Kind.EXECUTION] = Field(default_factory=dict)
+    """Host name → loopback address:port. The only way to a loopback address; for demos and tests."""
+
+
+@dataclass(frozen=True)
+class Searcher:
+    """Asks the queries of a part; every image of every answer is a row."""
+
+    sources: Mapping[str, Source]
+    store: Store
+    round_number: int
+    web: WebClient
+
+    @cached_property
+    def _groups(self) -> dict[int, tuple[Query, ...]]:
+        # read here and not carried: a round's queries may be megabytes, and every restart of a worker would carry them
+        record = read_round(self.store, self.round_number)
+        return dict(zip(record.candidates_parts, query_groups(record.queries), strict=True))
+
+    def __call__(self, part: int, readers: Readers) -> Iterator[pa.RecordBatch]:
+        for query in self._groups[part]:
+            answer = list(self.sources[query.source].search(query, self.web))
+            LOGGER.getChild("search").info("%s %r: %d images", query.source, query.phrase, len(answer))
+            if answer:
+                yield as_batch(CANDIDATES, [self._row(query, found, i) for i, found in enumerate(answer)])
+
+    def _row(self, query: Query, found: Found, rank: int) -> dict[str, object]:
+        return {
+            "key": image_key(query.source, found.source_id),
+            "source": query.source,
+            **asdict(found),
+            "emotion": query.emotion,
+            "context": query.context,
+            "phrase": query.phrase,
+            "rank": rank,
+            "round": self.round_number,
+        }
+
+
+def search_stage(settings: SearchSettings, sources: Mapping[str, Source], store: Store, record: Round) -> Stage:
+    """The stage that fills the round's candidates parts."""
+    web = WebClient(
+        user_agent=settings.user_agent, timeout_s=settings.timeout_s, loopback_hosts=settings.loopback_hosts
+    )
+    return Stage(
+        name="search",
+        reads=(),
+        writes=CANDIDATES,
+        make_worker=partial(Searcher, dict(sources), store, record.number, web),
+        resources=Resources(cpus=0, min_workers=1, max_workers=settings.workers),
+        settings=digest(canonical_json([asdict(query) for query in record.queries])),
+    )

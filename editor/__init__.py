@@ -1,0 +1,1 @@
+"""The bundled editor: an exported checkpoint steers a diffusion model towards an emotion."""

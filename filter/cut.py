@@ -1,0 +1,130 @@
+"""The verdict on every image: kept, or the reason why not, and its split."""
+
+import time
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+import duckdb
+import pyarrow as pa
+from pydantic import Field
+
+from filter.repeats import mark_repeats
+from moodarchive.keys import digest
+from moodarchive.parts import Origin, finished_parts, write_part
+from moodarchive.schemas import CAPTIONS, DEALT, IMAGES, KEPT, SAFETY, SCORES, Table
+from moodarchive.settings import Kind, Settings
+from moodarchive.sql import connect, view
+from moodarchive.store import Store
+
+INPUTS: tuple[tuple[Table, str], ...] = (
+    (DEALT, "key, round, queries[1].emotion AS emotion, queries[1].context AS context"),
+    (IMAGES, "key, status, sha256, phash, original_width::BIGINT * original_height AS area"),
+    (SAFETY, "key, status, verdict"),
+    (CAPTIONS, "key, status"),
+    (SCORES, "key, status, score, emotion, context"),
+)
+
+# One row an image; an earlier failure explains the later ones, so the first that holds is the reason.
+_JUDGED = """
+CREATE TABLE judged AS
+SELECT d.key, d.round, i.phash, i.area, s.score, i.sha256,
+       coalesce(s.emotion, d.emotion) AS emotion, coalesce(s.context, d.context) AS context,
+       CASE WHEN i.status <> 'ok' THEN 'failed_download' WHEN f.status <> 'ok' THEN 'failed_safety'
+            WHEN f.verdict <> 'safe' THEN 'unsafe' WHEN c.status <> 'ok' THEN 'failed_caption'
+            WHEN s.status <> 'ok' THEN 'failed_score' END AS reason,
+       CASE WHEN i.sha256 IS NULL THEN NULL WHEN share < $heldout THEN 'heldout'
+            WHEN share < $heldout + $validation THEN 'validation' ELSE 'train' END AS split
+FROM dealt d JOIN images i USING (key) JOIN safety f USING (key) JOIN captions c USING (key) JOIN scores s USING (key),
+     LATERAL (SELECT ('0x' || left(i.sha256, 12))::UBIGINT / 281474976710656.0 AS share)
+"""
+# Who survives among look-alikes: the earlier round, then the held-out picture (training must not see its like), then
+# the larger one.
+_RANKED = """
+CREATE TABLE ranked AS
+SELECT row_number() OVER (ORDER BY round, split <> 'heldout', area DESC, key) AS place, key, phash, split
+FROM judged WHERE reason IS NULL
+"""
+_MARKED = """
+CREATE TABLE marked AS
+SELECT r.key, CASE WHEN o.split = 'heldout' AND r.split <> 'heldout' THEN 'near_heldout' ELSE 'repeat' END AS reason
+FROM repeats p JOIN ranked r ON r.place = p.place JOIN ranked o ON o.place = p.of
+"""
+_CUT = """
+CREATE TABLE verdicts AS
+WITH counted AS (
+    SELECT *, count(*) OVER cell AS cell_size, row_number() OVER (cell ORDER BY score, key) AS cell_place,
+           count(*) OVER wide AS wide_size, row_number() OVER (wide ORDER BY score, key) AS wide_place
+    FROM judged ANTI JOIN marked USING (key) WHERE reason IS NULL
+    WINDOW cell AS (PARTITION BY {cell}), wide AS (PARTITION BY {wide})),
+low AS (
+    SELECT key FROM counted
+    WHERE CASE WHEN cell_size >= $smallest_cell THEN cell_place <= floor(cell_size * $cut)
+               ELSE wide_place <= floor(wide_size * $cut) END)
+SELECT j.key, coalesce(j.reason, m.reason, CASE WHEN l.key IS NOT NULL THEN 'low_score' END) AS reason,
+       j.emotion, j.context, j.split, j.round
+FROM judged j LEFT JOIN marked m USING (key) LEFT JOIN low l USING (key)
+"""
+_PART = """
+SELECT v.key, v.reason IS NULL AS kept, v.reason, v.emotion, v.context, v.split, v.round
+FROM verdicts v JOIN part_keys USING (key) ORDER BY v.key
+"""
+
+
+class CutSettings(Settings):
+    """What is cut, and what is set aside."""
+
+    percentile: Annotated[float, Field(ge=0, lt=100), Kind.WHOLE_TABLE] = 20.0
+    scope: Annotated[Literal["cell", "global"], Kind.WHOLE_TABLE] = "cell"
+    smallest_cell: Annotated[int, Field(ge=1), Kind.WHOLE_TABLE] = 20
+    heldout: Annotated[float, Field(ge=0, le=0.5), Kind.WHOLE_TABLE] = 0.001
+    validation: Annotated[float, Field(ge=0, le=0.5), Kind.WHOLE_TABLE] = 0.001
+
+
+def is_cut_current(store: Store, settings: CutSettings, parts: list[int]) -> bool:
+    """True when every part's verdict was made from the tables and settings as they are now."""
+    whole = _digest_of_inputs(store, parts)
+    done = finished_parts(store, KEPT)
+    return sorted(done) == parts and all(
+        done[part].inputs == {"tables": whole} and done[part].settings == settings.digest(Kind.WHOLE_TABLE)
+        for part in parts
+    )
+
+
+def cut(store: Store, settings: CutSettings, parts: list[int]) -> None:
+    """Judges every image of the parts and writes kept/. Whole-table, exact, in bounded memory."""
+    whole = _digest_of_inputs(store, parts)
+    with connect(store) as connection:
+        judge(connection, store, settings, parts)
+        for part in parts:
+            view(connection, store, DEALT, [part], "key")
+            connection.execute("CREATE OR REPLACE TEMP VIEW part_keys AS SELECT key FROM dealt")
+            origin = Origin(settings=settings.digest(Kind.WHOLE_TABLE), inputs={"tables": whole}, started=time.time())
+            write_part(store, KEPT, part, _rows(connection), origin)
+
+
+def judge(connection: duckdb.DuckDBPyConnection, store: Store, settings: CutSettings, parts: list[int]) -> None:
+    """Makes the table ``verdicts`` in the connection."""
+    for table, columns in INPUTS:
+        view(connection, store, table, parts, columns)
+    connection.execute(_JUDGED, {"heldout": settings.heldout, "validation": settings.validation})
+    connection.execute(_RANKED)
+    mark_repeats(connection)
+    connection.execute(_MARKED)
+    by_cell = settings.scope == "cell"
+    scope = {
+        "cell": "round, emotion, context" if by_cell else "round",
+        "wide": "round, emotion" if by_cell else "round",
+    }
+    connection.execute(
+        _CUT.format(**scope), {"smallest_cell": settings.smallest_cell, "cut": settings.percentile / 100}
+    )
+
+
+def _rows(connection: duckdb.DuckDBPyConnection) -> Iterator[pa.RecordBatch]:
+    for batch in connection.sql(_PART).to_arrow_reader(10_000):
+        yield batch.cast(KEPT.schema)
+
+
+def _digest_of_inputs(store: Store, parts: list[int]) -> str:
+    digests = {table.name: finished_parts(store, table) for table, _ in INPUTS}
+    return digest({name: [done[part].sha256 for part in parts] for name, done in digests.items()})

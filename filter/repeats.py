@@ -1,0 +1,34 @@
+"""Which pictures repeat another that survives: exact, or near by perceptual hash."""
+
+import duckdb
+
+NEAR_BITS = 3
+"""Two pictures of at most this Hamming distance (of 64) look the same."""
+
+# Four bands of 16 bits: hashes that differ in at most three bits agree in at least one band (pigeonhole), so the join
+# on bands finds every pair.
+_PAIRS = f"""
+WITH banded AS (
+    SELECT place, phash, unnest([phash & 65535, ((phash >> 16) & 65535) + 65536,
+                                 ((phash >> 32) & 65535) + 131072, (phash >> 48) + 196608]) AS band
+    FROM ranked)
+SELECT DISTINCT later.place AS later, earlier.place AS earlier
+FROM banded later JOIN banded earlier ON later.band = earlier.band
+WHERE earlier.place < later.place AND bit_count(xor(later.phash, earlier.phash)) <= {NEAR_BITS}
+ORDER BY later, earlier
+"""
+
+
+def mark_repeats(connection: duckdb.DuckDBPyConnection) -> None:
+    """Makes the table ``repeats`` (place, of) from ``ranked`` (place, phash): who repeats which survivor.
+
+    Places are judged in order, each against survivors only: a picture near a repeat, but near no survivor, survives.
+    """
+    survivor_of: dict[int, int] = {}
+    for batch in connection.sql(_PAIRS).to_arrow_reader(100_000):
+        for later, earlier in zip(batch["later"].to_pylist(), batch["earlier"].to_pylist(), strict=True):
+            if earlier not in survivor_of:
+                survivor_of.setdefault(later, earlier)
+    connection.execute("CREATE OR REPLACE TABLE repeats (place BIGINT, of BIGINT)")
+    if survivor_of:
+        connection.executemany("INSERT INTO repeats VALUES (?, ?)", list(survivor_of.items()))

@@ -1,0 +1,1 @@
+"""The core that every stage shares; it knows no stage."""

@@ -1,0 +1,77 @@
+"""Loads an open_clip model by name or from a folder, and embeds pictures and texts with it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from moodarchive.errors import ConfigError, MissingExtraError
+
+Embeddings = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipEncoder:
+    """Two towers of open_clip: unit vectors of pictures and texts.
+
+    ``model`` is an architecture of open_clip with ``pretrained`` one of its tags, or ``local-dir:FOLDER`` with an
+    exported checkpoint. On a CPU it runs in float32 on ``threads`` threads, on a GPU in bfloat16.
+    """
+
+    model: str
+    pretrained: str = ""
+    threads: int = 1
+
+    @cached_property
+    def _loaded(self) -> tuple[Any, Any, Any, Any]:
+        torch, open_clip = _imports()
+        torch.set_num_threads(self.threads)
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        try:
+            model, preprocess = open_clip.create_model_from_pretrained(
+                self.model, pretrained=self.pretrained or None, precision="bf16" if device.type == "cuda" else "fp32"
+            )
+        except Exception as error:  # open_clip raises anything from RuntimeError to hub errors
+            raise ConfigError(
+                f"the CLIP model {self.model!r} (pretrained = {self.pretrained!r}) cannot be loaded: {error}; remedy: "
+                "name a model that this machine can download, or an exported folder as local-dir:FOLDER"
+            ) from error
+        return model.to(device).eval(), preprocess, open_clip.get_tokenizer(self.model), device
+
+    def texts(self, texts: Sequence[str]) -> Embeddings:
+        """[len(texts), width], each row of length 1."""
+        import torch
+
+        model, _, tokenizer, device = self._loaded
+        with torch.inference_mode():
+            found = [
+                model.encode_text(tokenizer(list(texts[i : i + 64])).to(device), normalize=True).float().cpu().numpy()
+                for i in range(0, len(texts), 64)
+            ]
+        return np.asarray(np.concatenate(found), dtype=np.float32)
+
+    def images(self, images: Sequence[Image.Image]) -> Embeddings:
+        """[len(images), width], each row of length 1."""
+        import torch
+
+        model, preprocess, _, device = self._loaded
+        pixels = torch.stack([preprocess(image) for image in images]).to(device, next(model.parameters()).dtype)
+        with torch.inference_mode():
+            features = model.encode_image(pixels, normalize=True)
+        return np.asarray(features.float().cpu().numpy(), dtype=np.float32)
+
+
+def _imports() -> tuple[Any, Any]:
+    try:
+        from moodarchive.torch_compat import import_torchvision_safely
+
+        import_torchvision_safely()
+        import open_clip
+        import torch
+    except ImportError as error:
+        raise MissingExtraError(error.name or "open_clip", "clip") from error
+    return torch, open_clip

@@ -1,0 +1,99 @@
+"""Every error that the project raises on purpose.
+
+The tree::
+
+    MoodArchiveError
+    ├── UsageError            the person asked for something that cannot be done: message, no traceback, exit 2
+    │   ├── ConfigError       a setting is unknown, malformed, or contradicts the archive's own settings
+    │   ├── NotAnArchiveError the root holds no archive, or one of another schema version
+    │   ├── UnknownKeyError   no row of the archive has this key
+    │   ├── SourceLockedError a stock site's terms do not allow the use, and no permission is recorded
+    │   └── RootInUseError    another run writes to this root
+    ├── MissingExtraError     an optional dependency is not installed: names the extra
+    ├── StorageError          the store refused a read or a write
+    │   ├── StorageFullError  no space is left
+    │   └── DamagedPartError  a file does not match the digest in its sidecar
+    ├── StageError            a stage cannot go on
+    │   └── PartsFailedError  some parts have no output after the run: names each
+    ├── ServiceError          a server that a stage needs does not answer as its interface says
+    └── RowError              one row cannot be processed: its ``kind`` becomes the row's ``error``
+
+A row's failure becomes its ``status``; everything else reaches the command line.
+"""
+
+
+class MoodArchiveError(Exception):
+    """The root of the tree; the message says what, where and the remedy."""
+
+    exit_code = 1
+
+
+class UsageError(MoodArchiveError):
+    """A person's mistake."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """A bad setting; the message names the key, the value and the legal values."""
+
+
+class NotAnArchiveError(UsageError):
+    """The root holds no archive that this version can read."""
+
+
+class UnknownKeyError(UsageError):
+    """The archive has no row of this key."""
+
+
+class SourceLockedError(UsageError):
+    """A source may not be crawled; the message names the term and how to unlock it."""
+
+
+class RootInUseError(UsageError):
+    """A living run holds the root; the message names its host and age."""
+
+
+class MissingExtraError(MoodArchiveError):
+    """An optional dependency is absent."""
+
+    def __init__(self, module: str, extra: str) -> None:
+        super().__init__(f"{module} is not installed; remedy: pip install 'moodarchive[{extra}]'")
+
+
+class StorageError(MoodArchiveError):
+    """The store refused."""
+
+
+class StorageFullError(StorageError):
+    """No space is left; finished parts are safe, and a rerun goes on from them."""
+
+
+class DamagedPartError(StorageError):
+    """A file is not what its sidecar says."""
+
+
+class StageError(MoodArchiveError):
+    """A stage cannot go on."""
+
+
+class PartsFailedError(StageError):
+    """Some parts ended without output."""
+
+
+class ServiceError(MoodArchiveError):
+    """A needed server is unreachable or answers against its interface."""
+
+
+class RowError(MoodArchiveError):
+    """One row's failure.
+
+    ``kind`` is a short stable name (``http_404``, ``not_an_image``) that reports count; the message is for the log.
+    """
+
+    def __init__(self, kind: str, message: str = "") -> None:
+        super().__init__(message or kind)
+        self.kind = kind
+
+    def __reduce__(self) -> tuple[type["RowError"], tuple[str, str]]:
+        return (type(self), (self.kind, str(self)))

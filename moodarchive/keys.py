@@ -1,0 +1,38 @@
+"""Names that never change: an image's key, a URL's normal form, a value's digest."""
+
+import hashlib
+import json
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+_TRACKING = ("utm_", "ixid", "ixlib", "fbclid", "gclid")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def image_key(source: str, source_id: str) -> str:
+    """16 hex digits of BLAKE2b over source and source_id: stable from search to shard."""
+    return hashlib.blake2b(f"{source}\0{source_id}".encode(), digest_size=8).hexdigest()
+
+
+def normalised_url(url: str) -> str:
+    """Two spellings of one address compare equal: case, default port, fragment, tracking and query order removed.
+
+    The scheme is dropped too, since http and https of one path show one image.
+    """
+    split = urlsplit(url.strip())
+    host = (split.hostname or "").lower()
+    port = split.port
+    if port and port != _DEFAULT_PORTS.get(split.scheme.lower()):
+        host = f"{host}:{port}"
+    query = sorted((k, v) for k, v in parse_qsl(split.query, keep_blank_values=True) if not k.startswith(_TRACKING))
+    return urlunsplit(("", host, split.path or "/", urlencode(query), ""))
+
+
+def canonical_json(value: Any) -> str:
+    """One text for one value: sorted keys, no spaces, UTF-8."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def digest(value: Any) -> str:
+    """16 hex digits that name a JSON-able value."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:16]

@@ -1,0 +1,184 @@
+"""A part: one Parquet file of a table and the sidecar, written last, that says it is done."""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from moodarchive.errors import NotAnArchiveError
+from moodarchive.keys import canonical_json
+from moodarchive.schemas import SCHEMA_VERSION, Table
+from moodarchive.store import HashingFile, Store
+
+ROW_GROUP_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sidecar:
+    """What is known of a finished part without opening it.
+
+    ``failures`` counts rows by error kind (and unsafe or dropped rows by reason); ``inputs`` maps ``table/NNNNN`` to
+    the sha256 of what the part was made from; ``files`` maps every file of the part to its sha256; ``sets`` counts a
+    shard part's samples by set. ``started`` and ``finished`` are Unix seconds, and differ between equal runs.
+    """
+
+    table: str
+    part: int
+    rows: int
+    failures: Mapping[str, int]
+    files: Mapping[str, str]
+    bytes: int
+    settings: str
+    inputs: Mapping[str, str]
+    started: float
+    finished: float
+    sets: Mapping[str, int]
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def sha256(self) -> str:
+        """One digest for the part: its file's, or that of the list of its files."""
+        digests = list(self.files.values())
+        return digests[0] if len(digests) == 1 else canonical_json(dict(self.files))
+
+    def without_timings(self) -> dict[str, object]:
+        """The fields that equal runs share."""
+        return {name: value for name, value in asdict(self).items() if name not in ("started", "finished")}
+
+
+def part_path(table: Table, part: int) -> str:
+    """``table/NNNNN.parquet``."""
+    return f"{table.name}/{part:05d}.parquet"
+
+
+def sidecar_path(table: Table, part: int) -> str:
+    """``table/NNNNN.json``."""
+    return f"{table.name}/{part:05d}.json"
+
+
+def read_sidecar(store: Store, table: Table, part: int) -> Sidecar | None:
+    """The part's sidecar; None while the part is not done. NotAnArchiveError for another schema version."""
+    try:
+        text = store.read_bytes(sidecar_path(table, part))
+    except FileNotFoundError:
+        return None
+    return _parsed(store, sidecar_path(table, part), text)
+
+
+def _parsed(store: Store, path: str, text: bytes) -> Sidecar:
+    try:
+        fields = json.loads(text)
+        version = fields["schema_version"]
+        if version == SCHEMA_VERSION:
+            return Sidecar(**fields)
+    except (ValueError, KeyError, TypeError) as error:
+        raise NotAnArchiveError(
+            f"{store.root}/{path} is no sidecar ({error}); remedy: remove it and run again"
+        ) from None
+    raise NotAnArchiveError(
+        f"{store.root}/{path} has schema version {version}, this program reads {SCHEMA_VERSION}; "
+        "remedy: use the version that built the archive, or build into a new root"
+    )
+
+
+def finished_parts(store: Store, table: Table, known: Mapping[int, Sidecar] | None = None) -> dict[int, Sidecar]:
+    """All sidecars of the table by part number; those in ``known`` are not read again."""
+    known = known or {}
+    names = [name for name in store.names(table.name) if name.endswith(".json")]
+    numbers = sorted(int(name[:-5]) for name in names if name[:-5].isdigit())
+    missing = [number for number in numbers if number not in known]
+    with ThreadPoolExecutor(16) as pool:
+        fresh = dict(zip(missing, pool.map(lambda number: read_sidecar(store, table, number), missing), strict=True))
+    found = {number: known.get(number) or fresh.get(number) for number in numbers}
+    return {number: sidecar for number, sidecar in found.items() if sidecar is not None}
+
+
+def read_part(
+    store: Store, table: Table, part: int, *, columns: Sequence[str] | None = None, batch_rows: int = 64
+) -> Iterator[pa.RecordBatch]:
+    """The part's rows in order, a bounded number at a time."""
+    with store.open_read(part_path(table, part)) as file:
+        parquet = pq.ParquetFile(file, pre_buffer=False)
+        yield from parquet.iter_batches(batch_size=batch_rows, columns=list(columns) if columns else None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """What a part is made from: the settings' digest, its inputs' digests, and when the work began."""
+
+    settings: str
+    inputs: Mapping[str, str]
+    started: float
+
+
+def write_part(store: Store, table: Table, part: int, batches: Iterable[pa.RecordBatch], origin: Origin) -> Sidecar:
+    """Writes the part's rows, then its sidecar. Memory is bounded by one row group."""
+    counts: Counter[str] = Counter()
+    rows = 0
+    with store.draft(part_path(table, part)) as file, _parquet_writer(table, file) as writer:
+        for group in _row_groups(table, batches):
+            writer.write_table(group, row_group_size=max(1, group.num_rows))
+            counts.update(_failures(group))
+            rows += group.num_rows
+    sidecar = Sidecar(
+        table=table.name,
+        part=part,
+        rows=rows,
+        failures=dict(sorted(counts.items())),
+        files={part_path(table, part): file.sha256},
+        bytes=file.bytes_written,
+        settings=origin.settings,
+        inputs=dict(origin.inputs),
+        started=origin.started,
+        finished=time.time(),
+        sets={},
+    )
+    write_sidecar(store, table, sidecar)
+    return sidecar
+
+
+def write_sidecar(store: Store, table: Table, sidecar: Sidecar) -> None:
+    """Marks the part as done."""
+    store.write_bytes(sidecar_path(table, sidecar.part), (canonical_json(asdict(sidecar)) + "\n").encode())
+
+
+def _parquet_writer(table: Table, file: HashingFile) -> pq.ParquetWriter:
+    # pictures do not compress further; everything else does
+    compression = {name: "none" if name == "bytes" else "zstd" for name in table.schema.names}
+    return pq.ParquetWriter(file, table.schema, compression=compression, write_statistics=True)
+
+
+def _row_groups(table: Table, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Groups of exactly ``rows_per_group`` rows, however the batches were cut, so that equal rows give equal bytes."""
+    waiting = table.schema.empty_table()
+    for batch in batches:
+        waiting = pa.concat_tables([waiting, pa.Table.from_batches([batch], schema=table.schema)])
+        while waiting.num_rows >= table.rows_per_group:
+            yield from _within_bytes(waiting.slice(0, table.rows_per_group).combine_chunks())
+            waiting = waiting.slice(table.rows_per_group)
+    if waiting.num_rows:
+        yield from _within_bytes(waiting.combine_chunks())
+
+
+def _within_bytes(group: pa.Table) -> Iterator[pa.Table]:
+    if group.get_total_buffer_size() <= ROW_GROUP_BYTES or group.num_rows == 1:
+        yield group
+        return
+    half = group.num_rows // 2
+    yield from _within_bytes(group.slice(0, half).combine_chunks())
+    yield from _within_bytes(group.slice(half).combine_chunks())
+
+
+def _failures(group: pa.Table) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for column in ("error", "reason"):
+        if column in group.column_names:
+            counts.update(value for value in group[column].to_pylist() if value)
+    if "verdict" in group.column_names:
+        counts.update("unsafe" for value in group["verdict"].to_pylist() if value == "unsafe")
+    return counts

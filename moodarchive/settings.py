@@ -1,0 +1,85 @@
+"""Settings: frozen, typed classes beside the code that uses them, and the errors that a person can act on."""
+
+import difflib
+import tomllib
+from enum import StrEnum
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from moodarchive.errors import ConfigError
+from moodarchive.keys import digest
+
+
+class Kind(StrEnum):
+    """What a setting's change means for an archive that exists."""
+
+    PER_ROW = "per-row"
+    """Equal in all rounds, else the rows would not be of one kind."""
+    GROWTH = "growth"
+    """Recorded with each round; may differ between rounds."""
+    WHOLE_TABLE = "whole-table"
+    """May change: what depends on it is rebuilt."""
+    EXECUTION = "execution"
+    """How, not what: never recorded."""
+
+
+class Settings(BaseModel):
+    """A section of the settings; every field carries its Kind in ``Annotated``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def of_kind(self, kind: Kind) -> dict[str, Any]:
+        """The values of one kind, nested as in the file; sections without any are left out."""
+        found: dict[str, Any] = {}
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            if isinstance(value, Settings):
+                if below := value.of_kind(kind):
+                    found[name] = below
+            elif kind in field.metadata:
+                found[name] = self.model_dump(mode="json", include={name})[name]
+        return found
+
+    def digest(self, kind: Kind = Kind.PER_ROW) -> str:
+        """16 hex digits that name this section's values of one kind."""
+        return digest(self.of_kind(kind))
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def load(cls: type[S], text: str, origin: str) -> S:
+    """Settings from TOML. ConfigError names the key, the value and the legal values; ``origin`` names the file."""
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{origin}: not valid TOML: {error}") from None
+    try:
+        return cls.model_validate(values)
+    except ValidationError as error:
+        problems = [_explained(cls, dict(problem)) for problem in error.errors()]
+        raise ConfigError("\n".join(f"{origin}: {problem}" for problem in problems)) from None
+
+
+def _explained(cls: type[Settings], problem: dict[str, Any]) -> str:
+    path = [str(step) for step in problem["loc"]]
+    name = ".".join(path)
+    if problem["type"] == "extra_forbidden":
+        legal = _legal_keys(cls, path[:-1])
+        close = difflib.get_close_matches(path[-1], legal, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        return f"unknown setting {name!r}{hint} Legal here: {', '.join(legal)}"
+    if problem["type"] == "missing":
+        return f"setting {name!r} is required"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{name} = {problem['input']!r}: {message[0].lower()}{message[1:]}"
+
+
+def _legal_keys(cls: type[Settings], path: list[str]) -> list[str]:
+    current: Any = cls
+    for step in path:
+        field = getattr(current, "model_fields", {}).get(step)
+        candidates = [field.annotation, *get_args(field.annotation)] if field else []
+        current = next((c for c in candidates if isinstance(c, type) and issubclass(c, Settings)), None)
+    return sorted(getattr(current, "model_fields", {}))

@@ -1,0 +1,119 @@
+"""One writer per root: a heartbeat file, made by a conditional create, that a dead writer cannot hold."""
+
+import json
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+
+import psutil
+
+from moodarchive.errors import RootInUseError
+from moodarchive.store import Store
+
+HEARTBEAT_PATH = "crawl/writer.json"
+HEARTBEAT_SECONDS = 5.0
+STALE_SECONDS = 60.0
+RUN_VARIABLE = "MOODARCHIVE_RUN"
+"""Environment variable that every process of a run inherits, so that a dead run's leftovers can be found."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heartbeat:
+    """Who writes: host, process, the process's start time (a number may be reused), the run, the last sign of life."""
+
+    host: str
+    pid: int
+    process_started: float
+    run: str
+    beat: float
+
+
+@contextmanager
+def only_writer(store: Store) -> Iterator[None]:
+    """Holds the root while the block runs; RootInUseError names the living run that has it."""
+    run = uuid.uuid4().hex
+    mine = _beat(run)
+    while not store.create_exclusively(HEARTBEAT_PATH, _as_bytes(mine)):
+        _remove_if_dead(store)
+    previous = os.environ.get(RUN_VARIABLE)
+    os.environ[RUN_VARIABLE] = run
+    stop = threading.Event()
+    thread = threading.Thread(target=_keep_beating, args=(store, run, stop), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+        os.environ.pop(RUN_VARIABLE, None) if previous is None else os.environ.update({RUN_VARIABLE: previous})
+        store.remove(HEARTBEAT_PATH)
+
+
+def _beat(run: str) -> Heartbeat:
+    started = psutil.Process().create_time()
+    return Heartbeat(host=socket.gethostname(), pid=os.getpid(), process_started=started, run=run, beat=time.time())
+
+
+def _as_bytes(heartbeat: Heartbeat) -> bytes:
+    return json.dumps(asdict(heartbeat)).encode()
+
+
+def _keep_beating(store: Store, run: str, stop: threading.Event) -> None:
+    while not stop.wait(HEARTBEAT_SECONDS):
+        try:
+            store.write_bytes(HEARTBEAT_PATH, _as_bytes(_beat(run)))
+        except OSError:
+            continue  # a full disk is the stages' to report; the process itself still shows life
+
+
+def _remove_if_dead(store: Store) -> None:
+    try:
+        held = Heartbeat(**json.loads(store.read_bytes(HEARTBEAT_PATH)))
+    except FileNotFoundError:
+        return
+    age = time.time() - held.beat
+    if held.host == socket.gethostname():
+        if _process_lives(held):
+            raise _in_use(store, held, age)
+        _end_leftovers(held.run)
+    elif age < STALE_SECONDS:
+        raise _in_use(store, held, age)
+    store.remove(HEARTBEAT_PATH)
+
+
+def _in_use(store: Store, held: Heartbeat, age: float) -> RootInUseError:
+    return RootInUseError(
+        f"{store.root} is being written by process {held.pid} on {held.host}, last heard {age:.0f} s ago; remedy: wait "
+        "for that run, or stop it"
+    )
+
+
+def _process_lives(held: Heartbeat) -> bool:
+    try:
+        process = psutil.Process(held.pid)
+        return bool(abs(process.create_time() - held.process_started) < 2 and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _end_leftovers(run: str) -> None:
+    """Workers of a killed run may still be writing for a moment; two writers of one part must never meet."""
+    leftovers = [process for process in psutil.process_iter() if _belongs_to(process, run)]
+    for process in leftovers:
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            continue
+    psutil.wait_procs(leftovers, timeout=10)
+
+
+def _belongs_to(process: psutil.Process, run: str) -> bool:
+    try:
+        return process.pid != os.getpid() and bool(process.environ().get(RUN_VARIABLE) == run)
+    except (psutil.NoSuchProcess, psutil.AccessDenied, OSError):
+        return False

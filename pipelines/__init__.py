@@ -1,0 +1,1 @@
+"""The stages in order, the settings, the command line and the embedded demo."""

@@ -1,0 +1,137 @@
+"""The command line: every verb, its arguments, and how errors are told."""
+
+import os
+import signal
+import sys
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import typer
+
+from moodarchive.errors import MoodArchiveError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="MoodArchive turns emotions into a sealed, verified image dataset.",
+)
+
+Root = Annotated[str, typer.Argument(help="The archive's root: a folder, s3://…, any fsspec URL.")]
+INTERRUPTED = 130
+
+
+@app.command()
+def demo(
+    root: Annotated[str, typer.Option(help="Where the archive is built.")] = "runs/demo",
+    images: Annotated[int, typer.Option(help="Pictures to draw.", min=12, max=5_000)] = 400,
+    photos: Annotated[
+        str, typer.Option(help="A folder of your own pictures instead (with an optional photos.csv).")
+    ] = "",
+    seed: Annotated[int, typer.Option(help="Another seed draws other pictures.")] = 0,
+) -> None:
+    """Run the whole pipeline on embedded parts, offline: a stock site, a caption server, a small CLIP."""
+    from pipelines.demo.run import DemoOptions, run_demo
+
+    run_demo(DemoOptions(root=root, images=images, photos=photos, seed=seed))
+
+
+@app.command()
+def run(
+    config: Annotated[str, typer.Argument(help="The settings, a TOML file; see configs/.")],
+    root: Annotated[str, typer.Option(help="The archive's root; overrides run.root of the settings.")] = "",
+    until: Annotated[str, typer.Option(help="The last step to do.")] = "seal",
+) -> None:
+    """Build an archive, or go on with one."""
+    from moodarchive.errors import ConfigError
+    from moodarchive.store import Store
+    from pipelines.archive import Archive
+    from pipelines.progress import Progress
+    from pipelines.settings import read_settings
+
+    settings = read_settings(config)
+    chosen = root or settings.run.root
+    if not chosen:
+        raise ConfigError(f"no root: neither --root nor run.root in {config} names one")
+    store = Store(chosen)
+    Archive(store, settings, Progress(store)).run(until)
+
+
+@app.command()
+def status(root: Root) -> None:
+    """Show parts and rows per table, failures by reason, and where the logs are."""
+    from rich.console import Console
+
+    from moodarchive.store import Store
+    from pipelines.status import show_status
+
+    show_status(Store(root), Console())
+
+
+@app.command()
+def show(root: Root, key: Annotated[str, typer.Argument(help="An image's key: 16 hex digits.")]) -> None:
+    """Show one image's history: query, licence, caption, score, reason, shard."""
+    from rich.console import Console
+
+    from moodarchive.store import Store
+    from pipelines.show import show_image
+
+    show_image(Store(root), key, Console())
+
+
+@app.command()
+def verify(
+    root: Root,
+    fast: Annotated[bool, typer.Option("--fast", help="Check presence and digests only.")] = False,
+) -> None:
+    """Prove a sealed archive whole; exit 1 and name what is not."""
+    from moodarchive.store import Store
+    from validate.verify import verify as problems_of
+
+    problems = 0
+    for problem in problems_of(Store(root), fast=fast):
+        problems += 1
+        typer.echo(str(problem))
+    if problems:
+        typer.echo(f"{root}: {problems} problem(s)", err=True)
+        raise typer.Exit(1)
+    typer.echo(f"{root}: whole")
+
+
+@app.command()
+def report(root: Root) -> None:
+    """Write report/index.html, a page that stands alone."""
+    from moodarchive.store import Store
+    from pipelines.guard import recorded
+    from pipelines.report.write import write_report
+
+    store = Store(root)
+    recorded(store)
+    typer.echo(f"{root.rstrip('/')}/{write_report(store)}")
+
+
+def main() -> NoReturn:
+    """The console script: errors of ours are one message without a traceback; Ctrl-C ends with 130."""
+    # Ray's own interrupt handling may swallow the first Ctrl-C; SIGTERM ends a run as tidily as Ctrl-C does
+    signal.signal(signal.SIGINT, _interrupt)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        app(standalone_mode=True)
+    except MoodArchiveError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        typer.echo("interrupted: finished parts are safe, the same command goes on from them", err=True)
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    sys.exit(0)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,197 @@
+"""Runs stages over part numbers on Ray Data: stages overlap, crashed workers are replaced, bad parts stop no others."""
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from moodarchive.errors import ConfigError, MoodArchiveError, PartsFailedError, StageError
+from moodarchive.part_log import LOGGER, log_path, part_log
+from moodarchive.parts import Sidecar, finished_parts
+from moodarchive.stage import Stage, is_current, run_part
+from moodarchive.store import Store
+from moodarchive.writer_lock import RUN_VARIABLE
+
+TASK_RETRIES = 2
+
+
+@dataclass(kw_only=True)
+class Cluster:
+    """Which Ray to use: an address, or a Ray of this run's own with so many logical CPUs (0: the machine's).
+
+    A context manager: Ray starts when the first part is to be run, and ends with the block.
+    """
+
+    address: str = ""
+    cpus: int = 0
+    give_up_after: int = 10
+    _started: bool = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        if self._started:
+            import ray
+
+            ray.shutdown()
+
+    def start(self, stages: Sequence[Stage]) -> None:
+        """Starts Ray unless it runs; ConfigError when the stages' smallest pools do not fit a Ray of our own."""
+        cpus = self.cpus or os.cpu_count() or 1
+        if not self.address:
+            _check_fit(stages, cpus)
+        import ray
+
+        if ray.is_initialized():
+            return
+        inherited = {RUN_VARIABLE: os.environ[RUN_VARIABLE]} if RUN_VARIABLE in os.environ else {}
+        ray.init(
+            address=self.address or "local",
+            num_cpus=None if self.address else cpus,
+            include_dashboard=None if self.address else False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            runtime_env={"env_vars": inherited},
+        )
+        self._started = True
+        _settle()
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A part that a stage could not bring up to date, and why."""
+
+    stage: str
+    part: int
+    why: str
+
+
+def pending_parts(stages: Sequence[Stage], store: Store, parts: Sequence[int]) -> list[int]:
+    """The parts for which any stage has work left, found by listing the store; Ray is not needed."""
+    tables = {table.name: table for stage in stages for table in (*stage.reads, stage.writes)}
+    done = {name: finished_parts(store, table) for name, table in tables.items()}
+    return [part for part in parts if any(not _is_done(stage, done, part) for stage in stages)]
+
+
+def _is_done(stage: Stage, done: dict[str, dict[int, Sidecar]], part: int) -> bool:
+    inputs = {}
+    for table in stage.reads:
+        sidecar = done[table.name].get(part)
+        if sidecar is None:
+            return False
+        inputs[f"{table.name}/{part:05d}"] = sidecar.sha256
+    return is_current(stage, done[stage.writes.name].get(part), inputs)
+
+
+class _PartRunner:
+    """One actor of one stage: builds the worker once, then turns part numbers into finished parts."""
+
+    def __init__(self, stage: Stage, store: Store) -> None:
+        self._stage, self._store = stage, store
+        self._worker = stage.make_worker()
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        if row["failed_stage"]:
+            return row
+        part = int(row["part"])
+        try:
+            with part_log(self._store, self._stage.name, part):
+                run_part(self._stage, self._store, self._worker, part)
+        except Exception as error:  # noqa: BLE001  Ray would abort the whole run; the driver judges
+            why = str(error) if isinstance(error, MoodArchiveError) else f"{type(error).__name__}: {error}"
+            return {"part": part, "failed_stage": self._stage.name, "why": why}
+        return row
+
+
+def run_stages(stages: Sequence[Stage], store: Store, parts: Sequence[int], cluster: Cluster) -> None:
+    """Brings every part up to date in every stage. PartsFailedError names the parts that are not, and their logs."""
+    waiting = pending_parts(stages, store, parts)
+    if not waiting:
+        return
+    cluster.start(stages)
+    failures = _consumed(_flow(stages, store, waiting, cluster), cluster.give_up_after)
+    known = {failure.part for failure in failures}
+    silent = [part for part in pending_parts(stages, store, waiting) if part not in known]
+    failures += [Failure(stages[-1].name, part, "its worker died; no error was left") for part in silent]
+    if failures:
+        raise PartsFailedError(_explained(store, failures))
+
+
+def _flow(stages: Sequence[Stage], store: Store, parts: Sequence[int], cluster: Cluster) -> Iterator[dict[str, Any]]:
+    import ray
+
+    rows = [{"part": part, "failed_stage": "", "why": ""} for part in parts]
+    flow: ray.data.Dataset = ray.data.from_items(rows, override_num_blocks=len(rows))
+    for stage in stages:
+        flow = _mapped(flow, stage, store, min_workers=1 if cluster.address else stage.resources.min_workers)
+    yield from flow.iter_rows()
+
+
+def _mapped(flow: Any, stage: Stage, store: Store, min_workers: int) -> Any:
+    """The flow through one stage. On a cluster its pool grows with the work; here a model is loaded once and kept."""
+    from ray.data import ActorPoolStrategy
+
+    # a class of its own name tells the stages apart in Ray's logs and dashboard
+    runner = type(stage.name.capitalize(), (_PartRunner,), {})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Ray names no successor of max_task_retries, and its own default is endless
+        return flow.map(
+            runner,
+            fn_constructor_args=(stage, store),
+            compute=ActorPoolStrategy(min_size=min_workers, max_size=stage.resources.max_workers),
+            num_cpus=stage.resources.cpus,
+            num_gpus=stage.resources.gpus,
+            max_task_retries=TASK_RETRIES,
+        )
+
+
+def _consumed(flow: Iterator[dict[str, Any]], give_up_after: int) -> list[Failure]:
+    failures: list[Failure] = []
+    in_a_row = 0
+    for row in flow:
+        if not row["failed_stage"]:
+            in_a_row = 0
+            continue
+        failures.append(Failure(row["failed_stage"], int(row["part"]), row["why"]))
+        in_a_row += 1
+        if in_a_row >= give_up_after or "no space left" in row["why"]:
+            LOGGER.warning("stopping after %d failed parts in a row", in_a_row)
+            break
+    return failures
+
+
+def _explained(store: Store, failures: Sequence[Failure]) -> str:
+    lines = [f"{len(failures)} part(s) are not done; remedy: mend the cause and run again, finished parts stay"]
+    for failure in failures[:10]:
+        log = log_path(failure.stage, failure.part)
+        lines.append(f"  {failure.stage} part {failure.part:05d}: {failure.why} (log: {store.root}/{log})")
+    if len(failures) > 10:
+        lines.append(f"  and {len(failures) - 10} more")
+    return "\n".join(lines)
+
+
+def _settle() -> None:
+    """Progress is read from the store and shown by us: Ray's own bars name every stage alike."""
+    from ray.data import DataContext
+
+    context = DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    context.execution_no_progress_timeout_s = -1  # a part of slow captions may take longer; workers have time-outs
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+
+
+def _check_fit(stages: Sequence[Stage], cpus: int) -> None:
+    """When the smallest pools do not fit together, Ray loses all overlap without a word."""
+    needed = sum(stage.resources.cpus * stage.resources.min_workers for stage in stages)
+    if needed > cpus:
+        shares = ", ".join(f"{s.name} {s.resources.min_workers} x {s.resources.cpus:g}" for s in stages)
+        raise ConfigError(
+            f"the stages need {needed:g} CPUs at once ({shares}), run.cpus offers {cpus}; remedy: lower workers or "
+            "cpus_per_worker of a stage"
+        )
+    if any(stage.resources.gpus for stage in stages) and not os.environ.get("CUDA_VISIBLE_DEVICES", "all"):
+        raise StageError("a stage asks for a GPU and CUDA_VISIBLE_DEVICES hides all of them")

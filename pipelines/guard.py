@@ -1,0 +1,69 @@
+"""Settings belong to the data: what an archive was begun with is recorded and held against what is asked now."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from moodarchive.errors import ConfigError, NotAnArchiveError
+from moodarchive.schemas import SCHEMA_VERSION
+from moodarchive.settings import Kind, Settings
+from moodarchive.store import Store
+
+RECORD_PATH = "settings.json"
+
+
+def recorded(store: Store) -> dict[str, Any]:
+    """The root's settings record. NotAnArchiveError when there is none, or one of another schema version."""
+    try:
+        record: dict[str, Any] = json.loads(store.read_bytes(RECORD_PATH))
+    except (FileNotFoundError, NotADirectoryError):
+        raise NotAnArchiveError(
+            f"{store.root} holds no archive (no {RECORD_PATH}); remedy: name an archive's root, or begin one with "
+            "moodarchive run or moodarchive demo"
+        ) from None
+    except ValueError as error:
+        raise NotAnArchiveError(f"{store.root}/{RECORD_PATH} is not JSON: {error}; remedy: restore it") from None
+    if record.get("schema_version") != SCHEMA_VERSION:
+        raise NotAnArchiveError(
+            f"{store.root} has schema version {record.get('schema_version')}, this program reads {SCHEMA_VERSION}; "
+            "remedy: use the version that built it, or build into a new root"
+        )
+    return record
+
+
+def refuse_foreign(store: Store) -> None:
+    """NotAnArchiveError for a folder that holds something else: nothing is written into it."""
+    # a run killed before it recorded its settings leaves its heartbeat alone
+    if not store.exists(RECORD_PATH) and set(store.names()) - {"crawl"}:
+        raise NotAnArchiveError(f"{store.root} is not empty and holds no archive; remedy: name a new or empty folder")
+
+
+def guard(store: Store, settings: Settings) -> None:
+    """Records the settings of a new root; holds a known root's per-row settings to what it was begun with."""
+    asked = {
+        "schema_version": SCHEMA_VERSION,
+        "per_row": settings.of_kind(Kind.PER_ROW),
+        "whole_table": settings.of_kind(Kind.WHOLE_TABLE),
+    }
+    if store.exists(RECORD_PATH):
+        known = recorded(store)
+        for key, old, new in _differences(known["per_row"], asked["per_row"], ""):
+            raise ConfigError(
+                f"{key} = {_shown(new)}, but {store.root} was begun with {key} = {_shown(old)}, and rows of two kinds "
+                f"do not mix; remedy: set {key} = {_shown(old)}, or build into a new root"
+            )
+        if known == asked:
+            return
+    store.write_bytes(RECORD_PATH, (json.dumps(asked, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode())
+
+
+def _differences(old: Any, new: Any, key: str) -> Iterator[tuple[str, Any, Any]]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in sorted(old.keys() | new.keys()):
+            yield from _differences(old.get(name), new.get(name), f"{key}.{name}" if key else name)
+    elif old != new:
+        yield key, old, new
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)

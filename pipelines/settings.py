@@ -1,0 +1,62 @@
+"""All settings of an archive: the sections, each a class beside the code that uses it."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from annotate.caption import CaptionSettings
+from crawl.deal import DealSettings
+from crawl.descriptors import DescriptorSettings
+from crawl.download import DownloadSettings
+from crawl.openverse import OpenverseSettings
+from crawl.search import SearchSettings
+from filter.cut import CutSettings
+from filter.safety import SafetySettings
+from filter.score import ScoreSettings
+from moodarchive.errors import ConfigError
+from moodarchive.settings import Kind, Settings, load
+from shards.pack import ShardSettings
+
+
+class SourcesSettings(Settings):
+    """The stock sites that are searched."""
+
+    openverse: OpenverseSettings = OpenverseSettings()
+
+
+class RunSettings(Settings):
+    """How Ray runs the stages."""
+
+    root: Annotated[str, Kind.EXECUTION] = ""
+    ray_address: Annotated[str, Kind.EXECUTION] = ""
+    """Empty: a Ray of this run's own on this machine; else the address of a cluster."""
+    cpus: Annotated[int, Field(ge=0), Kind.EXECUTION] = 0
+    """Logical CPUs for a Ray of its own; 0 for all of the machine."""
+    give_up_after: Annotated[int, Field(ge=1), Kind.EXECUTION] = 10
+    """Parts that fail one after another before the run stops."""
+
+
+class ArchiveSettings(Settings):
+    """The whole settings file."""
+
+    run: RunSettings = RunSettings()
+    descriptors: DescriptorSettings = DescriptorSettings()
+    sources: SourcesSettings = SourcesSettings()
+    search: SearchSettings = SearchSettings()
+    deal: DealSettings = DealSettings()
+    download: DownloadSettings = DownloadSettings()
+    safety: SafetySettings = SafetySettings()
+    caption: CaptionSettings = CaptionSettings()
+    score: ScoreSettings = ScoreSettings()
+    cut: CutSettings = CutSettings()
+    shards: ShardSettings = ShardSettings()
+
+
+def read_settings(path: str) -> ArchiveSettings:
+    """The settings of a TOML file; ConfigError names the file and what is wrong."""
+    try:
+        text = Path(path).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the settings file {path} cannot be read: {error}") from None
+    return load(ArchiveSettings, text, path)

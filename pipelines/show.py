@@ -1,0 +1,72 @@
+"""One image's history, from the query that found it to the shard that holds it."""
+
+import re
+from typing import Any
+
+import pyarrow.parquet as pq
+from rich.console import Console
+from rich.markup import escape
+
+from moodarchive.errors import UnknownKeyError
+from moodarchive.parts import finished_parts, part_path
+from moodarchive.schemas import CAPTIONS, DEALT, IMAGES, KEPT, SAFETY, SCORES, SHARD_INDEX, Table
+from moodarchive.store import Store
+from pipelines.guard import recorded
+
+_FOLLOWED = (IMAGES, SAFETY, CAPTIONS, SCORES, KEPT)
+
+
+def show_image(store: Store, key: str, console: Console) -> None:
+    """Prints what every table says of the key; UnknownKeyError when none has it."""
+    recorded(store)
+    part, dealt = _dealt_row(store, key)
+    _print_row(console, f"dealt part {part:05d}", dealt)
+    for table in _FOLLOWED:
+        columns = [name for name in table.schema.names if name not in ("bytes", "key")]
+        if part in finished_parts(store, table):
+            _print_row(console, table.name, _row(store, table, part, key, columns) or {"": "no such row"})
+        else:
+            console.print(f"[bold]{table.name}[/]: not done yet")
+    sidecar = finished_parts(store, SHARD_INDEX).get(part)
+    holding = [
+        path for path in (sidecar.files if sidecar else ()) if path.endswith(".parquet") and _has(store, path, key)
+    ]
+    console.print(
+        f"[bold]shard[/]: {holding[0].replace('.parquet', '.tar') if holding else 'in none'}", highlight=False
+    )
+
+
+def _dealt_row(store: Store, key: str) -> tuple[int, dict[str, Any]]:
+    if not re.fullmatch("[0-9a-f]{16}", key):
+        raise UnknownKeyError(f"{key!r} is no key: keys are 16 hex digits; remedy: take one from the report or a shard")
+    for part in finished_parts(store, DEALT):
+        if row := _row(store, DEALT, part, key, DEALT.schema.names):
+            return part, row
+    raise UnknownKeyError(f"no image of {store.root} has the key {key}; remedy: take one from the report or a shard")
+
+
+def _row(store: Store, table: Table, part: int, key: str, columns: list[str]) -> dict[str, Any] | None:
+    with store.open_read(part_path(table, part)) as file:
+        rows = pq.read_table(file, columns=columns, filters=[("key", "==", key)]).to_pylist()
+    return rows[0] if rows else None
+
+
+def _has(store: Store, path: str, key: str) -> bool:
+    with store.open_read(path) as file:
+        return key in pq.read_table(file, columns=["key"])["key"].to_pylist()
+
+
+def _print_row(console: Console, title: str, row: dict[str, Any]) -> None:
+    console.print(f"[bold]{title}[/]", highlight=False)
+    for name, value in row.items():
+        if value is not None and name != "key":
+            console.print(f"  {name}: {escape(_shown(value))}", highlight=False, soft_wrap=True)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return "; ".join(_shown(item) for item in value)
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {item}" for name, item in value.items())
+    # control characters of a hostile title must not reach the terminal
+    return "".join(char if char.isprintable() else "?" for char in str(value))

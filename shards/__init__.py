@@ -1,0 +1,1 @@
+"""What is kept becomes WebDataset shards, and the sealed archive describes itself."""

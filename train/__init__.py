@@ -1,0 +1,1 @@
+"""Sealed shards stream into MoodifyCLIP."""

@@ -1,0 +1,1 @@
+"""People and programs judge the archive."""
