@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -47,6 +48,7 @@ class Cluster:
 
         if ray.is_initialized():
             return
+        _silence_native_lines()
         inherited = {RUN_VARIABLE: os.environ[RUN_VARIABLE]} if RUN_VARIABLE in os.environ else {}
         ray.init(
             address=self.address or "local",
@@ -171,6 +173,18 @@ def _explained(store: Store, failures: Sequence[Failure]) -> str:
     if len(failures) > 10:
         lines.append(f"  and {len(failures) - 10} more")
     return "\n".join(lines)
+
+
+def _silence_native_lines() -> None:
+    """Ray's C++ side writes warnings about its own internals to descriptor 2; its session logs keep them.
+
+    Python's stderr moves to a copy of the descriptor, so that messages, tracebacks and the progress stay visible.
+    """
+    sys.stderr.flush()
+    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
 
 
 def _settle() -> None:

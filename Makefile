@@ -1,0 +1,58 @@
+# Every target does all of its own set-up, in .venv; `make clean` removes it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready-dev
+DEMO_READY := $(VENV)/.ready-demo
+DEMO_FLAGS ?=
+
+.PHONY: demo test check torture bench format docs clean
+
+demo: $(DEMO_READY)
+	$(BIN)/moodarchive demo $(DEMO_FLAGS)
+
+test: $(READY)
+	$(BIN)/python -m pytest -m "not torture"
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q -m "not slow and not torture"
+
+torture: $(READY)
+	$(BIN)/python -m pytest -m torture
+
+bench: $(READY)
+	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+docs: $(READY)
+	$(BIN)/python -m moodarchive.schemas > docs/tables.md
+
+$(VENV)/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "error: $(PYTHON) is too old; remedy: make PYTHON=python3.11 (or newer)"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+	  || { echo "error: $(PYTHON) cannot make environments; remedy: apt-get install python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# torch comes first and alone: the pinned build is then not replaced by what another package would pull in
+$(VENV)/.torch: $(VENV)/bin/pip
+	$(BIN)/pip install --quiet torch==2.13.0
+	@touch $@
+
+$(DEMO_READY): pyproject.toml $(VENV)/.torch
+	$(BIN)/pip install --quiet --editable '.[demo]'
+	@touch $@
+
+$(READY): pyproject.toml $(VENV)/.torch
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	@touch $@ $(DEMO_READY)
+
+clean:
+	rm -rf $(VENV) runs

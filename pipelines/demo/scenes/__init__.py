@@ -1,0 +1,1 @@
+"""Seeded, licence-free drawn pictures whose emotion, context and stimuli are known."""

@@ -1,0 +1,1 @@
+"""The report: one page by which a person can judge an archive."""

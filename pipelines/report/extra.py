@@ -1,0 +1,43 @@
+"""What a run adds to its report by hand: notes, and the faults that were planted on purpose (report/extra.json)."""
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from moodarchive.store import Store
+
+EXTRA_PATH = "report/extra.json"
+
+
+class Planted(BaseModel):
+    """A kind of fault that was planted, and what became of it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: str
+    planted: int = Field(ge=0)
+    handled: int = Field(ge=0)
+    ended_as: str
+
+    @property
+    def all_handled(self) -> bool:
+        """True when every planted fault ended as it should."""
+        return self.planted == self.handled
+
+
+class Extra(BaseModel):
+    """The file's content."""
+
+    model_config = ConfigDict(frozen=True)
+
+    notes: tuple[str, ...] = ()
+    planted: tuple[Planted, ...] = ()
+
+
+def read_extra(store: Store) -> Extra:
+    """The file, nothing when there is none, and a note in its place when it cannot be read."""
+    try:
+        return Extra.model_validate_json(store.read_bytes(EXTRA_PATH))
+    except FileNotFoundError:
+        return Extra()
+    except ValidationError as error:
+        where = ", ".join(".".join(map(str, problem["loc"])) or "the file" for problem in error.errors()[:3])
+        return Extra(notes=(f"{EXTRA_PATH} could not be read; wrong: {where}.",))

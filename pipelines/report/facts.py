@@ -1,0 +1,80 @@
+"""The archive at a glance: its name, whether it is sealed, and what the reader must know before the figures."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from moodarchive.schemas import CAPTIONS, DEALT, IMAGES, KEPT, SAFETY, SCORES, SHARD_INDEX
+from moodarchive.store import Store
+from pipelines.report.flow import Flow
+from pipelines.report.spread import CONDITION, Basis
+from pipelines.report.tables import Tables
+from shards.seal import MANIFEST_PATH
+
+_DIGEST_DIGITS = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What the header says."""
+
+    name: str
+    digest: str | None
+    emotions: int
+    first_day: str | None
+    last_day: str | None
+    unfinished: tuple[str, ...]
+    contradictions: tuple[str, ...]
+
+    @property
+    def sealed(self) -> bool:
+        """True when the archive has a manifest."""
+        return self.digest is not None
+
+
+def archive_name(store: Store) -> str:
+    """The root's last path element."""
+    return store.path("").rstrip("/").rsplit("/", 1)[-1] or "archive"
+
+
+def manifest_digest(store: Store) -> str | None:
+    """The first digits of the manifest's sha256; None while the archive is not sealed."""
+    try:
+        return hashlib.sha256(store.read_bytes(MANIFEST_PATH)).hexdigest()[:_DIGEST_DIGITS]
+    except FileNotFoundError:
+        return None
+
+
+def facts_of(tables: Tables, flow: Flow, basis: Basis, digest: str | None) -> Facts:
+    """Gathers the header."""
+    (emotions,) = tables.numbers(f"SELECT count(DISTINCT emotion) FROM journey WHERE {CONDITION[basis]}")
+    first, last = tables.rows("SELECT min(retrieved_on), max(retrieved_on) FROM dealt")[0]
+    return Facts(
+        name=archive_name(tables.store),
+        digest=digest,
+        emotions=emotions,
+        first_day=first,
+        last_day=last,
+        unfinished=tuple(_unfinished(tables, sealed=digest is not None)),
+        contradictions=tuple(_contradictions(tables, flow)),
+    )
+
+
+def _unfinished(tables: Tables, *, sealed: bool) -> Iterator[str]:
+    by_name = {found.name: found for found in tables.coverage}
+    for table in (DEALT, IMAGES, SAFETY, CAPTIONS, SCORES, KEPT, SHARD_INDEX):
+        found = by_name[table.name]
+        # a sealed archive without images/ has been pruned
+        if found.whole or (sealed and table is IMAGES):
+            continue
+        of = f" of {found.expected}" if found.expected else ""
+        yield f"{found.name}: {found.parts}{of} parts" if found.parts else f"{found.name}: nothing yet"
+
+
+def _contradictions(tables: Tables, flow: Flow) -> Iterator[str]:
+    (samples,) = tables.numbers("SELECT count(*) FROM packed")
+    if samples != flow.packed:
+        yield (
+            f"The shards hold {samples:,} samples, but {flow.packed:,} of the images that are kept lie in them; "
+            "the shards are older than the cut, or damaged."
+        )

@@ -1,0 +1,122 @@
+"""Which samples a person is shown: the same ones every time, spread over emotions, contexts and reasons.
+
+Only pictures that the safety check found safe, that the site does not mark as mature, that nobody asked to take down,
+and whose source allows them to be handed on.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from moodarchive.taxonomy import CONTEXTS, EMOTIONS
+from pipelines.report.links import safe_link
+from pipelines.report.names import licence_name
+from pipelines.report.tables import Tables
+from pipelines.report.thumbnails import Thumbnail, thumbnails
+
+KEPT_SHOWN = 27
+CUT_SHOWN = 12
+
+_SHOWABLE = """
+CREATE TEMP TABLE picked AS
+WITH showable AS (
+    SELECT j.* FROM journey j JOIN safety s USING (key) JOIN dealt d USING (key)
+    WHERE s.verdict = 'safe' AND NOT coalesce(d.mature, false) AND j.kind <> 'taken_down'
+      AND NOT list_contains(?, d.source) AND j.set_name IS DISTINCT FROM 'private'),
+"""
+# One image of each emotion before a second of any; the context moves on from emotion to emotion.
+_KEPT = """
+placed AS (
+    SELECT key, stage, emotion, context, coalesce(list_position(?, emotion), 99) AS e,
+           coalesce(list_position(?, context), 9) AS c, row_number() OVER (PARTITION BY emotion, context ORDER BY key) AS n
+    FROM showable WHERE stage IN ('pack', 'packed')),
+taken AS (
+    SELECT *, row_number() OVER (PARTITION BY emotion ORDER BY n, (c + e) % 4, c, key) AS turn
+    FROM placed QUALIFY turn <= ?)
+SELECT key, true AS kept, row_number() OVER (ORDER BY turn, e, emotion, key) AS place FROM taken
+QUALIFY place <= ? ORDER BY place
+"""
+# One of each reason before a second of any.
+_CUT = """
+taken AS (
+    SELECT key, kind, row_number() OVER (PARTITION BY kind ORDER BY key) AS turn
+    FROM showable WHERE stage IN ('caption', 'score', 'cut') AND kind <> 'waiting' QUALIFY turn <= ?)
+SELECT key, false AS kept, row_number() OVER (ORDER BY turn, kind, key) AS place FROM taken
+QUALIFY place <= ? ORDER BY place
+"""
+_DETAILS = """
+SELECT key, d.title, d.landing_url, d.creator, d.creator_url, d.licence, d.licence_url, d.source,
+       j.emotion, j.context, j.kind, j.set_name, j.score,
+       list_filter(d.queries, lambda q: q.emotion = j.emotion)[1].phrase AS phrase,
+       c.summary, c.stimuli, c.assessment, c.emotions
+FROM picked p JOIN dealt d USING (key) JOIN journey j USING (key) LEFT JOIN captions c USING (key)
+ORDER BY p.place
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One image with everything that a person needs to judge it."""
+
+    key: str
+    title: str
+    landing_link: str | None
+    creator: str
+    creator_link: str | None
+    licence: str
+    licence_link: str | None
+    source: str
+    emotion: str
+    context: str
+    phrase: str
+    kind: str
+    set_name: str | None
+    score: float | None
+    summary: str
+    stimuli: tuple[str, ...]
+    assessment: str
+    seen: tuple[str, ...]
+    thumbnail: Thumbnail | None
+
+
+def kept_samples(tables: Tables, private_sources: Sequence[str]) -> tuple[Sample, ...]:
+    """Samples that are kept."""
+    values = (list(private_sources), list(EMOTIONS), list(CONTEXTS), KEPT_SHOWN, KEPT_SHOWN)
+    return _samples(tables, _SHOWABLE + _KEPT, values)
+
+
+def cut_samples(tables: Tables, private_sources: Sequence[str]) -> tuple[Sample, ...]:
+    """Samples that are safe and were dropped all the same."""
+    return _samples(tables, _SHOWABLE + _CUT, (list(private_sources), CUT_SHOWN, CUT_SHOWN))
+
+
+def _samples(tables: Tables, query: str, values: tuple[object, ...]) -> tuple[Sample, ...]:
+    tables.sql.execute("DROP TABLE IF EXISTS picked")
+    tables.sql.execute(query, list(values))
+    answer = tables.sql.sql(_DETAILS).to_arrow_table()
+    pictures = thumbnails(tables)
+    return tuple(_sample(row, pictures.get(row["key"])) for row in answer.to_pylist())
+
+
+def _sample(row: dict[str, Any], thumbnail: Thumbnail | None) -> Sample:
+    return Sample(
+        key=row["key"],
+        title=(row["title"] or "").strip() or "Untitled",
+        landing_link=safe_link(row["landing_url"]),
+        creator=row["creator"] or "not named",
+        creator_link=safe_link(row["creator_url"]),
+        licence=licence_name(row["licence"]),
+        licence_link=safe_link(row["licence_url"]),
+        source=row["source"] or "",
+        emotion=row["emotion"] or "",
+        context=row["context"] or "",
+        phrase=row["phrase"] or "",
+        kind=row["kind"],
+        set_name=row["set_name"],
+        score=row["score"],
+        summary=row["summary"] or "",
+        stimuli=tuple(row["stimuli"] or ()),
+        assessment=row["assessment"] or "",
+        seen=tuple(row["emotions"] or ()),
+        thumbnail=thumbnail,
+    )

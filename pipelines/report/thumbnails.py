@@ -1,0 +1,99 @@
+"""Small copies of the picked pictures, as they stand in the page; only the row groups that hold them are read."""
+
+import base64
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pyarrow.parquet as pq
+from PIL import Image
+
+from moodarchive.parts import part_path
+from moodarchive.schemas import IMAGES
+from moodarchive.store import Store
+from pipelines.report.tables import Tables
+
+LONGEST_SIDE = 320
+QUALITY = 80
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thumbnail:
+    """A JPEG as a data address, and its size in pixels."""
+
+    address: str
+    width: int
+    height: int
+
+
+def thumbnails(tables: Tables) -> dict[str, Thumbnail]:
+    """Key → thumbnail of each image in ``picked``; a picture that is missing or damaged is left out."""
+    found: dict[str, Thumbnail] = {}
+    for key, data in _pictures(tables):
+        if data and (small := _small(data)):
+            found[key] = small
+    return found
+
+
+def _pictures(tables: Tables) -> Iterator[tuple[str, bytes | None]]:
+    in_images = _places_in_images(tables)
+    for part, keys in in_images.items():
+        yield from _of_part(tables.store, part, keys)
+    known = {key for keys in in_images.values() for key in keys}
+    # pruning has taken images/ away, but the shards hold the same bytes
+    for key, name, part, offset, size in tables.rows(
+        "SELECT key, set_name, part, jpg_offset, jpg_size FROM packed JOIN picked USING (key) ORDER BY key"
+    ):
+        if key not in known:
+            yield key, _span(tables.store, f"shards/{name}/{part:05d}.tar", offset, size)
+
+
+def _places_in_images(tables: Tables) -> dict[int, set[str]]:
+    if not tables.image_files:
+        return {}
+    rows = tables.rows(
+        "SELECT parse_filename(filename, true)::INTEGER AS part, key "
+        "FROM read_parquet(?, filename = true) JOIN picked USING (key) ORDER BY part",
+        list(tables.image_files),
+    )
+    places: dict[int, set[str]] = {}
+    for part, key in rows:
+        places.setdefault(part, set()).add(key)
+    return places
+
+
+def _of_part(store: Store, part: int, keys: set[str]) -> Iterator[tuple[str, bytes | None]]:
+    with store.open_read(part_path(IMAGES, part)) as file:
+        parquet = pq.ParquetFile(file, pre_buffer=False)
+        column = parquet.schema_arrow.get_field_index("key")
+        for group in range(parquet.num_row_groups):
+            span = parquet.metadata.row_group(group).column(column).statistics
+            if span and span.has_min_max and not any(span.min <= key <= span.max for key in keys):
+                continue
+            rows = parquet.read_row_group(group, columns=["key", "bytes"])
+            for place, key in enumerate(rows["key"].to_pylist()):
+                if key in keys:
+                    yield key, rows["bytes"][place].as_py()
+
+
+def _span(store: Store, path: str, offset: int, size: int) -> bytes | None:
+    try:
+        with store.open_read(path) as file:
+            file.seek(offset)
+            return file.read(size)
+    except OSError:
+        return None
+
+
+def _small(data: bytes) -> Thumbnail | None:
+    try:
+        with Image.open(io.BytesIO(data), formats=["JPEG"]) as picture:
+            picture.draft("RGB", (2 * LONGEST_SIDE, 2 * LONGEST_SIDE))
+            small = picture.convert("RGB")
+    except (OSError, Image.DecompressionBombError):
+        return None
+    small.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
+    sink = io.BytesIO()
+    small.save(sink, "JPEG", quality=QUALITY, optimize=True)
+    address = "data:image/jpeg;base64," + base64.b64encode(sink.getvalue()).decode()
+    return Thumbnail(address=address, width=small.width, height=small.height)
