@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pipelines.report.tables import Tables
 
-_MOST_BINS = 32
+_MOST_BINS = 40
 _STEPS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
 
 _SCORED = "score IS NOT NULL AND isfinite(score) AND stage IN ('cut', 'pack', 'packed')"

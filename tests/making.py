@@ -1,0 +1,214 @@
+"""Makes what tests need: pictures, small real tables, and real servers on loopback."""
+
+import asyncio
+import hashlib
+import io
+import json
+import threading
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from aiohttp import web
+from PIL import Image
+
+from moodarchive.keys import image_key
+from moodarchive.parts import Origin, Sidecar, read_part, write_part
+from moodarchive.schemas import CAPTIONS, DEALT, IMAGES, KEPT, SAFETY, SCORES, Table, as_batch, empty_row
+from moodarchive.store import Store
+
+Row = dict[str, Any]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+ORIGIN = Origin(settings="test", inputs={}, started=0.0)
+HOST = "stock.test"
+IMAGE_TABLES = (DEALT, IMAGES, SAFETY, CAPTIONS, SCORES, KEPT)
+
+
+def textured(width: int = 160, height: int = 120, seed: int = 0) -> Image.Image:
+    """A smooth picture with much structure, different for each seed."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    return Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
+
+
+def encoded(image: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
+    held = io.BytesIO()
+    image.save(held, kind, **options)
+    return held.getvalue()
+
+
+def opened(data: bytes) -> Image.Image:
+    image = Image.open(io.BytesIO(data))
+    image.load()
+    return image
+
+
+def write_rows(store: Store, table: Table, part: int, rows: Iterable[Row], origin: Origin = ORIGIN) -> Sidecar:
+    full = [empty_row(table, **row) for row in rows]
+    return write_part(store, table, part, [as_batch(table, full)], origin)
+
+
+def rows_of(store: Store, table: Table, part: int) -> list[Row]:
+    return [row for batch in read_part(store, table, part) for row in batch.to_pylist()]
+
+
+def dealt_row(number: int, source: str = "openverse") -> Row:
+    """A row of dealt with provenance; its key depends on the number and source alone."""
+    name = f"p{number}"
+    query = {"emotion": "joy", "context": "natural_scenery", "phrase": "sunlit meadow", "rank": number}
+    return empty_row(
+        DEALT,
+        key=image_key(source, name),
+        url=f"http://{HOST}/{name}.jpg",
+        source=source,
+        source_id=name,
+        landing_url=f"http://{HOST}/pages/{name}",
+        title=f"Title {number}",
+        alt_text=f"meadow {number} “in sun”",
+        creator=f"Creator {number}",
+        creator_url=f"http://{HOST}/people/{number}",
+        licence="by 2.0",
+        licence_url="https://creativecommons.org/licenses/by/2.0/",
+        width=1600,
+        height=1200,
+        mature=False,
+        queries=[query],
+        retrieved_on="2026-01-01",
+        round=0,
+    )
+
+
+def sentences(number: int) -> Row:
+    return {
+        "summary": f"Picture {number} shows a wide meadow.",
+        "stimuli": ["The sun is warm.", "The grass is bright.", "Two children run."],
+        "assessment": "It spreads plain joy.",
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fate:
+    """What became of one image; the default is a kept training picture."""
+
+    number: int
+    source: str = "openverse"
+    downloaded: bool = True
+    reason: str | None = None
+    split: str = "train"
+
+    def rows(self) -> dict[str, Row]:
+        """Table name → the image's row."""
+        dealt = dealt_row(self.number, self.source)
+        key, query = dealt["key"], dealt["queries"][0]
+        cell = {"emotion": query["emotion"], "context": query["context"]}
+        kept = {"key": key, **cell, "round": 0, "kept": False}
+        if not self.downloaded:
+            rest = {table.name: {"key": key, "status": "skipped"} for table in (SAFETY, CAPTIONS, SCORES)}
+            failed = {"key": key, "status": "failed", "error": "http_404"}
+            return {"dealt": dealt, "images": failed, **rest, "kept": {**kept, "reason": "failed_download"}}
+        picture = textured(96, 72, self.number)
+        jpeg = encoded(picture)
+        return {
+            "dealt": dealt,
+            "images": {
+                "key": key, "bytes": jpeg, "sha256": hashlib.sha256(jpeg).hexdigest(), "phash": 2**63 + self.number,
+                "width": 96, "height": 72, "original_width": 96, "original_height": 72, "original_bytes": len(jpeg),
+                "original_type": "JPEG", "status": "ok",
+            },
+            "safety": {"key": key, "nsfw": 0.01, "verdict": "safe", "status": "ok"},
+            "captions": {
+                "key": key, **sentences(self.number), "emotions": ["joy"], "model": "m", "prompt_hash": "0", "seed": 1,
+                "attempts": 1, "prompt_tokens": 9, "completion_tokens": 9, "status": "ok",
+            },
+            "scores": {"key": key, "score": 0.25, "phrase": "sunlit meadow", **cell, "status": "ok"},
+            "kept": {**kept, "kept": self.reason is None, "reason": self.reason, "split": self.split},
+        }  # fmt: skip
+
+
+def fates(first: int, count: int) -> list[Fate]:
+    """Some of every kind: mostly kept for training, some set aside, cut or never downloaded."""
+    splits = {2: "validation", 4: "heldout"}
+    return [
+        Fate(
+            number=number,
+            downloaded=number % 9 != 7,
+            reason="low_score" if number % 9 == 5 else None,
+            split=splits.get(number % 6, "train"),
+        )
+        for number in range(first, first + count)
+    ]
+
+
+def write_fates(store: Store, part: int, chosen: Iterable[Fate]) -> None:
+    """Writes the part in every table from dealt to kept, in key order."""
+    rows = sorted((fate.rows() for fate in chosen), key=lambda row: str(row["dealt"]["key"]))
+    for table in IMAGE_TABLES:
+        write_rows(store, table, part, [row[table.name] for row in rows])
+
+
+def write_settings(store: Store) -> None:
+    store.write_bytes("settings.json", json.dumps({"schema_version": 1, "per_row": {"download": {"longest_side": 768}}}).encode())
+
+
+@dataclass
+class Site:
+    """A running server: where it listens, and every request it saw."""
+
+    address: str = ""
+    requests: list[web.BaseRequest] = field(default_factory=list)
+    working: int = 0
+    most_working: int = 0
+
+    @property
+    def hosts(self) -> dict[str, str]:
+        """What lets the code under test reach it by the name HOST."""
+        return {HOST: self.address}
+
+    def paths(self) -> list[str]:
+        return [request.path for request in self.requests]
+
+
+@contextmanager
+def serving(handlers: Mapping[str, Handler]) -> Iterator[Site]:
+    """A real HTTP server in a thread of its own; path → who answers, everything else is 404."""
+    site, listening, loop = Site(), threading.Event(), asyncio.new_event_loop()
+    stop = asyncio.Event()
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        site.requests.append(request)
+        site.working += 1
+        site.most_working = max(site.most_working, site.working)
+        try:
+            handler = handlers.get(request.path)
+            return await handler(request) if handler else web.Response(status=404)  # type: ignore[arg-type]
+        finally:
+            site.working -= 1
+
+    async def serve() -> None:
+        runner = web.ServerRunner(web.Server(answer, access_log=None), shutdown_timeout=0.1)
+        await runner.setup()
+        tcp = web.TCPSite(runner, "127.0.0.1", 0)
+        await tcp.start()
+        site.address = f"127.0.0.1:{runner.addresses[0][1]}"
+        listening.set()
+        await stop.wait()
+        await runner.cleanup()
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()), daemon=True)
+    thread.start()
+    assert listening.wait(10)
+    try:
+        yield site
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(10)
+
+
+def giving(body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Handler:
+    """A handler that always gives the same answer."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(body=body, status=status, headers=dict(headers or {}))
+
+    return answer
