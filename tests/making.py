@@ -148,7 +148,9 @@ def write_fates(store: Store, part: int, chosen: Iterable[Fate]) -> None:
 
 
 def write_settings(store: Store) -> None:
-    store.write_bytes("settings.json", json.dumps({"schema_version": 1, "per_row": {"download": {"longest_side": 768}}}).encode())
+    store.write_bytes(
+        "settings.json", json.dumps({"schema_version": 1, "per_row": {"download": {"longest_side": 768}}}).encode()
+    )
 
 
 @dataclass

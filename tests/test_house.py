@@ -26,7 +26,9 @@ def test_root_packages_resolve_inside_the_repository(package: str) -> None:
 
 def test_every_package_is_declared() -> None:
     declared = tomllib.loads((HOUSE / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
-    present = {path.parent.relative_to(HOUSE).as_posix().replace("/", ".") for path in SOURCES if path.name == "__init__.py"}
+    present = {
+        path.parent.relative_to(HOUSE).as_posix().replace("/", ".") for path in SOURCES if path.name == "__init__.py"
+    }
     assert set(declared) == present
 
 

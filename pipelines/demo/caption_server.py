@@ -4,19 +4,14 @@
 ends with its parent process, so that a killed demo leaves nothing behind.
 """
 
-import argparse
 import asyncio
 import base64
 import binascii
 import hashlib
 import json
-import os
 import re
-import signal
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -26,6 +21,7 @@ from moodarchive.captions import caption_text
 from pipelines.demo.caption_measures import MAX_BYTES, NotAPicture, measure
 from pipelines.demo.caption_sentences import compose, hints_in
 from pipelines.demo.caption_shape import shaped
+from pipelines.demo.serving import serve_until_orphaned, serving_arguments
 
 MODEL = "moodarchive-demo-measurements-v1"
 """The name says what answers: measurements, no model of language or vision."""
@@ -33,7 +29,6 @@ MODEL = "moodarchive-demo-measurements-v1"
 _MAX_TOKENS = 1024
 _PATCH = 14
 """Pixels a side of what counts as one picture token, as in CLIP's vision towers."""
-_PARENT_CHECK_S = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,37 +169,11 @@ def _answered(body: Any) -> dict[str, Any]:
     return answer_to(question_of(body))
 
 
-async def serve(host: str, port: int, announce: Path | None) -> None:
-    """Serves until SIGTERM or SIGINT, or until the parent process is gone."""
-    parent = os.getppid()
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    runner = web.AppRunner(CaptionServer().app(), access_log=None, shutdown_timeout=1.0)
-    await runner.setup()
-    await web.TCPSite(runner, host, port).start()
-    url = f"http://{host}:{runner.addresses[0][1]}"
-    if announce is None:
-        print(url, flush=True)
-    else:
-        draft = announce.with_name(f"{announce.name}.{os.getpid()}.draft")
-        draft.write_text(url + "\n")
-        draft.replace(announce)
-    while not stop.is_set() and os.getppid() == parent:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), timeout=_PARENT_CHECK_S)
-    await runner.cleanup()
-
-
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=0, help="0 takes any free port")
-    parser.add_argument("--announce", type=Path, help="file that gets the address once the server listens")
-    chosen = parser.parse_args()
     cv2.setNumThreads(1)
-    asyncio.run(serve(chosen.host, chosen.port, chosen.announce))
+    arguments = serving_arguments("A stand-in for a served vision-language model").parse_args()
+    serve_until_orphaned(CaptionServer().app(), arguments)
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ def run_demo(options: DemoOptions) -> None:
 
 
 def demo_settings(options: DemoOptions, pictures: int, site: str, captions: str) -> ArchiveSettings:
-    """The settings that the demo runs with; ``site`` and ``captions`` are loopback ``address:port``."""
+    """The settings that the demo runs with; ``site`` and ``captions`` are loopback URLs."""
     return ArchiveSettings(
         run=RunSettings(give_up_after=3),
         descriptors=DescriptorSettings(emotions=EMOTIONS, phrases_per_cell=PHRASES_PER_CELL, contexts=CONTEXTS),
@@ -83,7 +83,9 @@ def demo_settings(options: DemoOptions, pictures: int, site: str, captions: str)
                 base_url=f"http://{HOST}/v1", results_per_query=PHOTO_RESULTS if options.photos else 100
             )
         ),
-        search=SearchSettings(user_agent="MoodArchive-demo/0.1 (loopback only)", loopback_hosts={HOST: site}),
+        search=SearchSettings(
+            user_agent="MoodArchive-demo/0.1 (loopback only)", loopback_hosts={HOST: site.removeprefix("http://")}
+        ),
         deal=DealSettings(rows_per_part=max(20, pictures // 8)),
         download=DownloadSettings(deadline_s=3.0, in_flight=16),
         caption=CaptionSettings(model=MODEL, servers=(captions,), in_flight=8),

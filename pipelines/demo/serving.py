@@ -1,5 +1,6 @@
 """A loopback server in a process of its own, that never outlives the process that started it."""
 
+import argparse
 import asyncio
 import os
 import signal
@@ -8,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from aiohttp import web
@@ -18,35 +19,43 @@ from moodarchive.errors import ServiceError
 START_S = 60.0
 
 
-def serve_until_orphaned(app: web.Application, announce: str, port: int = 0) -> None:
-    """Serves on loopback, writes ``address:port`` to the announce file, ends when the parent does or on SIGTERM."""
-    asyncio.run(_serve(app, announce, port, os.getppid()))
+def serving_arguments(description: str) -> argparse.ArgumentParser:
+    """The arguments of every server here; a server adds its own."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=0, help="0 takes any free port")
+    parser.add_argument("--announce", type=Path, help="file that gets the address once the server listens")
+    return parser
 
 
-async def _serve(app: web.Application, announce: str, port: int, parent: int) -> None:
+def serve_until_orphaned(app: web.Application, arguments: argparse.Namespace) -> None:
+    """Serves until the parent process ends, or on SIGTERM or SIGINT; the address goes to the announce file or stdout."""
+    asyncio.run(_serve(app, arguments, os.getppid()))
+
+
+async def _serve(app: web.Application, arguments: argparse.Namespace, parent: int) -> None:
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", port)
-    await site.start()
-    assert site._server is not None
-    bound = site._server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
-    aside = Path(f"{announce}.draft")
-    aside.write_text(f"127.0.0.1:{bound}")
-    aside.rename(announce)
+    await web.TCPSite(runner, arguments.host, arguments.port).start()
+    url = f"http://{arguments.host}:{runner.addresses[0][1]}"
+    if arguments.announce is None:
+        print(url, flush=True)
+    else:
+        aside = arguments.announce.with_name(f"{arguments.announce.name}.draft")
+        aside.write_text(url)
+        aside.rename(arguments.announce)
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     while os.getppid() == parent and not stopping.is_set():
-        try:
+        with suppress(TimeoutError):
             await asyncio.wait_for(stopping.wait(), 0.5)
-        except TimeoutError:
-            continue
     await runner.cleanup()
 
 
 @contextmanager
 def started(module: str, arguments: Sequence[str]) -> Iterator[str]:
-    """Starts ``python -m module`` and gives its ``address:port``; ServiceError with its last words if it dies."""
+    """Starts ``python -m module`` and gives its URL; ServiceError with its last words if it dies."""
     with tempfile.TemporaryDirectory(prefix="moodarchive-demo-") as folder:
         announce, log = Path(folder) / "address", Path(folder) / "log"
         command = [sys.executable, "-m", module, *arguments, "--announce", str(announce)]

@@ -3,7 +3,6 @@
 ``python -m pipelines.demo.stock_site --announce FILE`` serves until its parent process ends.
 """
 
-import argparse
 import asyncio
 import os
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ from aiohttp import web
 
 from pipelines.demo.catalogue import StockPicture, drawn_catalogue, found_by, photo_catalogue
 from pipelines.demo.faults import bomb, corrupted, endless, jpeg, reencoded, truncated
-from pipelines.demo.serving import serve_until_orphaned
+from pipelines.demo.serving import serve_until_orphaned, serving_arguments
 
 HOST = "stock.demo.test"
 """The name under which the archive knows the site; .test never resolves in public."""
@@ -149,18 +148,17 @@ async def _stand_still(request: web.Request, response: web.StreamResponse) -> No
 
 
 def main() -> None:
-    """Serves on a free loopback port and writes the address to the announce file."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=int, default=400)
+    """The command line."""
+    parser = serving_arguments("A stock site that speaks Openverse's API")
+    parser.add_argument("--images", type=int, default=400, help="pictures to draw")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--photos", default="")
-    parser.add_argument("--announce", required=True)
+    parser.add_argument("--photos", default="", help="a folder of pictures to serve instead")
     arguments = parser.parse_args()
     pictures = (
         photo_catalogue(arguments.photos) if arguments.photos else drawn_catalogue(arguments.images, arguments.seed)
     )
     with ProcessPoolExecutor(os.cpu_count()) as artists:
-        serve_until_orphaned(StockSite(pictures, artists).app(), arguments.announce)
+        serve_until_orphaned(StockSite(pictures, artists).app(), arguments)
 
 
 if __name__ == "__main__":

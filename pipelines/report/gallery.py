@@ -14,7 +14,7 @@ from pipelines.report.names import licence_name
 from pipelines.report.tables import Tables
 from pipelines.report.thumbnails import Thumbnail, thumbnails
 
-KEPT_SHOWN = 27
+KEPT_SHOWN = 28  # every emotion, and an even number
 CUT_SHOWN = 12
 
 _SHOWABLE = """

@@ -52,7 +52,9 @@ def wait_for_file(root: Path, pattern: str, process: "subprocess.Popen[str]") ->
     """Returns once a file of the pattern is there."""
     while not list(root.glob(pattern)):
         if process.poll() is not None:
-            raise AssertionError(f"ended before {pattern} was there:\n{process.stdout.read() if process.stdout else ''}")
+            raise AssertionError(
+                f"ended before {pattern} was there:\n{process.stdout.read() if process.stdout else ''}"
+            )
         time.sleep(0.05)
 
 

@@ -73,7 +73,9 @@ class Made:
 def _archive() -> list[Made]:
     """Forty images: 24 kept, 16 ended in all the ways there are."""
     kept = [Made(number=n, emotion=("joy", "fear", "love")[n % 3], score=0.2 + n / 200) for n in range(24)]
-    kept[0] = replace(kept[0], title=HOSTILE, creator='"><img src=x onerror=alert(2)>', landing_url="javascript:alert(3)")
+    kept[0] = replace(
+        kept[0], title=HOSTILE, creator='"><img src=x onerror=alert(2)>', landing_url="javascript:alert(3)"
+    )
     kept[1] = replace(kept[1], licence="by-sa 4.0", split="heldout")
     kept[2] = replace(kept[2], source="closed", split="private")
     ends = [("download", "http_404")] * 4 + [("download", "forbidden_address")] + [("safety", "unsafe")] * 3
@@ -192,7 +194,9 @@ class Drawn:
 
 
 def _flow(page: str) -> list[Drawn]:
-    steps = re.findall(r'<li data-stage="(\w+)" data-entered="(\d+)" data-passed="(\d+)">(.*?)(?=<li data-stage|</ol>)', page, re.S)
+    steps = re.findall(
+        r'<li data-stage="(\w+)" data-entered="(\d+)" data-passed="(\d+)">(.*?)(?=<li data-stage|</ol>)', page, re.S
+    )
     return [
         Drawn(stage, int(entered), int(passed), tuple(map(int, re.findall(r'data-lost="(\d+)"', rest))))
         for stage, entered, passed, rest in steps
@@ -339,7 +343,9 @@ def test_pruned_pictures_are_taken_from_the_shards(tmp_path: Path) -> None:
     after = _page(store)
     assert [step.passed for step in _flow(after)] == [step.passed for step in _flow(before)]
     kept = re.compile(r'id="samples".*?<section', re.S)
-    assert re.findall("data:image[^\"]+", kept.findall(after)[0]) == re.findall("data:image[^\"]+", kept.findall(before)[0])
+    assert re.findall('data:image[^"]+', kept.findall(after)[0]) == re.findall(
+        'data:image[^"]+', kept.findall(before)[0]
+    )
 
 
 def test_planted_faults_and_notes_are_shown(tmp_path: Path) -> None:
