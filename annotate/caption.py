@@ -11,10 +11,10 @@ from pydantic import Field, field_validator
 
 from annotate.clip_tokens import token_counter
 from annotate.describe import Describer, Row
-from annotate.in_order import in_order
 from annotate.prompt import Prompt, load_prompt
 from moodarchive.chat import ChatClient, chat_url
 from moodarchive.errors import ConfigError
+from moodarchive.in_order import in_order
 from moodarchive.keys import digest
 from moodarchive.schemas import CAPTIONS, DEALT, IMAGES, SAFETY, as_batch, empty_row
 from moodarchive.settings import Kind, Settings

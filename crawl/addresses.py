@@ -4,38 +4,39 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Mapping
-from contextlib import suppress
-from urllib.parse import SplitResult, urlsplit
 
 from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.helpers import is_ip_address
+from yarl import URL
 
 from moodarchive.errors import RowError
 
 
-def vetted_url(url: str, loopback_hosts: Mapping[str, str]) -> SplitResult:
-    """The parts of a fetchable URL; RowError ``bad_url``, ``forbidden_scheme`` or ``forbidden_address``.
+def vetted_url(url: str, loopback_hosts: Mapping[str, str]) -> URL:
+    """The fetchable URL as the HTTP client reads it; RowError ``bad_url``, ``forbidden_scheme``, ``forbidden_address``.
 
     A host written as a number is judged here, because no resolver is asked for it.
     """
     try:
-        split = urlsplit(url)
-        host, port = split.hostname, split.port
+        parsed = URL(url)
     except ValueError as error:
         raise RowError("bad_url", f"{url!r}: {error}") from None
-    if split.scheme not in ("http", "https"):
+    if parsed.scheme not in ("http", "https"):
         raise RowError("forbidden_scheme", f"{url!r}: only http and https are fetched")
+    host = parsed.raw_host
     if not host:
         raise RowError("bad_url", f"{url!r} names no host")
-    if host not in loopback_hosts:
-        with suppress(ValueError):  # a name: the resolver judges its addresses
-            refuse_unless_public(host)
-    assert port is None or port >= 0
-    return split
+    if host not in loopback_hosts and is_ip_address(host):
+        refuse_unless_public(host)
+    return parsed
 
 
 def refuse_unless_public(address: str) -> None:
     """RowError ``forbidden_address`` for a loopback, private, link-local, multicast or reserved address."""
-    ip = ipaddress.ip_address(address.split("%", maxsplit=1)[0])
+    try:
+        ip = ipaddress.ip_address(address.split("%", maxsplit=1)[0])
+    except ValueError:  # the system would still read 2130706433 and 127.1 as addresses
+        raise RowError("forbidden_address", f"{address} is an address in a spelling of its own") from None
     mapped = getattr(ip, "ipv4_mapped", None) or getattr(ip, "sixtofour", None)
     if not ip.is_global or ip.is_multicast or (mapped is not None and not mapped.is_global):
         raise RowError("forbidden_address", f"{address} is not a public address")

@@ -1,25 +1,29 @@
 """Dealt rows become pictures: many fetched at once, decoded aside, written in key order."""
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 import pyarrow as pa
 from pydantic import Field
 
 from crawl.fetch import Fetcher, FetchLimits
 from crawl.pictures import PictureLimits, to_picture
-from moodarchive.errors import RowError
+from moodarchive.errors import RowError, ServiceError
+from moodarchive.in_order import in_order
 from moodarchive.part_log import LOGGER
 from moodarchive.schemas import DEALT, IMAGES, as_batch, empty_row
 from moodarchive.settings import Kind, Settings
 from moodarchive.stage import Readers, Resources, Stage
 
 BATCH_ROWS = 50
+UNREACHABLE = ("unreachable", "unknown_host")
+FEWEST_TO_JUDGE, OUTAGE_SHARE = 10, 0.9
+"""A part mixes many hosts: when more than this share of at least so many rows fails so, it is not the hosts."""
 
 
 class DownloadSettings(Settings):
@@ -38,7 +42,7 @@ class DownloadSettings(Settings):
 
 @dataclass
 class Downloader:
-    """Fetches a part's pictures; at most ``in_flight`` at a time, and at most twice as many held in memory."""
+    """Fetches a part's pictures; at most ``in_flight`` at a time, and twice as many finished ones held in memory."""
 
     settings: DownloadSettings
     user_agent: str
@@ -46,32 +50,43 @@ class Downloader:
     _decoders: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1), repr=False)
 
     def __call__(self, part: int, readers: Readers) -> Iterator[pa.RecordBatch]:
+        """Batches in key order. ServiceError when nearly no host could be reached: then our own network is down."""
+        rows = unreachable = 0
         with asyncio.Runner() as runner:
-            rows = self._rows(readers)
-            while batch := runner.run(_take(rows, BATCH_ROWS)):
-                yield as_batch(IMAGES, batch)
+            pictures = self._pictures(readers)
+            try:
+                while batch := runner.run(_take(pictures, BATCH_ROWS)):
+                    rows += len(batch)
+                    unreachable += sum(row["error"] in UNREACHABLE for row in batch)
+                    yield as_batch(IMAGES, batch)
+            finally:
+                runner.run(pictures.aclose())
+        if rows >= FEWEST_TO_JUDGE and unreachable > OUTAGE_SHARE * rows:
+            raise ServiceError(
+                f"{unreachable} of {rows} hosts could not be reached: this machine seems cut off; nothing is recorded; "
+                "remedy: mend the network and run again"
+            )
 
-    async def _rows(self, readers: Readers) -> AsyncIterator[dict[str, object]]:
+    async def _pictures(self, readers: Readers) -> AsyncGenerator[dict[str, object], None]:
         settings = self.settings
         limits = FetchLimits(max_bytes=settings.max_bytes, deadline_s=settings.deadline_s)
-        slots = asyncio.Semaphore(settings.in_flight)
-        window: deque[asyncio.Task[dict[str, object]]] = deque()
         async with Fetcher(limits, self.user_agent, self.loopback_hosts, settings.in_flight) as fetcher:
-            for batch in readers[DEALT.name]():
-                for row in batch.select(["key", "url"]).to_pylist():
-                    window.append(asyncio.create_task(self._row(fetcher, slots, row["key"], row["url"])))
-                    if len(window) >= 2 * settings.in_flight:
-                        yield await window.popleft()
-            while window:
-                yield await window.popleft()
+            jobs = self._jobs(fetcher, readers)
+            async with aclosing(in_order(jobs, settings.in_flight, finished_ahead=2)) as rows:
+                async for row in rows:
+                    yield row
 
-    async def _row(self, fetcher: Fetcher, slots: asyncio.Semaphore, key: str, url: str) -> dict[str, object]:
+    async def _jobs(self, fetcher: Fetcher, readers: Readers) -> AsyncIterator[Coroutine[Any, Any, dict[str, object]]]:
+        for batch in readers[DEALT.name]():
+            for row in batch.select(["key", "url"]).to_pylist():
+                yield self._row(fetcher, row["key"], row["url"])
+
+    async def _row(self, fetcher: Fetcher, key: str, url: str) -> dict[str, object]:
         try:
-            async with slots:
-                served = await fetcher.fetch(url)
-                picture = await asyncio.get_running_loop().run_in_executor(
-                    self._decoders, to_picture, served, self._picture_limits()
-                )
+            served = await fetcher.fetch(url)
+            picture = await asyncio.get_running_loop().run_in_executor(
+                self._decoders, to_picture, served, self._picture_limits()
+            )
         except RowError as error:
             LOGGER.getChild("download").info("%s failed: %s: %s", key, error.kind, error)
             return empty_row(IMAGES, key=key, status="failed", error=error.kind)

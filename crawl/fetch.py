@@ -79,9 +79,9 @@ class Fetcher:
 
     async def _follow(self, url: str) -> bytes:
         for _ in range(MAX_REDIRECTS + 1):
-            vetted_url(url, self.loopback_hosts)
+            vetted = vetted_url(url, self.loopback_hosts)
             try:
-                async with self._session.get(url, allow_redirects=False) as response:
+                async with self._session.get(vetted, allow_redirects=False) as response:
                     if response.status in (301, 302, 303, 307, 308) and "Location" in response.headers:
                         url = urljoin(url, response.headers["Location"])
                         continue

@@ -50,6 +50,7 @@ def to_picture(served: bytes, limits: PictureLimits) -> Picture:
         original_size = image.size
         _refuse_bad_size(original_size, limits)
         pixels = _decoded(image, limits.longest_side)
+    pixels.info.clear()  # Pillow writes a comment that it has read
     encoded = io.BytesIO()
     pixels.save(encoded, "JPEG", quality=limits.jpeg_quality, subsampling="4:2:0", optimize=True)
     return Picture(
@@ -92,6 +93,8 @@ def _decoded(image: Image.Image, longest_side: int) -> Image.Image:
         image.draft("RGB", (2 * longest_side, 2 * longest_side))
         image.load()
         upright = ImageOps.exif_transpose(image)
+        if upright.mode in ("1", "P", "PA"):  # Pillow would pick pixels of these, not average them
+            upright = upright.convert("RGBA" if upright.has_transparency_data else "RGB")
         upright.thumbnail((longest_side, longest_side), Image.Resampling.LANCZOS, reducing_gap=3.0)
         return _rgb(upright)
     except OSError as error:
@@ -105,7 +108,8 @@ def _rgb(image: Image.Image) -> Image.Image:
     """Transparency over white; 16-bit greys scaled, where Pillow's own conversion would clip them."""
     if image.mode.startswith("I") or image.mode == "F":
         values = np.asarray(image, dtype=np.float32)
-        scale = 255.0 / max(float(values.max(initial=0.0)), 255.0)
+        brightest = 65535.0 if image.mode.startswith("I;16") else max(float(values.max(initial=0.0)), 255.0)
+        scale = 255.0 / brightest
         return Image.fromarray((values * scale).clip(0, 255).astype(np.uint8)).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         with_alpha = image.convert("RGBA")

@@ -17,15 +17,21 @@ def image_key(source: str, source_id: str) -> str:
 def normalised_url(url: str) -> str:
     """Two spellings of one address compare equal: case, default port, fragment, tracking and query order removed.
 
-    The scheme is dropped too, since http and https of one path show one image.
+    The scheme is dropped too, since http and https of one path show one image. What is no address, such as a port out
+    of range, is its own normal form: one bad row must not end the deal of a round.
     """
-    split = urlsplit(url.strip())
-    host = (split.hostname or "").lower()
-    port = split.port
+    url = url.strip()
+    try:
+        split = urlsplit(url)
+        host, port = (split.hostname or "").lower(), split.port
+    except ValueError:
+        return url
     if port and port != _DEFAULT_PORTS.get(split.scheme.lower()):
         host = f"{host}:{port}"
-    query = sorted((k, v) for k, v in parse_qsl(split.query, keep_blank_values=True) if not k.startswith(_TRACKING))
-    return urlunsplit(("", host, split.path or "/", urlencode(query), ""))
+    # surrogates carry bytes that are not UTF-8 through: replaced, they would make different addresses equal
+    pairs = parse_qsl(split.query, keep_blank_values=True, errors="surrogateescape")
+    query = sorted(pair for pair in pairs if not pair[0].startswith(_TRACKING))
+    return urlunsplit(("", host, split.path or "/", urlencode(query, errors="surrogateescape"), ""))
 
 
 def canonical_json(value: Any) -> str:

@@ -166,7 +166,8 @@ def _row_groups(table: Table, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.
 
 
 def _within_bytes(group: pa.Table) -> Iterator[pa.Table]:
-    if group.get_total_buffer_size() <= ROW_GROUP_BYTES or group.num_rows == 1:
+    # nbytes counts the slice; the buffers may be those of all rows that arrived together
+    if group.nbytes <= ROW_GROUP_BYTES or group.num_rows == 1:
         yield group
         return
     half = group.num_rows // 2

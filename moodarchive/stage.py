@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Protocol
 
 import pyarrow as pa
@@ -87,8 +88,9 @@ def joined(readers: Readers, *tables: str) -> Iterator[tuple[list[dict[str, obje
 
     Tables of one part hold the same keys in the same order, so no sorting or hashing is needed; StageError when not.
     """
-    for batches in zip(*(readers[name]() for name in tables), strict=True):
-        keys = batches[0]["key"]
-        if any(not batch["key"].equals(keys) for batch in batches[1:]):
+    for batches in zip_longest(*(readers[name]() for name in tables)):
+        # a table that ended before the others gives None
+        keys = [None if batch is None else batch["key"] for batch in batches]
+        if any(some is None or not some.equals(keys[0]) for some in keys):
             raise StageError(f"the keys of {' and '.join(tables)} differ; remedy: moodarchive verify names the part")
         yield tuple(batch.to_pylist() for batch in batches)

@@ -7,9 +7,10 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import fsspec
@@ -119,6 +120,12 @@ class Store:
         if self.exists(relative):
             self.fs.rm_file(self.path(relative))
 
+    def remove_drafts(self) -> None:
+        """Removes what killed writers of a local root left half written; only the root's one writer may call it."""
+        if self.is_local:
+            for draft in Path(self.path("")).rglob(f"*{DRAFT_SUFFIX}"):
+                draft.unlink(missing_ok=True)
+
     def sha256(self, relative: str) -> str:
         """Digest of the file as it lies there now."""
         found = hashlib.sha256()
@@ -134,9 +141,14 @@ class Store:
         Local files are written aside, synced and renamed; object stores publish on close. Raises StorageFullError when
         the disk is full, and leaves nothing behind.
         """
+        draft = self._local_draft if self.is_local else self._remote_draft
+        with self._fullness_explained(relative), draft(relative) as file:
+            yield file
+
+    @contextmanager
+    def _fullness_explained(self, relative: str) -> Iterator[None]:
         try:
-            with self._local_draft(relative) if self.is_local else self._remote_draft(relative) as file:
-                yield file
+            yield
         except OSError as error:
             if error.errno in _FULL:
                 raise StorageFullError(
@@ -179,7 +191,8 @@ class Store:
     def create_exclusively(self, relative: str, data: bytes) -> bool:
         """Creates the file unless it exists; False when it does. Exactly one of several racing callers gets True."""
         if self.is_local:
-            return self._create_locally(self.path(relative), data)
+            with self._fullness_explained(relative):
+                return self._create_locally(self.path(relative), data)
         try:
             self.fs.pipe_file(self.path(relative), data, mode="create")
         except FileExistsError:
@@ -192,14 +205,15 @@ class Store:
     def _create_locally(path: str, data: bytes) -> bool:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         aside = f"{path}.{os.getpid()}.{threading.get_ident()}{DRAFT_SUFFIX}"
-        with open(aside, "wb") as file:
-            file.write(data)
         try:
+            with open(aside, "wb") as file:
+                file.write(data)
             os.link(aside, path)  # unlike open("x"), the file is never seen half written
         except FileExistsError:
             return False
         finally:
-            os.unlink(aside)
+            with suppress(FileNotFoundError):
+                os.unlink(aside)
         return True
 
 

@@ -12,10 +12,12 @@ from dataclasses import asdict, dataclass
 
 import psutil
 
-from moodarchive.errors import RootInUseError
+from moodarchive.errors import RootInUseError, StorageError
 from moodarchive.store import Store
 
 HEARTBEAT_PATH = "crawl/writer.json"
+SUCCESSION_PATH = "crawl/successor.json"
+"""Held while a dead writer is succeeded: of several who find it dead, one may remove its heartbeat."""
 HEARTBEAT_SECONDS = 5.0
 STALE_SECONDS = 60.0
 RUN_VARIABLE = "MOODARCHIVE_RUN"
@@ -39,7 +41,8 @@ def only_writer(store: Store) -> Iterator[None]:
     run = uuid.uuid4().hex
     mine = _beat(run)
     while not store.create_exclusively(HEARTBEAT_PATH, _as_bytes(mine)):
-        _remove_if_dead(store)
+        _refuse_if_alive(store, HEARTBEAT_PATH)
+        _end_dead_writer(store, mine)
     previous = os.environ.get(RUN_VARIABLE)
     os.environ[RUN_VARIABLE] = run
     stop = threading.Event()
@@ -67,23 +70,41 @@ def _keep_beating(store: Store, run: str, stop: threading.Event) -> None:
     while not stop.wait(HEARTBEAT_SECONDS):
         try:
             store.write_bytes(HEARTBEAT_PATH, _as_bytes(_beat(run)))
-        except OSError:
+        except (OSError, StorageError):
             continue  # a full disk is the stages' to report; the process itself still shows life
 
 
-def _remove_if_dead(store: Store) -> None:
-    try:
-        held = Heartbeat(**json.loads(store.read_bytes(HEARTBEAT_PATH)))
-    except FileNotFoundError:
+def _end_dead_writer(store: Store, mine: Heartbeat) -> None:
+    """Removes a dead writer's heartbeat and ends what is left of it; RootInUseError when another does so now."""
+    if not store.create_exclusively(SUCCESSION_PATH, _as_bytes(mine)):
+        _refuse_if_alive(store, SUCCESSION_PATH)
+        store.remove(SUCCESSION_PATH)
         return
+    try:
+        # judged again, because another may have succeeded the dead writer since
+        dead = _refuse_if_alive(store, HEARTBEAT_PATH)
+        if dead is not None:
+            if dead.host == socket.gethostname():
+                _end_leftovers(dead.run)
+            store.remove(HEARTBEAT_PATH)
+    finally:
+        store.remove(SUCCESSION_PATH)
+
+
+def _refuse_if_alive(store: Store, path: str) -> Heartbeat | None:
+    """The dead writer's heartbeat, None when there is none; RootInUseError when it lives, or cannot be read."""
+    try:
+        held = Heartbeat(**json.loads(store.read_bytes(path)))
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError) as error:
+        raise RootInUseError(
+            f"{store.root}/{path} is no heartbeat ({error}); remedy: remove it when no run writes to this root"
+        ) from None
     age = time.time() - held.beat
-    if held.host == socket.gethostname():
-        if _process_lives(held):
-            raise _in_use(store, held, age)
-        _end_leftovers(held.run)
-    elif age < STALE_SECONDS:
+    if _process_lives(held) if held.host == socket.gethostname() else age < STALE_SECONDS:
         raise _in_use(store, held, age)
-    store.remove(HEARTBEAT_PATH)
+    return held
 
 
 def _in_use(store: Store, held: Heartbeat, age: float) -> RootInUseError:

@@ -50,6 +50,7 @@ class Archive:
         run = self.settings.run
         self.cluster = Cluster(address=run.ray_address, cpus=run.cpus, give_up_after=run.give_up_after)
         with only_writer(self.store), self.cluster:
+            self.store.remove_drafts()
             guard(self.store, self.settings)
             for record in self._rounds():
                 if not self._crawl(record, until):

@@ -21,6 +21,10 @@ Root = Annotated[str, typer.Argument(help="The archive's root: a folder, s3://â€
 INTERRUPTED = 130
 
 
+class Interrupted(BaseException):
+    """Ctrl-C or SIGTERM. No KeyboardInterrupt, because Typer would answer that itself."""
+
+
 @app.command()
 def demo(
     root: Annotated[str, typer.Option(help="Where the archive is built.")] = "runs/demo",
@@ -120,7 +124,7 @@ def main() -> NoReturn:
     except MoodArchiveError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
+    except (Interrupted, KeyboardInterrupt):
         typer.echo("interrupted: finished parts are safe, the same command goes on from them", err=True)
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
@@ -130,7 +134,7 @@ def main() -> NoReturn:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+    raise Interrupted
 
 
 if __name__ == "__main__":

@@ -1,12 +1,11 @@
-"""What every test shares: the packages of the repository root, and a fresh store."""
+"""What every test shares: a fresh store, and one on a disk that is soon full."""
 
-import sys
+import os
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-# The folders of tests carry the packages' names; the root must be on the path, or Python takes them for the packages.
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from moodarchive.store import Store
 
@@ -15,3 +14,17 @@ from moodarchive.store import Store
 def store(tmp_path: Path) -> Store:
     """A store whose root does not exist yet."""
     return Store(str(tmp_path / "root"))
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Store]:
+    """A store on a file system of 64 KiB."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount the small file system that this test fills")
+    where = tmp_path / "tiny"
+    where.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", where], check=False)
+    if mounted.returncode:
+        pytest.skip("this machine allows no mount")
+    yield Store(str(where))
+    subprocess.run(["umount", "-l", where], check=True)

@@ -174,8 +174,8 @@ class Site:
 @contextmanager
 def serving(handlers: Mapping[str, Handler]) -> Iterator[Site]:
     """A real HTTP server in a thread of its own; path → who answers, everything else is 404."""
-    site, listening, loop = Site(), threading.Event(), asyncio.new_event_loop()
-    stop = asyncio.Event()
+    site, listening, stop = Site(), threading.Event(), asyncio.Event()
+    loops: list[asyncio.AbstractEventLoop] = []
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         site.requests.append(request)
@@ -192,18 +192,19 @@ def serving(handlers: Mapping[str, Handler]) -> Iterator[Site]:
         await runner.setup()
         tcp = web.TCPSite(runner, "127.0.0.1", 0)
         await tcp.start()
+        loops.append(asyncio.get_running_loop())
         site.address = f"127.0.0.1:{runner.addresses[0][1]}"
         listening.set()
         await stop.wait()
         await runner.cleanup()
 
-    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()), daemon=True)
+    thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
     thread.start()
     assert listening.wait(10)
     try:
         yield site
     finally:
-        loop.call_soon_threadsafe(stop.set)
+        loops[0].call_soon_threadsafe(stop.set)
         thread.join(10)
 
 

@@ -60,7 +60,10 @@ def started(module: str, arguments: Sequence[str]) -> Iterator[str]:
         announce, log = Path(folder) / "address", Path(folder) / "log"
         command = [sys.executable, "-m", module, *arguments, "--announce", str(announce)]
         with log.open("wb") as output:
-            process = subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL)  # noqa: S603
+            # a group of its own: Ctrl-C must reach the run first, or its workers would record a site that is gone
+            process = subprocess.Popen(  # noqa: S603
+                command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, process_group=0
+            )
         try:
             yield _awaited(process, announce, log, module)
         finally:

@@ -66,6 +66,7 @@ def archive_digest(root: Path) -> str:
         name = path.relative_to(root).as_posix()
         if name.split("/")[0] in TIMELESS_FOLDERS:
             continue
+        assert not name.endswith(".draft"), f"{name} was left behind"
         content = path.read_bytes()
         if path.suffix == ".json" and any(name.startswith(folder) for folder in sidecars) and path.stem.isdigit():
             timeless = {key: value for key, value in json.loads(content).items() if key not in ("started", "finished")}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from annotate.in_order import in_order
+from moodarchive.in_order import in_order
 
 
 class Jobs:

@@ -7,13 +7,13 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-_FINISHED_AHEAD = 8
-"""So many windows of finished results may wait for a slow one at the head of the line: results are small, jobs not."""
 
-
-async def in_order(jobs: AsyncIterator[Coroutine[Any, Any, T]], window: int) -> AsyncGenerator[T, None]:
+async def in_order(
+    jobs: AsyncIterator[Coroutine[Any, Any, T]], window: int, *, finished_ahead: int = 8
+) -> AsyncGenerator[T, None]:
     """Each job's result, in the order of the jobs; at most ``window`` jobs exist unfinished.
 
+    At most ``finished_ahead`` windows of finished results wait for a slow one at the head of the line.
     The first error of any job ends all. Close it (``contextlib.aclosing``) so that unfinished jobs are cancelled.
     """
     line: deque[asyncio.Task[T]] = deque()
@@ -23,7 +23,7 @@ async def in_order(jobs: AsyncIterator[Coroutine[Any, Any, T]], window: int) -> 
             task = asyncio.create_task(job)
             line.append(task)
             working.add(task)
-            while len(working) >= window or len(line) >= _FINISHED_AHEAD * window:
+            while len(working) >= window or len(line) >= finished_ahead * window:
                 done, working = await asyncio.wait(working, return_when=asyncio.FIRST_COMPLETED)
                 for finished in done:
                     finished.result()  # an error counts now, not when its turn in the line comes

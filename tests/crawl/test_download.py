@@ -1,0 +1,124 @@
+"""A part of dealt rows becomes a part of pictures: every row one row, in order, whatever the sites do."""
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from random import Random
+
+import pytest
+from aiohttp import web
+
+from crawl.download import DownloadSettings, download_stage
+from moodarchive.keys import image_key
+from moodarchive.part_log import log_path, part_log
+from moodarchive.parts import Sidecar
+from moodarchive.schemas import DEALT, IMAGES
+from moodarchive.stage import run_part
+from moodarchive.store import Store
+from tests.crawl.hostile_site import FAILURES, HANDLERS, MAX_BYTES, SITE
+from tests.making import Row, encoded, giving, opened, rows_of, serving, textured, write_rows
+
+SETTINGS = DownloadSettings(max_bytes=MAX_BYTES, deadline_s=1.0, in_flight=8, longest_side=200)
+AGENT = "MoodArchive-test/0.1"
+
+
+def _deal(store: Store, urls: Mapping[str, str]) -> None:
+    """One row of dealt for each id → URL, in key order."""
+    rows: list[Row] = [{"key": image_key("stock", name), "url": url} for name, url in urls.items()]
+    write_rows(store, DEALT, 0, sorted(rows, key=lambda row: str(row["key"])))
+
+
+def _download(store: Store, hosts: Mapping[str, str], settings: DownloadSettings = SETTINGS) -> Sidecar:
+    stage = download_stage(settings, AGENT, hosts)
+    with part_log(store, "download", 0):
+        return run_part(stage, store, stage.make_worker(), 0)
+
+
+def test_every_kind_of_failure_is_a_row_with_its_own_error(store: Store) -> None:
+    assert len(set(FAILURES)) >= 30
+    urls = {url: url for url in FAILURES} | {f"good{i}": f"{SITE}/good" for i in range(20)}
+    _deal(store, urls)
+    with serving(HANDLERS) as site:
+        sidecar = _download(store, site.hosts)
+    rows = {row["key"]: row for row in rows_of(store, IMAGES, 0)}
+    assert [row["key"] for row in rows_of(store, DEALT, 0)] == list(rows)
+    found = {url: (rows[image_key("stock", url)]["status"], rows[image_key("stock", url)]["error"]) for url in FAILURES}
+    assert found == {url: ("failed", kind) for url, kind in FAILURES.items()}
+    good = [rows[image_key("stock", f"good{i}")] for i in range(20)]
+    assert {(row["status"], row["error"], row["width"], row["height"]) for row in good} == {("ok", None, 200, 133)}
+    assert sidecar.rows == len(urls)
+    assert sum(sidecar.failures.values()) == len(FAILURES)
+    assert "forbidden_address" in store.read_bytes(log_path("download", 0)).decode()
+
+
+def test_a_failed_row_holds_nothing_but_its_failure(store: Store) -> None:
+    _deal(store, {"a": f"{SITE}/absent"})
+    with serving(HANDLERS) as site:
+        _download(store, site.hosts)
+    (row,) = rows_of(store, IMAGES, 0)
+    assert {name for name, value in row.items() if value is not None} == {"key", "status", "error"}
+
+
+def _shuffled_site(count: int, seed: int) -> dict[str, object]:
+    random = Random(seed)
+
+    def delayed(number: int) -> object:
+        body, wait = encoded(textured(220, 160, number)), random.random() * 0.08
+
+        async def answer(_: web.Request) -> web.Response:
+            await asyncio.sleep(wait)
+            return web.Response(body=body)
+
+        return answer
+
+    return {f"/{number}": delayed(number) for number in range(count)}
+
+
+def test_equal_answers_give_equal_bytes_in_whatever_order_they_come(tmp_path: Path) -> None:
+    digests = set()
+    for seed in range(2):
+        store = Store(str(tmp_path / str(seed)))
+        _deal(store, {str(i): f"{SITE}/{i}" for i in range(120)})
+        with serving(_shuffled_site(120, seed)) as site:  # type: ignore[arg-type]
+            digests.add(_download(store, site.hosts).sha256)
+    assert len(digests) == 1
+    rows = rows_of(store, IMAGES, 0)
+    assert [row["key"] for row in rows] == sorted(image_key("stock", str(i)) for i in range(120))
+    by_key = {image_key("stock", str(i)): encoded(textured(220, 160, i)) for i in range(120)}
+    assert all(row["original_bytes"] == len(by_key[row["key"]]) for row in rows)
+    assert all(opened(row["bytes"]).size == (200, 145) for row in rows)
+
+
+@pytest.mark.parametrize("in_flight", [1, 4])
+def test_a_site_never_sees_more_requests_at_once_than_agreed(store: Store, in_flight: int) -> None:
+    async def slow(_: web.Request) -> web.Response:
+        await asyncio.sleep(0.03)
+        return web.Response(status=404)
+
+    _deal(store, {str(i): f"{SITE}/{i}" for i in range(24)})
+    with serving({f"/{i}": slow for i in range(24)}) as site:
+        _download(store, site.hosts, SETTINGS.model_copy(update={"in_flight": in_flight}))
+    assert len(site.requests) == 24
+    assert site.most_working == in_flight
+
+
+def test_settings_of_execution_make_no_part_stale_and_per_row_settings_do(store: Store) -> None:
+    _deal(store, {"a": f"{SITE}/good"})
+    with serving(HANDLERS) as site:
+        _download(store, site.hosts)
+        _download(store, {**site.hosts, "other.test": "127.0.0.1:1"}, SETTINGS.model_copy(update={"in_flight": 2}))
+        assert len(site.requests) == 1
+        _download(store, site.hosts, SETTINGS.model_copy(update={"longest_side": 100}))
+        assert len(site.requests) == 2
+    assert rows_of(store, IMAGES, 0)[0]["width"] == 100
+
+
+def test_what_is_kept_of_a_picture_is_told(store: Store) -> None:
+    served = encoded(textured(400, 300), "PNG")
+    _deal(store, {"a": f"{SITE}/a"})
+    with serving({"/a": giving(served, headers={"Content-Type": "text/html"})}) as site:
+        _download(store, site.hosts)
+    (row,) = rows_of(store, IMAGES, 0)
+    assert (row["original_type"], row["original_width"], row["original_height"]) == ("PNG", 400, 300)
+    assert (row["original_bytes"], row["width"], row["height"]) == (len(served), 200, 150)
+    assert 0 <= row["phash"] < 2**64
