@@ -55,18 +55,18 @@ class Openverse:
 
     def search(self, query: Query, web: WebClient) -> Iterator[Found]:
         """Pages of 20, as anonymous use allows, until enough images or the last page."""
+        url = f"{self.settings.base_url}/images/"
         given = 0
         for page in range(1, DEEPEST_PAGE + 1):
-            reply = web.get_json(f"{self.settings.base_url}/images/", self._parameters(query, page))
-            if not isinstance(reply.json, dict) or not isinstance(reply.json.get("results"), list):
-                raise ServiceError(f"{self.settings.base_url}/images/ answered without a list of results")
-            for record in reply.json["results"]:
-                if given >= query.results:
-                    return
+            reply = web.get_json(url, self._parameters(query, page))
+            records, pages = _page(url, reply.json)
+            for record in records:
                 if found := _found(record, reply.day):
                     given += 1
                     yield found
-            if page >= int(reply.json.get("page_count", page)):
+                if given >= query.results:
+                    return
+            if page >= pages:
                 return
 
     def _parameters(self, query: Query, page: int) -> dict[str, str | int]:
@@ -76,6 +76,17 @@ class Openverse:
             "page": page,
             "page_size": ANONYMOUS_PAGE,
         }
+
+
+def _page(url: str, reply: Any) -> tuple[list[dict[str, Any]], int]:
+    """The records of one page, and how many pages there are; ServiceError for an answer of another form."""
+    records = reply.get("results") if isinstance(reply, dict) else None
+    if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
+        raise ServiceError(f"{url} answered without a list of results")
+    pages = reply.get("page_count")
+    if not isinstance(pages, int):
+        raise ServiceError(f"{url} answered without page_count, a number")
+    return records, pages
 
 
 def _found(record: Mapping[str, Any], day: str) -> Found | None:

@@ -1,6 +1,7 @@
 """JSON over HTTP from a site's search interface: time limits, retries, Retry-After, a contactable User-Agent."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -11,12 +12,14 @@ from urllib.parse import urlsplit, urlunsplit
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
 from moodarchive.errors import ServiceError
 from moodarchive.part_log import redacted
 
 MAX_REPLY_BYTES = 16 << 20
+_QUERY_STRING = re.compile(r"\?[^\s'\")]*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +51,7 @@ class WebClient:
 
     user_agent: str
     timeout_s: float = 30.0
+    retries: int = 5
     loopback_hosts: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
@@ -56,7 +60,7 @@ class WebClient:
         session.trust_env = False
         session.headers["User-Agent"] = self.user_agent
         retry = Retry(
-            total=5,
+            total=self.retries,
             backoff_factor=0.5,
             backoff_jitter=0.5,
             status_forcelist=(429, 500, 502, 503, 504),
@@ -78,9 +82,15 @@ class WebClient:
                 day = _day_of(response.headers.get("Date"))
                 if len(body) > MAX_REPLY_BYTES:
                     raise ServiceError(f"{url} answered more than {MAX_REPLY_BYTES >> 20} MiB")
-                return Reply(json=json.loads(body), day=day)
-        except (requests.RequestException, ValueError) as error:
-            raise ServiceError(f"{url} did not answer a search: {redacted(str(error))}") from None
+                return Reply(json=_whole_characters(json.loads(body)), day=day)
+        except (requests.RequestException, HTTPError, ValueError) as error:
+            why = _QUERY_STRING.sub("", redacted(str(error)))
+            raise ServiceError(f"{url} did not answer a search: {why}") from None
+
+
+def _whole_characters(value: Any) -> Any:
+    """The value with "?" for half a character, which sites leave when they cut a text and no table can hold."""
+    return json.loads(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
 
 
 def _day_of(header: str | None) -> str:

@@ -1,0 +1,179 @@
+"""The cut once more, in plain Python, to hold the real one against; and pictures' rows to judge."""
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fractions import Fraction
+from math import floor
+from random import Random
+
+import numpy as np
+
+from filter.cut import CutSettings
+from moodarchive.keys import image_key
+from moodarchive.store import Store
+from moodarchive.taxonomy import CONTEXTS
+from tests.making import IMAGE_TABLES, Row, write_rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One image as the tables before the cut tell it."""
+
+    name: str
+    round: int = 0
+    emotion: str = "joy"
+    context: str = "natural_scenery"
+    score: float = 0.25
+    phash: int = 0
+    share: float = 0.9
+    area: int = 10_000
+    fate: str = "ok"
+
+    @property
+    def key(self) -> str:
+        return image_key("stock", self.name)
+
+    @property
+    def sha256(self) -> str:
+        """A content hash that lies at this share of all hashes."""
+        return f"{int(self.share * 2**48):012x}{self.key}".ljust(64, "0")
+
+    def rows(self) -> dict[str, Row]:
+        """Table name → row. ``fate`` names the failure, or ``unsafe``, or ``ok``."""
+        stages = ["failed_download", "failed_safety", "unsafe", "failed_caption", "failed_score", "ok"]
+        reached = stages.index(self.fate)
+
+        def outcome(failing: str, good: Row) -> Row:
+            at = stages.index(failing)
+            if reached == at:
+                return {"key": self.key, "status": "failed", "error": "some_kind"}
+            return {"key": self.key, **good, "status": "ok"} if reached > at else {"key": self.key, "status": "skipped"}
+
+        cell = {"emotion": self.emotion, "context": self.context}
+        verdict = "unsafe" if self.fate == "unsafe" else "safe"
+        picture = {
+            "sha256": self.sha256, "phash": self.phash, "original_width": self.area // 10, "original_height": 10,
+        }  # fmt: skip
+        caption = outcome("failed_caption", {"summary": "s"})
+        if self.fate == "unsafe":
+            caption = {"key": self.key, "status": "skipped"}
+        return {
+            "dealt": {"key": self.key, "round": self.round, "queries": [{**cell, "phrase": "p", "rank": 0}]},
+            "images": outcome("failed_download", picture),
+            "safety": outcome("failed_safety", {"nsfw": 0.5, "verdict": verdict}),
+            "captions": caption,
+            "scores": outcome("failed_score", {"score": self.score, "phrase": "p", **cell}),
+        }
+
+
+def write_cases(store: Store, cases: list[Case], parts: int = 3) -> list[int]:
+    """Spreads the cases over parts, rounds in order as a real archive has them; returns the part numbers."""
+    dealt: dict[int, list[Case]] = {}
+    for number in sorted({case.round for case in cases}):
+        first = len(dealt)
+        dealt |= {first + i: [] for i in range(parts)}
+        for case in cases:
+            if case.round == number:
+                dealt[first + int(case.key, 16) % parts].append(case)
+    for part, mine in dealt.items():
+        rows = [case.rows() for case in sorted(mine, key=lambda case: case.key)]
+        for table in IMAGE_TABLES[:-1]:
+            write_rows(store, table, part, [row[table.name] for row in rows])
+    return sorted(dealt)
+
+
+def clustered_hashes(count: int, seed: int) -> list[int]:
+    """Half random, half within a few bits of one another, so that chains of likeness are frequent."""
+    random = Random(seed)
+    centres = [random.getrandbits(64) for _ in range(count // 8)]
+    hashes = [random.getrandbits(64) for _ in range(count // 2)]
+    while len(hashes) < count:
+        flipped = random.choice(centres)
+        for _ in range(random.randrange(5)):
+            flipped ^= 1 << random.randrange(64)
+        hashes.append(flipped)
+    random.shuffle(hashes)
+    return hashes
+
+
+def repeats_of(hashes: list[int]) -> dict[int, int]:
+    """Place → the first surviving place within three bits, by comparing all with all."""
+    values = np.array(hashes, dtype=np.uint64)
+    found: dict[int, int] = {}
+    for place in range(len(hashes)):
+        near = np.bitwise_count(values[:place] ^ values[place]) <= 3
+        survivors = [int(earlier) for earlier in np.flatnonzero(near) if int(earlier) not in found]
+        if survivors:
+            found[place] = survivors[0]
+    return found
+
+
+@dataclass
+class Verdicts:
+    """What the cut must say: key → reason (None: kept), and key → split."""
+
+    reasons: dict[str, str | None] = field(default_factory=dict)
+    splits: dict[str, str | None] = field(default_factory=dict)
+
+
+def _split(case: Case, settings: CutSettings) -> str | None:
+    if case.fate == "failed_download":
+        return None
+    share = int(case.sha256[:12], 16) / 2**48
+    return (
+        "heldout"
+        if share < settings.heldout
+        else "validation"
+        if share < settings.heldout + settings.validation
+        else "train"
+    )
+
+
+def judged(cases: list[Case], settings: CutSettings) -> Verdicts:
+    """The verdicts by the rules, rule after rule."""
+    found = Verdicts(splits={case.key: _split(case, settings) for case in cases})
+    found.reasons = {case.key: None if case.fate == "ok" else case.fate for case in cases}
+    sound = [case for case in cases if case.fate == "ok"]
+    sound.sort(key=lambda c: (c.round, found.splits[c.key] != "heldout", -c.area, c.key))
+    for place, of in repeats_of([case.phash for case in sound]).items():
+        near_heldout = found.splits[sound[of].key] == "heldout" != found.splits[sound[place].key]
+        found.reasons[sound[place].key] = "near_heldout" if near_heldout else "repeat"
+    survivors = [case for case in sound if found.reasons[case.key] is None]
+    by_cell = settings.scope == "cell"
+
+    def groups(name: Callable[[Case], tuple[object, ...]]) -> dict[tuple[object, ...], list[Case]]:
+        members: dict[tuple[object, ...], list[Case]] = defaultdict(list)
+        for case in sorted(survivors, key=lambda c: (np.float32(c.score), c.key)):
+            members[name(case)].append(case)
+        return members
+
+    narrow = groups(lambda c: (c.round, c.emotion, c.context) if by_cell else (c.round,))
+    wide = groups(lambda c: (c.round, c.emotion) if by_cell else (c.round,))
+    for cell, members in narrow.items():
+        pool = members if len(members) >= settings.smallest_cell else wide[cell[:2] if by_cell else cell]
+        lowest = set(pool[: floor(Fraction(str(settings.percentile)) * len(pool) / 100)])
+        found.reasons |= {case.key: "low_score" for case in members if case in lowest}
+    return found
+
+
+def crowd(count: int, seed: int = 0) -> list[Case]:
+    """Images of three rounds and cells large and small, with ties, failures and look-alikes."""
+    random = Random(seed)
+    fates = ["failed_download", "failed_safety", "unsafe", "failed_caption", "failed_score"]
+    cells = [("joy", context) for context in CONTEXTS] + [("fear", context) for context in CONTEXTS[:2]]
+    hashes = clustered_hashes(count, seed)
+    return [
+        Case(
+            name=str(number),
+            round=random.choices([0, 1, 2], [5, 4, 1])[0],
+            emotion=(cell := random.choices(cells, [20, 10, 1, 0.3, 5, 0.3])[0])[0],
+            context=cell[1],
+            score=random.choice([0.2, 0.21, round(random.uniform(0.1, 0.4), 5)]),
+            phash=hashes[number],
+            share=random.random(),
+            area=random.choice([10_000, 20_000, 30_000]),
+            fate=random.choice(fates) if random.random() < 0.15 else "ok",
+        )
+        for number in range(count)
+    ]

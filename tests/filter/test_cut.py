@@ -1,0 +1,175 @@
+"""The cut says of every image what the rules say, in its own part, and knows when it must be made again."""
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from filter.cut import CutSettings, cut, is_cut_current
+from moodarchive.parts import finished_parts
+from moodarchive.schemas import CAPTIONS, DEALT, IMAGES, KEPT, SAFETY, SCORES, Table
+from moodarchive.store import Store
+from tests.filter.reference import Case, crowd, judged, write_cases
+from tests.making import Row, rows_of, write_rows
+
+SETTINGS = CutSettings(heldout=0.05, validation=0.05)
+WHOLE = CutSettings(percentile=0, heldout=0.05, validation=0.05)
+
+
+def _cut(store: Store, cases: list[Case], settings: CutSettings) -> dict[str, Row]:
+    parts = write_cases(store, cases)
+    cut(store, settings, parts)
+    return {row["key"]: row for part in parts for row in rows_of(store, KEPT, part)}
+
+
+def _reasons(store: Store, cases: list[Case], settings: CutSettings = WHOLE) -> list[str | None]:
+    rows = _cut(store, cases, settings)
+    return [rows[case.key]["reason"] for case in cases]
+
+
+def _apart(count: int, **more: object) -> list[Case]:
+    """Images that look nothing alike."""
+    return [
+        replace(Case(name=f"{i} {sorted(more)}", phash=i * 0x0123_4567_89AB_CDEF % 2**64), **more) for i in range(count)
+    ]  # type: ignore[arg-type]  # noqa: E501
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        SETTINGS,
+        SETTINGS.model_copy(update={"scope": "global"}),
+        SETTINGS.model_copy(update={"percentile": 0.0}),
+        SETTINGS.model_copy(update={"percentile": 29.0, "smallest_cell": 100}),
+        CutSettings(heldout=0.0, validation=0.3, smallest_cell=1),
+    ],
+    ids=["default", "global", "nothing cut", "29 percent, larger cells", "none held out"],
+)
+def test_the_cut_of_3000_images_is_what_the_rules_say(store: Store, settings: CutSettings) -> None:
+    cases = crowd(3000)
+    expected = judged(cases, settings)
+    rows = _cut(store, cases, settings)
+    assert {key: row["reason"] for key, row in rows.items()} == expected.reasons
+    assert {key: row["split"] for key, row in rows.items()} == expected.splits
+    assert all(row["kept"] == (row["reason"] is None) for row in rows.values())
+    seen = Counter(expected.reasons.values())
+    wanted = {None, "repeat", "unsafe", "failed_download", "failed_safety", "failed_caption", "failed_score"}
+    assert wanted | ({"low_score"} if settings.percentile else set()) <= set(seen)
+    assert (seen["near_heldout"] > 0) == (settings.heldout > 0)
+
+
+def test_every_part_has_the_keys_of_dealt(store: Store) -> None:
+    parts = write_cases(store, crowd(600))
+    cut(store, SETTINGS, parts)
+    for part in parts:
+        dealt = [row["key"] for row in rows_of(store, DEALT, part)]
+        assert [row["key"] for row in rows_of(store, KEPT, part)] == dealt
+    by_reason: Counter[str] = Counter()
+    for sidecar in finished_parts(store, KEPT).values():
+        by_reason.update(sidecar.failures)
+    assert by_reason["low_score"] > 0
+
+
+def test_the_bytes_of_two_cuts_are_equal(store: Store) -> None:
+    parts = write_cases(store, crowd(600))
+    digests = []
+    for _ in range(2):
+        cut(store, SETTINGS, parts)
+        digests.append([finished_parts(store, KEPT)[part].sha256 for part in parts])
+    assert digests[0] == digests[1]
+
+
+def test_earlier_verdicts_stay_when_a_round_comes(store: Store) -> None:
+    cases = crowd(1200)
+    rows = _cut(store, cases, SETTINGS)
+    early = [case for case in cases if case.round < 2]
+    before = judged(early, SETTINGS).reasons
+    assert {key: rows[key]["reason"] for key in before} == before
+
+
+@pytest.mark.parametrize(("percentile", "size", "dropped"), [(20, 24, 4), (20, 25, 5), (29, 100, 29), (0, 30, 0)])
+def test_the_lowest_of_a_cell_go_rounded_down(store: Store, percentile: float, size: int, dropped: int) -> None:
+    cases = [replace(case, score=0.2 + i / 1000) for i, case in enumerate(_apart(size))]
+    settings = CutSettings(percentile=percentile, heldout=0)
+    assert _reasons(store, cases, settings) == ["low_score"] * dropped + [None] * (size - dropped)
+
+
+def test_of_equal_scores_the_smaller_keys_go(store: Store) -> None:
+    cases = sorted(_apart(20), key=lambda case: case.key)
+    assert _reasons(store, cases, CutSettings(heldout=0)) == ["low_score"] * 4 + [None] * 16
+
+
+def test_a_small_cell_is_judged_with_the_other_contexts_of_its_emotion(store: Store) -> None:
+    large = [replace(case, score=0.30 + i / 1000) for i, case in enumerate(_apart(21))]
+    small = [replace(case, score=0.01 * i) for i, case in enumerate(_apart(4, context="urban_scenery", phash=0))]
+    small = [replace(case, phash=2**63 + 0x1111 * 7**i) for i, case in enumerate(small)]
+    other = [replace(case, phash=case.phash ^ 2**40 - 1) for case in _apart(30, emotion="fear", score=0.9)]
+    reasons = _reasons(store, [*large, *small, *other], CutSettings(heldout=0))
+    assert reasons[21:25] == ["low_score"] * 4, "the five lowest of the emotion's 25 hold all four"
+    assert reasons[:21] == ["low_score"] * 4 + [None] * 17, "the large cell is judged alone"
+
+
+def test_an_exact_repeat_of_a_kept_image_is_cut_and_the_larger_one_stays(store: Store) -> None:
+    cases = [Case(name="small", area=10_000), Case(name="large", area=20_000)]
+    assert _reasons(store, cases) == ["repeat", None]
+
+
+def test_the_earlier_round_survives_even_when_smaller(store: Store) -> None:
+    assert _reasons(store, [Case(name="a", round=1, area=90_000), Case(name="b", round=0)]) == ["repeat", None]
+
+
+def test_only_survivors_make_repeats(store: Store) -> None:
+    chain = [Case(name="a", area=30_000), Case(name="b", area=20_000, phash=0b111), Case(name="c", phash=0b111111)]
+    assert _reasons(store, chain) == [None, "repeat", None]
+
+
+def test_what_fell_before_makes_no_repeats(store: Store) -> None:
+    cases = [
+        Case(name="a", area=30_000, fate="unsafe"),
+        Case(name="b", area=20_000, fate="failed_caption"),
+        Case(name="c"),
+    ]
+    assert _reasons(store, cases) == ["unsafe", "failed_caption", None]
+
+
+def test_a_held_out_image_survives_its_larger_like_and_training_loses_it(store: Store) -> None:
+    train, held = Case(name="train", share=0.5, area=90_000), Case(name="held", share=0.01, phash=0b1)
+    also_held = Case(name="also", share=0.02, phash=0b10, area=5_000)
+    rows = _cut(store, [train, held, also_held], WHOLE)
+    assert [(rows[c.key]["reason"], rows[c.key]["split"]) for c in (train, held, also_held)] == [
+        ("near_heldout", "train"),
+        (None, "heldout"),
+        ("repeat", "heldout"),
+    ]
+
+
+def test_splits_follow_the_content_hash_in_the_wanted_shares(store: Store) -> None:
+    shares = [0.0, 0.0499, 0.05, 0.0999, 0.1, 0.5, 0.9999]
+    cases = [replace(case, share=share) for case, share in zip(_apart(7), shares, strict=True)]
+    rows = _cut(store, cases, WHOLE)
+    expected = ["heldout"] * 2 + ["validation"] * 2 + ["train"] * 3
+    assert [rows[case.key]["split"] for case in cases] == expected
+
+
+CHANGES: list[tuple[Table, Row]] = [
+    (DEALT, {"title": "another"}),
+    (IMAGES, {"phash": 99}),
+    (SAFETY, {"nsfw": 0.75}),
+    (CAPTIONS, {"summary": "another"}),
+    (SCORES, {"score": 0.9}),
+]
+
+
+@pytest.mark.parametrize(("table", "change"), CHANGES, ids=[table.name for table, _ in CHANGES])
+def test_any_changed_input_makes_the_cut_stale(store: Store, table: Table, change: Row) -> None:
+    parts = write_cases(store, _apart(30))
+    assert not is_cut_current(store, SETTINGS, parts)
+    cut(store, SETTINGS, parts)
+    assert is_cut_current(store, SETTINGS, parts)
+    assert not is_cut_current(store, SETTINGS.model_copy(update={"percentile": 5.0}), parts)
+    assert not is_cut_current(store, SETTINGS, parts[:-1])
+    rows = rows_of(store, table, 1)
+    write_rows(store, table, 1, [{**rows[0], **change}, *rows[1:]])
+    assert not is_cut_current(store, SETTINGS, parts)
+    cut(store, SETTINGS, parts)
+    assert is_cut_current(store, SETTINGS, parts)
