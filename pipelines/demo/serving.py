@@ -29,7 +29,7 @@ def serving_arguments(description: str) -> argparse.ArgumentParser:
 
 
 def serve_until_orphaned(app: web.Application, arguments: argparse.Namespace) -> None:
-    """Serves until the parent process ends, or on SIGTERM or SIGINT; the address goes to the announce file or stdout."""
+    """Serves until its parent ends or SIGTERM or SIGINT comes; the address goes to the file, or is printed."""
     asyncio.run(_serve(app, arguments, os.getppid()))
 
 

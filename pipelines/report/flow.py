@@ -113,7 +113,8 @@ def trace(tables: Tables, *, sealed: bool) -> Flow:
     """Makes the temporary table ``journey`` and counts it."""
     tables.sql.execute(_JOURNEY)
     found, kept, packed = tables.numbers(
-        "SELECT count(*), count(*) FILTER (stage IN ('pack', 'packed')), count(*) FILTER (stage = 'packed') FROM journey"
+        "SELECT count(*), count(*) FILTER (stage IN ('pack', 'packed')), "
+        "count(*) FILTER (stage = 'packed') FROM journey"
     )
     ends: dict[str, list[Loss]] = {}
     for stage, kind, count in tables.rows(

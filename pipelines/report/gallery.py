@@ -28,7 +28,8 @@ WITH showable AS (
 _KEPT = """
 placed AS (
     SELECT key, stage, emotion, context, coalesce(list_position(?, emotion), 99) AS e,
-           coalesce(list_position(?, context), 9) AS c, row_number() OVER (PARTITION BY emotion, context ORDER BY key) AS n
+           coalesce(list_position(?, context), 9) AS c,
+           row_number() OVER (PARTITION BY emotion, context ORDER BY key) AS n
     FROM showable WHERE stage IN ('pack', 'packed')),
 taken AS (
     SELECT *, row_number() OVER (PARTITION BY emotion ORDER BY n, (c + e) % 4, c, key) AS turn

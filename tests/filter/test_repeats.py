@@ -10,7 +10,7 @@ from tests.filter.reference import clustered_hashes, repeats_of
 def _marked(hashes: list[int]) -> dict[int, int]:
     with duckdb.connect() as connection:
         connection.execute("CREATE TABLE ranked (place BIGINT, phash UBIGINT)")
-        connection.executemany("INSERT INTO ranked VALUES (?, ?)", list(enumerate(hashes)))
+        connection.execute("INSERT INTO ranked SELECT unnest(?), unnest(?)", [list(range(len(hashes))), hashes])
         mark_repeats(connection)
         return dict(connection.execute("SELECT place, of FROM repeats").fetchall())
 

