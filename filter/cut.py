@@ -56,10 +56,10 @@ WITH counted AS (
            count(*) OVER wide AS wide_size, row_number() OVER (wide ORDER BY score, key) AS wide_place
     FROM judged ANTI JOIN marked USING (key) WHERE reason IS NULL
     WINDOW cell AS (PARTITION BY {cell}), wide AS (PARTITION BY {wide})),
-low AS (
+low AS (  -- multiplied first: 29 / 100 of 100 rows would be 28.999 of them
     SELECT key FROM counted
-    WHERE CASE WHEN cell_size >= $smallest_cell THEN cell_place <= floor(cell_size * $cut)
-               ELSE wide_place <= floor(wide_size * $cut) END)
+    WHERE CASE WHEN cell_size >= $smallest_cell THEN cell_place <= floor(cell_size * $percentile / 100)
+               ELSE wide_place <= floor(wide_size * $percentile / 100) END)
 SELECT j.key, coalesce(j.reason, m.reason, CASE WHEN l.key IS NOT NULL THEN 'low_score' END) AS reason,
        j.emotion, j.context, j.split, j.round
 FROM judged j LEFT JOIN marked m USING (key) LEFT JOIN low l USING (key)
@@ -116,7 +116,7 @@ def judge(connection: duckdb.DuckDBPyConnection, store: Store, settings: CutSett
         "wide": "round, emotion" if by_cell else "round",
     }
     connection.execute(
-        _CUT.format(**scope), {"smallest_cell": settings.smallest_cell, "cut": settings.percentile / 100}
+        _CUT.format(**scope), {"smallest_cell": settings.smallest_cell, "percentile": settings.percentile}
     )
 
 

@@ -1,6 +1,7 @@
 """Which pictures repeat another that survives: exact, or near by perceptual hash."""
 
 import duckdb
+import pyarrow as pa
 
 NEAR_BITS = 3
 """Two pictures of at most this Hamming distance (of 64) look the same."""
@@ -29,6 +30,7 @@ def mark_repeats(connection: duckdb.DuckDBPyConnection) -> None:
         for later, earlier in zip(batch["later"].to_pylist(), batch["earlier"].to_pylist(), strict=True):
             if earlier not in survivor_of:
                 survivor_of.setdefault(later, earlier)
-    connection.execute("CREATE OR REPLACE TABLE repeats (place BIGINT, of BIGINT)")
-    if survivor_of:
-        connection.executemany("INSERT INTO repeats VALUES (?, ?)", list(survivor_of.items()))
+    columns = {"place": list(survivor_of), "of": list(survivor_of.values())}
+    connection.register("found", pa.table(columns, schema=pa.schema([("place", pa.int64()), ("of", pa.int64())])))
+    connection.execute("CREATE OR REPLACE TABLE repeats AS SELECT * FROM found")
+    connection.unregister("found")

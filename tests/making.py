@@ -3,26 +3,43 @@
 import asyncio
 import hashlib
 import io
-import json
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from aiohttp import web
 from PIL import Image
 
+from crawl.query import Query
+from crawl.rounds import Round, write_round
 from moodarchive.keys import image_key
 from moodarchive.parts import Origin, Sidecar, read_part, write_part
-from moodarchive.schemas import CAPTIONS, DEALT, IMAGES, KEPT, SAFETY, SCORES, Table, as_batch, empty_row
+from moodarchive.schemas import (
+    CANDIDATES,
+    CAPTIONS,
+    DEALT,
+    DESCRIPTORS,
+    IMAGES,
+    KEPT,
+    SAFETY,
+    SCORES,
+    Table,
+    as_batch,
+    empty_row,
+)
+from moodarchive.stage import run_part
 from moodarchive.store import Store
+from shards.pack import ShardSettings, pack_stage
+from shards.seal import seal
 
 Row = dict[str, Any]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 ORIGIN = Origin(settings="test", inputs={}, started=0.0)
 HOST = "stock.test"
+PLAIN = ShardSettings()
 IMAGE_TABLES = (DEALT, IMAGES, SAFETY, CAPTIONS, SCORES, KEPT)
 
 
@@ -96,10 +113,11 @@ class Fate:
     downloaded: bool = True
     reason: str | None = None
     split: str = "train"
+    licence: str | None = "by 2.0"
 
     def rows(self) -> dict[str, Row]:
         """Table name → the image's row."""
-        dealt = dealt_row(self.number, self.source)
+        dealt = {**dealt_row(self.number, self.source), "licence": self.licence}
         key, query = dealt["key"], dealt["queries"][0]
         cell = {"emotion": query["emotion"], "context": query["context"]}
         kept = {"key": key, **cell, "round": 0, "kept": False}
@@ -147,10 +165,24 @@ def write_fates(store: Store, part: int, chosen: Iterable[Fate]) -> None:
         write_rows(store, table, part, [row[table.name] for row in rows])
 
 
-def write_settings(store: Store) -> None:
-    store.write_bytes(
-        "settings.json", json.dumps({"schema_version": 1, "per_row": {"download": {"longest_side": 768}}}).encode()
-    )
+def pack_parts(store: Store, parts: Iterable[int], settings: ShardSettings = PLAIN) -> None:
+    stage = pack_stage(settings)
+    for part in parts:
+        run_part(stage, store, stage.make_worker(), part)
+
+
+def sealed_archive(store: Store, settings: ShardSettings = PLAIN, licence: str | None = "by 2.0") -> None:
+    """A whole small archive of two parts in every table, with settings, a round, shards and its seal."""
+    store.write_bytes("settings.json", b'{"schema_version": 1, "per_row": {"download": {"longest_side": 768}}}')
+    query = Query(source="openverse", emotion="joy", context="natural_scenery", phrase="sunlit meadow", results=99)
+    record = Round(number=0, growth={}, queries=(query,), first_candidates_part=0, first_part=0, parts=2, dealt=True)
+    write_round(store, record)
+    write_rows(store, DESCRIPTORS, 0, [{"emotion": "joy", "phrase": f"phrase {i}"} for i in range(3)])
+    write_rows(store, CANDIDATES, 0, [{"key": dealt_row(i)["key"], "rank": i} for i in range(66)])
+    for part, chosen in enumerate((fates(0, 36), fates(36, 30))):
+        write_fates(store, part, [replace(fate, licence=licence) for fate in chosen])
+    pack_parts(store, (0, 1), settings)
+    assert seal(store)
 
 
 @dataclass

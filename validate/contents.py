@@ -25,8 +25,8 @@ def part_problems(store: Store, part: int, sealed: set[str]) -> Found:
     for table in (IMAGES, SAFETY, CAPTIONS, SCORES, KEPT):
         if _column(store, table, part, "key") != dealt:
             yield part_path(table, part), "its keys are not those of dealt"
-    kept, split = _column(store, KEPT, part, "kept"), _column(store, KEPT, part, "split")
-    splits = {key: of_key for key, is_kept, of_key in zip(dealt, kept, split, strict=True) if is_kept}
+    judged, kept, split = (_column(store, KEPT, part, name) for name in ("key", "kept", "split"))
+    splits = {key: of_key for key, is_kept, of_key in zip(judged, kept, split, strict=True) if is_kept}
     yield from _caption_problems(store, part, set(splits))
     packed: dict[str, str] = {}
     for name in SETS:

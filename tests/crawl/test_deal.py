@@ -117,6 +117,13 @@ def test_a_later_round_adds_parts_and_leaves_the_earlier_ones(store: Store) -> N
     assert {part: finished_parts(store, DEALT)[part] for part in first.image_parts} == sidecars
 
 
+def test_a_known_image_at_a_new_address_is_not_dealt_again(store: Store) -> None:
+    deal(store, _opened(store, [candidate("a")]), DealSettings())
+    moved = candidate("a", url="http://b.example/moved.jpg")
+    record = deal(store, _opened(store, [moved, candidate("b")]), DealSettings())
+    assert [row["key"] for row in _all(store, record.image_parts)] == [image_key("stock", "b")]
+
+
 def test_a_round_that_is_dealt_is_left_alone(store: Store) -> None:
     record = deal(store, _opened(store, _many(20)), DealSettings())
     before = finished_parts(store, DEALT)

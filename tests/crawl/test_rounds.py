@@ -2,7 +2,7 @@
 
 import pytest
 
-from crawl.descriptors import DescriptorSettings, wanted_phrases, wanted_queries, write_descriptors
+from crawl.descriptors import PHRASES, DescriptorSettings, wanted_phrases, wanted_queries, write_descriptors
 from crawl.query import Query
 from crawl.rounds import QUERIES_PER_PART, mark_dealt, open_round, query_groups, read_round, read_rounds
 from moodarchive.errors import ConfigError
@@ -92,8 +92,8 @@ def test_cells_of_unequal_length_lose_no_phrase() -> None:
 
 
 def test_each_round_records_its_fresh_phrases_only(store: Store) -> None:
-    phrases = {Cell("joy", "urban_scenery"): ("b", "a"), Cell("fear", "urban_scenery"): ("a",)}
-    more = {Cell("joy", "urban_scenery"): ("b", "c", "a")}
+    phrases: PHRASES = {Cell("joy", "urban_scenery"): ("b", "a"), Cell("fear", "urban_scenery"): ("a",)}
+    more: PHRASES = {Cell("joy", "urban_scenery"): ("b", "c", "a")}
     write_descriptors(store, 0, tuple(wanted_queries(phrases, "openverse", 5)), "s")
     write_descriptors(store, 1, tuple(wanted_queries(more, "openverse", 9)), "s")
     rows = [[(r["emotion"], r["context"], r["phrase"]) for r in rows_of(store, DESCRIPTORS, part)] for part in (0, 1)]

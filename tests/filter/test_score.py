@@ -1,5 +1,6 @@
 """A picture's score is the best cosine to its emotions' phrases, by the bundled small CLIP."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -28,15 +29,11 @@ QUERIES = [
 
 
 def _write(store: Store, verdicts: list[str | None], queries: list[Row]) -> list[bytes]:
-    keys = [f"{i:016x}" for i in range(len(verdicts))]
     jpegs = [encoded(textured(seed=i)) for i in range(len(verdicts))]
-    write_rows(store, DEALT, 0, [{"key": key, "queries": queries} for key in keys])
-    write_rows(
-        store, IMAGES, 0, [{"key": k, "bytes": jpeg, "status": "ok"} for k, jpeg in zip(keys, jpegs, strict=True)]
-    )
-    write_rows(
-        store, SAFETY, 0, [{"key": k, "verdict": v, "status": "ok"} for k, v in zip(keys, verdicts, strict=True)]
-    )
+    rows = [(f"{i:016x}", jpeg, verdict) for i, (jpeg, verdict) in enumerate(zip(jpegs, verdicts, strict=True))]
+    write_rows(store, DEALT, 0, [{"key": key, "queries": queries} for key, _, _ in rows])
+    write_rows(store, IMAGES, 0, [{"key": key, "bytes": jpeg, "status": "ok"} for key, jpeg, _ in rows])
+    write_rows(store, SAFETY, 0, [{"key": key, "verdict": verdict, "status": "ok"} for key, _, verdict in rows])
     return jpegs
 
 
@@ -66,7 +63,8 @@ def test_changed_templates_make_scores_stale_and_batch_sizes_do_not() -> None:
 
 
 def test_a_model_that_cannot_be_loaded_is_named_at_once(tmp_path: Path) -> None:
-    pytest.importorskip("open_clip")
+    if find_spec("open_clip") is None:
+        pytest.skip("the extra clip is not installed")
     encoder = ClipEncoder(model=f"local-dir:{tmp_path}/absent")
     with pytest.raises(ConfigError, match=r"absent.*cannot be loaded.*remedy"):
         Scorer(encoder, ("{emotion}",), 4)

@@ -43,7 +43,7 @@ def test_what_is_not_said_has_its_default() -> None:
     assert settings.cut == Cut(percentile=10.0)
     assert settings.download == Download()
     with pytest.raises(ValidationError):
-        settings.cut.percentile = 3.0
+        settings.cut.percentile = 3.0  # type: ignore[misc]
 
 
 def test_an_unknown_key_names_the_legal_ones_and_a_near_match() -> None:

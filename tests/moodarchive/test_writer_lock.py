@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -81,7 +82,7 @@ def test_a_second_writer_is_refused_with_host_and_age(store: Store, holder: "sub
         raise AssertionError("two writers")
     message = str(caught.value)
     assert store.root in message and socket.gethostname() in message and f"process {holder.pid} " in message
-    assert "last heard 0 s ago" in message or "last heard 1 s ago" in message
+    assert re.search(r"last heard \d s ago", message)
     assert _held(store).pid == holder.pid, "the refused run must leave the lock alone"
 
 

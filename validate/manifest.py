@@ -1,0 +1,68 @@
+"""The manifest as typed records, read with the suspicion that it is damaged."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from moodarchive.parts import Sidecar
+from moodarchive.schemas import SCHEMA_VERSION, TABLES
+
+IMAGE_TABLES = ("dealt", "images", "safety", "captions", "scores", "kept")
+_UNSEALED: dict[str, Any] = {"started": 0.0, "finished": 0.0}
+"""What a sidecar knows and the manifest leaves out, because it differs between equal runs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What the seal said: ``parts`` by ``table/NNNNN``, ``records`` maps other files to their sha256."""
+
+    parts: Mapping[str, Sidecar]
+    records: Mapping[str, str]
+    settings: Mapping[str, Any]
+    counts: Mapping[str, Any]
+    sets: Mapping[str, Any]
+    licences: Mapping[str, Any]
+    sources: Mapping[str, Any]
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Every file that the seal covers, with its sha256; sidecars and the manifest itself left out."""
+        return {path: sha for part in self.parts.values() for path, sha in part.files.items()} | dict(self.records)
+
+    @property
+    def image_parts(self) -> list[int]:
+        """Part numbers from dealt/ on."""
+        return sorted(part.part for part in self.parts.values() if part.table == "dealt")
+
+    def of_table(self, name: str) -> list[Sidecar]:
+        """The table's parts."""
+        return [part for part in self.parts.values() if part.table == name]
+
+
+def read_manifest(text: bytes) -> Manifest:
+    """ValueError says what is wrong with a manifest that is none."""
+    told = json.loads(text)
+    if not isinstance(told, dict):
+        raise ValueError("not an object")
+    if told.get("schema_version") != SCHEMA_VERSION:
+        raise ValueError(f"schema version {told.get('schema_version')}, this program reads {SCHEMA_VERSION}")
+    sections: dict[str, Any] = {field.name: told.get(field.name) for field in fields(Manifest)}
+    for name, value in sections.items():
+        if not isinstance(value, dict):
+            raise ValueError(f"no {name}")
+    sections["parts"] = dict(_parts(told["parts"]))
+    return Manifest(**sections)
+
+
+def _parts(told: Mapping[str, Any]) -> Iterator[tuple[str, Sidecar]]:
+    known = {table.name for table in TABLES}
+    for name, values in told.items():
+        try:
+            part = Sidecar(**values, **_UNSEALED)
+            sound = part.table in known and name == f"{part.table}/{part.part:05d}"
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"part {name}: {error}") from None
+        if not sound or not isinstance(part.rows, int) or not isinstance(part.files, dict):
+            raise ValueError(f"part {name} is no part of a table")
+        yield name, part

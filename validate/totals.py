@@ -1,0 +1,78 @@
+"""Sums: the manifest's totals are those of its parts and of the rows, and neighbouring tables reconcile."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from moodarchive.parts import Sidecar
+from moodarchive.schemas import DEALT, KEPT, TABLES
+from moodarchive.sql import connect, view
+from moodarchive.store import Store
+from validate.manifest import IMAGE_TABLES, Manifest
+
+
+def total_problems(manifest: Manifest) -> Iterator[str]:
+    """What the manifest says of tables and sets, and its parts do not."""
+    for table in TABLES:
+        expected = _totals(manifest.of_table(table.name))
+        if manifest.counts.get(table.name) != expected:
+            yield f"counts of {table.name}: {manifest.counts.get(table.name)}, its parts say {expected}"
+    sets: dict[str, dict[str, int]] = {}
+    for part in manifest.of_table("shards"):
+        for name, samples in part.sets.items():
+            of_set = sets.setdefault(name, {"shards": 0, "samples": 0})
+            of_set["shards"] += 1
+            of_set["samples"] += samples
+    if manifest.sets != sets:
+        yield f"sets: {manifest.sets}, the shards say {sets}"
+
+
+def _totals(parts: Sequence[Sidecar]) -> dict[str, Any]:
+    failures: Counter[str] = Counter()
+    for part in parts:
+        failures.update(part.failures)
+    return {
+        "parts": len(parts),
+        "rows": sum(part.rows for part in parts),
+        "failures": dict(failures),
+        "bytes": sum(part.bytes for part in parts),
+    }
+
+
+def unequal_parts(manifest: Manifest) -> Iterator[tuple[int, str, str]]:
+    """(part, ``table/NNNNN``, what) for each part that has not as many rows as the part was dealt."""
+    for part in manifest.image_parts:
+        dealt = manifest.parts[f"dealt/{part:05d}"].rows
+        for table in IMAGE_TABLES:
+            name = f"{table}/{part:05d}"
+            if name not in manifest.parts:
+                yield part, name, f"no such part, dealt has {dealt} rows"
+            elif manifest.parts[name].rows != dealt:
+                yield part, name, f"{manifest.parts[name].rows} rows, dealt has {dealt}"
+
+
+def stale_parts(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    """(``table/NNNNN``, what) for each part that was made from another state of its inputs than was sealed."""
+    for name, part in manifest.parts.items():
+        for source, sha256 in part.inputs.items():
+            if source in manifest.parts and manifest.parts[source].sha256 != sha256:
+                yield name, f"was made from another {source}"
+
+
+def provenance_problems(store: Store, manifest: Manifest) -> Iterator[str]:
+    """What the manifest says of licences and sources, and the kept rows do not."""
+    parts = manifest.image_parts
+    with connect(store) as connection:
+        view(connection, store, DEALT, parts, "key, source, licence")
+        view(connection, store, KEPT, parts, "key, kept")
+        for name, told, column in (
+            ("licences", manifest.licences, "coalesce(licence, 'not stated')"),
+            ("sources", manifest.sources, "source"),
+        ):
+            found = dict(
+                connection.execute(
+                    f"SELECT {column}, count(*) FROM dealt JOIN kept USING (key) WHERE kept GROUP BY 1"
+                ).fetchall()
+            )
+            if told != found:
+                yield f"{name}: {told}, the kept rows say {found}"
