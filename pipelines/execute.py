@@ -93,19 +93,28 @@ class _PartRunner:
 
     def __init__(self, stage: Stage, store: Store) -> None:
         self._stage, self._store = stage, store
-        self._worker = stage.make_worker()
+        self._broken = ""
+        try:
+            self._worker = stage.make_worker()
+        except Exception as error:  # noqa: BLE001  raised here it would reach a person as Ray's traceback
+            self._broken = _told(error)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         if row["failed_stage"]:
             return row
         part = int(row["part"])
+        if self._broken:
+            return {**row, "failed_stage": self._stage.name, "why": self._broken, "hopeless": True}
         try:
             with part_log(self._store, self._stage.name, part):
                 run_part(self._stage, self._store, self._worker, part)
         except Exception as error:  # noqa: BLE001  Ray would abort the whole run; the driver judges
-            why = str(error) if isinstance(error, MoodArchiveError) else f"{type(error).__name__}: {error}"
-            return {"part": part, "failed_stage": self._stage.name, "why": why}
+            return {**row, "failed_stage": self._stage.name, "why": _told(error)}
         return row
+
+
+def _told(error: Exception) -> str:
+    return str(error) if isinstance(error, MoodArchiveError) else f"{type(error).__name__}: {error}"
 
 
 def run_stages(stages: Sequence[Stage], store: Store, parts: Sequence[int], cluster: Cluster) -> None:
@@ -125,7 +134,7 @@ def run_stages(stages: Sequence[Stage], store: Store, parts: Sequence[int], clus
 def _flow(stages: Sequence[Stage], store: Store, parts: Sequence[int], cluster: Cluster) -> Iterator[dict[str, Any]]:
     import ray
 
-    rows = [{"part": part, "failed_stage": "", "why": ""} for part in parts]
+    rows = [{"part": part, "failed_stage": "", "why": "", "hopeless": False} for part in parts]
     flow: ray.data.Dataset = ray.data.from_items(rows, override_num_blocks=len(rows))
     for stage in stages:
         flow = _mapped(flow, stage, store, min_workers=1 if cluster.address else stage.resources.min_workers)
@@ -157,6 +166,8 @@ def _consumed(flow: Iterator[dict[str, Any]], give_up_after: int) -> list[Failur
         if not row["failed_stage"]:
             in_a_row = 0
             continue
+        if row["hopeless"]:
+            raise StageError(f"{row['failed_stage']} cannot start: {row['why']}")
         failures.append(Failure(row["failed_stage"], int(row["part"]), row["why"]))
         in_a_row += 1
         if in_a_row >= give_up_after or "no space left" in row["why"]:

@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -10,6 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from filter.score import score_stage
+from moodarchive.errors import StageError
+from moodarchive.store import Store
+from pipelines.execute import Cluster, run_stages
+from pipelines.settings import read_settings
 from tests.pipelines.running import (
     archive_digest,
     family,
@@ -121,3 +127,15 @@ def test_a_full_disk_is_named_and_a_rerun_with_more_room_goes_on(
     done = moodarchive("demo", "--root", str(root), *FLAGS)
     assert done.returncode == 0, done.stdout + done.stderr
     assert archive_digest(root) == undisturbed[0]
+
+
+def test_a_model_that_cannot_be_loaded_ends_the_run_with_one_message(demo_root: Path, tmp_path: Path) -> None:
+    config, root = tmp_path / "config.toml", tmp_path / "root"
+    config.write_text(
+        '[search]\nuser_agent = "test (+https://example.org)"\n[score]\nmodel = "no-such-model"\npretrained = ""\n'
+    )
+    for folder in ("rounds", "descriptors", "candidates", "dealt", "images", "safety", "captions"):
+        shutil.copytree(demo_root / folder, root / folder)
+    stage = score_stage(read_settings(str(config)).score)
+    with pytest.raises(StageError, match="score cannot start: the CLIP model 'no-such-model'"), Cluster() as cluster:
+        run_stages([stage], Store(str(root)), range(6), cluster)
