@@ -38,7 +38,8 @@ class ClipEncoder:
         except Exception as error:  # open_clip raises anything from RuntimeError to hub errors
             raise ConfigError(
                 f"the CLIP model {self.model!r} (pretrained = {self.pretrained!r}) cannot be loaded: "
-                f"{str(error)[:200]}; remedy: name a model that this machine can download, or an exported folder as local-dir:FOLDER"
+                f"{str(error)[:200]}; remedy: name a model that this machine can download, or an exported folder as "
+                "local-dir:FOLDER"
             ) from error
         return model.to(device).eval(), preprocess, open_clip.get_tokenizer(self.model), device
 

@@ -4,7 +4,8 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -123,7 +124,8 @@ def run_stages(stages: Sequence[Stage], store: Store, parts: Sequence[int], clus
     if not waiting:
         return
     cluster.start(stages)
-    failures = _consumed(_flow(stages, store, waiting, cluster), cluster.give_up_after)
+    with closing(_flow(stages, store, waiting, cluster)) as flow:  # Ray's executor must end before Ray does
+        failures = _consumed(flow, cluster.give_up_after)
     known = {failure.part for failure in failures}
     silent = [part for part in pending_parts(stages, store, waiting) if part not in known]
     failures += [Failure(stages[-1].name, part, "its worker died; no error was left") for part in silent]
@@ -131,7 +133,9 @@ def run_stages(stages: Sequence[Stage], store: Store, parts: Sequence[int], clus
         raise PartsFailedError(_explained(store, failures))
 
 
-def _flow(stages: Sequence[Stage], store: Store, parts: Sequence[int], cluster: Cluster) -> Iterator[dict[str, Any]]:
+def _flow(
+    stages: Sequence[Stage], store: Store, parts: Sequence[int], cluster: Cluster
+) -> Generator[dict[str, Any], None, None]:
     import ray
 
     rows = [{"part": part, "failed_stage": "", "why": "", "hopeless": False} for part in parts]
