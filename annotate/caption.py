@@ -1,16 +1,19 @@
 """The caption stage: every safe picture of a part is described by the served model, or fails with its reason."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import aclosing
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import pyarrow as pa
 from pydantic import Field, field_validator
 
+from annotate.background_loop import BackgroundLoop
 from annotate.clip_tokens import token_counter
 from annotate.describe import Describer, Row
+from annotate.part_facts import PartFacts
 from annotate.prompt import Prompt, load_prompt
 from moodarchive.chat import ChatClient, chat_url
 from moodarchive.errors import ConfigError
@@ -20,7 +23,11 @@ from moodarchive.schemas import CAPTIONS, DEALT, IMAGES, SAFETY, as_batch, empty
 from moodarchive.settings import Kind, Settings
 from moodarchive.stage import Readers, Resources, Stage, joined
 
+LOGGER = logging.getLogger("moodarchive.caption")
+
 _BATCH_ROWS = 64
+_PARTS_AT_ONCE = 2
+"""While one part ends, the next takes the places that it leaves."""
 
 
 class CaptionSettings(Settings):
@@ -39,10 +46,12 @@ class CaptionSettings(Settings):
     """Longest side that is sent, in pixels; LLaVA-NeXT looks at tiles of 336 up to 672."""
     servers: Annotated[tuple[str, ...], Kind.EXECUTION, Field(min_length=1)] = ("http://127.0.0.1:8000",)
     in_flight: Annotated[int, Kind.EXECUTION, Field(ge=1)] = 16
-    """Requests a server is given at a time, by each worker."""
+    """Requests a server is given at a time, by each worker: as many as it can work on at once, or a few more."""
     timeout_s: Annotated[float, Kind.EXECUTION, Field(gt=0.0)] = 300.0
     retries: Annotated[int, Kind.EXECUTION, Field(ge=0)] = 6
     """How often a request that is lost on the way is sent again before the part fails."""
+    patience_s: Annotated[float, Kind.EXECUTION, Field(ge=0.0)] = 600.0
+    """How long silent servers are waited for before the part fails: a restart takes minutes."""
     key_variable: Annotated[str, Kind.EXECUTION] = "MOODARCHIVE_CHAT_KEY"
     """The environment variable that holds the servers' key, if they want one."""
     workers: Annotated[int, Kind.EXECUTION, Field(ge=1)] = 1
@@ -70,16 +79,25 @@ def caption_stage(settings: CaptionSettings) -> Stage:
         reads=(DEALT, IMAGES, SAFETY),
         writes=CAPTIONS,
         make_worker=partial(CaptionWorker, settings, prompt),
-        resources=Resources(cpus=0, min_workers=settings.workers, max_workers=settings.workers),
+        resources=Resources(
+            cpus=0, min_workers=settings.workers, max_workers=settings.workers, parts_at_once=_PARTS_AT_ONCE
+        ),
         settings=digest({**settings.of_kind(Kind.PER_ROW), "prompt": prompt.hash}),
     )
 
 
 class CaptionWorker:
-    """Describes the pictures of one part after another; holds no more pictures than requests, and one batch read."""
+    """Describes the pictures of parts; holds no more pictures than requests, and one batch read, for each part in work.
+
+    Two parts may be in work at a time (two threads call): they share one client, in which the older part goes first, so
+    that the servers stay full while a part ends.
+    """
 
     def __init__(self, settings: CaptionSettings, prompt: Prompt) -> None:
         self._settings = settings
+        self._loop = BackgroundLoop()
+        self._client: ChatClient | None = None
+        self._turn = 0
         self._describer = Describer(
             model=settings.model,
             prompt=prompt,
@@ -93,28 +111,25 @@ class CaptionWorker:
 
     def __call__(self, part: int, readers: Readers) -> Iterator[pa.RecordBatch]:
         """Batches of the captions table in key order; ServiceError when the servers stop answering."""
-        with asyncio.Runner() as runner:
-            batches = self._batches(readers)
-            try:
-                while (batch := runner.run(_next(batches))) is not None:
-                    yield batch
-            finally:
-                runner.run(batches.aclose())
+        facts = PartFacts()
+        batches = self._batches(readers, facts)
+        try:
+            while (batch := self._loop.run(_next(batches))) is not None:
+                yield batch
+            LOGGER.info("part %05d: %s", part, facts.told())
+        finally:
+            self._loop.run(batches.aclose())
 
-    async def _batches(self, readers: Readers) -> AsyncGenerator[pa.RecordBatch, None]:
-        settings = self._settings
-        client = ChatClient(
-            servers=settings.servers,
-            in_flight=settings.in_flight,
-            timeout_s=settings.timeout_s,
-            retries=settings.retries,
-            key_variable=settings.key_variable,
-        )
-        places = settings.in_flight * len(settings.servers)
+    async def _batches(self, readers: Readers, facts: PartFacts) -> AsyncGenerator[pa.RecordBatch, None]:
+        client = await self._shared_client()
+        self._turn += 1
+        asking = partial(self._describer.row, client, turn=self._turn, timing=facts.timing)
+        places = self._settings.in_flight * len(self._settings.servers)
         window = places + places // 4 + 1  # a few more than the servers take, so that the next picture is ready
         waiting: list[Row] = []
-        async with client, aclosing(in_order(self._jobs(client, readers), window)) as rows:
+        async with aclosing(in_order(self._jobs(asking, readers), window)) as rows:
             async for row in rows:
+                facts.count(row)
                 waiting.append(row)
                 if len(waiting) == _BATCH_ROWS:
                     yield as_batch(CAPTIONS, waiting)
@@ -122,12 +137,29 @@ class CaptionWorker:
         if waiting:
             yield as_batch(CAPTIONS, waiting)
 
-    async def _jobs(self, client: ChatClient, readers: Readers) -> AsyncIterator[Coroutine[Any, Any, Row]]:
+    async def _shared_client(self) -> ChatClient:
+        if self._client is None:
+            settings = self._settings
+            self._client = ChatClient(
+                servers=settings.servers,
+                in_flight=settings.in_flight,
+                timeout_s=settings.timeout_s,
+                retries=settings.retries,
+                patience_s=settings.patience_s,
+                key_variable=settings.key_variable,
+            )
+            self._loop.at_end(self._client.__aexit__(None, None, None))
+            await self._client.__aenter__()
+        return self._client
+
+    async def _jobs(
+        self, asking: Callable[[dict[str, Any], bytes], Coroutine[Any, Any, Row]], readers: Readers
+    ) -> AsyncIterator[Coroutine[Any, Any, Row]]:
         batches = joined(readers, DEALT.name, IMAGES.name, SAFETY.name)
         while (batch := await asyncio.to_thread(next, batches, None)) is not None:
             for dealt, image, safety in zip(*batch, strict=True):
                 if image["status"] == "ok" and safety["verdict"] == "safe":
-                    yield self._describer.row(client, dealt, image["bytes"])
+                    yield asking(dealt, cast("bytes", image["bytes"]))
                 else:
                     yield _skipped(dealt["key"])
 

@@ -9,7 +9,7 @@ from typing import Any
 from annotate.answer import Annotation, answer_schema, read_answer
 from annotate.picture import shrunk_jpeg
 from annotate.prompt import Prompt
-from moodarchive.chat import ChatAnswer, ChatClient, ChatRequest, Message
+from moodarchive.chat import ChatAnswer, ChatClient, ChatRequest, Message, Timing
 from moodarchive.errors import RowError
 from moodarchive.keys import digest
 from moodarchive.schemas import CAPTIONS, empty_row
@@ -56,8 +56,13 @@ class Describer:
     image_side: int
     count_tokens: Callable[[str], int]
 
-    async def row(self, client: ChatClient, dealt: Mapping[str, Any], jpeg: bytes) -> Row:
-        """The picture's row of the captions table; ServiceError when the servers do not answer."""
+    async def row(
+        self, client: ChatClient, dealt: Mapping[str, Any], jpeg: bytes, turn: int = 0, timing: Timing | None = None
+    ) -> Row:
+        """The picture's row of the captions table; ServiceError when the servers do not answer.
+
+        Pictures of a lower ``turn`` are asked about first; ``timing`` gets the times.
+        """
         key = str(dealt["key"])
         best = dealt["queries"][0]  # the query that ranked the picture highest says most about it
         asks = self.prompt.asks(best["emotion"], best["context"], best["phrase"])
@@ -68,7 +73,7 @@ class Describer:
                 picture = await asyncio.to_thread(shrunk_jpeg, jpeg, int(self.image_side * _SHRINK**attempt))
                 tally.attempts = attempt + 1
                 tally.seed = attempt_seed(self.seed, key, attempt)
-                answer = await client.ask(self._request(asks, picture, tally.seed))
+                answer = await client.ask(self._request(asks, picture, tally.seed), turn, timing)
                 tally.add(answer)
                 return self._row(key, tally, read_answer(answer, self.prompt, self.count_tokens))
             except RowError as rejection:

@@ -1,13 +1,10 @@
 """Asks models behind OpenAI-compatible servers, over several servers, with back-pressure and bounded retries."""
 
-import asyncio
 import base64
 import json
 import os
-import random
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from types import TracebackType
@@ -15,11 +12,11 @@ from typing import Any, NoReturn, Self
 
 import aiohttp
 
+from moodarchive.chat_servers import Server, ServerLine
 from moodarchive.errors import ConfigError, RowError, ServiceError
 from moodarchive.part_log import redacted
 
 FIRST_REST_S = 0.5
-LONGEST_REST_S = 60.0
 LONGEST_RETRY_AFTER_S = 600.0
 _BUSY = (408, 425, 429)
 _MISPLACED = (401, 403, 404, 405)
@@ -83,54 +80,53 @@ class ChatAnswer:
 class _Lost(Exception):
     """The request came to nothing on the way; ``retry_after`` in seconds, None when the server named no time."""
 
-    def __init__(self, why: str, retry_after: float | None = None) -> None:
+    def __init__(self, why: str, retry_after: float | None = None, says_busy: bool = False) -> None:
         super().__init__(why)
         self.retry_after = retry_after
+        self.says_busy = says_busy
 
 
 @dataclass
-class _Server:
-    """One server and how it fares; times are those of the monotonic clock."""
+class Timing:
+    """Seconds that requests waited for a place and were in work, and how often they were lost; never in a table."""
 
-    url: str
-    outstanding: int = 0
-    failures: int = 0
-    rests_until: float = 0.0
+    queued_s: float = 0.0
+    served_s: float = 0.0
+    answers: int = 0
+    lost: int = 0
 
-    def rest(self, asked_at: float, retry_after: float | None, jitter: float) -> None:
-        """Leaves the server alone for a while, longer after each failure in a row.
-
-        Requests that were on the way together fail together: only the first of them lengthens the next rest.
-        """
-        if asked_at >= self.rests_until:
-            self.failures += 1
-        if retry_after is None:
-            retry_after = min(LONGEST_REST_S, FIRST_REST_S * 2 ** min(self.failures - 1, 16))
-        self.rests_until = max(self.rests_until, time.monotonic() + retry_after * jitter)
+    def add(self, queued_s: float, served_s: float, lost: int) -> None:
+        """Counts one answer."""
+        self.queued_s += queued_s
+        self.served_s += served_s
+        self.answers += 1
+        self.lost += lost
 
 
 @dataclass(kw_only=True)
 class ChatClient:
     """Use as ``async with ChatClient(...) as client``; each server gets at most ``in_flight`` requests at a time.
 
-    A request goes to the server with the fewest outstanding ones. A server that says that it is busy, breaks off or
-    answers with a 5xx rests; meanwhile the others work. ``key_variable`` names the environment variable of the key.
+    A request goes to the server with the fewest outstanding ones. A server that says that it is busy, or loses answers
+    in a row, rests; meanwhile the others work. ``key_variable`` names the environment variable of the key.
     """
 
     servers: tuple[str, ...]
     in_flight: int = 16
     timeout_s: float = 300.0
     retries: int = 6
+    patience_s: float = 0.0
+    """How long servers that all are silent are waited for before it is an error."""
     key_variable: str = "MOODARCHIVE_CHAT_KEY"
-    _states: list[_Server] = field(init=False, repr=False)
-    _changed: asyncio.Event = field(init=False, repr=False, default_factory=asyncio.Event)
-    _jitter: random.Random = field(init=False, repr=False, default_factory=random.Random)
+    states: list[Server] = field(init=False, repr=False)
+    _line: ServerLine = field(init=False, repr=False)
     _session: aiohttp.ClientSession = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self._states = [_Server(chat_url(server)) for server in self.servers]
-        if not self._states:
+        self.states = [Server(chat_url(server)) for server in self.servers]
+        if not self.states:
             raise ConfigError("servers is empty; remedy: name at least one, such as http://127.0.0.1:8000")
+        self._line = ServerLine(self.states, self.in_flight)
 
     async def __aenter__(self) -> Self:
         key = os.environ.get(self.key_variable)
@@ -144,47 +140,50 @@ class ChatClient:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._line.close()
         await self._session.close()
 
-    async def ask(self, request: ChatRequest) -> ChatAnswer:
-        """The answer; RowError('refused') when a server rejects this request.
+    async def ask(self, request: ChatRequest, turn: int = 0, seen: Timing | None = None) -> ChatAnswer:
+        """The answer; requests of a lower ``turn`` go first, and ``seen`` gets the times.
 
-        ServiceError names the URL once the retries are spent, or at once when no request could ever succeed there.
+        RowError('refused') when a server rejects this request, and ('server_failed') when it is lost again and again
+        while others are answered. ServiceError names the URL once retries and patience are spent and no other request
+        was answered meanwhile, or at once when no request could ever succeed there.
         """
         body = request.payload()
-        for attempt in range(self.retries + 1):
-            server = await self._free_server()
+        began, answered_before = time.monotonic(), self._answered()
+        attempt = 0
+        while True:
+            lined_up = time.monotonic()
+            server = await self._line.take(turn)
             asked_at = time.monotonic()
             try:
                 answer = await self._post(server.url, body)
                 server.failures = 0
+                server.answered += 1
+                if seen is not None:
+                    seen.add(asked_at - lined_up, time.monotonic() - asked_at, attempt)
                 return answer
             except _Lost as lost:
-                server.rest(asked_at, lost.retry_after, self._jitter.uniform(1.0, 1.5))
-                if attempt == self.retries:
-                    raise ServiceError(
-                        f"{server.url} does not answer ({lost}), asked {attempt + 1} times; remedy: see that the "
-                        "server runs and serves the model, then run again"
-                    ) from None
+                self._line.rest(server, asked_at, lost.retry_after, FIRST_REST_S)
+                if attempt >= self.retries:
+                    self._give_up(server, lost, attempt, began, answered_before)
             finally:
-                server.outstanding -= 1
-                self._changed.set()
-        raise AssertionError("the loop above returns or raises")
+                self._line.leave(server)
+            attempt += 1
 
-    async def _free_server(self) -> _Server:
-        """Waits for a server that is neither full nor at rest, and takes one of its places."""
-        while True:
-            now = time.monotonic()
-            with_room = [server for server in self._states if server.outstanding < self.in_flight]
-            awake = [server for server in with_room if server.rests_until <= now]
-            if awake:
-                chosen = min(awake, key=lambda server: server.outstanding)
-                chosen.outstanding += 1
-                return chosen
-            self._changed.clear()
-            wait = min((server.rests_until for server in with_room), default=now + LONGEST_REST_S) - now
-            with suppress(TimeoutError):  # a server has rested long enough
-                await asyncio.wait_for(self._changed.wait(), timeout=wait)
+    def _answered(self) -> int:
+        return sum(server.answered for server in self.states)
+
+    def _give_up(self, server: Server, lost: _Lost, attempt: int, began: float, answered_before: int) -> None:
+        """Raises unless the servers may just be restarting."""
+        says = f"{server.url} does not answer ({lost}), asked {attempt + 1} times"
+        if not lost.says_busy and self._answered() - answered_before > len(self.states) * self.in_flight:
+            raise RowError("server_failed", f"{says}, while others were answered")
+        if time.monotonic() - began >= self.patience_s:
+            raise ServiceError(
+                f"{says}; remedy: see that the server runs and serves the model, then run again"
+            ) from None
 
     async def _post(self, url: str, body: dict[str, Any]) -> ChatAnswer:
         try:
@@ -211,16 +210,17 @@ def chat_url(server: str) -> str:
 def _raise_for(url: str, response: aiohttp.ClientResponse, says: str) -> NoReturn:
     status = response.status
     if status in _BUSY or status >= 500:
-        raise _Lost(f"HTTP {status}: {says}", _retry_after(response.headers.get("Retry-After")))
+        busy = status in (*_BUSY, 503)
+        raise _Lost(f"HTTP {status}: {says}", _retry_after(response.headers.get("Retry-After"), busy), busy)
     if status in _MISPLACED or status < 400:
         raise ServiceError(f"{url} says HTTP {status}: {says}; remedy: check the address, the model's name and the key")
     raise RowError("refused", f"{url} says HTTP {status}: {says}")
 
 
-def _retry_after(header: str | None) -> float | None:
-    """Seconds to wait, from a number or a date; None when absent or unreadable."""
+def _retry_after(header: str | None, busy: bool) -> float | None:
+    """Seconds to wait, from a number or a date; a busy server that names none gets a short rest."""
     if header is None:
-        return None
+        return FIRST_REST_S if busy else None
     try:
         seconds = float(header)
     except ValueError:

@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 from moodarchive.store import Store
 
@@ -22,9 +23,14 @@ def redacted(text: str) -> str:
     return _SECRET_PARAMETERS.sub(r"\1[redacted]", text)
 
 
+_IN_WORK: ContextVar[object] = ContextVar("part in work", default=None)
+"""The handler of the part that a thread, or an asyncio task that it began, works on: a process may have two parts."""
+
+
 class _Lines(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
+        self.addFilter(lambda record: _IN_WORK.get() in (None, self))
         self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         self.lines: list[str] = []
         self.size = 0
@@ -49,12 +55,14 @@ def part_log(store: Store, stage: str, part: int) -> Iterator[logging.Logger]:
     logger.setLevel(logging.INFO)
     logger.propagate = False
     logger.addHandler(handler)
+    token = _IN_WORK.set(handler)
     try:
         yield logger
     except BaseException as error:
         logger.error("part %05d ended with %s: %s", part, type(error).__name__, error, exc_info=True)
         raise
     finally:
+        _IN_WORK.reset(token)
         logger.removeHandler(handler)
         try:
             store.write_bytes(log_path(stage, part), ("\n".join(handler.lines) + "\n").encode())

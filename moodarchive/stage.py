@@ -28,12 +28,16 @@ class Worker(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
-    """What one worker takes (CPUs, GPUs), and how many workers there may be."""
+    """What one worker takes (CPUs, GPUs), how many workers there may be, and how many parts one works on at a time.
+
+    A worker with ``parts_at_once`` above 1 is called by so many threads.
+    """
 
     cpus: float
     gpus: float = 0.0
     min_workers: int = 1
     max_workers: int = 1
+    parts_at_once: int = 1
 
 
 Finish = Callable[[Store, Table, int, Iterator[pa.RecordBatch], Origin], Sidecar]

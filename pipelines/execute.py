@@ -156,7 +156,12 @@ def _mapped(flow: Any, stage: Stage, store: Store, min_workers: int) -> Any:
         return flow.map(
             runner,
             fn_constructor_args=(stage, store),
-            compute=ActorPoolStrategy(min_size=min_workers, max_size=stage.resources.max_workers),
+            compute=ActorPoolStrategy(
+                min_size=min_workers,
+                max_size=stage.resources.max_workers,
+                enable_true_multi_threading=stage.resources.parts_at_once > 1,
+            ),
+            max_concurrency=stage.resources.parts_at_once,
             num_cpus=stage.resources.cpus,
             num_gpus=stage.resources.gpus,
             max_task_retries=TASK_RETRIES,

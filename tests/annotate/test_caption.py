@@ -171,7 +171,7 @@ def test_a_dead_server_fails_the_part_and_is_named(tmp_path: Path, monkeypatch: 
         url = f"http://127.0.0.1:{held.getsockname()[1]}"
     store, _ = write_inputs(tmp_path, [Picture(phrase=f"tree {i}") for i in range(20)])
     with pytest.raises(ServiceError, match=url):
-        caption(store, CaptionSettings(servers=(url,), retries=1))
+        caption(store, CaptionSettings(servers=(url,), retries=1, patience_s=0))
     assert read_sidecar(store, CAPTIONS, 0) is None
 
 
