@@ -1,0 +1,114 @@
+"""Served models are kept full, share the work, and lose nothing when they fail or are killed."""
+
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from pipelines.demo.serving import started
+from tests.annotate.simulated_gpu import FAULTS
+from tests.annotate.simulated_run import caption_parts, events_of, fullness, write_parts
+
+pytestmark = pytest.mark.slow
+SERVER = "tests.annotate.simulated_gpu"
+PARTS = 5
+
+
+def test_a_server_is_full_across_the_ends_of_parts(tmp_path: Path) -> None:
+    store = write_parts(tmp_path / "root", PARTS, 120)
+    events = tmp_path / "events"
+    with started(SERVER, ["--slots", "8", "--median", "0.4", "--events", str(events)]) as url:
+        rows = caption_parts(store, PARTS, [url], in_flight=10)
+    assert Counter(row["status"] for row in rows) == {"ok": 600}
+    found = fullness(events_of(events), slots=8)
+    assert found.per_second <= 20
+    assert found.ratio >= 0.95, found
+    assert found.longest_gap_s < 0.25, found
+    logs = "".join(log.read_text() for log in (tmp_path / "root/logs/caption").glob("*.log"))
+    assert logs.count("tokens in 180000, out 14400") == PARTS
+
+
+def test_two_servers_share_alike_and_a_slow_one_holds_nobody_back(tmp_path: Path) -> None:
+    shares: dict[str, list[int]] = {}
+    for name, second_median in (("equal", "0.2"), ("slow", "1.0")):
+        store = write_parts(tmp_path / name, 3, 80)
+        files = [tmp_path / f"{name}-{i}" for i in range(2)]
+        with (
+            started(SERVER, ["--slots", "4", "--median", "0.2", "--events", str(files[0])]) as first,
+            started(SERVER, ["--slots", "4", "--median", second_median, "--events", str(files[1])]) as second,
+        ):
+            rows = caption_parts(store, 3, [first, second], in_flight=4)
+        assert all(row["status"] == "ok" for row in rows)
+        shares[name] = [len(events_of(file)) // 2 for file in files]
+        if name == "slow":
+            fast = events_of(files[0])
+            assert fullness(fast, slots=4).ratio >= 0.75
+    equal, slow = shares["equal"], shares["slow"]
+    assert max(equal) <= 1.1 * min(equal), shares
+    assert slow[0] >= 3.5 * slow[1], shares
+
+
+def test_faults_in_a_fifth_of_the_answers_lose_no_row(tmp_path: Path) -> None:
+    store = write_parts(tmp_path / "root", PARTS, 60)
+    events = tmp_path / "events"
+    with started(SERVER, ["--median", "0.1", "--faults", "0.2", "--events", str(events)]) as url:
+        rows = caption_parts(store, PARTS, [url], in_flight=10, timeout_s=2.0)
+    assert len({row["key"] for row in rows}) == len(rows) == 300
+    known = {"ok": {None}, "failed": {"not_json", "wrong_schema", "server_failed"}}
+    assert all(row["error"] in known[row["status"]] for row in rows)
+    assert sum(row["status"] == "ok" for row in rows) >= 295
+    told = Counter(event["event"] for event in events_of(events))
+    assert all(told[fault] for fault in FAULTS if fault not in ("500", "429")), told
+
+
+class _Killed:
+    """A simulated server that is killed at random moments and comes back on the same port a second later."""
+
+    def __init__(self, events: Path, slots: int) -> None:
+        with socket.socket() as held:
+            held.bind(("127.0.0.1", 0))
+            self.port = held.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.events, self.slots, self.kills = events, slots, 0
+        self.process = self.start()
+
+    def start(self) -> "subprocess.Popen[bytes]":
+        command = [sys.executable, "-m", SERVER, "--port", str(self.port), "--slots", str(self.slots)]
+        return subprocess.Popen([*command, "--median", "0.3", "--events", str(self.events)])
+
+    def torment(self, times: int) -> None:
+        random_s = random.Random(3)
+        while self.kills < times:
+            time.sleep(random_s.uniform(2.0, 3.0))
+            if events_of(self.events) and self.process.poll() is None:
+                os.kill(self.process.pid, signal.SIGKILL)
+                self.process.wait()
+                self.kills += 1
+                time.sleep(1.0)
+                self.process = self.start()
+
+
+def test_a_server_killed_five_times_costs_only_what_was_in_flight(tmp_path: Path) -> None:
+    in_flight, rows_a_part = 10, 80
+    store = write_parts(tmp_path / "root", PARTS, rows_a_part)
+    server = _Killed(tmp_path / "events", slots=8)
+    torment = threading.Thread(target=server.torment, args=(5,))
+    torment.start()
+    rows = caption_parts(store, PARTS, [server.url], in_flight=in_flight, timeout_s=20.0)
+    kills = server.kills
+    torment.join()
+    server.process.kill()
+    server.process.wait()
+    assert kills == 5
+    assert len({row["key"] for row in rows}) == len(rows) == PARTS * rows_a_part
+    assert all((row["status"], row["attempts"]) == ("ok", 1) for row in rows)
+    came = [event["picture"] for event in events_of(tmp_path / "events") if event["event"] == "came"]
+    assert len(came) - len(set(came)) <= 5 * in_flight
