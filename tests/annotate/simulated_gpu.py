@@ -65,7 +65,7 @@ class SimulatedGpu:
             began = time.monotonic()
             await asyncio.sleep(service_s)
             # what the work really took: the ceiling is that of the slots, not of this machine's clock
-            self.tell("answered" if not fault else fault, picture, time.monotonic() - began)
+            self.tell(fault or "answered", picture, time.monotonic() - began)
         return await self.faulty(request, fault) if fault else reply(json.dumps(GOOD))
 
     async def faulty(self, request: web.Request, fault: str) -> web.StreamResponse:
