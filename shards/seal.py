@@ -1,4 +1,4 @@
-"""The archive describes itself: sizes, counts, licences and every file's digest, in manifest.json, written last."""
+"""The seal: the archive describes itself, and manifest.json, written last, counts and digests every file."""
 
 import json
 from collections import Counter
@@ -11,6 +11,9 @@ from moodarchive.parts import Sidecar, finished_parts
 from moodarchive.schemas import DEALT, KEPT, SCHEMA_VERSION, SHARD_INDEX, TABLES
 from moodarchive.sql import connect, view
 from moodarchive.store import Store
+from shards.attribution import ATTRIBUTION_PATH, write_attribution
+from shards.card import CARD_PATH, card
+from shards.croissant import CROISSANT_PATH, croissant
 from shards.tars import SETS
 
 MANIFEST_PATH = "manifest.json"
@@ -22,13 +25,46 @@ def sizes_path(name: str) -> str:
 
 
 def seal(store: Store) -> bool:
-    """Writes sizes.json of each set and, last, manifest.json; False when the archive was sealed just so already."""
+    """Writes what describes the archive and, last, manifest.json; False when it was sealed just so already."""
     sidecars = {table.name: finished_parts(store, table) for table in TABLES}
     _write_sizes(store, sidecars[SHARD_INDEX.name])
-    manifest = (json.dumps(_manifest(store, sidecars), indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
-    if store.exists(MANIFEST_PATH) and store.read_bytes(MANIFEST_PATH) == manifest:
+    told = _told(store, sidecars)
+    _describe(store, told)
+    told["records"] = {path: store.sha256(path) for path in _record_paths(store)}
+    manifest = (json.dumps(told, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+    return _write_if_other(store, MANIFEST_PATH, manifest)
+
+
+def _describe(store: Store, told: Mapping[str, Any]) -> None:
+    """ATTRIBUTION.parquet, the card and the Croissant metadata, from the manifest's figures."""
+    attribution = _attribution_sha256(store, told)
+    _write_if_other(store, CARD_PATH, card(told).encode())
+    _write_if_other(store, CROISSANT_PATH, croissant(told, attribution).encode())
+
+
+def _attribution_sha256(store: Store, told: Mapping[str, Any]) -> str:
+    """The file's digest; it is written anew unless the last seal describes it as it lies there, from the same rows."""
+    if store.exists(MANIFEST_PATH) and store.exists(ATTRIBUTION_PATH):
+        try:
+            sealed = json.loads(store.read_bytes(MANIFEST_PATH))
+            sealed_rows, sha256 = _rows_of(sealed["parts"]), str(sealed["records"][ATTRIBUTION_PATH])
+        except (ValueError, KeyError, TypeError, AttributeError):
+            sealed_rows, sha256 = {}, ""  # a damaged manifest vouches for nothing
+        if sealed_rows == _rows_of(told["parts"]) and sha256 == store.sha256(ATTRIBUTION_PATH):
+            return sha256
+    return write_attribution(store, sorted(part["part"] for part in told["parts"].values() if part["table"] == "kept"))
+
+
+def _rows_of(parts: Mapping[str, Any]) -> dict[str, Any]:
+    """The digests of what attributions are made from."""
+    return {name: part["files"] for name, part in parts.items() if part["table"] in (DEALT.name, KEPT.name)}
+
+
+def _write_if_other(store: Store, path: str, text: bytes) -> bool:
+    """False when the file says this already; it is then left alone."""
+    if store.exists(path) and store.read_bytes(path) == text:
         return False
-    store.write_bytes(MANIFEST_PATH, manifest)
+    store.write_bytes(path, text)
     return True
 
 
@@ -46,11 +82,12 @@ def _write_sizes(store: Store, shards: Mapping[int, Sidecar]) -> None:
         text = (canonical_json(of_set) + "\n").encode()
         if not of_set:
             store.remove(sizes_path(name))
-        elif not store.exists(sizes_path(name)) or store.read_bytes(sizes_path(name)) != text:
-            store.write_bytes(sizes_path(name), text)
+        else:
+            _write_if_other(store, sizes_path(name), text)
 
 
-def _manifest(store: Store, sidecars: Mapping[str, Mapping[int, Sidecar]]) -> dict[str, Any]:
+def _told(store: Store, sidecars: Mapping[str, Mapping[int, Sidecar]]) -> dict[str, Any]:
+    """What the manifest says, the digests of the records left out."""
     parts = {
         f"{name}/{part:05d}": sidecar.without_timings()
         for name, of_table in sidecars.items()
@@ -64,14 +101,13 @@ def _manifest(store: Store, sidecars: Mapping[str, Mapping[int, Sidecar]]) -> di
         "sets": _sets(sidecars[SHARD_INDEX.name]),
         **_provenance(store, sorted(sidecars[KEPT.name])),
         "parts": parts,
-        "records": {path: store.sha256(path) for path in _record_paths(store)},
     }
 
 
 def _record_paths(store: Store) -> list[str]:
     rounds = [path for path in store.files("rounds") if path.endswith(".json")]
     sizes = [sizes_path(name) for name in SETS if store.exists(sizes_path(name))]
-    return ["settings.json", *rounds, *sizes]
+    return ["settings.json", *rounds, *sizes, CARD_PATH, CROISSANT_PATH, ATTRIBUTION_PATH]
 
 
 def _counts(sidecars: Mapping[int, Sidecar]) -> dict[str, Any]:

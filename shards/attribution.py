@@ -1,0 +1,45 @@
+"""Whose pictures the archive holds: ATTRIBUTION.parquet, one row a kept image, which every copy must carry along."""
+
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from moodarchive.parts import read_part
+from moodarchive.schemas import DEALT, KEPT
+from moodarchive.store import Store
+
+ATTRIBUTION_PATH = "ATTRIBUTION.parquet"
+COLUMNS = ("key", "title", "creator", "creator_url", "licence", "licence_url", "landing_url")
+SCHEMA = pa.schema([DEALT.schema.field(name) for name in COLUMNS])
+ROWS_PER_GROUP = 20_000
+_BATCH_ROWS = 10_000
+
+
+def write_attribution(store: Store, parts: Sequence[int]) -> str:
+    """Writes the file from the kept rows, part by part; returns its sha256. Memory: one row group, one part's keys."""
+    with store.draft(ATTRIBUTION_PATH) as file, pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
+        waiting = SCHEMA.empty_table()
+        for rows in _kept_rows(store, parts):
+            waiting = pa.concat_tables([waiting, rows])
+            # groups of a fixed size, however the archive is cut into parts
+            while waiting.num_rows >= ROWS_PER_GROUP:
+                writer.write_table(waiting.slice(0, ROWS_PER_GROUP).combine_chunks())
+                waiting = waiting.slice(ROWS_PER_GROUP)
+        if waiting.num_rows:
+            writer.write_table(waiting.combine_chunks())
+    return file.sha256
+
+
+def _kept_rows(store: Store, parts: Sequence[int]) -> Iterator[pa.Table]:
+    for part in parts:
+        verdicts = pa.Table.from_batches(
+            read_part(store, KEPT, part, columns=("key", "kept")),
+            pa.schema([KEPT.schema.field("key"), KEPT.schema.field("kept")]),
+        )
+        # by key, not by place: verify is to name tables that do not agree, and it needs a seal to do so
+        kept = verdicts.filter(verdicts["kept"])["key"]
+        for images in read_part(store, DEALT, part, columns=COLUMNS, batch_rows=_BATCH_ROWS):
+            rows = pa.Table.from_batches([images]).select(COLUMNS).cast(SCHEMA)
+            yield rows.filter(pc.is_in(rows["key"], value_set=kept.combine_chunks()))
