@@ -9,10 +9,15 @@ from functools import partial
 from typing import Annotated, Any
 
 import pyarrow as pa
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from crawl.breaker import Breaker
 from crawl.fetch import Fetcher, FetchLimits
+from crawl.folder import picture_in
+from crawl.limits import parsed_limit
+from crawl.manners import Manners
 from crawl.pictures import PictureLimits, to_picture
+from crawl.robots import RobotsMemory
 from moodarchive.errors import RowError, ServiceError
 from moodarchive.in_order import in_order
 from moodarchive.part_log import LOGGER
@@ -38,6 +43,14 @@ class DownloadSettings(Settings):
     in_flight: Annotated[int, Field(ge=1, le=1000), Kind.EXECUTION] = 32
     workers: Annotated[int, Field(ge=1), Kind.EXECUTION] = 1
     cpus_per_worker: Annotated[float, Field(gt=0), Kind.EXECUTION] = 0.5
+    host_limit: Annotated[str, Kind.EXECUTION] = "20/s"
+    """How often one host is asked by all workers together."""
+
+    @field_validator("host_limit")
+    @classmethod
+    def _legal_limit(cls, text: str) -> str:
+        parsed_limit(text)
+        return text
 
 
 @dataclass
@@ -47,6 +60,10 @@ class Downloader:
     settings: DownloadSettings
     user_agent: str
     loopback_hosts: Mapping[str, str]
+    manners: Manners | None = None
+    folder: str = ""
+    _robots: RobotsMemory = field(default_factory=RobotsMemory, repr=False)
+    _breaker: Breaker = field(default_factory=Breaker, repr=False)
     _decoders: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1), repr=False)
 
     def __call__(self, part: int, readers: Readers) -> Iterator[pa.RecordBatch]:
@@ -70,7 +87,15 @@ class Downloader:
     async def _pictures(self, readers: Readers) -> AsyncGenerator[dict[str, object], None]:
         settings = self.settings
         limits = FetchLimits(max_bytes=settings.max_bytes, deadline_s=settings.deadline_s)
-        async with Fetcher(limits, self.user_agent, self.loopback_hosts, settings.in_flight) as fetcher:
+        async with Fetcher(
+            limits,
+            self.user_agent,
+            self.loopback_hosts,
+            settings.in_flight,
+            self.manners,
+            self._robots,
+            self._breaker,
+        ) as fetcher:
             jobs = self._jobs(fetcher, readers)
             async with aclosing(in_order(jobs, settings.in_flight, finished_ahead=2)) as rows:
                 async for row in rows:
@@ -83,7 +108,8 @@ class Downloader:
 
     async def _row(self, fetcher: Fetcher, key: str, url: str) -> dict[str, object]:
         try:
-            served = await fetcher.fetch(url)
+            local = picture_in(self.folder, url, self.settings.max_bytes)
+            served = await fetcher.fetch(url) if local is None else local
             picture = await asyncio.get_running_loop().run_in_executor(
                 self._decoders, to_picture, served, self._picture_limits()
             )
@@ -110,13 +136,19 @@ async def _take(rows: AsyncIterator[dict[str, object]], most: int) -> list[dict[
     return taken
 
 
-def download_stage(settings: DownloadSettings, user_agent: str, loopback_hosts: Mapping[str, str]) -> Stage:
-    """The stage that fills images/."""
+def download_stage(
+    settings: DownloadSettings,
+    user_agent: str,
+    loopback_hosts: Mapping[str, str],
+    manners: Manners | None = None,
+    folder: str = "",
+) -> Stage:
+    """The stage that fills images/; ``folder`` holds the pictures whose address is ``folder:…``."""
     return Stage(
         name="download",
         reads=(DEALT,),
         writes=IMAGES,
-        make_worker=partial(Downloader, settings, user_agent, dict(loopback_hosts)),
+        make_worker=partial(Downloader, settings, user_agent, dict(loopback_hosts), manners, folder),
         resources=Resources(cpus=settings.cpus_per_worker, min_workers=settings.workers, max_workers=settings.workers),
         settings=settings.digest(),
     )

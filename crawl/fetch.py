@@ -2,19 +2,24 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
-from time import time
 from types import TracebackType
 from urllib.parse import urljoin
 
 import aiohttp
+from yarl import URL
 
 from crawl.addresses import VettedResolver, vetted_url
+from crawl.breaker import Breaker
+from crawl.manners import Manners
+from crawl.patience import retry_after
+from crawl.robots import MAX_BYTES, RobotsMemory, Rules, refuse_opted_out
 from moodarchive.errors import RowError
 
 MAX_REDIRECTS = 5
+REDIRECTS = (301, 302, 303, 307, 308)
 ATTEMPTS = 4
 LONGEST_WAIT_S = 60.0
 
@@ -36,12 +41,20 @@ class FetchLimits:
 
 @dataclass
 class Fetcher:
-    """A pool of connections; use as an async context manager."""
+    """A pool of connections; use as an async context manager.
+
+    With ``manners``, every host is paced, its robots.txt is heeded, and a host that keeps failing is left alone;
+    opt-outs in the headers always count.
+    """
 
     limits: FetchLimits
     user_agent: str
     loopback_hosts: Mapping[str, str] = field(default_factory=dict)
     connections: int = 64
+    manners: Manners | None = None
+    robots: RobotsMemory = field(default_factory=RobotsMemory, repr=False)
+    breaker: Breaker = field(default_factory=Breaker, repr=False)
+    _reading_robots: dict[str, asyncio.Lock] = field(default_factory=dict, repr=False)
 
     async def __aenter__(self) -> "Fetcher":
         connector = aiohttp.TCPConnector(
@@ -66,10 +79,7 @@ class Fetcher:
         for attempt in range(ATTEMPTS):
             backoff = 0.25 * 2**attempt * (1 + random.random())
             try:
-                async with asyncio.timeout(self.limits.deadline_s):
-                    return await self._follow(url)
-            except TimeoutError:
-                raise RowError("deadline", f"{url}: no whole answer in {self.limits.deadline_s} s") from None
+                return await self._follow(url)
             except _Again as again:
                 if attempt == ATTEMPTS - 1:
                     raise RowError(again.kind, f"{url}: {again.kind} {ATTEMPTS} times") from None
@@ -78,26 +88,85 @@ class Fetcher:
         raise AssertionError("the last attempt returns or raises")
 
     async def _follow(self, url: str) -> bytes:
+        """Follows redirects, each hop vetted anew; waiting for a turn does not count towards the deadline."""
+        left = self.limits.deadline_s
         for _ in range(MAX_REDIRECTS + 1):
             vetted = vetted_url(url, self.loopback_hosts)
+            await self._turn(vetted)
+            began = time.monotonic()
             try:
-                async with self._session.get(vetted, allow_redirects=False) as response:
-                    if response.status in (301, 302, 303, 307, 308) and "Location" in response.headers:
-                        url = urljoin(url, response.headers["Location"])
-                        continue
-                    _refuse_bad_status(response)
-                    return await self._body(url, response)
-            except aiohttp.ClientConnectorDNSError as error:
-                raise RowError("unknown_host", f"{url}: {error}") from None
-            except (aiohttp.InvalidURL, ValueError) as error:
-                raise RowError("bad_url", f"{url!r}: {error}") from None
-            except aiohttp.ClientPayloadError:
-                raise RowError("truncated", f"{url}: the connection closed before the announced end") from None
-            except (aiohttp.ClientError, OSError) as error:
-                if isinstance(error, TimeoutError):
-                    raise
-                raise _Again("unreachable", None) from error
+                async with asyncio.timeout(left):
+                    answer = await self._hop(url, vetted)
+            except TimeoutError:
+                self.breaker.failed(vetted.host or "")
+                raise RowError("deadline", f"{url}: no whole answer in {self.limits.deadline_s} s") from None
+            if isinstance(answer, bytes):
+                return answer
+            url, left = answer, left - (time.monotonic() - began)
         raise RowError("too_many_redirects", f"{url}: more than {MAX_REDIRECTS} redirects")
+
+    async def _turn(self, url: URL) -> None:
+        """Waits until the host may be asked; RowError ``robots_…`` or ``host_failing``."""
+        if self.manners is None:
+            return
+        host, origin = url.host or "", str(url.origin())
+        if self.breaker.is_open(host):
+            raise RowError("host_failing", f"{url}: {host} kept failing and is left alone for a while")
+        async with self._reading_robots.setdefault(origin, asyncio.Lock()):
+            rules = self.robots.known(origin)
+            if rules is None:
+                rules = self.robots.rules[origin] = await self._read_robots(origin)
+        rules.refuse_unless_allowed(str(url), self.user_agent)
+        await self.manners.acquire_async(host, rules.delay_s(self.user_agent))
+
+    async def _read_robots(self, origin: str) -> Rules:
+        url = f"{origin}/robots.txt"
+        try:
+            async with asyncio.timeout(self.limits.deadline_s):
+                for _ in range(MAX_REDIRECTS + 1):
+                    vetted = vetted_url(url, self.loopback_hosts)
+                    assert self.manners
+                    await self.manners.acquire_async(vetted.host or "")
+                    async with self._session.get(vetted, allow_redirects=False) as response:
+                        if response.status in REDIRECTS and "Location" in response.headers:
+                            url = urljoin(url, response.headers["Location"])
+                            continue
+                        return Rules.of(response.status, await _start_of(response, MAX_BYTES))
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError, RowError):
+            return Rules.of(None, b"")
+        return Rules.of(404, b"")  # RFC 9309: too many redirects count as no file
+
+    async def _hop(self, url: str, vetted: URL) -> bytes | str:
+        """The body, or the address of the next hop."""
+        host = vetted.host or ""
+        try:
+            async with self._session.get(vetted, allow_redirects=False) as response:
+                if response.status in REDIRECTS and "Location" in response.headers:
+                    return urljoin(url, response.headers["Location"])
+                self._judge_status(host, response)
+                refuse_opted_out(url, response.headers, self.user_agent)
+                return await self._body(url, response)
+        except aiohttp.ClientConnectorDNSError as error:
+            raise RowError("unknown_host", f"{url}: {error}") from None
+        except (aiohttp.InvalidURL, ValueError) as error:
+            raise RowError("bad_url", f"{url!r}: {error}") from None
+        except aiohttp.ClientPayloadError:
+            raise RowError("truncated", f"{url}: the connection closed before the announced end") from None
+        except (aiohttp.ClientError, OSError) as error:
+            if isinstance(error, TimeoutError):
+                raise
+            self.breaker.failed(host)
+            raise _Again("unreachable", None) from error
+
+    def _judge_status(self, host: str, response: aiohttp.ClientResponse) -> None:
+        if response.status >= 500 and response.status != 503:
+            self.breaker.failed(host)
+        else:
+            self.breaker.succeeded(host)
+        wait_s = retry_after(response.headers.get("Retry-After")) if response.status in (429, 503) else None
+        if wait_s and self.manners:
+            self.manners.hold(host, min(wait_s, LONGEST_WAIT_S))
+        _refuse_bad_status(response)
 
     async def _body(self, url: str, response: aiohttp.ClientResponse) -> bytes:
         if response.headers.get("Content-Encoding", "identity").lower() != "identity":
@@ -113,25 +182,20 @@ class Fetcher:
         return bytes(body)
 
 
+async def _start_of(response: aiohttp.ClientResponse, most: int) -> bytes:
+    body = bytearray()
+    async for chunk in response.content.iter_chunked(1 << 16):
+        body += chunk
+        if len(body) >= most:
+            break
+    return bytes(body[:most])
+
+
 def _refuse_bad_status(response: aiohttp.ClientResponse) -> None:
     status = response.status
     if status in (429, 503):
-        raise _Again("throttled", _retry_after(response.headers.get("Retry-After")))
+        raise _Again("throttled", retry_after(response.headers.get("Retry-After")))
     if status >= 500:
         raise _Again(f"http_{status}", None)
     if status != 200:
         raise RowError(f"http_{status}", f"{response.url}: status {status}")
-
-
-def _retry_after(header: str | None) -> float | None:
-    """Seconds from a Retry-After header, given as a number or a date; None when absent or malformed."""
-    if header is None:
-        return None
-    try:
-        return max(0.0, float(header))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(header).timestamp() - time())
-    except ValueError:
-        return None

@@ -1,21 +1,29 @@
-"""Openverse: openly licensed images of many collections, through its search API."""
+"""Openverse: openly licensed images of many collections, through its search API, anonymous or registered."""
 
+import os
+import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 
+from crawl.limits import Limit, parsed_limit
 from crawl.query import Found, Query
-from crawl.source import Policy
+from crawl.sites.keys import key
+from crawl.source import Policy, SourceSettings
 from crawl.web import WebClient
 from moodarchive.errors import ServiceError
-from moodarchive.settings import Kind, Settings
+from moodarchive.settings import Kind
 
 LICENCES = ("cc0", "pdm", "by", "by-sa", "by-nc", "by-nd", "by-nc-sa", "by-nc-nd")
-ANONYMOUS_PAGE = 20
+ANONYMOUS_PAGE, REGISTERED_PAGE = 20, 100
 DEEPEST_PAGE = 20
+ANONYMOUS_LIMITS, REGISTERED_LIMITS = ("1/s", "5/h", "100/day"), ("2/s", "100/min", "10000/day")
+CLIENT_ID, CLIENT_SECRET = "OPENVERSE_CLIENT_ID", "OPENVERSE_CLIENT_SECRET"
+_TOKENS: dict[str, tuple[str, float]] = {}
+"""Client → its token and when it ends (monotonic clock); of this process only, never written anywhere."""
 
 
 POLICY = Policy(
@@ -25,16 +33,22 @@ POLICY = Policy(
     ml_allowed=True,
     redistribute_allowed=True,
     says="API only; no evading of limits with several machines; each image under its own licence",
+    locked=False,
 )
 
 
-class OpenverseSettings(Settings):
-    """How Openverse is asked."""
+class OpenverseSettings(SourceSettings):
+    """How Openverse is asked. With a client's id and secret in the environment, as a registered client."""
+
+    page_size: ClassVar[int] = ANONYMOUS_PAGE
+    key_variables: ClassVar[tuple[str, ...]] = (CLIENT_ID, CLIENT_SECRET)
 
     enabled: Annotated[bool, Kind.GROWTH] = True
     base_url: Annotated[str, Field(pattern="^https?://"), Kind.GROWTH] = "https://api.openverse.org/v1"
     licences: Annotated[tuple[str, ...], Kind.GROWTH] = ("cc0", "pdm", "by", "by-sa")
     results_per_query: Annotated[int, Field(ge=1, le=ANONYMOUS_PAGE * DEEPEST_PAGE), Kind.GROWTH] = 100
+    limits: Annotated[tuple[str, ...], Kind.EXECUTION] = ()
+    """Empty: what the site allows an anonymous or a registered client, whichever this is."""
 
     @field_validator("licences")
     @classmethod
@@ -44,21 +58,36 @@ class OpenverseSettings(Settings):
                 raise ValueError(f"{name!r} is no licence of Openverse; legal: {', '.join(LICENCES)}")
         return names
 
+    def parsed_limits(self) -> tuple[Limit, ...]:
+        """The limits, read."""
+        by_kind = REGISTERED_LIMITS if is_registered(os.environ) else ANONYMOUS_LIMITS
+        return tuple(map(parsed_limit, self.limits or by_kind))
+
+    def requests_per_query(self) -> int:
+        """Requests that a query answered in full takes."""
+        return -(-self.results_per_query // (REGISTERED_PAGE if is_registered(os.environ) else ANONYMOUS_PAGE))
+
+
+def is_registered(keys: Mapping[str, object]) -> bool:
+    """True when both halves of a client's credentials are there."""
+    return bool(keys.get(CLIENT_ID) and keys.get(CLIENT_SECRET))
+
 
 @dataclass(frozen=True)
 class Openverse:
     """The adapter."""
 
     settings: OpenverseSettings
+    keys: Mapping[str, SecretStr] = field(default_factory=dict)
     name: str = "openverse"
     policy: Policy = POLICY
 
     def search(self, query: Query, web: WebClient) -> Iterator[Found]:
-        """Pages of 20, as anonymous use allows, until enough images or the last page."""
+        """Pages of 20 (100 for a registered client) until enough images or the last page."""
         url = f"{self.settings.base_url}/images/"
         given = 0
         for page in range(1, DEEPEST_PAGE + 1):
-            reply = web.get_json(url, self._parameters(query, page))
+            reply = web.get_json(url, self._parameters(query, page), source=self.name, headers=self._headers(web))
             records, pages = _page(url, reply.json)
             for record in records:
                 if found := _found(record, reply.day):
@@ -74,8 +103,28 @@ class Openverse:
             "q": query.phrase,
             "license": ",".join(self.settings.licences),
             "page": page,
-            "page_size": ANONYMOUS_PAGE,
+            "page_size": REGISTERED_PAGE if is_registered(self.keys) else ANONYMOUS_PAGE,
         }
+
+    def _headers(self, web: WebClient) -> dict[str, str]:
+        if not is_registered(self.keys):
+            return {}
+        client = key(self.keys, CLIENT_ID, self.name)
+        token, ends = _TOKENS.get(client, ("", 0.0))
+        if time.monotonic() >= ends:
+            form = {
+                "client_id": client,
+                "client_secret": key(self.keys, CLIENT_SECRET, self.name),
+                "grant_type": "client_credentials",
+            }
+            url = f"{self.settings.base_url}/auth_tokens/token/"
+            reply = web.post_form(url, form, source=self.name)
+            if not isinstance(reply, dict) or not isinstance(reply.get("access_token"), str):
+                raise ServiceError(f"{url} answered without a token")
+            token = reply["access_token"]
+            # a minute early: a token must not end between here and the site
+            _TOKENS[client] = token, time.monotonic() + float(reply.get("expires_in") or 3600) - 60
+        return {"Authorization": f"Bearer {token}"}
 
 
 def _page(url: str, reply: Any) -> tuple[list[dict[str, Any]], int]:

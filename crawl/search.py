@@ -1,5 +1,6 @@
 """Queries become candidates: one part asks about a hundred queries of one source."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
@@ -8,10 +9,13 @@ from typing import Annotated
 import pyarrow as pa
 from pydantic import Field
 
+from crawl.answers import Answers
+from crawl.manners import Manners
 from crawl.query import Found, Query
 from crawl.rounds import Round, query_groups, read_round
 from crawl.source import Source
 from crawl.web import WebClient
+from moodarchive.errors import ConfigError
 from moodarchive.keys import canonical_json, digest, image_key
 from moodarchive.part_log import LOGGER
 from moodarchive.schemas import CANDIDATES, as_batch
@@ -27,6 +31,8 @@ class SearchSettings(Settings):
     round_images: Annotated[int, Field(ge=1), Kind.GROWTH] = 200_000
     timeout_s: Annotated[float, Field(gt=0), Kind.EXECUTION] = 30.0
     workers: Annotated[int, Field(ge=1), Kind.EXECUTION] = 1
+    longest_wait_s: Annotated[float, Field(ge=0), Kind.EXECUTION] = 4000.0
+    """How long a search waits for a quota before the run ends with what it has."""
     loopback_hosts: Annotated[dict[str, str], Kind.EXECUTION] = Field(default_factory=dict)
     """Host name → loopback address:port. The only way to a loopback address; for demos and tests."""
 
@@ -66,10 +72,29 @@ class Searcher:
         }
 
 
-def search_stage(settings: SearchSettings, sources: Mapping[str, Source], store: Store, record: Round) -> Stage:
-    """The stage that fills the round's candidates parts."""
+def refuse_anonymous(user_agent: str) -> None:
+    """ConfigError unless the User-Agent holds a mail address or a page through which its operator can be reached."""
+    if not re.search(r"[\w.+-]+@[\w-]+\.[\w.]+|https?://[\w-]+\.\w", user_agent):
+        raise ConfigError(
+            f"search.user_agent = {user_agent!r} names nobody whom a site could reach; remedy: put a mail address or a "
+            'page of yours into it, such as "MoodArchive/0.1 (+https://example.org/contact; crawl@example.org)"'
+        )
+
+
+def search_stage(
+    settings: SearchSettings,
+    sources: Mapping[str, Source],
+    store: Store,
+    record: Round,
+    manners: Manners | None = None,
+) -> Stage:
+    """The stage that fills the round's candidates parts; with ``manners``, paced and remembered for a day."""
     web = WebClient(
-        user_agent=settings.user_agent, timeout_s=settings.timeout_s, loopback_hosts=settings.loopback_hosts
+        user_agent=settings.user_agent,
+        timeout_s=settings.timeout_s,
+        loopback_hosts=settings.loopback_hosts,
+        manners=manners,
+        answers=Answers(store) if manners else None,
     )
     return Stage(
         name="search",

@@ -1,27 +1,66 @@
-"""The one plug-in point: what a stock site's adapter must offer."""
+"""The one plug-in point: what a stock site's adapter must offer, and the terms under which it may be used."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
-from typing import Protocol
+from typing import Annotated, ClassVar, Protocol
 
+from pydantic import Field, field_validator
+
+from crawl.limits import Limit, parsed_limit
 from crawl.query import Found, Query
 from crawl.web import WebClient
+from moodarchive.errors import SourceLockedError
+from moodarchive.settings import Kind, Settings
 
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """What a site's terms allow, as read on a date.
+    """What a site's terms allow, as read on a date (None: not read).
 
-    ``ml_allowed`` and ``redistribute_allowed`` say what holds without a permission of the operator's own.
+    ``ml_allowed`` and ``redistribute_allowed`` say what holds without a permission of the operator's own; a ``locked``
+    source is used only when the settings record such a permission.
     """
 
     mode: str
     terms_url: str
-    terms_reviewed_on: date
+    terms_reviewed_on: date | None
     ml_allowed: bool
     redistribute_allowed: bool
     says: str
+    locked: bool = True
+
+
+class SourceSettings(Settings):
+    """What every stock site's settings hold; a site's own class changes the defaults."""
+
+    page_size: ClassVar[int] = 20
+    key_variables: ClassVar[tuple[str, ...]] = ()
+    needs_key: ClassVar[bool] = False
+
+    enabled: Annotated[bool, Kind.GROWTH] = False
+    permission: Annotated[str, Kind.GROWTH] = ""
+    """Who allowed the use, when and for what; empty leaves a locked source locked."""
+    redistribution: Annotated[bool, Kind.WHOLE_TABLE] = False
+    """True when the permission covers passing the images on; else they go into the private shards."""
+    results_per_query: Annotated[int, Field(ge=1, le=2000), Kind.GROWTH] = 100
+    limits: Annotated[tuple[str, ...], Kind.EXECUTION] = ("1/s",)
+    """How often the site may be asked, such as ``1/s`` and ``200/h``; all hold."""
+
+    @field_validator("limits")
+    @classmethod
+    def _legal_limits(cls, limits: tuple[str, ...]) -> tuple[str, ...]:
+        for text in limits:
+            parsed_limit(text)
+        return limits
+
+    def parsed_limits(self) -> tuple[Limit, ...]:
+        """The limits, read."""
+        return tuple(map(parsed_limit, self.limits))
+
+    def requests_per_query(self) -> int:
+        """Requests that a query answered in full takes."""
+        return -(-self.results_per_query // self.page_size)
 
 
 class Source(Protocol):
@@ -37,6 +76,38 @@ class Source(Protocol):
         """The terms that hold."""
         ...
 
+    @property
+    def settings(self) -> SourceSettings:
+        """How the site is asked."""
+        ...
+
     def search(self, query: Query, web: WebClient) -> Iterator[Found]:
         """At most ``query.results`` images in the site's order; raises ServiceError when the site fails."""
         ...
+
+
+def is_locked(source: Source) -> bool:
+    """True when the terms forbid the use and no permission is recorded."""
+    return source.policy.locked and not source.settings.permission.strip()
+
+
+def is_private(source: Source) -> bool:
+    """True when the images may be used but not passed on."""
+    return not (source.policy.redistribute_allowed or source.settings.redistribution)
+
+
+def how_to_unlock(source: Source) -> str:
+    """The term, the page, and the exact lines for the settings."""
+    policy = source.policy
+    read = f"read on {policy.terms_reviewed_on}" if policy.terms_reviewed_on else "not read yet"
+    return (
+        f"{source.name} is locked: {policy.says} ({policy.terms_url}, {read}); remedy: with a permission, add\n"
+        f"    [sources.{source.name}]\n    enabled = true\n"
+        '    permission = "who allowed it, when, and for what"'
+    )
+
+
+def refuse_locked(sources: list[Source]) -> None:
+    """SourceLockedError that names every locked source; nothing has been requested by then."""
+    if locked := [how_to_unlock(source) for source in sources if is_locked(source)]:
+        raise SourceLockedError("\n".join(locked))

@@ -1,24 +1,32 @@
-"""JSON over HTTP from a site's search interface: time limits, retries, Retry-After, a contactable User-Agent."""
+"""Questions to a site's search interface: limits, retries, Retry-After, robots.txt, a day's cache, keys unseen."""
 
 import json
+import random
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import urlsplit, urlunsplit
 
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
-from urllib3.util import Retry
 
-from moodarchive.errors import ServiceError
+from crawl.answers import Answer, Answers
+from crawl.breaker import Breaker
+from crawl.manners import Manners
+from crawl.patience import retry_after
+from crawl.robots import RobotsMemory, Rules, refuse_opted_out
+from moodarchive.errors import RowError, ServiceError
 from moodarchive.part_log import redacted
 
 MAX_REPLY_BYTES = 16 << 20
+LONGEST_BACKOFF_S = 60.0
+_AGAIN = (429, 500, 502, 503, 504)
 _QUERY_STRING = re.compile(r"\?[^\s'\")]*")
 
 
@@ -27,6 +35,14 @@ class Reply:
     """A JSON answer and the day on which the site gave it (from the Date header, YYYY-MM-DD)."""
 
     json: Any
+    day: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """A page's HTML and the day on which the site gave it."""
+
+    html: str
     day: str
 
 
@@ -45,47 +61,181 @@ class _LoopbackAdapter(HTTPAdapter):
         return super().send(request, *args, **kwargs)
 
 
+@dataclass(frozen=True)
+class _Question:
+    """What is asked of a site; ``secret`` parameters and headers are in no error, no log and no cache."""
+
+    url: str
+    params: Mapping[str, str | int]
+    secret: dict[str, str]
+    headers: dict[str, str]
+    source: str
+    is_page: bool = False
+
+
 @dataclass(frozen=True, kw_only=True)
 class WebClient:
-    """One session of search requests. ``loopback_hosts`` maps a host name to a loopback ``address:port``."""
+    """One session of search requests. ``loopback_hosts`` maps a host name to a loopback ``address:port``.
+
+    ``manners`` paces every request, ``answers`` remembers; without them (tests) nothing is paced or remembered.
+    """
 
     user_agent: str
     timeout_s: float = 30.0
     retries: int = 5
     loopback_hosts: Mapping[str, str] = field(default_factory=dict)
+    manners: Manners | None = None
+    answers: Answers | None = None
+    _breaker: Breaker = field(default_factory=Breaker, repr=False)
+    _robots: RobotsMemory = field(default_factory=RobotsMemory, repr=False)
 
     @cached_property
     def _session(self) -> requests.Session:
         session = requests.Session()
         session.trust_env = False
         session.headers["User-Agent"] = self.user_agent
-        retry = Retry(
-            total=self.retries,
-            backoff_factor=0.5,
-            backoff_jitter=0.5,
-            status_forcelist=(429, 500, 502, 503, 504),
-            respect_retry_after_header=True,
-            allowed_methods=("GET",),
-        )
-        session.mount("https://", HTTPAdapter(max_retries=retry))
-        session.mount("http://", HTTPAdapter(max_retries=retry))
         for host, address in self.loopback_hosts.items():
-            session.mount(f"http://{host}/", _LoopbackAdapter(address, max_retries=retry))
+            session.mount(f"http://{host}/", _LoopbackAdapter(address))
         return session
 
-    def get_json(self, url: str, params: Mapping[str, str | int]) -> Reply:
+    def get_json(
+        self,
+        url: str,
+        params: Mapping[str, str | int],
+        *,
+        source: str = "",
+        headers: Mapping[str, str] | None = None,
+        secret_params: Mapping[str, str] | None = None,
+    ) -> Reply:
         """The parsed reply. ServiceError names the address, never the parameters, which may hold a key."""
+        question = _Question(url, params, dict(secret_params or {}), dict(headers or {}), source)
+        answer = self._answer(question)
         try:
-            with self._session.get(url, params=dict(params), timeout=self.timeout_s, stream=True) as response:
+            return Reply(json=_whole_characters(json.loads(answer.text)), day=_day_of(answer.date))
+        except ValueError as error:
+            self._fail(url, error)
+
+    def get_page(self, url: str, params: Mapping[str, str | int], *, source: str = "") -> Page | None:
+        """A page that robots.txt lets machines read; None for 404, as sites answer past the last page."""
+        try:
+            self._heed_robots(url)
+            answer = self._answer(_Question(url, params, {}, {}, source, is_page=True))
+        except RowError as error:
+            raise ServiceError(f"{source or url} does not want to be read: {error}") from None
+        return Page(html=answer.text, day=_day_of(answer.date)) if answer.text else None
+
+    def post_form(self, url: str, form: Mapping[str, str], *, source: str = "") -> Any:
+        """The JSON answer to a form, such as a request for a token; never cached, and errors show no field."""
+        try:
+            response = self._sent("POST", url, {"data": dict(form)}, source, 0.0)
+            with response:
                 response.raise_for_status()
-                body = response.raw.read(MAX_REPLY_BYTES + 1, decode_content=True)
-                day = _day_of(response.headers.get("Date"))
-                if len(body) > MAX_REPLY_BYTES:
-                    raise ServiceError(f"{url} answered more than {MAX_REPLY_BYTES >> 20} MiB")
-                return Reply(json=_whole_characters(json.loads(body)), day=day)
+                return json.loads(_body(url, response))
         except (requests.RequestException, HTTPError, ValueError) as error:
-            why = _QUERY_STRING.sub("", redacted(str(error)))
-            raise ServiceError(f"{url} did not answer a search: {why}") from None
+            self._fail(url, error)
+
+    def _answer(self, asked: "_Question") -> Answer:
+        url, headers = asked.url, asked.headers
+        known = self.answers.find(url, asked.params) if self.answers else None
+        if known and self.answers and known.is_fresh(self.answers.clock()):
+            return known
+        if known and known.etag:
+            headers["If-None-Match"] = known.etag
+        rules = self._robots.known(_origin(url)) if asked.is_page else None
+        gap_s = rules.delay_s(self.user_agent) if rules else 0.0
+        request = {"params": {**asked.params, **asked.secret}, "headers": headers}
+        try:
+            with self._sent("GET", url, request, asked.source, gap_s) as response:
+                text, date = self._text(url, response, known, asked.is_page), response.headers.get("Date")
+                etag = response.headers.get("ETag") or (known.etag if known else None)
+        except (requests.RequestException, HTTPError, ValueError) as error:
+            self._fail(url, error)
+        answer = Answer(text=text, date=date, etag=etag, came=self.answers.clock() if self.answers else time.time())
+        if self.answers:
+            self.answers.keep(url, asked.params, answer)
+        return answer
+
+    def _text(self, url: str, response: requests.Response, known: Answer | None, is_page: bool) -> str:
+        if response.status_code == 304 and known:
+            return known.text
+        if response.status_code == 404 and is_page:
+            return ""
+        response.raise_for_status()
+        if is_page:  # a page, not an interface that was made for machines
+            refuse_opted_out(url, response.headers, self.user_agent)
+        return _body(url, response).decode(errors="replace")
+
+    def _sent(self, method: str, url: str, request: dict[str, Any], source: str, gap_s: float) -> requests.Response:
+        """The first answer that is not a plea for patience, or the last one; each attempt waits for its turn."""
+        host = urlsplit(url).hostname or ""
+        if self._breaker.is_open(host):
+            raise ServiceError(f"{host} kept failing and is left alone for a while; remedy: run again later")
+        for attempt in range(self.retries + 1):
+            if self.manners:
+                self.manners.acquire(host, source, gap_s)
+            try:
+                response = self._session.request(method, url, timeout=self.timeout_s, stream=True, **request)
+            except requests.ConnectionError:
+                if attempt == self.retries:
+                    self._breaker.failed(host)
+                    raise
+                time.sleep(_backoff(attempt))
+                continue
+            if response.status_code not in _AGAIN or attempt == self.retries:
+                (self._breaker.failed if response.status_code >= 500 else self._breaker.succeeded)(host)
+                self._note_spent(host, response)
+                return response
+            self._rest(host, response, attempt)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _rest(self, host: str, response: requests.Response, attempt: int) -> None:
+        wait = retry_after(response.headers.get("Retry-After"))
+        response.close()
+        if wait is None:
+            time.sleep(_backoff(attempt))
+        elif self.manners:
+            self.manners.hold(host, wait)
+        else:
+            time.sleep(wait)
+
+    def _note_spent(self, host: str, response: requests.Response) -> None:
+        """A site that says that nothing is left is not asked again before it says that there is."""
+        left = response.headers.get("X-RateLimit-Remaining")
+        reset = retry_after(response.headers.get("X-RateLimit-Reset"))
+        if self.manners and left == "0" and reset:
+            self.manners.hold(host, reset - time.time() if reset > 1e9 else reset)
+
+    def _heed_robots(self, url: str) -> None:
+        origin = _origin(url)
+        rules = self._robots.known(origin)
+        if rules is None:
+            try:
+                with self._sent("GET", f"{origin}/robots.txt", {}, "", 0.0) as response:
+                    rules = Rules.of(response.status_code, response.raw.read(1 << 19, decode_content=True))
+            except (requests.RequestException, HTTPError):
+                rules = Rules.of(None, b"")
+            self._robots.rules[origin] = rules
+        rules.refuse_unless_allowed(url, self.user_agent)
+
+    def _fail(self, url: str, error: Exception) -> NoReturn:
+        why = _QUERY_STRING.sub("", redacted(str(error)))
+        raise ServiceError(f"{url} did not answer a search: {why}") from None
+
+
+def _origin(url: str) -> str:
+    split = urlsplit(url)
+    return f"{split.scheme}://{split.netloc}"
+
+
+def _body(url: str, response: requests.Response) -> bytes:
+    body: bytes = response.raw.read(MAX_REPLY_BYTES + 1, decode_content=True)
+    if len(body) > MAX_REPLY_BYTES:
+        raise ServiceError(f"{url} answered more than {MAX_REPLY_BYTES >> 20} MiB")
+    return body
+
+
+def _backoff(attempt: int) -> float:
+    return random.uniform(0.5, 1.5) * min(LONGEST_BACKOFF_S, 0.5 * float(2**attempt))
 
 
 def _whole_characters(value: Any) -> Any:

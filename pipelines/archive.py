@@ -1,21 +1,19 @@
 """The whole run on one screen: emotions become a sealed archive, round by round."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from annotate.caption import caption_stage
 from crawl.deal import deal
 from crawl.descriptors import wanted_phrases, wanted_queries, write_descriptors
 from crawl.download import download_stage
-from crawl.openverse import Openverse
 from crawl.query import Query
 from crawl.rounds import Round, open_round, read_rounds
-from crawl.search import search_stage
-from crawl.source import Source
+from crawl.search import refuse_anonymous, search_stage
 from filter.cut import cut, is_cut_current
 from filter.safety import safety_stage
 from filter.score import score_stage
-from moodarchive.errors import ConfigError
+from moodarchive.errors import ConfigError, ServiceError
 from moodarchive.settings import Kind
 from moodarchive.stage import Stage
 from moodarchive.store import Store
@@ -24,7 +22,8 @@ from pipelines.execute import Cluster, pending_parts, run_stages
 from pipelines.guard import guard, refuse_foreign
 from pipelines.progress import Progress
 from pipelines.settings import ArchiveSettings
-from shards.pack import pack_stage
+from pipelines.stock_sites import affordable, enabled_sources, manners_of, private_names
+from shards.pack import ShardSettings, pack_stage
 from shards.seal import seal, unseal
 
 STEPS = ("descriptors", "search", "deal", "download", "safety", "caption", "score", "cut", "pack", "seal")
@@ -64,17 +63,28 @@ class Archive:
         rounds = read_rounds(self.store)
         yield from rounds
         most = max(1, self.settings.search.round_images // max((query.results for query in wanted), default=1))
-        while record := open_round(
-            self.store, read_rounds(self.store), wanted, self.settings.of_kind(Kind.GROWTH), most
-        ):
+        while rest := self._askable(wanted, rounds := read_rounds(self.store)):
+            record = open_round(self.store, rounds, rest, self.settings.of_kind(Kind.GROWTH), most)
+            if record is None:
+                return
             yield record
+
+    def _askable(self, wanted: list[Query], rounds: Sequence[Round]) -> list[Query]:
+        """What no round has asked and the quotas allow today. ServiceError when they allow nothing of a first round."""
+        asked = {query for earlier in rounds for query in earlier.queries}
+        rest = affordable(self.store, self.settings.sources, wanted, asked)
+        if not rest and any(query not in asked for query in wanted):
+            if not rounds:
+                raise ServiceError("the sources' quotas are spent; remedy: run again tomorrow, see moodarchive sources")
+            self.progress.console.print("the quotas of today are spent; run again tomorrow for the next round")
+        return rest
 
     def _crawl(self, record: Round, until: str) -> bool:
         """One round from its phrases to its scores; False when ``until`` ends it earlier than the cut."""
         settings = self.settings
         write_descriptors(self.store, record.number, record.queries, settings.descriptors.digest(Kind.GROWTH))
         if _reaches(until, "search"):
-            self._run([search_stage(settings.search, self._sources(), self.store, record)], record.candidates_parts)
+            self._search(record)
         if not _reaches(until, "deal"):
             return False
         dealt = deal(self.store, record, settings.deal)
@@ -82,10 +92,23 @@ class Archive:
         self._run(stages, dealt.image_parts)
         return _reaches(until, "score")
 
+    def _search(self, record: Round) -> None:
+        settings = self.settings
+        refuse_anonymous(settings.search.user_agent)
+        sources = {source.name: source for source in enabled_sources(settings.sources)}
+        manners = manners_of(self.store, settings)
+        self._run([search_stage(settings.search, sources, self.store, record, manners)], record.candidates_parts)
+
     def _image_stages(self) -> tuple[Stage, ...]:
         settings = self.settings
         return (
-            download_stage(settings.download, settings.search.user_agent, settings.search.loopback_hosts),
+            download_stage(
+                settings.download,
+                settings.search.user_agent,
+                settings.search.loopback_hosts,
+                manners_of(self.store, settings),
+                settings.sources.urls.folder,
+            ),
             safety_stage(settings.safety),
             caption_stage(settings.caption),
             score_stage(settings.score),
@@ -98,7 +121,7 @@ class Archive:
             unseal(self.store)
             with self.progress.step("cut"):
                 cut(self.store, self.settings.cut, parts)
-        pack = pack_stage(self.settings.shards)
+        pack = pack_stage(with_private(self.settings))
         if not _reaches(until, "pack"):
             return
         if pending_parts([pack], self.store, parts):
@@ -112,18 +135,19 @@ class Archive:
         with self.progress.stages(stages, parts):
             run_stages(stages, self.store, parts, self.cluster)
 
-    def _sources(self) -> Mapping[str, Source]:
-        chosen = self.settings.sources
-        sources: list[Source] = [Openverse(chosen.openverse)] if chosen.openverse.enabled else []
-        if not sources:
-            raise ConfigError("no source is enabled; remedy: set sources.openverse.enabled = true")
-        return {source.name: source for source in sources}
-
     def _wanted_queries(self) -> list[Query]:
         phrases = wanted_phrases(self.settings.descriptors)
-        results = {"openverse": self.settings.sources.openverse.results_per_query}
-        return [query for name in self._sources() for query in wanted_queries(phrases, name, results[name])]
+        sources = enabled_sources(self.settings.sources)
+        return [
+            q for source in sources for q in wanted_queries(phrases, source.name, source.settings.results_per_query)
+        ]
 
 
 def _reaches(until: str, step: str) -> bool:
     return STEPS.index(step) <= STEPS.index(until)
+
+
+def with_private(settings: ArchiveSettings) -> ShardSettings:
+    """The shards' settings with every source whose images may not be passed on."""
+    names = {*settings.shards.private_sources, *private_names(settings.sources)}
+    return settings.shards.model_copy(update={"private_sources": tuple(sorted(names))})

@@ -28,7 +28,7 @@ class Interrupted(BaseException):
 @app.command()
 def demo(
     root: Annotated[str, typer.Option(help="Where the archive is built.")] = "runs/demo",
-    images: Annotated[int, typer.Option(help="Pictures to draw.", min=12, max=5_000)] = 400,
+    images: Annotated[int, typer.Option(help="Pictures to draw.", min=12, max=4_000)] = 400,
     photos: Annotated[
         str, typer.Option(help="A folder of your own pictures instead (with an optional photos.csv).")
     ] = "",
@@ -112,6 +112,36 @@ def report(root: Root) -> None:
     store = Store(root)
     recorded(store)
     typer.echo(f"{root.rstrip('/')}/{write_report(store)}")
+
+
+@app.command()
+def sources(
+    config: Annotated[str, typer.Argument(help="The settings, a TOML file.")],
+    root: Annotated[str, typer.Option(help="The archive whose quotas are shown; overrides run.root.")] = "",
+) -> None:
+    """Show each source: unlocked or why not, keys present or not, quota left."""
+    from rich.console import Console
+
+    from pipelines.settings import read_settings
+    from pipelines.sources_table import show_sources
+
+    settings = read_settings(config)
+    show_sources(settings, root or settings.run.root, Console())
+
+
+@app.command()
+def plan(
+    config: Annotated[str, typer.Argument(help="The settings, a TOML file.")],
+    images: Annotated[int, typer.Option(help="Images that shall be kept.", min=1)],
+    assume: Annotated[list[str] | None, typer.Option(help="name=value, again and again.")] = None,
+) -> None:
+    """Show days, bytes, GPU-hours and cost before starting."""
+    from rich.console import Console
+
+    from pipelines.plan import assumed, show_plan
+    from pipelines.settings import read_settings
+
+    show_plan(read_settings(config), images, assumed(assume or []), Console())
 
 
 def main() -> NoReturn:

@@ -11,6 +11,16 @@ from crawl.descriptors import DescriptorSettings
 from crawl.download import DownloadSettings
 from crawl.openverse import OpenverseSettings
 from crawl.search import SearchSettings
+from crawl.sites.burst import BurstSettings
+from crawl.sites.envato import EnvatoSettings
+from crawl.sites.foodiesfeed import FoodiesfeedSettings
+from crawl.sites.freenaturestock import FreenaturestockSettings
+from crawl.sites.pexels import PexelsSettings
+from crawl.sites.pixabay import PixabaySettings
+from crawl.sites.stocksnap import StocksnapSettings
+from crawl.sites.unsplash import UnsplashSettings
+from crawl.sites.unsplash_dataset import UnsplashDatasetSettings
+from crawl.sites.urls import UrlsSettings
 from filter.cut import CutSettings
 from filter.safety import SafetySettings
 from filter.score import ScoreSettings
@@ -23,6 +33,16 @@ class SourcesSettings(Settings):
     """The stock sites that are searched."""
 
     openverse: OpenverseSettings = OpenverseSettings()
+    unsplash: UnsplashSettings = UnsplashSettings()
+    unsplash_dataset: UnsplashDatasetSettings = UnsplashDatasetSettings()
+    pexels: PexelsSettings = PexelsSettings()
+    pixabay: PixabaySettings = PixabaySettings()
+    envato: EnvatoSettings = EnvatoSettings()
+    burst: BurstSettings = BurstSettings()
+    stocksnap: StocksnapSettings = StocksnapSettings()
+    foodiesfeed: FoodiesfeedSettings = FoodiesfeedSettings()
+    freenaturestock: FreenaturestockSettings = FreenaturestockSettings()
+    urls: UrlsSettings = UrlsSettings()
 
 
 class RunSettings(Settings):

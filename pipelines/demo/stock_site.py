@@ -64,9 +64,13 @@ class StockSite:
         app = web.Application()
         app.router.add_get("/v1/images/", self._search)
         app.router.add_get("/photos/{id}.jpg", self._picture)
+        app.router.add_get("/robots.txt", self._robots)
         app.router.add_get("/health", self._health)
         app.on_response_prepare.append(_stand_still)
         return app
+
+    async def _robots(self, request: web.Request) -> web.Response:
+        return web.Response(text="User-agent: *\nDisallow: /private/\n")
 
     async def _health(self, request: web.Request) -> web.Response:
         return web.json_response({"pictures": len(self.pictures)})

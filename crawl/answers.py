@@ -1,0 +1,49 @@
+"""Search answers kept for a day under the root, so that no question is asked twice, not even after a kill."""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+
+from moodarchive.keys import digest
+from moodarchive.store import Store
+
+KEPT_S = 86_400.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """One answer of a site: its text, the Date and ETag headers, and when it came (seconds of the epoch)."""
+
+    text: str
+    date: str | None
+    etag: str | None
+    came: float
+
+    def is_fresh(self, now: float) -> bool:
+        """True for a day."""
+        return 0 <= now - self.came < KEPT_S
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The cache. Requests are named by a digest of address and parameters; keys travel in headers or are left out."""
+
+    store: Store
+    clock: Callable[[], float] = time.time
+
+    def find(self, url: str, params: Mapping[str, str | int]) -> Answer | None:
+        """The answer, fresh or not; None when there is none."""
+        try:
+            return Answer(**json.loads(self.store.read_bytes(_path(url, params))))
+        except FileNotFoundError:
+            return None
+
+    def keep(self, url: str, params: Mapping[str, str | int], answer: Answer) -> None:
+        """Keeps it, in place of an older one."""
+        self.store.write_bytes(_path(url, params), json.dumps(asdict(answer)).encode())
+
+
+def _path(url: str, params: Mapping[str, str | int]) -> str:
+    name = digest([url, {key: str(value) for key, value in params.items()}])
+    return f"crawl/answers/{name[:2]}/{name}.json"

@@ -1,0 +1,1 @@
+"""The stock sites' adapters, one a file."""

@@ -1,0 +1,47 @@
+"""Lists of images that lie on this machine, searched by the words of their descriptions with DuckDB."""
+
+import re
+from collections.abc import Iterator
+
+import duckdb
+
+from crawl.query import Found, Query
+
+COLUMNS = (
+    "source_id", "url", "landing_url", "title", "alt_text", "creator", "creator_url", "licence", "licence_url",
+    "width", "height",
+)  # fmt: skip
+_WORD = re.compile(r"[a-z0-9]+")
+_STOP = frozenset(("the", "and", "with", "for", "into", "from", "its", "his", "her", "their", "over", "under"))
+_INDEX = """
+CREATE TABLE images AS
+    SELECT *, list_distinct(list_transform(
+        regexp_extract_all(lower(concat_ws(' ', title, alt_text, searched)), '[a-z0-9]+'),
+        lambda word: regexp_replace(word, 's$', ''))) AS words
+    FROM listed WHERE url IS NOT NULL AND source_id IS NOT NULL
+"""
+_SEARCH = f"""
+SELECT {", ".join(COLUMNS)} FROM images
+WHERE list_has_all(words, $words) ORDER BY len(words), source_id LIMIT $most
+"""
+
+
+def indexed(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+    """Indexes the relation ``listed``: COLUMNS, and ``searched``, words that count but are not shown."""
+    connection.execute(_INDEX)
+    return connection
+
+
+def search_words(phrase: str) -> list[str]:
+    """The words that an image's description must hold, all of them, plurals aside."""
+    words = (word.removesuffix("s") for word in _WORD.findall(phrase.lower()) if len(word) > 2 and word not in _STOP)
+    return list(dict.fromkeys(words))
+
+
+def found_in(connection: duckdb.DuckDBPyConnection, query: Query, day: str) -> Iterator[Found]:
+    """At most ``query.results`` images whose words hold all of the phrase's, the shortest descriptions first."""
+    if not (words := search_words(query.phrase)):
+        return
+    rows = connection.execute(_SEARCH, {"words": words, "most": query.results}).fetchall()
+    for row in rows:
+        yield Found(**dict(zip(COLUMNS, row, strict=True)), retrieved_on=day)

@@ -1,0 +1,78 @@
+"""Pexels, through its API."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field, SecretStr
+
+from crawl.query import Found, Query
+from crawl.sites.keys import key
+from crawl.sites.pages import paged, records_of, text, whole
+from crawl.source import Policy, SourceSettings
+from crawl.web import WebClient
+from moodarchive.settings import Kind
+
+KEY = "PEXELS_API_KEY"
+POLICY = Policy(
+    mode="api",
+    terms_url="https://www.pexels.com/api/documentation/",
+    terms_reviewed_on=date(2026, 11, 1),
+    ml_allowed=False,
+    redistribute_allowed=False,
+    says="the API may not be used to build datasets or to train models without permission",
+)
+
+
+class PexelsSettings(SourceSettings):
+    """How Pexels is asked."""
+
+    page_size: ClassVar[int] = 80
+    key_variables: ClassVar[tuple[str, ...]] = (KEY,)
+    needs_key: ClassVar[bool] = True
+
+    base_url: Annotated[str, Field(pattern="^https?://"), Kind.GROWTH] = "https://api.pexels.com"
+    limits: Annotated[tuple[str, ...], Kind.EXECUTION] = ("2/s", "200/h", "20000/month")
+
+
+@dataclass(frozen=True)
+class Pexels:
+    """The adapter."""
+
+    settings: PexelsSettings
+    keys: Mapping[str, SecretStr] = field(default_factory=dict)
+    name: str = "pexels"
+    policy: Policy = POLICY
+
+    def search(self, query: Query, web: WebClient) -> Iterator[Found]:
+        """Pages of 80 until enough images or no next page."""
+        return paged(query.results, 100, lambda page: self._page(query, web, page))
+
+    def _page(self, query: Query, web: WebClient, page: int) -> tuple[Sequence[Found | None], bool]:
+        url = f"{self.settings.base_url}/v1/search"
+        headers = {"Authorization": key(self.keys, KEY, self.name)}
+        params: dict[str, str | int] = {"query": query.phrase, "page": page, "per_page": self.settings.page_size}
+        reply = web.get_json(url, params, source=self.name, headers=headers)
+        records = records_of(url, reply.json, "photos")
+        return [_found(record, reply.day) for record in records], bool(reply.json.get("next_page"))
+
+
+def _found(record: Mapping[str, Any], day: str) -> Found | None:
+    src = record.get("src") or {}
+    address = src.get("large2x") or src.get("large") or src.get("original")
+    if not record.get("id") or not address:
+        return None
+    return Found(
+        source_id=str(record["id"]),
+        url=address,
+        landing_url=record.get("url"),
+        alt_text=text(record.get("alt")),
+        creator=text(record.get("photographer")),
+        creator_url=record.get("photographer_url"),
+        licence="pexels",
+        licence_url="https://www.pexels.com/license/",
+        width=whole(record.get("width")),
+        height=whole(record.get("height")),
+        retrieved_on=day,
+    )

@@ -1,0 +1,73 @@
+"""StockSnap, through the JSON that its own pages use."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+from urllib.parse import quote
+
+from pydantic import Field
+
+from crawl.query import Found, Query
+from crawl.sites.pages import paged, records_of, text, whole
+from crawl.source import Policy, SourceSettings
+from crawl.web import WebClient
+from moodarchive.settings import Kind
+
+POLICY = Policy(
+    mode="api",
+    terms_url="https://stocksnap.io/terms",
+    terms_reviewed_on=None,
+    ml_allowed=False,
+    redistribute_allowed=True,
+    says="all photos are CC0, but the site's own terms were not read",
+)
+
+
+class StocksnapSettings(SourceSettings):
+    """How StockSnap is asked."""
+
+    page_size: ClassVar[int] = 40
+
+    base_url: Annotated[str, Field(pattern="^https?://"), Kind.GROWTH] = "https://stocksnap.io"
+    files_url: Annotated[str, Field(pattern="^https?://"), Kind.GROWTH] = "https://cdn.stocksnap.io"
+    limits: Annotated[tuple[str, ...], Kind.EXECUTION] = ("1/s",)
+
+
+@dataclass(frozen=True)
+class Stocksnap:
+    """The adapter."""
+
+    settings: StocksnapSettings
+    name: str = "stocksnap"
+    policy: Policy = POLICY
+
+    def search(self, query: Query, web: WebClient) -> Iterator[Found]:
+        """Pages by relevance until enough images or no next page."""
+        return paged(query.results, 50, lambda page: self._page(query, web, page))
+
+    def _page(self, query: Query, web: WebClient, page: int) -> tuple[Sequence[Found | None], bool]:
+        url = f"{self.settings.base_url}/api/search-photos/{quote(query.phrase, safe='')}/relevance/desc/{page}"
+        reply = web.get_json(url, {}, source=self.name)
+        records = records_of(url, reply.json, "results")
+        return [self._found(record, reply.day) for record in records], bool(reply.json.get("nextPage"))
+
+    def _found(self, record: Mapping[str, Any], day: str) -> Found | None:
+        name = record.get("img_id")
+        if not name:
+            return None
+        words = record.get("keywords")
+        keywords = ", ".join(map(str, words)) if isinstance(words, list) else text(record.get("tags"))
+        return Found(
+            source_id=str(name),
+            url=f"{self.settings.files_url}/img-thumbs/960w/{name}.jpg",
+            landing_url=f"{self.settings.base_url}/photo/{name}",
+            title=text(record.get("tags")),
+            alt_text=keywords or None,
+            creator=text(record.get("author_name")),
+            creator_url=record.get("author_profile") or record.get("author_website"),
+            licence="cc0 1.0",
+            licence_url="https://creativecommons.org/publicdomain/zero/1.0/",
+            width=whole(record.get("img_width")),
+            height=whole(record.get("img_height")),
+            retrieved_on=day,
+        )

@@ -1,0 +1,80 @@
+"""Unsplash, through its search API."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field, SecretStr
+
+from crawl.query import Found, Query
+from crawl.sites.keys import key
+from crawl.sites.pages import paged, records_of, text, whole
+from crawl.source import Policy, SourceSettings
+from crawl.web import WebClient
+from moodarchive.settings import Kind
+
+KEY = "UNSPLASH_ACCESS_KEY"
+LICENCE, LICENCE_URL = "unsplash", "https://unsplash.com/license"
+POLICY = Policy(
+    mode="api",
+    terms_url="https://unsplash.com/api-terms",
+    terms_reviewed_on=date(2026, 11, 1),
+    ml_allowed=False,
+    redistribute_allowed=False,
+    says="the API guidelines rule out data mining and the training of AI models",
+)
+
+
+class UnsplashSettings(SourceSettings):
+    """How Unsplash is asked."""
+
+    page_size: ClassVar[int] = 30
+    key_variables: ClassVar[tuple[str, ...]] = (KEY,)
+    needs_key: ClassVar[bool] = True
+
+    base_url: Annotated[str, Field(pattern="^https?://"), Kind.GROWTH] = "https://api.unsplash.com"
+    limits: Annotated[tuple[str, ...], Kind.EXECUTION] = ("2/s", "50/h")
+    """50/h is what a demonstration key may; an approved one may ask more."""
+
+
+@dataclass(frozen=True)
+class Unsplash:
+    """The adapter."""
+
+    settings: UnsplashSettings
+    keys: Mapping[str, SecretStr] = field(default_factory=dict)
+    name: str = "unsplash"
+    policy: Policy = POLICY
+
+    def search(self, query: Query, web: WebClient) -> Iterator[Found]:
+        """Pages of 30 until enough images or the last page."""
+        return paged(query.results, 200, lambda page: self._page(query, web, page))
+
+    def _page(self, query: Query, web: WebClient, page: int) -> tuple[Sequence[Found | None], bool]:
+        url = f"{self.settings.base_url}/search/photos"
+        headers = {"Authorization": f"Client-ID {key(self.keys, KEY, self.name)}", "Accept-Version": "v1"}
+        params: dict[str, str | int] = {"query": query.phrase, "page": page, "per_page": self.settings.page_size}
+        reply = web.get_json(url, params, source=self.name, headers=headers)
+        records = records_of(url, reply.json, "results")
+        return [_found(record, reply.day) for record in records], page < int(reply.json.get("total_pages") or 0)
+
+
+def _found(record: Mapping[str, Any], day: str) -> Found | None:
+    urls, links, user = (record.get(name) or {} for name in ("urls", "links", "user"))
+    if not record.get("id") or not urls.get("regular"):
+        return None
+    return Found(
+        source_id=str(record["id"]),
+        url=urls["regular"],
+        landing_url=links.get("html"),
+        title=text(record.get("description")),
+        alt_text=text(record.get("alt_description")) or text(record.get("description")),
+        creator=text(user.get("name")),
+        creator_url=(user.get("links") or {}).get("html"),
+        licence=LICENCE,
+        licence_url=LICENCE_URL,
+        width=whole(record.get("width")),
+        height=whole(record.get("height")),
+        retrieved_on=day,
+    )
