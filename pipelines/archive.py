@@ -97,7 +97,14 @@ class Archive:
         refuse_anonymous(settings.search.user_agent)
         sources = {source.name: source for source in enabled_sources(settings.sources)}
         manners = manners_of(self.store, settings)
-        self._run([search_stage(settings.search, sources, self.store, record, manners)], record.candidates_parts)
+        stage = search_stage(settings.search, sources, self.store, record, manners)
+        gone = sorted({query.source for query in record.queries} - sources.keys())
+        if gone and pending_parts([stage], self.store, record.candidates_parts):
+            raise ConfigError(
+                f"round {record.number} still has questions to {', '.join(gone)}, no longer enabled; remedy: set "
+                f"sources.{gone[0]}.enabled = true until the round is done"
+            )
+        self._run([stage], record.candidates_parts)
 
     def _image_stages(self) -> tuple[Stage, ...]:
         settings = self.settings

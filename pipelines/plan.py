@@ -49,9 +49,10 @@ class SourcePlan(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """The figures; days are infinite when the sources cannot give so many images."""
+    """The figures; ``phrases`` is how many times the settings' phrases it takes, 1 or less when they suffice."""
 
     sources: list[SourcePlan]
+    phrases: float
     found: float
     days: float
     bottleneck: str
@@ -97,6 +98,7 @@ def make_plan(settings: ArchiveSettings, images: int, assume: Assumptions) -> Pl
     money = (captions + scores) * assume.price_gpu_h + stored * assume.price_gb_month * assume.months
     return Plan(
         sources=sources,
+        phrases=found / sum(source.images_at_most for source in sources),
         found=found,
         days=days,
         bottleneck=bottleneck,
@@ -119,18 +121,20 @@ def _of_source(source: Source, phrases: int, assume: Assumptions) -> SourcePlan:
 def _days(sources: list[SourcePlan], found: float) -> tuple[float, str]:
     """Days until the sources together have given enough, and the slowest of them.
 
-    Infinite, with the reason, when all together have not enough.
+    When their phrases cannot give so many, the days at full pace with as many more phrases as it takes.
     """
+    if not sources:
+        raise ConfigError("no source is enabled and unlocked; remedy: see moodarchive sources")
+    slowest = min(sources, key=lambda source: source.images_a_day).name
     if sum(source.images_at_most for source in sources) < found:
-        return math.inf, "descriptors: the wanted queries cannot give so many images; add phrases or sources"
+        return found / sum(source.images_a_day for source in sources), slowest
     # each source gives at its pace until it has nothing left: walk from one such moment to the next
     ends = sorted(source.images_at_most / source.images_a_day for source in sources)
     for begin, end in zip([0.0, *ends], ends, strict=False):
         given = sum(min(source.images_at_most, source.images_a_day * end) for source in sources if end)
         if given >= found:
-            slowest = min(sources, key=lambda source: source.images_a_day).name
             return _moment(sources, found, begin, end), slowest
-    return 0.0, "none"
+    return 0.0, slowest
 
 
 def _moment(sources: list[SourcePlan], found: float, begin: float, end: float) -> float:
@@ -155,6 +159,9 @@ def show_plan(settings: ArchiveSettings, images: int, assume: Assumptions, conso
         "images found for these kept": f"{plan.found:,.0f}",
         "days": f"{plan.days:,.1f}",
         "bottleneck": plan.bottleneck,
+        "search phrases": f"enough, {plan.phrases:.0%} used"
+        if plan.phrases <= 1
+        else f"{plan.phrases:.1f} times as many as the settings have are needed (or further sources)",
         "GB fetched": f"{plan.served_gb:,.0f}",
         "GB stored (images/ and shards)": f"{plan.stored_gb:,.0f}",
         "parts, as many shards of each set": f"{plan.parts:,}",

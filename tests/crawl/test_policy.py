@@ -1,7 +1,6 @@
 """What is locked is not asked and says how to unlock it; the table and the plan tell what a settings file means."""
 
 import io
-import math
 from datetime import date
 from pathlib import Path
 
@@ -129,8 +128,14 @@ def test_a_plan_adds_up() -> None:
     assert plan.days == pytest.approx(7200 / (86_400 * 20 * 0.5))
     assert plan.gpu_hours_captions == pytest.approx(2.0)
     assert plan.parts == 4
-    assert math.isinf(make_plan(settings, 8_000_000, assume).days)
-    assert "descriptors" in make_plan(settings, 8_000_000, assume).bottleneck
+    assert plan.phrases < 1
+    larger = make_plan(settings, 8_000_000, assume)
+    assert larger.phrases > 1 and larger.days == pytest.approx(16_000_000 / (86_400 * 20 * 0.5))
+
+
+def test_a_plan_without_sources_says_so() -> None:
+    with pytest.raises(ConfigError, match="no source"):
+        make_plan(_settings(openverse={"enabled": False}), 10, Assumptions())
 
 
 @pytest.mark.parametrize("pair", ["nothing=1", "new_share=x", "new_share=0", "new_share"])
@@ -146,3 +151,17 @@ def test_a_round_takes_no_more_queries_than_the_days_quota_answers(store: Store)
     queries = wanted_queries(wanted_phrases(settings.descriptors), "openverse", 100)
     assert affordable(store, settings.sources, queries, set()) == queries[:10]
     assert affordable(store, settings.sources, queries, set(queries[:4])) == queries[4:14]
+
+
+def test_a_source_that_was_disabled_in_the_middle_of_a_round_is_named(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "root"))
+    queries = {"emotions": ["joy"], "contexts": ["natural_scenery"], "phrases_per_cell": 1}
+
+    def run(sources: dict[str, object], until: str) -> None:
+        values = {"search": {"user_agent": AGENT}, "sources": sources, "descriptors": queries}
+        settings = ArchiveSettings.model_validate(values)
+        Archive(store, settings, Progress(store, Console(file=io.StringIO()))).run(until)
+
+    run({}, "descriptors")
+    with pytest.raises(ConfigError, match=r"sources\.openverse\.enabled = true"):
+        run({"openverse": {"enabled": False}, "stocksnap": {"enabled": True, "permission": "yes"}}, "search")
