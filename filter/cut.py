@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Annotated, Literal
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
@@ -17,7 +18,11 @@ from moodarchive.sql import connect, view
 from moodarchive.store import Store
 
 INPUTS: tuple[tuple[Table, str], ...] = (
-    (DEALT, "key, round, queries[1].emotion AS emotion, queries[1].context AS context"),
+    (
+        DEALT,
+        "key, round, queries[1].emotion AS emotion, queries[1].context AS context, "
+        "parse_filename(filename, true)::INTEGER AS part",
+    ),
     (IMAGES, "key, status, sha256, phash, original_width::BIGINT * original_height AS area"),
     (SAFETY, "key, status, verdict"),
     (CAPTIONS, "key, status"),
@@ -27,7 +32,7 @@ INPUTS: tuple[tuple[Table, str], ...] = (
 # One row an image; an earlier failure explains the later ones, so the first that holds is the reason.
 _JUDGED = """
 CREATE TABLE judged AS
-SELECT d.key, d.round, i.phash, i.area, s.score, i.sha256,
+SELECT d.key, d.part, d.round, i.phash, i.area, s.score,
        coalesce(s.emotion, d.emotion) AS emotion, coalesce(s.context, d.context) AS context,
        CASE WHEN i.status <> 'ok' THEN 'failed_download' WHEN f.status <> 'ok' THEN 'failed_safety'
             WHEN f.verdict <> 'safe' THEN 'unsafe' WHEN c.status <> 'ok' THEN 'failed_caption'
@@ -60,13 +65,13 @@ low AS (  -- multiplied first: 29 / 100 of 100 rows would be 28.999 of them
     SELECT key FROM counted
     WHERE CASE WHEN cell_size >= $smallest_cell THEN cell_place <= floor(cell_size * $percentile / 100)
                ELSE wide_place <= floor(wide_size * $percentile / 100) END)
-SELECT j.key, coalesce(j.reason, m.reason, CASE WHEN l.key IS NOT NULL THEN 'low_score' END) AS reason,
+SELECT j.part, j.key, coalesce(j.reason, m.reason, CASE WHEN l.key IS NOT NULL THEN 'low_score' END) AS reason,
        j.emotion, j.context, j.split, j.round
 FROM judged j LEFT JOIN marked m USING (key) LEFT JOIN low l USING (key)
 """
-_PART = """
-SELECT v.key, v.reason IS NULL AS kept, v.reason, v.emotion, v.context, v.split, v.round
-FROM verdicts v JOIN part_keys USING (key) ORDER BY v.key
+# Once over all verdicts: a query a part would join them all once a part.
+_ORDERED = """
+SELECT part, key, reason IS NULL AS kept, reason, emotion, context, split, round FROM verdicts ORDER BY part, key
 """
 
 
@@ -92,14 +97,15 @@ def is_cut_current(store: Store, settings: CutSettings, parts: list[int]) -> boo
 
 def cut(store: Store, settings: CutSettings, parts: list[int]) -> None:
     """Judges every image of the parts and writes kept/. Whole-table, exact, in bounded memory."""
+    if not parts:
+        return
     whole = _digest_of_inputs(store, parts)
     with connect(store) as connection:
         judge(connection, store, settings, parts)
-        for part in parts:
-            view(connection, store, DEALT, [part], "key")
-            connection.execute("CREATE OR REPLACE TEMP VIEW part_keys AS SELECT key FROM dealt")
+        rows = _Parts(connection)
+        for part in sorted(parts):
             origin = Origin(settings=settings.digest(Kind.WHOLE_TABLE), inputs={"tables": whole}, started=time.time())
-            write_part(store, KEPT, part, _rows(connection), origin)
+            write_part(store, KEPT, part, rows.of(part), origin)
 
 
 def judge(connection: duckdb.DuckDBPyConnection, store: Store, settings: CutSettings, parts: list[int]) -> None:
@@ -120,9 +126,23 @@ def judge(connection: duckdb.DuckDBPyConnection, store: Store, settings: CutSett
     )
 
 
-def _rows(connection: duckdb.DuckDBPyConnection) -> Iterator[pa.RecordBatch]:
-    for batch in connection.sql(_PART).to_arrow_reader(10_000):
-        yield batch.cast(KEPT.schema)
+class _Parts:
+    """The ordered verdicts, handed out part by part as they are read; parts are asked for in rising order."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._batches = iter(connection.sql(_ORDERED).to_arrow_reader(10_000))
+        self._waiting: pa.RecordBatch | None = next(self._batches, None)
+
+    def of(self, part: int) -> Iterator[pa.RecordBatch]:
+        """The part's rows; none when the part holds no image."""
+        while self._waiting is not None:
+            mine = int(np.searchsorted(self._waiting["part"].to_numpy(), part, side="right"))
+            if mine:
+                yield self._waiting.slice(0, mine).select(KEPT.schema.names).cast(KEPT.schema)
+            if mine < self._waiting.num_rows:
+                self._waiting = self._waiting.slice(mine)
+                return
+            self._waiting = next(self._batches, None)
 
 
 def _digest_of_inputs(store: Store, parts: list[int]) -> str:
