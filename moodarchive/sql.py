@@ -1,5 +1,6 @@
 """DuckDB over a table's Parquet parts, within a memory limit, on any store."""
 
+import tempfile
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,7 +15,11 @@ MEMORY_LIMIT = "3GB"
 
 def connect(store: Store, *, memory_limit: str = MEMORY_LIMIT, threads: int | None = None) -> duckdb.DuckDBPyConnection:
     """A connection that spills to a temporary folder of this machine and can read the store's files."""
-    settings: dict[str, Any] = {"memory_limit": memory_limit, "preserve_insertion_order": "false"}
+    settings: dict[str, Any] = {
+        "memory_limit": memory_limit,
+        "preserve_insertion_order": "false",
+        "temp_directory": f"{tempfile.gettempdir()}/moodarchive-duckdb",  # else .tmp in whatever folder one stands in
+    }
     if threads:
         settings["threads"] = threads
     connection = duckdb.connect(":memory:", config=settings)

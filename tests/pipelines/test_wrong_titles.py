@@ -28,5 +28,7 @@ def test_four_fifths_of_the_wrong_titles_fall_in_the_fifth_that_is_cut(tmp_path:
     found = len(keys & {row[0] for row in cut})
     print(json.dumps({"wrong": len(keys), "found": found, "cut": len(cut), "judged": judged[0][0]}))
     assert len(keys) == IMAGES // 10
+    manifest = json.loads((root / "manifest.json").read_text())
+    assert manifest["counts"]["dealt"]["rows"] == IMAGES
     assert len(cut) <= 0.2 * judged[0][0]
     assert found >= 0.8 * len(keys)
