@@ -14,9 +14,9 @@ from yarl import URL
 from crawl.addresses import VettedResolver, vetted_url
 from crawl.breaker import Breaker
 from crawl.manners import Manners
-from crawl.patience import retry_after
 from crawl.robots import MAX_BYTES, RobotsMemory, Rules, refuse_opted_out
 from moodarchive.errors import RowError
+from moodarchive.patience import retry_after
 
 MAX_REDIRECTS = 5
 REDIRECTS = (301, 302, 303, 307, 308)

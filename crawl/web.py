@@ -19,10 +19,10 @@ from urllib3.exceptions import HTTPError
 from crawl.answers import Answer, Answers
 from crawl.breaker import Breaker
 from crawl.manners import Manners
-from crawl.patience import retry_after
 from crawl.robots import RobotsMemory, Rules, refuse_opted_out
 from moodarchive.errors import RowError, ServiceError
 from moodarchive.part_log import redacted
+from moodarchive.patience import retry_after
 
 MAX_REPLY_BYTES = 16 << 20
 LONGEST_BACKOFF_S = 60.0

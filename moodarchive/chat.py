@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
@@ -15,6 +14,7 @@ import aiohttp
 from moodarchive.chat_servers import Server, ServerLine
 from moodarchive.errors import ConfigError, RowError, ServiceError
 from moodarchive.part_log import redacted
+from moodarchive.patience import retry_after
 
 FIRST_REST_S = 0.5
 LONGEST_RETRY_AFTER_S = 600.0
@@ -211,24 +211,18 @@ def _raise_for(url: str, response: aiohttp.ClientResponse, says: str) -> NoRetur
     status = response.status
     if status in _BUSY or status >= 500:
         busy = status in (*_BUSY, 503)
-        raise _Lost(f"HTTP {status}: {says}", _retry_after(response.headers.get("Retry-After"), busy), busy)
+        raise _Lost(f"HTTP {status}: {says}", _rest_asked(response.headers.get("Retry-After"), busy), busy)
     if status in _MISPLACED or status < 400:
         raise ServiceError(f"{url} says HTTP {status}: {says}; remedy: check the address, the model's name and the key")
     raise RowError("refused", f"{url} says HTTP {status}: {says}")
 
 
-def _retry_after(header: str | None, busy: bool) -> float | None:
-    """Seconds to wait, from a number or a date; a busy server that names none gets a short rest."""
+def _rest_asked(header: str | None, busy: bool) -> float | None:
+    """Seconds to wait, within bounds; a busy server that names none gets a short rest."""
     if header is None:
         return FIRST_REST_S if busy else None
-    try:
-        seconds = float(header)
-    except ValueError:
-        try:
-            seconds = parsedate_to_datetime(header).timestamp() - time.time()
-        except ValueError:
-            return None
-    return min(max(seconds, 0.0), LONGEST_RETRY_AFTER_S)
+    seconds = retry_after(header)
+    return None if seconds is None else min(seconds, LONGEST_RETRY_AFTER_S)
 
 
 def _parsed(body: Any) -> ChatAnswer:

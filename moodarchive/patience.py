@@ -1,4 +1,4 @@
-"""How long a site asks to be left alone."""
+"""How long a server asks to be left alone."""
 
 import time
 from email.utils import parsedate_to_datetime
