@@ -26,7 +26,7 @@ from moodarchive.settings import Kind, Settings
 from moodarchive.stage import Readers, Resources, Stage
 
 BATCH_ROWS = 50
-UNREACHABLE = ("unreachable", "unknown_host")
+UNREACHABLE = ("unreachable", "unknown_host", "robots_unreachable", "host_failing")
 FEWEST_TO_JUDGE, OUTAGE_SHARE = 10, 0.9
 """A part mixes many hosts: when more than this share of at least so many rows fails so, it is not the hosts."""
 

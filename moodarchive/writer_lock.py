@@ -39,7 +39,7 @@ class Heartbeat:
 def only_writer(store: Store) -> Iterator[None]:
     """Holds the root while the block runs; RootInUseError names the living run that has it."""
     run = uuid.uuid4().hex
-    mine = _beat(run)
+    mine = heartbeat_now(run)
     while not store.create_exclusively(HEARTBEAT_PATH, _as_bytes(mine)):
         _refuse_if_alive(store, HEARTBEAT_PATH)
         _end_dead_writer(store, mine)
@@ -57,7 +57,8 @@ def only_writer(store: Store) -> Iterator[None]:
         store.remove(HEARTBEAT_PATH)
 
 
-def _beat(run: str) -> Heartbeat:
+def heartbeat_now(run: str = "") -> Heartbeat:
+    """This process, alive now."""
     started = psutil.Process().create_time()
     return Heartbeat(host=socket.gethostname(), pid=os.getpid(), process_started=started, run=run, beat=time.time())
 
@@ -69,7 +70,7 @@ def _as_bytes(heartbeat: Heartbeat) -> bytes:
 def _keep_beating(store: Store, run: str, stop: threading.Event) -> None:
     while not stop.wait(HEARTBEAT_SECONDS):
         try:
-            store.write_bytes(HEARTBEAT_PATH, _as_bytes(_beat(run)))
+            store.write_bytes(HEARTBEAT_PATH, _as_bytes(heartbeat_now(run)))
         except (OSError, StorageError):
             continue  # a full disk is the stages' to report; the process itself still shows life
 
@@ -112,6 +113,11 @@ def _in_use(store: Store, held: Heartbeat, age: float) -> RootInUseError:
         f"{store.root} is being written by process {held.pid} on {held.host}, last heard {age:.0f} s ago; remedy: wait "
         "for that run, or stop it"
     )
+
+
+def has_ended(writer: Heartbeat) -> bool:
+    """True when the process is known to be gone; of another machine's nothing is known."""
+    return writer.host == socket.gethostname() and not _process_lives(writer)
 
 
 def _process_lives(held: Heartbeat) -> bool:

@@ -9,12 +9,14 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Self
 
+import pyarrow as pa
+
 from moodarchive.errors import ConfigError, MoodArchiveError, PartsFailedError, StageError
 from moodarchive.part_log import LOGGER, log_path, part_log
 from moodarchive.parts import Sidecar, finished_parts
-from moodarchive.stage import Stage, is_current, run_part
+from moodarchive.stage import Readers, Stage, is_current, run_part
 from moodarchive.store import Store
-from moodarchive.writer_lock import RUN_VARIABLE
+from moodarchive.writer_lock import RUN_VARIABLE, Heartbeat, has_ended, heartbeat_now
 
 TASK_RETRIES = 2
 
@@ -92,8 +94,8 @@ def _is_done(stage: Stage, done: dict[str, dict[int, Sidecar]], part: int) -> bo
 class _PartRunner:
     """One actor of one stage: builds the worker once, then turns part numbers into finished parts."""
 
-    def __init__(self, stage: Stage, store: Store) -> None:
-        self._stage, self._store = stage, store
+    def __init__(self, stage: Stage, store: Store, driver: Heartbeat) -> None:
+        self._stage, self._store, self._driver = stage, store, driver
         self._broken = ""
         try:
             self._worker = stage.make_worker()
@@ -108,10 +110,19 @@ class _PartRunner:
             return {**row, "failed_stage": self._stage.name, "why": self._broken, "hopeless": True}
         try:
             with part_log(self._store, self._stage.name, part):
-                run_part(self._stage, self._store, self._worker, part)
+                run_part(self._stage, self._store, self._while_driver_lives, part)
         except Exception as error:  # noqa: BLE001  Ray would abort the whole run; the driver judges
             return {**row, "failed_stage": self._stage.name, "why": _told(error)}
         return row
+
+    def _while_driver_lives(self, part: int, readers: Readers) -> Iterator[pa.RecordBatch]:
+        """A worker outlives a killed driver for a moment, in which the servers that the run had started are gone.
+
+        What it finds then is no answer of theirs: nothing of it may be recorded.
+        """
+        yield from self._worker(part, readers)
+        if has_ended(self._driver):
+            raise StageError("the run that asked for this part has ended")
 
 
 def _told(error: Exception) -> str:
@@ -155,7 +166,7 @@ def _mapped(flow: Any, stage: Stage, store: Store, min_workers: int) -> Any:
         warnings.simplefilter("ignore")  # Ray names no successor of max_task_retries, and its own default is endless
         return flow.map(
             runner,
-            fn_constructor_args=(stage, store),
+            fn_constructor_args=(stage, store, heartbeat_now()),
             compute=ActorPoolStrategy(
                 min_size=min_workers,
                 max_size=stage.resources.max_workers,

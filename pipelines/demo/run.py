@@ -98,7 +98,7 @@ def demo_settings(options: DemoOptions, pictures: int, site: str, captions: str)
             loopback_hosts={HOST: site.removeprefix("http://")},
         ),
         deal=DealSettings(rows_per_part=max(20, pictures // 8)),
-        download=DownloadSettings(deadline_s=3.0, in_flight=16, host_limit="500/s"),
+        download=DownloadSettings(deadline_s=6.0, in_flight=16, host_limit="500/s"),
         caption=CaptionSettings(model=MODEL, servers=(captions,), in_flight=8),
         score=ScoreSettings(model=f"local-dir:{files('pipelines.demo') / 'checkpoint'}", pretrained=""),
         cut=CutSettings(heldout=0.05, validation=0.02),
