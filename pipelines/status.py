@@ -5,6 +5,7 @@ from collections import Counter
 from rich.console import Console
 from rich.table import Table as RichTable
 
+from moodarchive.layout import MANIFEST_PATH
 from moodarchive.parts import Sidecar, finished_parts
 from moodarchive.schemas import TABLES
 from moodarchive.store import Store
@@ -19,7 +20,7 @@ def show_status(store: Store, console: Console) -> None:
     failures = _failures(found)
     if failures.row_count:
         console.print(failures)
-    sealed = "sealed" if store.exists("manifest.json") else "not sealed yet"
+    sealed = "sealed" if store.exists(MANIFEST_PATH) else "not sealed yet"
     console.print(
         f"{store.root}: {sealed}; logs of every part under {store.root}/logs", highlight=False, soft_wrap=True
     )

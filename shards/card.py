@@ -5,9 +5,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from moodarchive.layout import PRIVATE, SETS
 from shards.attribution import ATTRIBUTION_PATH
 from shards.licences import entails
-from shards.tars import PRIVATE, SETS
 
 CARD_PATH = "README.md"
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"),

@@ -4,10 +4,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from moodarchive.layout import PRIVATE, SETS
 from moodarchive.schemas import SHARD_INDEX
 from shards.attribution import ATTRIBUTION_PATH, COLUMNS
 from shards.licences import licence_address
-from shards.tars import PRIVATE, SETS
 
 CROISSANT_PATH = "croissant.json"
 _TERMS = (

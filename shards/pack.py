@@ -10,10 +10,11 @@ import pyarrow as pa
 from pydantic import Field
 
 from moodarchive.captions import caption_text
+from moodarchive.layout import PRIVATE
 from moodarchive.schemas import CAPTIONS, DEALT, IMAGES, KEPT, SAFETY, SCORES, SHARD_INDEX
 from moodarchive.settings import Kind, Settings
 from moodarchive.stage import Readers, Resources, Stage, joined
-from shards.tars import PRIVATE, SAMPLES, write_shards
+from shards.tars import SAMPLES, write_shards
 
 _READS = (DEALT, IMAGES, SAFETY, CAPTIONS, SCORES, KEPT)
 

@@ -7,6 +7,7 @@ from importlib.metadata import version
 from typing import Any
 
 from moodarchive.keys import canonical_json
+from moodarchive.layout import MANIFEST_PATH, SETS
 from moodarchive.parts import Sidecar, finished_parts
 from moodarchive.schemas import DEALT, KEPT, SCHEMA_VERSION, SHARD_INDEX, TABLES
 from moodarchive.sql import connect, view
@@ -14,9 +15,6 @@ from moodarchive.store import Store
 from shards.attribution import ATTRIBUTION_PATH, write_attribution
 from shards.card import CARD_PATH, card
 from shards.croissant import CROISSANT_PATH, croissant
-from shards.tars import SETS
-
-MANIFEST_PATH = "manifest.json"
 
 
 def sizes_path(name: str) -> str:

@@ -12,12 +12,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from moodarchive.layout import SETS
 from moodarchive.parts import Origin, Sidecar, write_sidecar
 from moodarchive.schemas import Table
 from moodarchive.store import HashingFile, Store
 
-PRIVATE = "private"
-SETS = ("train", "validation", "heldout", PRIVATE)
 MEMBERS = ("jpg", "json", "txt")
 SAMPLES = pa.schema([("set", pa.string()), ("key", pa.string()), *((member, pa.binary()) for member in MEMBERS)])
 """What a packing worker yields: the set, the key and the bytes of each member."""

@@ -9,11 +9,11 @@ from typing import Any
 import pyarrow.parquet as pq
 from PIL import Image
 
+from moodarchive.layout import PRIVATE, SETS
 from moodarchive.parts import part_path, read_part
 from moodarchive.schemas import CAPTIONS, DEALT, IMAGES, KEPT, SAFETY, SCORES, Table
 from moodarchive.store import Store
 
-SETS = ("train", "validation", "heldout", "private")
 Found = Iterator[tuple[str, str]]
 
 
@@ -37,7 +37,7 @@ def part_problems(store: Store, part: int, sealed: set[str]) -> Found:
     for key, name in sorted(packed.items()):
         if key not in splits:
             yield key, f"in shards/{name}/{part:05d}.tar, but not kept"
-        elif name not in (splits[key], "private"):
+        elif name not in (splits[key], PRIVATE):
             yield key, f"in {name}, but its split is {splits[key]}"
 
 

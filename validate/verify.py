@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from moodarchive.errors import NotAnArchiveError
+from moodarchive.layout import MANIFEST_PATH
 from moodarchive.store import Store
 from validate.contents import part_problems
 from validate.manifest import Manifest, read_manifest
 from validate.totals import provenance_problems, stale_parts, total_problems, unequal_parts
 
-MANIFEST_PATH = "manifest.json"
 FREE_FOLDERS = ("report", "logs", "crawl", "study", "verdicts", "checkpoints", "model")
 """What an archive may hold beside what its manifest covers."""
 

@@ -18,6 +18,7 @@ from crawl.search import SearchSettings
 from filter.cut import CutSettings
 from filter.score import ScoreSettings
 from moodarchive.errors import MissingExtraError, MoodArchiveError
+from moodarchive.layout import MANIFEST_PATH
 from moodarchive.store import Store
 from moodarchive.taxonomy import CONTEXTS
 from pipelines.archive import Archive
@@ -126,7 +127,7 @@ def _write_extra(store: Store, options: DemoOptions, reckoning: list[Reckoning])
 
 
 def _summarise(console: Console, store: Store, report: str, seconds: float) -> None:
-    manifest = json.loads(store.read_bytes("manifest.json"))
+    manifest = json.loads(store.read_bytes(MANIFEST_PATH))
     counts = manifest["counts"]
     samples = sum(of_set["samples"] for of_set in manifest["sets"].values())
     sets = ", ".join(f"{name} {of_set['samples']}" for name, of_set in sorted(manifest["sets"].items()))

@@ -4,12 +4,12 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from moodarchive.layout import MANIFEST_PATH
 from moodarchive.schemas import CAPTIONS, DEALT, IMAGES, KEPT, SAFETY, SCORES, SHARD_INDEX
 from moodarchive.store import Store
 from pipelines.report.flow import Flow
 from pipelines.report.spread import CONDITION, Basis
 from pipelines.report.tables import Tables
-from shards.seal import MANIFEST_PATH
 
 _DIGEST_DIGITS = 16
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from moodarchive.layout import SETS
 from moodarchive.schemas import CANDIDATES
 from pipelines.report.tables import Tables
-from shards.tars import SETS
 
 WAITING = "waiting"
 

@@ -9,13 +9,14 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from moodarchive.layout import MANIFEST_PATH
 from moodarchive.schemas import DEALT, KEPT
 from moodarchive.store import Store
 from shards import attribution
 from shards.card import card
 from shards.licences import entails, licence_address
 from shards.pack import ShardSettings
-from shards.seal import MANIFEST_PATH, seal
+from shards.seal import seal
 from tests.making import Fate, pack_parts, rows_of, sealed_archive, write_fates
 from validate.verify import verify
 

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from moodarchive.layout import MANIFEST_PATH
 from moodarchive.parts import finished_parts
 from moodarchive.schemas import DEALT, IMAGES, SHARD_INDEX
 from moodarchive.store import Store
 from shards.pack import ShardSettings, pack_stage
-from shards.seal import MANIFEST_PATH, seal, unseal
+from shards.seal import seal, unseal
 from tests.making import Fate, fates, pack_parts, sealed_archive, write_fates
 
 

@@ -1,0 +1,10 @@
+"""Names in an archive's root on which its writers and its judges must agree."""
+
+PRIVATE = "private"
+"""The shard set of images that may not be passed on."""
+
+SETS = ("train", "validation", "heldout", PRIVATE)
+"""The shard sets, ``shards/SET/``."""
+
+MANIFEST_PATH = "manifest.json"
+"""Written last by the seal; without it a root is not sealed."""
