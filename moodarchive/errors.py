@@ -7,6 +7,7 @@ The tree::
     │   ├── ConfigError       a setting is unknown, malformed, or contradicts the archive's own settings
     │   ├── NotAnArchiveError the root holds no archive, or one of another schema version
     │   ├── UnknownKeyError   no row of the archive has this key
+    │   ├── UnknownSealError  the archive has had no seal of this number
     │   ├── SourceLockedError a stock site's terms do not allow the use, and no permission is recorded
     │   └── RootInUseError    another run writes to this root
     ├── MissingExtraError     an optional dependency is not installed: names the extra
@@ -44,6 +45,10 @@ class NotAnArchiveError(UsageError):
 
 class UnknownKeyError(UsageError):
     """The archive has no row of this key."""
+
+
+class UnknownSealError(UsageError):
+    """The archive has had no seal of this number."""
 
 
 class SourceLockedError(UsageError):

@@ -8,3 +8,6 @@ SETS = ("train", "validation", "heldout", PRIVATE)
 
 MANIFEST_PATH = "manifest.json"
 """Written last by the seal; without it a root is not sealed."""
+
+SEALS_FOLDER = "seals"
+"""The history: one record a seal, which unsealing leaves."""

@@ -2,6 +2,7 @@
 
 import difflib
 import tomllib
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import Any, TypeVar, get_args
 
@@ -60,6 +61,15 @@ def load(cls: type[S], text: str, origin: str) -> S:
     except ValidationError as error:
         problems = [_explained(cls, dict(problem)) for problem in error.errors()]
         raise ConfigError("\n".join(f"{origin}: {problem}" for problem in problems)) from None
+
+
+def differences(old: Any, new: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """(name, old, new) of each setting that differs in two nested dictionaries; None where there is none."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in sorted(old.keys() | new.keys()):
+            yield from differences(old.get(name), new.get(name), f"{key}.{name}" if key else name)
+    elif old != new:
+        yield key, old, new
 
 
 def _explained(cls: type[Settings], problem: dict[str, Any]) -> str:

@@ -28,14 +28,19 @@ def connect(store: Store, *, memory_limit: str = MEMORY_LIMIT, threads: int | No
     return connection
 
 
-def locations(store: Store, table: Table, parts: Iterable[int]) -> list[str]:
-    """The paths of the parts as DuckDB reads them; bind the list to ``read_parquet(?)``."""
+def location(store: Store, path: str) -> str:
+    """The file's path as DuckDB reads it."""
     prefix = (
         ""
         if store.is_local
         else f"{store.fs.protocol[0] if isinstance(store.fs.protocol, tuple) else store.fs.protocol}://"
     )
-    return [prefix + store.path(part_path(table, part)) for part in parts]
+    return prefix + store.path(path)
+
+
+def locations(store: Store, table: Table, parts: Iterable[int]) -> list[str]:
+    """The paths of the parts as DuckDB reads them; bind the list to ``read_parquet(?)``."""
+    return [location(store, part_path(table, part)) for part in parts]
 
 
 def view(

@@ -103,6 +103,21 @@ def verify(
 
 
 @app.command()
+def diff(
+    root: Root,
+    earlier: Annotated[int | None, typer.Argument(help="A seal's number; the one before the later by default.")] = None,
+    later: Annotated[int | None, typer.Argument(help="A seal's number; the last by default.")] = None,
+) -> None:
+    """Show what changed between two seals: shards, samples by reason, settings."""
+    from rich.console import Console
+
+    from moodarchive.store import Store
+    from pipelines.diff import show_diff
+
+    show_diff(Store(root), earlier, later, Console())
+
+
+@app.command()
 def report(root: Root) -> None:
     """Write report/index.html, a page that stands alone."""
     from moodarchive.store import Store

@@ -1,12 +1,11 @@
 """Settings belong to the data: what an archive was begun with is recorded and held against what is asked now."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 from moodarchive.errors import ConfigError, NotAnArchiveError
 from moodarchive.schemas import SCHEMA_VERSION
-from moodarchive.settings import Kind, Settings
+from moodarchive.settings import Kind, Settings, differences
 from moodarchive.store import Store
 
 RECORD_PATH = "settings.json"
@@ -47,7 +46,7 @@ def guard(store: Store, settings: Settings) -> None:
     }
     if store.exists(RECORD_PATH):
         known = recorded(store)
-        for key, old, new in _differences(known["per_row"], asked["per_row"], ""):
+        for key, old, new in differences(known["per_row"], asked["per_row"]):
             raise ConfigError(
                 f"{key} = {_shown(new)}, but {store.root} was begun with {key} = {_shown(old)}, and rows of two kinds "
                 f"do not mix; remedy: set {key} = {_shown(old)}, or build into a new root"
@@ -55,14 +54,6 @@ def guard(store: Store, settings: Settings) -> None:
         if known == asked:
             return
     store.write_bytes(RECORD_PATH, (json.dumps(asked, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode())
-
-
-def _differences(old: Any, new: Any, key: str) -> Iterator[tuple[str, Any, Any]]:
-    if isinstance(old, dict) and isinstance(new, dict):
-        for name in sorted(old.keys() | new.keys()):
-            yield from _differences(old.get(name), new.get(name), f"{key}.{name}" if key else name)
-    elif old != new:
-        yield key, old, new
 
 
 def _shown(value: Any) -> str:

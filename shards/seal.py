@@ -1,4 +1,4 @@
-"""The seal: the archive describes itself, and manifest.json, written last, counts and digests every file."""
+"""The seal: the archive describes itself and its history; manifest.json, written last, digests every file."""
 
 import json
 from collections import Counter
@@ -15,6 +15,7 @@ from moodarchive.store import Store
 from shards.attribution import ATTRIBUTION_PATH, write_attribution
 from shards.card import CARD_PATH, card
 from shards.croissant import CROISSANT_PATH, croissant
+from shards.history import history_records, remember
 
 
 def sizes_path(name: str) -> str:
@@ -23,12 +24,15 @@ def sizes_path(name: str) -> str:
 
 
 def seal(store: Store) -> bool:
-    """Writes what describes the archive and, last, manifest.json; False when it was sealed just so already."""
+    """Writes what describes the archive, its history and, last, manifest.json; False when it was sealed just so."""
     sidecars = {table.name: finished_parts(store, table) for table in TABLES}
     _write_sizes(store, sidecars[SHARD_INDEX.name])
     told = _told(store, sidecars)
     _describe(store, told)
     told["records"] = {path: store.sha256(path) for path in _record_paths(store)}
+    entry = remember(store, told, sorted(sidecars[KEPT.name]))
+    told["records"] |= history_records(store)
+    told |= {"seal": entry.seal, "changes": entry.changes}
     manifest = (json.dumps(told, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
     return _write_if_other(store, MANIFEST_PATH, manifest)
 

@@ -24,6 +24,8 @@ class Manifest:
     sets: Mapping[str, Any]
     licences: Mapping[str, Any]
     sources: Mapping[str, Any]
+    changes: Mapping[str, Any]
+    seal: int
 
     @property
     def files(self) -> dict[str, str]:
@@ -48,8 +50,10 @@ def read_manifest(text: bytes) -> Manifest:
     if told.get("schema_version") != SCHEMA_VERSION:
         raise ValueError(f"schema version {told.get('schema_version')}, this program reads {SCHEMA_VERSION}")
     sections: dict[str, Any] = {field.name: told.get(field.name) for field in fields(Manifest)}
+    if not isinstance(sections["seal"], int):
+        raise ValueError("no seal")
     for name, value in sections.items():
-        if not isinstance(value, dict):
+        if name != "seal" and not isinstance(value, dict):
             raise ValueError(f"no {name}")
     sections["parts"] = dict(_parts(told["parts"]))
     return Manifest(**sections)

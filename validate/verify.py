@@ -8,6 +8,7 @@ from moodarchive.errors import NotAnArchiveError
 from moodarchive.layout import MANIFEST_PATH
 from moodarchive.store import Store
 from validate.contents import part_problems
+from validate.history import history_problems, verdict_problems
 from validate.manifest import Manifest, read_manifest
 from validate.totals import provenance_problems, stale_parts, total_problems, unequal_parts
 
@@ -40,6 +41,7 @@ def verify(store: Store, *, fast: bool = False) -> Iterator[Problem]:
     yield from _sidecars(store, manifest)
     yield from _settings(store, manifest)
     yield from (Problem(MANIFEST_PATH, what) for what in total_problems(manifest))
+    yield from (Problem(where, what) for where, what in history_problems(store, manifest))
     unequal = list(unequal_parts(manifest))
     yield from (Problem(name, what) for _, name, what in unequal)
     yield from (Problem(name, what) for name, what in stale_parts(manifest))
@@ -100,3 +102,4 @@ def _contents(store: Store, manifest: Manifest, incomplete: set[int]) -> Iterato
             yield from (Problem(where, what) for where, what in part_problems(store, part, sealed))
     if not incomplete:
         yield from (Problem(MANIFEST_PATH, what) for what in provenance_problems(store, manifest))
+        yield from (Problem(where, what) for where, what in verdict_problems(store, manifest))

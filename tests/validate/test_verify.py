@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from moodarchive.errors import NotAnArchiveError
@@ -225,6 +226,9 @@ DAMAGES: dict[str, Change] = {
     "another licence": lambda manifest: manifest.update(licences={"cc0 1.0": 1}),
     "another source": lambda manifest: manifest.update(sources={"elsewhere": 1}),
     "a part forgotten": lambda manifest: manifest["parts"].pop("images/00001"),
+    "another seal": lambda manifest: manifest.update(seal=7),
+    "no seal": _without("seal"),
+    "other changes": lambda manifest: manifest["changes"].update(shards_added=0),
     "another schema": lambda manifest: manifest.update(schema_version=2),
 }
 
@@ -233,7 +237,40 @@ DAMAGES: dict[str, Change] = {
 def test_a_manifest_that_says_something_else_is_found(archive: Store, damage: Change) -> None:
     _change_json(archive, "manifest.json", damage)
     problems = _problems(archive)
-    assert any(where == "manifest.json" or where.startswith("images/00001") for where in problems), problems
+    places = ("manifest.json", "images/00001", "seals/")
+    assert any(where.startswith(places) for where in problems), problems
+
+
+def _rerecorded(store: Store, path: str) -> None:
+    """The manifest's digest of the file is brought up to date: what remains is what the file says."""
+    _change_json(store, "manifest.json", lambda manifest: manifest["records"].update({path: store.sha256(path)}))
+
+
+HISTORIES: dict[str, Change] = {
+    "another number": lambda entry: entry.update(seal=3),
+    "other counts": lambda entry: entry["counts"]["kept"].update(rows=1),
+    "another shard": lambda entry: entry["shards"].update({TAR: "0" * 64}),
+    "other verdicts": lambda entry: entry.update(verdicts="0" * 64),
+    "no shards": lambda entry: entry.pop("shards"),
+}
+
+
+@pytest.mark.parametrize("damage", HISTORIES.values(), ids=HISTORIES.keys())
+@pytest.mark.parametrize("fast", [False, True])
+def test_a_record_of_the_seal_that_says_something_else_is_found(archive: Store, damage: Change, fast: bool) -> None:
+    _change_json(archive, "seals/0000.json", damage)
+    _rerecorded(archive, "seals/0000.json")
+    assert set(_problems(archive, fast)) == {"seals/0000.json"}
+
+
+def test_verdicts_of_the_seal_that_are_not_those_of_kept_are_found(archive: Store) -> None:
+    path = "seals/0000.parquet"
+    verdicts = pq.read_table(archive.path(path))
+    pq.write_table(verdicts.slice(1), archive.path(path))
+    _rerecorded(archive, path)
+    _change_json(archive, "seals/0000.json", lambda entry: entry.update(verdicts=archive.sha256(path)))
+    _rerecorded(archive, "seals/0000.json")
+    assert _problems(archive) == {path: "1 verdicts are not those of kept/"}
 
 
 def test_every_table_is_tried_here() -> None:

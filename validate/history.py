@@ -1,0 +1,52 @@
+"""The history: the last seal's record says what the manifest says, and its verdicts are those of kept/."""
+
+import json
+from collections.abc import Iterator
+
+from moodarchive.layout import MANIFEST_PATH, SEALS_FOLDER
+from moodarchive.schemas import KEPT
+from moodarchive.sql import connect, location, view
+from moodarchive.store import Store
+from validate.manifest import Manifest
+
+_SHARED = ("seal", "counts", "sets", "licences", "sources", "settings", "changes")
+_UNLIKE = """
+SELECT count(*) FROM
+    (SELECT key, reason, split FROM kept) k FULL JOIN (SELECT key, reason, split FROM read_parquet(?)) v USING (key)
+WHERE k.key IS NULL OR v.key IS NULL OR k.reason IS DISTINCT FROM v.reason OR k.split IS DISTINCT FROM v.split
+"""
+
+
+def history_problems(store: Store, manifest: Manifest) -> Iterator[tuple[str, str]]:
+    """(where, what) for a record of this seal that is absent, stale, or says something else than the manifest."""
+    path = f"{SEALS_FOLDER}/{manifest.seal:04d}.json"
+    later = [other for other in manifest.records if other.startswith(f"{SEALS_FOLDER}/") and other > path[:-5] + "~"]
+    for other in later:
+        yield MANIFEST_PATH, f"says seal {manifest.seal}, but covers {other}"
+    try:
+        entry = json.loads(store.read_bytes(path))
+        told = {name: entry[name] for name in (*_SHARED, "shards", "verdicts")}
+    except FileNotFoundError:
+        yield path, "missing: the record of this seal"
+        return
+    except (ValueError, KeyError, TypeError) as error:
+        yield path, f"no record of a seal ({error!r})"
+        return
+    for name in _SHARED:
+        if told[name] != getattr(manifest, name):
+            yield path, f"{name} is not what the manifest says"
+    tars = {name: sha256 for name, sha256 in manifest.files.items() if name.endswith(".tar")}
+    if told["shards"] != tars:
+        yield path, "shards are not those of the manifest"
+    if told["verdicts"] != manifest.records.get(f"{path[:-5]}.parquet"):
+        yield path, "its verdicts are not those of the manifest"
+
+
+def verdict_problems(store: Store, manifest: Manifest) -> Iterator[tuple[str, str]]:
+    """(where, what) when the verdicts kept with the seal are not those of kept/."""
+    path = f"{SEALS_FOLDER}/{manifest.seal:04d}.parquet"
+    with connect(store) as connection:
+        view(connection, store, KEPT, manifest.image_parts, "key, reason, split")
+        unlike = int(connection.execute(_UNLIKE, [location(store, path)]).fetchall()[0][0])
+    if unlike:
+        yield path, f"{unlike} verdicts are not those of kept/"
