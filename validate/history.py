@@ -45,6 +45,9 @@ def history_problems(store: Store, manifest: Manifest) -> Iterator[tuple[str, st
 def verdict_problems(store: Store, manifest: Manifest) -> Iterator[tuple[str, str]]:
     """(where, what) when the verdicts kept with the seal are not those of kept/."""
     path = f"{SEALS_FOLDER}/{manifest.seal:04d}.parquet"
+    if path not in manifest.records:
+        yield path, "missing: the verdicts of this seal"
+        return
     with connect(store) as connection:
         view(connection, store, KEPT, manifest.image_parts, "key, reason, split")
         unlike = int(connection.execute(_UNLIKE, [location(store, path)]).fetchall()[0][0])
