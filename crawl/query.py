@@ -1,17 +1,21 @@
 """One question to one stock site, and one image of its answer."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, kw_only=True)
 class Query:
-    """A phrase of one cell, asked of one source, for at most ``results`` images."""
+    """A phrase of one cell, asked of one source, for at most ``results`` images.
+
+    ``origin`` says who wrote the phrase; a query is the same whoever did.
+    """
 
     source: str
     emotion: str
     context: str
     phrase: str
     results: int
+    origin: str = field(default="lexicon", compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -72,6 +72,11 @@ class Searcher:
         }
 
 
+def _asked(query: Query) -> dict[str, object]:
+    """What makes an answer: who wrote the phrase does not."""
+    return {name: value for name, value in asdict(query).items() if name != "origin"}
+
+
 def refuse_anonymous(user_agent: str) -> None:
     """ConfigError unless the User-Agent holds a mail address or a page through which its operator can be reached."""
     if not re.search(r"[\w.+-]+@[\w-]+\.[\w.]+|https?://[\w-]+\.\w", user_agent):
@@ -102,5 +107,5 @@ def search_stage(
         writes=CANDIDATES,
         make_worker=partial(Searcher, dict(sources), store, record.number, web),
         resources=Resources(cpus=0, min_workers=1, max_workers=settings.workers),
-        settings=digest(canonical_json([asdict(query) for query in record.queries])),
+        settings=digest(canonical_json([_asked(query) for query in record.queries])),
     )

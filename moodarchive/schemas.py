@@ -69,7 +69,11 @@ DESCRIPTORS = Table(
     schema=_schema(
         *_CELL,
         ("phrase", pa.string(), "a concrete, photographable search phrase"),
-        ("origin", pa.string(), "`lexicon`, or the model and prompt that wrote it"),
+        (
+            "origin",
+            pa.string(),
+            "`lexicon`, or the model, the prompt (name, version, digest) and the seed that wrote it",
+        ),
     ),
 )
 CANDIDATES = Table(

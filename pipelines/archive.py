@@ -59,9 +59,9 @@ class Archive:
 
     def _rounds(self) -> Iterator[Round]:
         """The rounds there are, then new ones until every wanted query has been asked."""
+        enabled_sources(self.settings.sources)  # a locked one is named before anything is asked of anybody
+        yield from read_rounds(self.store)
         wanted = self._wanted_queries()
-        rounds = read_rounds(self.store)
-        yield from rounds
         most = max(1, self.settings.search.round_images // max((query.results for query in wanted), default=1))
         while rest := self._askable(wanted, rounds := read_rounds(self.store)):
             record = open_round(self.store, rounds, rest, self.settings.of_kind(Kind.GROWTH), most)
@@ -143,10 +143,22 @@ class Archive:
             run_stages(stages, self.store, parts, self.cluster)
 
     def _wanted_queries(self) -> list[Query]:
-        phrases = wanted_phrases(self.settings.descriptors)
-        sources = enabled_sources(self.settings.sources)
+        settings = self.settings.descriptors
+        wanted = wanted_phrases(self.store, settings)
+        if settings.writer.model:
+            dropped = ", ".join(f"{reason} {count:,}" for reason, count in sorted(wanted.dropped.items())) or "nothing"
+            short = len(wanted.short(settings.phrases_per_cell))
+            self.progress.console.print(
+                f"descriptors: {wanted.written:,} phrases by {settings.writer.model} ({wanted.answers_asked:,} answers "
+                f"asked for now; dropped: {dropped}); {short} of {len(wanted.phrases)} cells have fewer than "
+                f"{settings.phrases_per_cell:,}",
+                highlight=False,
+                soft_wrap=True,
+            )
         return [
-            q for source in sources for q in wanted_queries(phrases, source.name, source.settings.results_per_query)
+            query
+            for source in enabled_sources(self.settings.sources)
+            for query in wanted_queries(wanted.phrases, source.name, source.settings.results_per_query)
         ]
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from crawl.descriptors import wanted_phrases
+from crawl.descriptors import DescriptorSettings, lexicon_phrases
 from crawl.limits import parsed_limit
 from crawl.source import Source, is_locked
 from moodarchive.errors import ConfigError
@@ -19,6 +19,8 @@ from pipelines.stock_sites import DAY_S, all_sources
 class Assumptions:
     """Stated, not measured on your machines: override each with ``--assume name=value``."""
 
+    new_phrase_share: float = 0.5
+    """Of the phrases that a model writes, those that no earlier one says."""
     new_share: float = 0.35
     """Of the results of a query, those that no earlier query has found."""
     download_share: float = 0.95
@@ -52,6 +54,9 @@ class Plan(NamedTuple):
     """The figures; ``phrases`` is how many times the settings' phrases it takes, 1 or less when they suffice."""
 
     sources: list[SourcePlan]
+    lexicon_phrases: int
+    written_phrases: int
+    answers: int
     phrases: float
     found: float
     days: float
@@ -83,7 +88,8 @@ def make_plan(settings: ArchiveSettings, images: int, assume: Assumptions) -> Pl
     """The plan for ``images`` kept images."""
     found = images / (assume.download_share * assume.safe_share * assume.kept_share)
     downloaded = found * assume.download_share
-    phrases = sum(len(of_cell) for of_cell in wanted_phrases(settings.descriptors).values())
+    listed, written = _phrases(settings.descriptors)
+    phrases = listed + written
     usable = [source for source in all_sources(settings.sources) if source.settings.enabled and not is_locked(source)]
     sources = [_of_source(source, phrases, assume) for source in usable]
     days, bottleneck = _days(sources, found)
@@ -98,6 +104,9 @@ def make_plan(settings: ArchiveSettings, images: int, assume: Assumptions) -> Pl
     money = (captions + scores) * assume.price_gpu_h + stored * assume.price_gb_month * assume.months
     return Plan(
         sources=sources,
+        lexicon_phrases=listed,
+        written_phrases=written,
+        answers=math.ceil(written / settings.descriptors.writer.phrases_per_answer / assume.new_phrase_share),
         phrases=found / sum(source.images_at_most for source in sources),
         found=found,
         days=days,
@@ -109,6 +118,13 @@ def make_plan(settings: ArchiveSettings, images: int, assume: Assumptions) -> Pl
         gpu_hours_scores=scores,
         money=money,
     )
+
+
+def _phrases(settings: DescriptorSettings) -> tuple[int, int]:
+    """Phrases of the lexicon, and those that a model is to write."""
+    cells = lexicon_phrases(settings).values()
+    listed = sum(map(len, cells))
+    return listed, len(cells) * settings.phrases_per_cell - listed if settings.writer.model else 0
 
 
 def _of_source(source: Source, phrases: int, assume: Assumptions) -> SourcePlan:
@@ -146,6 +162,12 @@ def _moment(sources: list[SourcePlan], found: float, begin: float, end: float) -
     return begin + (end - begin) * max(0.0, found - low) / (high - low) if high > low else end
 
 
+def _written(settings: ArchiveSettings, plan: Plan) -> str:
+    if not plan.written_phrases:
+        return ""
+    return f", {plan.written_phrases:,} by {settings.descriptors.writer.model} in about {plan.answers:,} answers"
+
+
 def show_plan(settings: ArchiveSettings, images: int, assume: Assumptions, console: Console) -> None:
     """Prints the plan and every assumption."""
     plan = make_plan(settings, images, assume)
@@ -159,9 +181,10 @@ def show_plan(settings: ArchiveSettings, images: int, assume: Assumptions, conso
         "images found for these kept": f"{plan.found:,.0f}",
         "days": f"{plan.days:,.1f}",
         "bottleneck": plan.bottleneck,
-        "search phrases": f"enough, {plan.phrases:.0%} used"
+        "search phrases": f"{plan.lexicon_phrases:,} of the lexicon{_written(settings, plan)}",
+        "they are": f"enough, {plan.phrases:.0%} used"
         if plan.phrases <= 1
-        else f"{plan.phrases:.1f} times as many as the settings have are needed (or further sources)",
+        else f"{plan.phrases:.1f} times too few: let a model write more (descriptors.writer), or add sources",
         "GB fetched": f"{plan.served_gb:,.0f}",
         "GB stored (images/ and shards)": f"{plan.stored_gb:,.0f}",
         "parts, as many shards of each set": f"{plan.parts:,}",

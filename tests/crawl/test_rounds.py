@@ -2,7 +2,8 @@
 
 import pytest
 
-from crawl.descriptors import PHRASES, DescriptorSettings, wanted_phrases, wanted_queries, write_descriptors
+from crawl.descriptors import PHRASES, DescriptorSettings, lexicon_phrases, wanted_queries, write_descriptors
+from crawl.phrases import Phrase
 from crawl.query import Query
 from crawl.rounds import QUERIES_PER_PART, mark_dealt, open_round, query_groups, read_round, read_rounds
 from moodarchive.errors import ConfigError
@@ -20,6 +21,10 @@ def _queries(count: int, source: str = "openverse", first: int = 0) -> list[Quer
         Query(source=source, emotion="joy", context="natural_scenery", phrase=f"phrase {i}", results=10)
         for i in range(first, first + count)
     ]
+
+
+def _phrases(**of_emotion: tuple[str, ...]) -> PHRASES:
+    return {Cell(emotion, "urban_scenery"): tuple(map(Phrase, texts)) for emotion, texts in of_emotion.items()}
 
 
 def test_rounds_ask_every_query_once_and_then_end(store: Store) -> None:
@@ -71,29 +76,29 @@ def test_phrases_are_the_first_of_the_lexicon_for_the_chosen_cells() -> None:
     settings = DescriptorSettings(emotions=("joy", "fear"), contexts=("urban_scenery",), phrases_per_cell=3)
     lexicon = load_lexicon()
     cells = [Cell("joy", "urban_scenery"), Cell("fear", "urban_scenery")]
-    assert wanted_phrases(settings) == {cell: lexicon[cell][:3] for cell in cells}
-    assert set(wanted_phrases(DescriptorSettings())) == {Cell(e, c) for e in EMOTIONS for c in CONTEXTS}
+    assert lexicon_phrases(settings) == {cell: tuple(map(Phrase, lexicon[cell][:3])) for cell in cells}
+    assert set(lexicon_phrases(DescriptorSettings())) == {Cell(e, c) for e in EMOTIONS for c in CONTEXTS}
 
 
 def test_a_round_cut_short_is_balanced() -> None:
-    queries = wanted_queries(wanted_phrases(DescriptorSettings(phrases_per_cell=4)), "openverse", 50)
+    queries = wanted_queries(lexicon_phrases(DescriptorSettings(phrases_per_cell=4)), "openverse", 50)
     cells = len(EMOTIONS) * len(CONTEXTS)
     assert len(set(queries)) == len(queries) == 4 * cells
     for most in (1, cells - 1, cells, cells + 1, 3 * cells + 5):
         counts = [
-            sum((q.emotion, q.context) == cell for q in queries[:most]) for cell in wanted_phrases(DescriptorSettings())
+            sum((q.emotion, q.context) == cell for q in queries[:most])
+            for cell in lexicon_phrases(DescriptorSettings())
         ]
         assert max(counts) - min(counts) <= 1
 
 
 def test_cells_of_unequal_length_lose_no_phrase() -> None:
-    phrases = {Cell("joy", "urban_scenery"): ("a", "b", "c"), Cell("fear", "urban_scenery"): ("d",)}
+    phrases = _phrases(joy=("a", "b", "c"), fear=("d",))
     assert [query.phrase for query in wanted_queries(phrases, "openverse", 5)] == ["a", "d", "b", "c"]
 
 
 def test_each_round_records_its_fresh_phrases_only(store: Store) -> None:
-    phrases: PHRASES = {Cell("joy", "urban_scenery"): ("b", "a"), Cell("fear", "urban_scenery"): ("a",)}
-    more: PHRASES = {Cell("joy", "urban_scenery"): ("b", "c", "a")}
+    phrases, more = _phrases(joy=("b", "a"), fear=("a",)), _phrases(joy=("b", "c", "a"))
     write_descriptors(store, 0, tuple(wanted_queries(phrases, "openverse", 5)), "s")
     write_descriptors(store, 1, tuple(wanted_queries(more, "openverse", 9)), "s")
     rows = [[(r["emotion"], r["context"], r["phrase"]) for r in rows_of(store, DESCRIPTORS, part)] for part in (0, 1)]
