@@ -133,7 +133,7 @@ def test_a_server_that_dies_is_named_and_the_next_run_goes_on(store: Store) -> N
     server = PhraseServer(lambda number, body: web.Response(status=500) if number > 6 else None)
     with _serving(server) as base:
         with pytest.raises(ServiceError, match=r'what was written so far is kept.*writer\.model = ""'):
-            filled(store.root, base)
+            filled(store.root, base, in_flight=1)
         known = {json.dumps(body) for body in server.bodies[:6]}
         server.spoil = lambda number, body: None
         asked = len(server.bodies)
