@@ -102,7 +102,7 @@ def read_part(
     store: Store, table: Table, part: int, *, columns: Sequence[str] | None = None, batch_rows: int = 64
 ) -> Iterator[pa.RecordBatch]:
     """The part's rows in order, a bounded number at a time."""
-    with store.open_read(part_path(table, part)) as file:
+    with store.open_for_arrow(part_path(table, part)) as file:
         parquet = pq.ParquetFile(file, pre_buffer=False)
         yield from parquet.iter_batches(batch_size=batch_rows, columns=list(columns) if columns else None)
 

@@ -88,13 +88,19 @@ def _reader(store: Store, table: Table, part: int) -> Callable[[], Iterator[pa.R
 
 
 def joined(readers: Readers, *tables: str) -> Iterator[tuple[list[dict[str, object]], ...]]:
-    """The tables' rows side by side, 64 at a time: element i of every list has the same key.
+    """The tables' rows side by side, 64 at a time: element i of every list has the same key; StageError when not."""
+    for batches in joined_batches(readers, *tables):
+        yield tuple(batch.to_pylist() for batch in batches)
 
-    Tables of one part hold the same keys in the same order, so no sorting or hashing is needed; StageError when not.
+
+def joined_batches(readers: Readers, *tables: str) -> Iterator[tuple[pa.RecordBatch, ...]]:
+    """The tables' record batches side by side: row i of every batch has the same key; StageError when not.
+
+    Tables of one part hold the same keys in the same order, so no sorting or hashing is needed.
     """
     for batches in zip_longest(*(readers[name]() for name in tables)):
         # a table that ended before the others gives None
         keys = [None if batch is None else batch["key"] for batch in batches]
         if any(some is None or not some.equals(keys[0]) for some in keys):
             raise StageError(f"the keys of {' and '.join(tables)} differ; remedy: moodarchive verify names the part")
-        yield tuple(batch.to_pylist() for batch in batches)
+        yield batches

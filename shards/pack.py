@@ -13,10 +13,11 @@ from moodarchive.captions import caption_text
 from moodarchive.layout import PRIVATE
 from moodarchive.schemas import CAPTIONS, DEALT, IMAGES, KEPT, SAFETY, SCORES, SHARD_INDEX
 from moodarchive.settings import Kind, Settings
-from moodarchive.stage import Readers, Resources, Stage, joined
+from moodarchive.stage import Readers, Resources, Stage, joined_batches
 from shards.tars import SAMPLES, write_shards
 
 _READS = (DEALT, IMAGES, SAFETY, CAPTIONS, SCORES, KEPT)
+_PICTURES = {"bytes"}
 
 
 class ShardSettings(Settings):
@@ -29,25 +30,33 @@ class ShardSettings(Settings):
 
 @dataclass(frozen=True)
 class Packer:
-    """Joins a part's tables into samples, 64 rows at a time."""
+    """Joins a part's tables into samples, 64 rows at a time; pictures pass from table to table without Python."""
 
     private_sources: tuple[str, ...]
 
     def __call__(self, part: int, readers: Readers) -> Iterator[pa.RecordBatch]:
-        for rows in joined(readers, *(table.name for table in _READS)):
-            samples = [self._sample(row) for row in map(_Row._make, zip(*rows, strict=True)) if row.kept["kept"]]
-            if samples:
-                yield pa.RecordBatch.from_pylist(samples, schema=SAMPLES)
+        for batches in joined_batches(readers, *(table.name for table in _READS)):
+            is_kept = batches[_READS.index(KEPT)]["kept"]
+            kept = [batch.filter(is_kept) for batch in batches]
+            if kept[0].num_rows:
+                pictures = kept[_READS.index(IMAGES)]["bytes"]
+                yield self._samples(
+                    pictures, [batch.drop_columns(_PICTURES & set(batch.schema.names)) for batch in kept]
+                )
 
-    def _sample(self, row: "_Row") -> dict[str, object]:
-        private = row.dealt["source"] in self.private_sources
-        return {
-            "set": PRIVATE if private else row.kept["split"],
-            "key": row.dealt["key"],
-            "jpg": row.image["bytes"],
-            "json": json.dumps(_metadata(row), sort_keys=True, ensure_ascii=False).encode(),
-            "txt": caption_text(row.caption["summary"], row.caption["stimuli"], row.caption["assessment"]).encode(),
+    def _samples(self, pictures: pa.Array, kept: list[pa.RecordBatch]) -> pa.RecordBatch:
+        rows = [_Row._make(row) for row in zip(*(batch.to_pylist() for batch in kept), strict=True)]
+        columns = {
+            "set": [self._set(row) for row in rows],
+            "key": [row.dealt["key"] for row in rows],
+            "jpg": pictures,
+            "json": [_ENCODER.encode(_metadata(row)).encode() for row in rows],
+            "txt": [_text(row.caption).encode() for row in rows],
         }
+        return pa.RecordBatch.from_arrays([pa.array(columns[f.name], f.type) for f in SAMPLES], schema=SAMPLES)
+
+    def _set(self, row: "_Row") -> str:
+        return PRIVATE if row.dealt["source"] in self.private_sources else str(row.kept["split"])
 
 
 class _Row(NamedTuple):
@@ -61,6 +70,11 @@ class _Row(NamedTuple):
     kept: dict[str, Any]
 
 
+def _text(caption: dict[str, Any]) -> str:
+    return caption_text(caption["summary"], caption["stimuli"], caption["assessment"])
+
+
+_ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=False)
 _CAPTION_FIELDS = ("summary", "stimuli", "assessment", "model", "prompt_hash", "seed")
 _IMAGE_FIELDS = ("sha256", "width", "height", "original_width", "original_height", "original_bytes", "original_type")
 

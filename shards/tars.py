@@ -4,7 +4,7 @@ import hashlib
 import io
 import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,28 +21,57 @@ MEMBERS = ("jpg", "json", "txt")
 SAMPLES = pa.schema([("set", pa.string()), ("key", pa.string()), *((member, pa.binary()) for member in MEMBERS)])
 """What a packing worker yields: the set, the key and the bytes of each member."""
 
+_BLOCK_BYTES = 1 << 18
+_NAME_BYTES, _SIZE_AT, _SIZE_DIGITS, _CHECKSUM_AT = 100, 124, 11, 148
+
+
+def _blank_header() -> bytes:
+    """A header without name and size."""
+    info = tarfile.TarInfo("")
+    info.mode, info.mtime = 0o644, 0
+    header = bytearray(info.tobuf(tarfile.USTAR_FORMAT))
+    header[_SIZE_AT : _SIZE_AT + _SIZE_DIGITS] = bytes(_SIZE_DIGITS)
+    return bytes(header)
+
+
+_BLANK = _blank_header()
+# the checksum counts its own field as spaces
+_BLANK_SUM = sum(_BLANK) - sum(_BLANK[_CHECKSUM_AT : _CHECKSUM_AT + 8]) + 8 * ord(" ")
+
 
 @dataclass
 class _Tar:
-    """One set's tar of a part, being written. Owner, time and mode are fixed: they would differ between runs."""
+    """One set's tar of a part, being written."""
 
     file: HashingFile
-    rows: list[dict[str, object]] = field(default_factory=list)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    waiting: list[bytes | memoryview] = field(default_factory=list)
 
-    def add(self, sample: dict[str, Any]) -> None:
-        """Appends the sample's members and notes where they lie."""
-        start = self.file.bytes_written
-        row: dict[str, object] = {"key": sample["key"], "offset": start}
-        span = bytearray()
+    def add(self, key: str, members: Mapping[str, bytes | memoryview]) -> None:
+        """Takes up the sample's members and notes where they will lie; ``flush`` writes them."""
+        last = self.rows[-1] if self.rows else {"offset": 0, "size": 0}
+        start = end = last["offset"] + last["size"]
+        row: dict[str, Any] = {"key": key, "offset": start}
         for member in MEMBERS:
-            data: bytes = sample[member]
-            info = tarfile.TarInfo(f"{sample['key']}.{member}")
-            info.size, info.mode, info.mtime = len(data), 0o644, 0
-            span += info.tobuf(tarfile.USTAR_FORMAT)
-            row |= {f"{member}_offset": start + len(span), f"{member}_size": len(data)}
-            span += data + bytes(-len(data) % tarfile.BLOCKSIZE)
-        self.file.write(span)
-        self.rows.append(row | {"size": len(span), "sha256": hashlib.sha256(span).hexdigest()})
+            data = members[member]
+            padding = -len(data) % tarfile.BLOCKSIZE
+            row |= {f"{member}_offset": end + tarfile.BLOCKSIZE, f"{member}_size": len(data)}
+            self.waiting += (member_header(f"{key}.{member}", len(data)), data, bytes(padding))
+            end += tarfile.BLOCKSIZE + len(data) + padding
+        self.rows.append(row | {"size": end - start})
+        if end - self.file.bytes_written >= _BLOCK_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Writes the samples that wait as one block and digests the span of each, while the block is in the cache."""
+        start, block = self.file.bytes_written, memoryview(b"".join(self.waiting))
+        self.waiting.clear()
+        self.file.write(block)
+        for row in reversed(self.rows):
+            if row["offset"] < start:
+                break
+            at = row["offset"] - start
+            row["sha256"] = hashlib.sha256(block[at : at + row["size"]]).hexdigest()
 
     def close(self) -> None:
         """Ends the tar: two empty blocks, then up to a whole record."""
@@ -58,10 +87,12 @@ def write_shards(store: Store, table: Table, part: int, batches: Iterator[pa.Rec
     tars: dict[str, _Tar] = {}
     with ExitStack() as drafts:
         for batch in batches:
-            for sample in batch.to_pylist():
-                if sample["set"] not in tars:
-                    tars[sample["set"]] = _Tar(drafts.enter_context(store.draft(tar_path(sample["set"], part))))
-                tars[sample["set"]].add(sample)
+            for name, key, *members in zip(*map(_values, batch.columns), strict=True):
+                if name not in tars:
+                    tars[name] = _Tar(drafts.enter_context(store.draft(tar_path(name, part))))
+                tars[name].add(key, dict(zip(MEMBERS, members, strict=True)))
+            for tar in tars.values():
+                tar.flush()
         for tar in tars.values():
             tar.close()
     files: dict[str, str] = {}
@@ -86,6 +117,27 @@ def write_shards(store: Store, table: Table, part: int, batches: Iterator[pa.Rec
     )
     write_sidecar(store, table, sidecar)
     return sidecar
+
+
+def _values(column: pa.Array) -> list[Any]:
+    """Texts as they are; bytes as views into the batch, because a picture is copied once, into its block."""
+    if pa.types.is_binary(column.type):
+        return [memoryview(value.as_buffer()) for value in column]
+    return list(column.to_pylist())
+
+
+def member_header(name: str, size: int) -> bytes:
+    """The header block of a member. Owner, time and mode are fixed: they would differ between runs.
+
+    ``tarfile`` makes the block; name, size and checksum are then put into a copy (POSIX.1-1988, ustar).
+    """
+    encoded, digits = name.encode("ascii"), b"%011o" % size
+    assert len(encoded) <= _NAME_BYTES and len(digits) == _SIZE_DIGITS, (name, size)
+    header = bytearray(_BLANK)
+    header[: len(encoded)] = encoded
+    header[_SIZE_AT : _SIZE_AT + _SIZE_DIGITS] = digits
+    header[_CHECKSUM_AT : _CHECKSUM_AT + 6] = b"%06o" % (_BLANK_SUM + sum(encoded) + sum(digits))
+    return bytes(header)
 
 
 def tar_path(name: str, part: int) -> str:
