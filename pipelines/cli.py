@@ -90,12 +90,15 @@ def verify(
 ) -> None:
     """Prove a sealed archive whole; exit 1 and name what is not."""
     from moodarchive.store import Store
+    from pipelines.execute import Cluster
+    from pipelines.spread import spread_for
     from validate.verify import verify as problems_of
 
-    problems = 0
-    for problem in problems_of(Store(root), fast=fast):
-        problems += 1
-        typer.echo(str(problem))
+    problems, store = 0, Store(root)
+    with Cluster(address=os.environ.get("RAY_ADDRESS", "")) as cluster:
+        for problem in problems_of(store, fast=fast, over=spread_for(store, cluster, fast=fast)):
+            problems += 1
+            typer.echo(str(problem))
     if problems:
         typer.echo(f"{root}: {problems} problem(s)", err=True)
         raise typer.Exit(1)

@@ -17,8 +17,8 @@ from moodarchive.store import Store
 Found = Iterator[tuple[str, str]]
 
 
-def part_problems(store: Store, part: int, sealed: set[str]) -> Found:
-    """(where, what) for everything wrong in the part; ``sealed`` names the files that the manifest covers."""
+def part_problems(store: Store, part: int, sealed: frozenset[str]) -> Found:
+    """(where, what) for everything wrong in the part; ``sealed`` names its shards' files that the manifest covers."""
     dealt = _column(store, DEALT, part, "key")
     if dealt != sorted(set(dealt)):
         yield part_path(DEALT, part), "keys are not in order, or not unique"

@@ -1,11 +1,16 @@
 """Proves a sealed archive whole: every file, count, digest, picture and caption is what the manifest says."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 
 from moodarchive.errors import NotAnArchiveError
 from moodarchive.layout import MANIFEST_PATH
+from moodarchive.parts import Sidecar
+from moodarchive.schemas import SHARD_INDEX
+from moodarchive.spread import Spread, in_threads
 from moodarchive.store import Store
 from validate.contents import part_problems
 from validate.history import history_problems, verdict_problems
@@ -14,6 +19,8 @@ from validate.totals import provenance_problems, stale_parts, total_problems, un
 
 FREE_FOLDERS = ("report", "logs", "crawl", "study", "verdicts", "checkpoints", "model")
 """What an archive may hold beside what its manifest covers."""
+TASK_BYTES, TASK_FILES = 256 << 20, 500
+"""So much is digested, and so many files are looked at, by one task."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +34,11 @@ class Problem:
         return f"{self.where}: {self.what}"
 
 
-def verify(store: Store, *, fast: bool = False) -> Iterator[Problem]:
-    """Every problem found; none means that the archive is whole. ``fast`` checks presence and digests only."""
+def verify(store: Store, *, fast: bool = False, over: Spread = in_threads) -> Iterator[Problem]:
+    """Every problem found; none means that the archive is whole. ``fast`` checks presence and digests only.
+
+    ``over`` spreads files and parts; what is found, and its order, do not depend on it.
+    """
     if not store.exists(MANIFEST_PATH):
         raise NotAnArchiveError(f"{store.root} is not sealed: it has no {MANIFEST_PATH}; remedy: moodarchive run")
     try:
@@ -36,9 +46,9 @@ def verify(store: Store, *, fast: bool = False) -> Iterator[Problem]:
     except ValueError as error:
         yield Problem(MANIFEST_PATH, f"cannot be read ({error})")
         return
-    damaged = list(_files(store, manifest))
+    damaged = list(_files(store, manifest, over))
     yield from damaged
-    yield from _sidecars(store, manifest)
+    yield from _sidecars(store, manifest, over)
     yield from _settings(store, manifest)
     yield from (Problem(MANIFEST_PATH, what) for what in total_problems(manifest))
     yield from (Problem(where, what) for where, what in history_problems(store, manifest))
@@ -46,40 +56,72 @@ def verify(store: Store, *, fast: bool = False) -> Iterator[Problem]:
     yield from (Problem(name, what) for _, name, what in unequal)
     yield from (Problem(name, what) for name, what in stale_parts(manifest))
     if not fast and not damaged:
-        yield from _contents(store, manifest, {part for part, name, _ in unequal if name not in manifest.parts})
+        incomplete = {part for part, name, _ in unequal if name not in manifest.parts}
+        yield from _contents(store, manifest, incomplete, over)
 
 
-def _files(store: Store, manifest: Manifest) -> Iterator[Problem]:
+def _files(store: Store, manifest: Manifest, over: Spread) -> Iterator[Problem]:
     """Files that are missing, too many, or other than they were."""
-    expected, present = manifest.files, set(store.files())
-    for path, sha256 in expected.items():
-        if path not in present:
-            yield Problem(path, "missing")
-        elif store.sha256(path) != sha256:
-            yield Problem(path, "its bytes are not those that were sealed")
+    expected, present = manifest.files, store.files()
+    work = partial(_digest_problems, store)
+    yield from chain.from_iterable(over(work, _tasks(expected, present)))
     allowed = {*expected, MANIFEST_PATH, *(f"{name}.json" for name in manifest.parts)}
-    for path in sorted(present - allowed):
+    for path in sorted(present.keys() - allowed):
         if path.split("/", 1)[0] not in FREE_FOLDERS:
             yield Problem(path, "not in the manifest")
 
 
-def _sidecars(store: Store, manifest: Manifest) -> Iterator[Problem]:
-    for name, sealed in manifest.parts.items():
-        path = f"{name}.json"
-        try:
-            found = json.loads(store.read_bytes(path))
-        except FileNotFoundError:
-            yield Problem(path, "missing")
-            continue
-        except ValueError:
-            yield Problem(path, "not JSON")
-            continue
-        if not isinstance(found, dict):
-            yield Problem(path, "no sidecar")
-            continue
-        for field, value in sealed.without_timings().items():
-            if found.get(field) != value:
-                yield Problem(path, f"{field} is not what was sealed")
+Sealed = list[tuple[str, str | None]]
+"""Paths, each with the digest that was sealed; None in its place where the file is known to be missing."""
+
+
+def _tasks(expected: Mapping[str, str], present: Mapping[str, int]) -> list[Sealed]:
+    """The files in the manifest's order, in runs of so many bytes or files."""
+    tasks: list[Sealed] = [[]]
+    size = 0
+    for path, sha256 in expected.items():
+        if size >= TASK_BYTES or len(tasks[-1]) >= TASK_FILES:
+            tasks.append([])
+            size = 0
+        tasks[-1].append((path, sha256 if path in present else None))
+        size += present.get(path, 0)
+    return tasks
+
+
+def _digest_problems(store: Store, files: Sealed) -> list[Problem]:
+    missing, other = "missing", "its bytes are not those that were sealed"
+    return [
+        Problem(path, missing if sha256 is None else other)
+        for path, sha256 in files
+        if sha256 is None or store.sha256(path) != sha256
+    ]
+
+
+def _sidecars(store: Store, manifest: Manifest, over: Spread) -> Iterator[Problem]:
+    parts = list(manifest.parts.items())
+    tasks = [parts[first : first + TASK_FILES] for first in range(0, len(parts), TASK_FILES)]
+    yield from chain.from_iterable(over(partial(_sidecar_problems, store), tasks))
+
+
+def _sidecar_problems(store: Store, parts: Sequence[tuple[str, Sidecar]]) -> list[Problem]:
+    return [problem for name, sealed in parts for problem in _one_sidecar(store, f"{name}.json", sealed)]
+
+
+def _one_sidecar(store: Store, path: str, sealed: Sidecar) -> Iterator[Problem]:
+    try:
+        found = json.loads(store.read_bytes(path))
+    except FileNotFoundError:
+        yield Problem(path, "missing")
+        return
+    except ValueError:
+        yield Problem(path, "not JSON")
+        return
+    if not isinstance(found, dict):
+        yield Problem(path, "no sidecar")
+        return
+    for field, value in sealed.without_timings().items():
+        if found.get(field) != value:
+            yield Problem(path, f"{field} is not what was sealed")
 
 
 def _settings(store: Store, manifest: Manifest) -> Iterator[Problem]:
@@ -94,12 +136,16 @@ def _settings(store: Store, manifest: Manifest) -> Iterator[Problem]:
         yield Problem("settings.json", "the settings are not those that were sealed")
 
 
-def _contents(store: Store, manifest: Manifest, incomplete: set[int]) -> Iterator[Problem]:
+def _contents(store: Store, manifest: Manifest, incomplete: set[int], over: Spread) -> Iterator[Problem]:
     """What only the rows, tars and pictures tell; of an incomplete part there is nothing to compare."""
-    sealed = set(manifest.files)
-    for part in manifest.image_parts:
-        if part not in incomplete:
-            yield from (Problem(where, what) for where, what in part_problems(store, part, sealed))
+    shards = {sidecar.part: frozenset(sidecar.files) for sidecar in manifest.of_table(SHARD_INDEX.name)}
+    whole = [(part, shards.get(part, frozenset())) for part in manifest.image_parts if part not in incomplete]
+    yield from chain.from_iterable(over(partial(_content_problems, store), whole))
     if not incomplete:
         yield from (Problem(MANIFEST_PATH, what) for what in provenance_problems(store, manifest))
         yield from (Problem(where, what) for where, what in verdict_problems(store, manifest))
+
+
+def _content_problems(store: Store, whole: tuple[int, frozenset[str]]) -> list[Problem]:
+    part, sealed = whole
+    return [Problem(where, what) for where, what in part_problems(store, part, sealed)]
