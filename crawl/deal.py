@@ -6,42 +6,32 @@ from typing import Annotated
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import Field
 
+from crawl.merged_rows import merged
 from crawl.rounds import Round, mark_dealt
-from moodarchive.keys import normalised_url
+from crawl.same_image import find_same_images
 from moodarchive.parts import Origin, finished_parts, write_part
-from moodarchive.schemas import CANDIDATES, DEALT
+from moodarchive.schemas import CANDIDATES, DEALT, REQUERIED
 from moodarchive.settings import Kind, Settings
 from moodarchive.sql import connect, view
 from moodarchive.store import Store
+from moodarchive.url_sql import define_normalised
 
-# A site may list one file under two identifiers: rows of one normalised address take the smallest of its keys.
-# An image that an earlier round has dealt keeps that row: it is not dealt again.
-_MERGE = """
-CREATE TABLE same_url AS
-    SELECT address, min(key) AS first_key, bool_or(known) AS known
-    FROM (SELECT normalised(url) AS address, key, false AS known FROM candidates
-          UNION ALL SELECT normalised(url), key, true FROM dealt)
-    GROUP BY address;
-CREATE TABLE merged AS
-    SELECT c.*, s.first_key
-    FROM candidates c JOIN same_url s ON s.address = normalised(c.url)
-    WHERE NOT s.known AND c.key NOT IN (SELECT key FROM dealt);
-CREATE TABLE final_keys AS SELECT key, min(first_key) AS final_key FROM merged GROUP BY key;
+BATCH_ROWS = 20_000
+_IMAGES = "SELECT count(DISTINCT image) FROM same_image WHERE NOT known"
+# The order within an image is that of its queries: best rank first.
+_NEW = """
+SELECT ($first + s.image % $parts)::INTEGER AS part, s.image, s.id = s.image AS own, c.*
+FROM candidates c JOIN same_image s ON s.id = ('0x' || c.key)::UBIGINT WHERE NOT s.known
+ORDER BY part, image, c.rank, c.emotion, c.context, c.phrase, c.key
 """
-_IMAGES = "SELECT count(DISTINCT final_key) FROM final_keys"
-_DEAL = """
-WITH queried AS (
-    SELECT f.final_key, list_sort(list(DISTINCT {
-        'rank': m.rank, 'emotion': m.emotion, 'context': m.context, 'phrase': m.phrase})) AS queries
-    FROM merged m JOIN final_keys f USING (key) GROUP BY f.final_key),
-described AS (
-    SELECT DISTINCT ON (key) * EXCLUDE (emotion, context, phrase, rank, first_key)
-    FROM merged ORDER BY key, rank, emotion, context, phrase)
-SELECT ($first + ('0x' || d.key)::UBIGINT % $parts)::INTEGER AS part, d.*, q.queries
-FROM described d JOIN queried q ON q.final_key = d.key
-ORDER BY part, d.key
+# Of a known image only the queries count: every other column stays as the earlier round has dealt it.
+_KNOWN = """
+SELECT s.image, true AS own, printf('%016x', s.image) AS key, c.emotion, c.context, c.phrase, c.rank, c.round
+FROM candidates c JOIN same_image s ON s.id = ('0x' || c.key)::UBIGINT WHERE s.known
+ORDER BY image, c.rank, c.emotion, c.context, c.phrase
 """
 
 
@@ -52,20 +42,29 @@ class DealSettings(Settings):
 
 
 def deal(store: Store, record: Round, settings: DealSettings) -> Round:
-    """Deals the round's candidates; a round that is dealt is left alone. Whole-table, in bounded memory."""
+    """Deals the round's candidates; a round that is dealt is left alone. Whole-table, in bounded memory.
+
+    An image that an earlier round has dealt keeps that row: it is not dealt again, and the queries that found it anew
+    go to requeried/, part = round.
+    """
     if record.dealt:
         return record
     inputs = _inputs(store, record)
+
+    def origin() -> Origin:
+        return Origin(settings=settings.digest(Kind.GROWTH), inputs=inputs, started=time.time())
+
     with connect(store) as connection:
-        connection.create_function("normalised", normalised_url, ["VARCHAR"], "VARCHAR")
+        define_normalised(connection)
         view(connection, store, CANDIDATES, record.candidates_parts)
         view(connection, store, DEALT, range(record.first_part), "key, url")
-        connection.execute(_MERGE)
+        find_same_images(connection)
         images = int(connection.execute(_IMAGES).fetchall()[0][0])
         parts = max(1, -(-images // settings.rows_per_part))
         for part, batches in _parts(connection, record.first_part, parts):
-            origin = Origin(settings=settings.digest(Kind.GROWTH), inputs=inputs, started=time.time())
-            write_part(store, DEALT, part, batches, origin)
+            write_part(store, DEALT, part, batches, origin())
+        known = merged(iter(connection.sql(_KNOWN).to_arrow_reader(BATCH_ROWS)))
+        write_part(store, REQUERIED, record.number, _as_batches(known, REQUERIED.schema), origin())
     return mark_dealt(store, record, parts)
 
 
@@ -78,24 +77,24 @@ def _parts(
     connection: duckdb.DuckDBPyConnection, first: int, parts: int
 ) -> Iterator[tuple[int, Iterator[pa.RecordBatch]]]:
     """Each part of the round with its rows; a part that no key falls into is empty, not absent."""
-    reader = connection.sql(_DEAL, params={"first": first, "parts": parts}).to_arrow_reader(10_000)
+    reader = connection.sql(_NEW, params={"first": first, "parts": parts}).to_arrow_reader(BATCH_ROWS)
     waiting: list[pa.Table] = []
     expected = first
-    for batch in reader:
-        table = pa.Table.from_batches([batch])
+    for images in merged(iter(reader)):
+        table = images
         while table.num_rows:
             current = table["part"][0].as_py()
             while expected < current:
-                yield expected, _rows(waiting)
+                yield expected, _as_batches(iter(waiting), DEALT.schema)
                 waiting, expected = [], expected + 1
-            same = pa.compute.sum(pa.compute.equal(table["part"], current)).as_py()
+            same = pc.sum(pc.equal(table["part"], current)).as_py()
             waiting.append(table.slice(0, same))
             table = table.slice(same)
     while expected < first + parts:
-        yield expected, _rows(waiting)
+        yield expected, _as_batches(iter(waiting), DEALT.schema)
         waiting, expected = [], expected + 1
 
 
-def _rows(tables: list[pa.Table]) -> Iterator[pa.RecordBatch]:
+def _as_batches(tables: Iterator[pa.Table], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     for table in tables:
-        yield from pa.Table.from_pylist(table.select(DEALT.schema.names).to_pylist(), schema=DEALT.schema).to_batches()
+        yield from table.select(schema.names).cast(schema).to_batches()

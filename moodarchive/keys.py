@@ -5,7 +5,7 @@ import json
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-_TRACKING = ("utm_", "ixid", "ixlib", "fbclid", "gclid")
+TRACKING = ("utm_", "ixid", "ixlib", "fbclid", "gclid")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -30,7 +30,7 @@ def normalised_url(url: str) -> str:
         host = f"{host}:{port}"
     # surrogates carry bytes that are not UTF-8 through: replaced, they would make different addresses equal
     pairs = parse_qsl(split.query, keep_blank_values=True, errors="surrogateescape")
-    query = sorted(pair for pair in pairs if not pair[0].startswith(_TRACKING))
+    query = sorted(pair for pair in pairs if not pair[0].startswith(TRACKING))
     return urlunsplit(("", host, split.path or "/", urlencode(query, errors="surrogateescape"), ""))
 
 

@@ -89,6 +89,9 @@ CANDIDATES = Table(
         *_CRAWL,
     ),
 )
+_QUERIES = pa.list_(
+    pa.struct([("emotion", pa.string()), ("context", pa.string()), ("phrase", pa.string()), ("rank", pa.int32())])
+)
 DEALT = Table(
     name="dealt",
     written_by="crawl.deal",
@@ -98,19 +101,20 @@ DEALT = Table(
         *_PROVENANCE,
         (
             "queries",
-            pa.list_(
-                pa.struct(
-                    [
-                        ("emotion", pa.string()),
-                        ("context", pa.string()),
-                        ("phrase", pa.string()),
-                        ("rank", pa.int32()),
-                    ]
-                )
-            ),
+            _QUERIES,
             "every query of the round that found the image, best rank first",
         ),
         *_CRAWL,
+    ),
+)
+REQUERIED = Table(
+    name="requeried",
+    written_by="crawl.deal",
+    says="The queries of a later round that found an image of an earlier one; part N holds those of round N.",
+    schema=_schema(
+        _KEY,
+        ("queries", _QUERIES, "every query of the round that found the image, best rank first"),
+        ("round", pa.int32(), "the crawl round that found it anew"),
     ),
 )
 IMAGES = Table(
@@ -210,6 +214,7 @@ TABLES: tuple[Table, ...] = (
     DESCRIPTORS,
     CANDIDATES,
     DEALT,
+    REQUERIED,
     IMAGES,
     SAFETY,
     CAPTIONS,

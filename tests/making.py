@@ -24,6 +24,7 @@ from moodarchive.schemas import (
     DESCRIPTORS,
     IMAGES,
     KEPT,
+    REQUERIED,
     SAFETY,
     SCORES,
     Table,
@@ -179,6 +180,7 @@ def sealed_archive(store: Store, settings: ShardSettings = PLAIN, licence: str |
     write_round(store, record)
     write_rows(store, DESCRIPTORS, 0, [{"emotion": "joy", "phrase": f"phrase {i}"} for i in range(3)])
     write_rows(store, CANDIDATES, 0, [{"key": dealt_row(i)["key"], "rank": i} for i in range(66)])
+    write_rows(store, REQUERIED, 0, [{"key": dealt_row(i)["key"], "round": 0} for i in range(3)])
     for part, chosen in enumerate((fates(0, 36), fates(36, 30))):
         write_fates(store, part, [replace(fate, licence=licence) for fate in chosen])
     pack_parts(store, (0, 1), settings)

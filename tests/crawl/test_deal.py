@@ -13,7 +13,7 @@ from crawl.query import Query
 from crawl.rounds import Round, open_round, read_round, read_rounds, write_round
 from moodarchive.keys import image_key, normalised_url
 from moodarchive.parts import finished_parts, sidecar_path
-from moodarchive.schemas import CANDIDATES, DEALT
+from moodarchive.schemas import CANDIDATES, DEALT, REQUERIED
 from moodarchive.store import Store
 from tests.making import Row, rows_of, write_rows
 
@@ -122,6 +122,52 @@ def test_a_known_image_at_a_new_address_is_not_dealt_again(store: Store) -> None
     moved = candidate("a", url="http://b.example/moved.jpg")
     record = deal(store, _opened(store, [moved, candidate("b")]), DealSettings())
     assert [row["key"] for row in _all(store, record.image_parts)] == [image_key("stock", "b")]
+
+
+def test_what_shares_an_address_with_a_moved_known_image_is_that_image(store: Store) -> None:
+    names = sorted(("a", "b"), key=lambda name: image_key("stock", name))
+    for order in (names, names[::-1]):
+        root = Store(f"{store.root}-{order[0]}")
+        known, other = order
+        deal(root, _opened(root, [candidate(known)]), DealSettings())
+        moved = "http://b.example/moved.jpg"
+        found = [candidate(known, url=moved, phrase="sun"), candidate(other, url=moved, phrase="sea"), candidate("c")]
+        record = deal(root, _opened(root, found), DealSettings())
+        assert [row["key"] for row in _all(root, record.image_parts)] == [image_key("stock", "c")]
+        (anew,) = rows_of(root, REQUERIED, 1)
+        assert anew["key"] == image_key("stock", known) and anew["round"] == 1
+        assert [query["phrase"] for query in anew["queries"]] == ["sea", "sun"]
+
+
+def test_addresses_join_images_by_way_of_others(store: Store) -> None:
+    names = sorted(map(str, range(4)), key=lambda name: image_key("stock", name))
+    urls = ["http://a.example/1.jpg", "http://a.example/2.jpg", "http://a.example/3.jpg"]
+    # the smallest key is met by the last link only: 3-2 by the first address, 2-1 by the second, 1-0 by the third
+    links = [(names[3], urls[0]), (names[2], urls[0]), (names[2], urls[1]), (names[1], urls[1]), (names[1], urls[2])]
+    found = [candidate(name, url=url, phrase=f"{name} {url[-5]}") for name, url in (*links, (names[0], urls[2]))]
+    deal(store, _opened(store, found), DealSettings())
+    (row,) = _all(store, [0])
+    assert row["key"] == image_key("stock", names[0])
+    assert len(row["queries"]) == 6
+
+
+def test_queries_that_find_a_known_image_anew_belong_to_their_round(store: Store) -> None:
+    deal(store, _opened(store, [candidate("a"), candidate("b")]), DealSettings())
+    assert rows_of(store, REQUERIED, 0) == []
+    found = [
+        candidate("a", phrase="sea", rank=4, emotion="fear"),
+        candidate("a", phrase="sun", rank=1),
+        candidate("b id", url="https://a.example/b.jpg?utm_source=x", phrase="storm"),
+        candidate("c"),
+    ]
+    deal(store, _opened(store, found), DealSettings())
+    rows = {row["key"]: row for row in rows_of(store, REQUERIED, 1)}
+    assert list(rows) == sorted((image_key("stock", "a"), image_key("stock", "b")))
+    asked = [(query["rank"], query["phrase"], query["emotion"]) for query in rows[image_key("stock", "a")]["queries"]]
+    assert asked == [(1, "sun", "joy"), (4, "sea", "fear")]
+    assert finished_parts(store, REQUERIED)[1].inputs == {
+        "candidates/00001": finished_parts(store, CANDIDATES)[1].sha256
+    }
 
 
 def test_a_round_that_is_dealt_is_left_alone(store: Store) -> None:

@@ -11,13 +11,13 @@ import pytest
 
 from moodarchive.errors import NotAnArchiveError
 from moodarchive.parts import sidecar_path
-from moodarchive.schemas import CANDIDATES, CAPTIONS, DEALT, DESCRIPTORS, KEPT, SCORES, TABLES, Table
+from moodarchive.schemas import CANDIDATES, CAPTIONS, DEALT, DESCRIPTORS, KEPT, REQUERIED, SCORES, TABLES, Table
 from moodarchive.store import Store
 from shards.seal import seal
 from tests.making import IMAGE_TABLES, rows_of, sealed_archive, write_rows
 from validate.verify import verify
 
-ROW_TABLES = (DESCRIPTORS, CANDIDATES, *IMAGE_TABLES)
+ROW_TABLES = (DESCRIPTORS, CANDIDATES, REQUERIED, *IMAGE_TABLES)
 Change = Callable[[dict[str, Any]], object]
 SEALED_FIELDS = ("rows", "settings", "inputs", "failures", "files", "bytes", "sets", "schema_version")
 TAR = "shards/train/00000.tar"
