@@ -9,6 +9,7 @@ from moodarchive.keys import digest
 from moodarchive.store import Store
 
 KEPT_S = 86_400.0
+_FOLDER = "crawl/answers"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +45,12 @@ class Answers:
         self.store.write_bytes(_path(url, params), json.dumps(asdict(answer)).encode())
 
 
+def forget_answers(store: Store) -> None:
+    """Removes every answer: a site tells of images that were taken down, too."""
+    for path in store.files(_FOLDER):
+        store.remove(path)
+
+
 def _path(url: str, params: Mapping[str, str | int]) -> str:
     name = digest([url, {key: str(value) for key, value in params.items()}])
-    return f"crawl/answers/{name[:2]}/{name}.json"
+    return f"{_FOLDER}/{name[:2]}/{name}.json"

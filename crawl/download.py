@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator, 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import asdict, dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Annotated, Any
 
 import pyarrow as pa
@@ -20,10 +20,13 @@ from crawl.pictures import PictureLimits, to_picture
 from crawl.robots import RobotsMemory
 from moodarchive.errors import RowError, ServiceError
 from moodarchive.in_order import in_order
+from moodarchive.layout import TAKEN_DOWN
 from moodarchive.part_log import LOGGER
 from moodarchive.schemas import DEALT, IMAGES, as_batch, empty_row
 from moodarchive.settings import Kind, Settings
 from moodarchive.stage import Readers, Resources, Stage
+from moodarchive.store import Store
+from moodarchive.takedown import bound_by
 
 BATCH_ROWS = 50
 UNREACHABLE = ("unreachable", "unknown_host", "robots_unreachable", "host_failing")
@@ -62,6 +65,7 @@ class Downloader:
     loopback_hosts: Mapping[str, str]
     manners: Manners | None = None
     folder: str = ""
+    store: Store | None = None
     _robots: RobotsMemory = field(default_factory=RobotsMemory, repr=False)
     _breaker: Breaker = field(default_factory=Breaker, repr=False)
     _decoders: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1), repr=False)
@@ -106,7 +110,14 @@ class Downloader:
             for row in batch.select(["key", "url"]).to_pylist():
                 yield self._row(fetcher, row["key"], row["url"])
 
-    async def _row(self, fetcher: Fetcher, key: str, url: str) -> dict[str, object]:
+    @cached_property
+    def _taken_down(self) -> frozenset[str]:
+        """Content hashes that may not come back; read here and not carried, since every restart would carry them."""
+        return bound_by(self.store).hashes if self.store else frozenset()
+
+    async def _row(self, fetcher: Fetcher, key: str, url: str | None) -> dict[str, object]:
+        if url is None:
+            return empty_row(IMAGES, key=key, status=TAKEN_DOWN)
         try:
             local = picture_in(self.folder, url, self.settings.max_bytes)
             served = await fetcher.fetch(url) if local is None else local
@@ -116,6 +127,8 @@ class Downloader:
         except RowError as error:
             LOGGER.getChild("download").info("%s failed: %s: %s", key, error.kind, error)
             return empty_row(IMAGES, key=key, status="failed", error=error.kind)
+        if picture.sha256 in self._taken_down:
+            return empty_row(IMAGES, key=key, status=TAKEN_DOWN)
         return {"key": key, **asdict(picture), "status": "ok", "error": None}
 
     def _picture_limits(self) -> PictureLimits:
@@ -142,13 +155,18 @@ def download_stage(
     loopback_hosts: Mapping[str, str],
     manners: Manners | None = None,
     folder: str = "",
+    *,
+    store: Store | None = None,
 ) -> Stage:
-    """The stage that fills images/; ``folder`` holds the pictures whose address is ``folder:…``."""
+    """The stage that fills images/.
+
+    ``folder`` holds the pictures whose address is ``folder:…``; ``store`` the takedowns that bind what is downloaded.
+    """
     return Stage(
         name="download",
         reads=(DEALT,),
         writes=IMAGES,
-        make_worker=partial(Downloader, settings, user_agent, dict(loopback_hosts), manners, folder),
+        make_worker=partial(Downloader, settings, user_agent, dict(loopback_hosts), manners, folder, store),
         resources=Resources(cpus=settings.cpus_per_worker, min_workers=settings.workers, max_workers=settings.workers),
         settings=settings.digest(),
     )

@@ -8,11 +8,12 @@ row that stands for it. That is the smallest key of those that are one, or, when
 import duckdb
 
 # Numbers instead of texts: ten million keys and addresses fit into memory. An md5 of 128 bits takes an address's place.
+# A row without an address was taken down: it stays an image of its own.
 _FOUND = """
 CREATE TABLE found AS
 SELECT id, address, bool_or(known) AS known FROM (
-    SELECT ('0x' || key)::UBIGINT AS id, md5_number(normalised(url)) AS address, false AS known FROM candidates
-    UNION ALL SELECT ('0x' || key)::UBIGINT, md5_number(normalised(url)), true FROM dealt)
+    SELECT ('0x' || key)::UBIGINT AS id, md5_number(coalesce(normalised(url), key)) AS address, false AS known FROM candidates
+    UNION ALL SELECT ('0x' || key)::UBIGINT, md5_number(coalesce(normalised(url), key)), true FROM dealt)
 GROUP BY id, address
 """
 # Only what shares an address, or has several, can be more than one image's row; it is a small part of all.

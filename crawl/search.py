@@ -22,6 +22,7 @@ from moodarchive.schemas import CANDIDATES, as_batch
 from moodarchive.settings import Kind, Settings
 from moodarchive.stage import Readers, Resources, Stage
 from moodarchive.store import Store
+from moodarchive.takedown import ERASED_PROVENANCE, Named, bound_by
 
 
 class SearchSettings(Settings):
@@ -59,11 +60,19 @@ class Searcher:
             if answer:
                 yield as_batch(CANDIDATES, [self._row(query, found, i) for i, found in enumerate(answer)])
 
+    @cached_property
+    def _bound(self) -> Named:
+        return bound_by(self.store)
+
     def _row(self, query: Query, found: Found, rank: int) -> dict[str, object]:
+        key = image_key(query.source, found.source_id)
+        told: dict[str, object] = asdict(found)
+        if self._bound.binds(key, (found.url, found.landing_url), (found.creator, found.creator_url)):
+            told |= dict.fromkeys(ERASED_PROVENANCE)
         return {
-            "key": image_key(query.source, found.source_id),
+            "key": key,
             "source": query.source,
-            **asdict(found),
+            **told,
             "emotion": query.emotion,
             "context": query.context,
             "phrase": query.phrase,

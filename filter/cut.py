@@ -29,13 +29,15 @@ INPUTS: tuple[tuple[Table, str], ...] = (
     (SCORES, "key, status, score, emotion, context"),
 )
 
-# One row an image; an earlier failure explains the later ones, so the first that holds is the reason.
+# One row an image; an earlier failure explains the later ones, so the first that holds is the reason. An image that was
+# taken down keeps its place among look-alikes and scores: a takedown changes no other verdict, lets no look-alike in.
 _JUDGED = """
 CREATE TABLE judged AS
 SELECT d.key, d.part, d.round, i.phash, i.area, s.score,
        coalesce(s.emotion, d.emotion) AS emotion, coalesce(s.context, d.context) AS context,
-       CASE WHEN i.status <> 'ok' THEN 'failed_download' WHEN f.status <> 'ok' THEN 'failed_safety'
-            WHEN f.verdict <> 'safe' THEN 'unsafe' WHEN c.status <> 'ok' THEN 'failed_caption'
+       i.status = 'taken_down' AS taken,
+       CASE WHEN i.status <> 'ok' AND i.sha256 IS NULL THEN 'failed_download' WHEN f.status <> 'ok' THEN 'failed_safety'
+            WHEN f.verdict <> 'safe' THEN 'unsafe' WHEN c.status NOT IN ('ok', 'taken_down') THEN 'failed_caption'
             WHEN s.status <> 'ok' THEN 'failed_score' END AS reason,
        CASE WHEN i.sha256 IS NULL THEN NULL WHEN share < $heldout THEN 'heldout'
             WHEN share < $heldout + $validation THEN 'validation' ELSE 'train' END AS split
@@ -65,7 +67,8 @@ low AS (  -- multiplied first: 29 / 100 of 100 rows would be 28.999 of them
     SELECT key FROM counted
     WHERE CASE WHEN cell_size >= $smallest_cell THEN cell_place <= floor(cell_size * $percentile / 100)
                ELSE wide_place <= floor(wide_size * $percentile / 100) END)
-SELECT j.part, j.key, coalesce(j.reason, m.reason, CASE WHEN l.key IS NOT NULL THEN 'low_score' END) AS reason,
+SELECT j.part, j.key, CASE WHEN j.taken THEN 'taken_down'
+       ELSE coalesce(j.reason, m.reason, CASE WHEN l.key IS NOT NULL THEN 'low_score' END) END AS reason,
        j.emotion, j.context, j.split, j.round
 FROM judged j LEFT JOIN marked m USING (key) LEFT JOIN low l USING (key)
 """

@@ -76,7 +76,7 @@ class Scorer:
     def __call__(self, part: int, readers: Readers) -> Iterator[pa.RecordBatch]:
         for dealt, images, safety in joined(readers, DEALT.name, IMAGES.name, SAFETY.name):
             rows = [
-                {**d, "bytes": i["bytes"], "safe": s["verdict"] == "safe"}
+                {**d, "bytes": i["bytes"], "safe": s["verdict"] == "safe" and i["status"] == "ok"}
                 for d, i, s in zip(dealt, images, safety, strict=True)
             ]
             yield as_batch(SCORES, self._scored(rows))

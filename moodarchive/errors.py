@@ -8,6 +8,8 @@ The tree::
     │   ├── NotAnArchiveError the root holds no archive, or one of another schema version
     │   ├── UnknownKeyError   no row of the archive has this key
     │   ├── UnknownSealError  the archive has had no seal of this number
+    │   ├── NotWholeError     an archive must be sealed and sound for what was asked, and is not
+    │   ├── TakedownListError a list of what to take down cannot be read: names the line
     │   ├── SourceLockedError a stock site's terms do not allow the use, and no permission is recorded
     │   └── RootInUseError    another run writes to this root
     ├── MissingExtraError     an optional dependency is not installed: names the extra
@@ -15,6 +17,7 @@ The tree::
     │   ├── StorageFullError  no space is left
     │   └── DamagedPartError  a file does not match the digest in its sidecar
     ├── StageError            a stage cannot go on
+    │   ├── PrunedPictureError a kept image's picture was pruned, and no shard holds it
     │   └── PartsFailedError  some parts have no output after the run: names each
     ├── ServiceError          a server that a stage needs does not answer as its interface says
     └── RowError              one row cannot be processed: its ``kind`` becomes the row's ``error``
@@ -51,6 +54,14 @@ class UnknownSealError(UsageError):
     """The archive has had no seal of this number."""
 
 
+class NotWholeError(UsageError):
+    """The archive must be sealed and sound for what was asked; the message names what is not."""
+
+
+class TakedownListError(UsageError):
+    """A takedown list cannot be read; the message names the line and what is legal there."""
+
+
 class SourceLockedError(UsageError):
     """A source may not be crawled; the message names the term and how to unlock it."""
 
@@ -80,6 +91,10 @@ class DamagedPartError(StorageError):
 
 class StageError(MoodArchiveError):
     """A stage cannot go on."""
+
+
+class PrunedPictureError(StageError):
+    """A kept image has no picture any more; the message names the part and the ways out."""
 
 
 class PartsFailedError(StageError):

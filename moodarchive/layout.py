@@ -3,6 +3,9 @@
 PRIVATE = "private"
 """The shard set of images that may not be passed on."""
 
+TAKEN_DOWN = "taken_down"
+"""The status of what was erased on request, and the reason why it is not kept."""
+
 SETS = ("train", "validation", "heldout", PRIVATE)
 """The shard sets, ``shards/SET/``."""
 

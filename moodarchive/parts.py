@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from moodarchive.errors import NotAnArchiveError
 from moodarchive.keys import canonical_json
+from moodarchive.layout import TAKEN_DOWN
 from moodarchive.schemas import SCHEMA_VERSION, Table
 from moodarchive.store import HashingFile, Store
 
@@ -118,13 +119,7 @@ class Origin:
 
 def write_part(store: Store, table: Table, part: int, batches: Iterable[pa.RecordBatch], origin: Origin) -> Sidecar:
     """Writes the part's rows, then its sidecar. Memory is bounded by one row group."""
-    counts: Counter[str] = Counter()
-    rows = 0
-    with store.draft(part_path(table, part)) as file, _parquet_writer(table, file) as writer:
-        for group in _row_groups(table, batches):
-            writer.write_table(group, row_group_size=max(1, group.num_rows))
-            counts.update(_failures(group))
-            rows += group.num_rows
+    file, rows, counts = _write_file(store, table, part, batches)
     sidecar = Sidecar(
         table=table.name,
         part=part,
@@ -140,6 +135,25 @@ def write_part(store: Store, table: Table, part: int, batches: Iterable[pa.Recor
     )
     write_sidecar(store, table, sidecar)
     return sidecar
+
+
+def write_part_file(store: Store, table: Table, part: int, batches: Iterable[pa.RecordBatch]) -> str:
+    """Writes the part's rows, and leaves its sidecar as it is; returns the file's sha256."""
+    return _write_file(store, table, part, batches)[0].sha256
+
+
+def _write_file(
+    store: Store, table: Table, part: int, batches: Iterable[pa.RecordBatch]
+) -> tuple[HashingFile, int, Counter[str]]:
+    """The written file, its rows, and its failures by kind."""
+    counts: Counter[str] = Counter()
+    rows = 0
+    with store.draft(part_path(table, part)) as file, _parquet_writer(table, file) as writer:
+        for group in _row_groups(table, batches):
+            writer.write_table(group, row_group_size=max(1, group.num_rows))
+            counts.update(_failures(group))
+            rows += group.num_rows
+    return file, rows, counts
 
 
 def write_sidecar(store: Store, table: Table, sidecar: Sidecar) -> None:
@@ -180,6 +194,8 @@ def _failures(group: pa.Table) -> Counter[str]:
     for column in ("error", "reason"):
         if column in group.column_names:
             counts.update(value for value in group[column].to_pylist() if value)
+    if "status" in group.column_names:
+        counts.update(value for value in group["status"].to_pylist() if value == TAKEN_DOWN)
     if "verdict" in group.column_names:
         counts.update("unsafe" for value in group["verdict"].to_pylist() if value == "unsafe")
     return counts

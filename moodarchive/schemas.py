@@ -38,12 +38,13 @@ _OUTCOME = (
     (
         "status",
         pa.string(),
-        "`ok`; `failed`, with the reason in `error`; or `skipped`: an earlier table dropped the row",
+        "`ok`; `failed`, with the reason in `error`; `skipped`: an earlier table dropped the row; or `taken_down`: "
+        "erased on request",
     ),
     ("error", pa.string(), "the failure's kind, a short stable name; null unless failed"),
 )
 _PROVENANCE = (
-    ("url", pa.string(), "where the image file lies"),
+    ("url", pa.string(), "where the image file lies; null, with all that tells of the image, once it is taken down"),
     ("source", pa.string(), "the stock site's name in the settings"),
     ("source_id", pa.string(), "the site's own identifier of the image"),
     ("landing_url", pa.string(), "the page that shows the image to people"),
@@ -124,7 +125,7 @@ IMAGES = Table(
     rows_per_group=100,
     schema=_schema(
         _KEY,
-        ("bytes", pa.binary(), "a baseline JPEG, RGB, no metadata; null unless ok"),
+        ("bytes", pa.binary(), "a baseline JPEG, RGB, no metadata; null unless ok, and once pruned"),
         ("sha256", pa.string(), "of the bytes that the site served, before re-encoding"),
         ("phash", pa.uint64(), "64-bit perceptual hash (DCT) of the picture"),
         ("width", pa.int32(), "pixels of `bytes`"),

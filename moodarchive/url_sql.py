@@ -35,4 +35,4 @@ def define_normalised(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _batch(urls: pa.ChunkedArray) -> pa.Array:
-    return pa.array([normalised_url(url) for url in urls.to_pylist()], pa.string())
+    return pa.array([None if url is None else normalised_url(url) for url in urls.to_pylist()], pa.string())

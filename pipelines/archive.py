@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from annotate.caption import caption_stage
+from crawl.answers import forget_answers
 from crawl.deal import deal
 from crawl.descriptors import wanted_phrases, wanted_queries, write_descriptors
 from crawl.download import download_stage
@@ -17,7 +18,9 @@ from moodarchive.errors import ConfigError, ServiceError
 from moodarchive.settings import Kind
 from moodarchive.stage import Stage
 from moodarchive.store import Store
+from moodarchive.takedown import bound_by
 from moodarchive.writer_lock import only_writer
+from pipelines.change.verbs import go_on
 from pipelines.execute import Cluster, pending_parts, run_stages
 from pipelines.guard import guard, refuse_foreign
 from pipelines.progress import Progress
@@ -50,7 +53,8 @@ class Archive:
         self.cluster = Cluster(address=run.ray_address, cpus=run.cpus, give_up_after=run.give_up_after)
         with only_writer(self.store), self.cluster:
             self.store.remove_drafts()
-            guard(self.store, self.settings)
+            guard(self.store, self.settings.model_copy(update={"shards": with_private(self.settings)}))
+            go_on(self.store)
             for record in self._rounds():
                 if not self._crawl(record, until):
                     return
@@ -88,6 +92,8 @@ class Archive:
         if not _reaches(until, "deal"):
             return False
         dealt = deal(self.store, record, settings.deal)
+        if bound_by(self.store):
+            forget_answers(self.store)  # resumed searches need them no longer, and they name what was taken down
         stages = [stage for stage in self._image_stages() if _reaches(until, stage.name)]
         self._run(stages, dealt.image_parts)
         return _reaches(until, "score")
@@ -115,6 +121,7 @@ class Archive:
                 settings.search.loopback_hosts,
                 manners_of(self.store, settings),
                 settings.sources.urls.folder,
+                store=self.store,
             ),
             safety_stage(settings.safety),
             caption_stage(settings.caption),
@@ -128,7 +135,7 @@ class Archive:
             unseal(self.store)
             with self.progress.step("cut"):
                 cut(self.store, self.settings.cut, parts)
-        pack = pack_stage(with_private(self.settings))
+        pack = pack_stage(with_private(self.settings), self.store)
         if not _reaches(until, "pack"):
             return
         if pending_parts([pack], self.store, parts):

@@ -106,6 +106,29 @@ def verify(
 
 
 @app.command()
+def takedown(
+    root: Root,
+    listed: Annotated[
+        str, typer.Argument(metavar="LIST", help="CSV, Parquet or lines: url, key, sha256, creator: NAME.")
+    ],
+) -> None:
+    """Erase images from every table and shard, and keep them out of all later rounds."""
+    from moodarchive.store import Store
+    from pipelines.change.verbs import take_down
+
+    take_down(Store(root), listed, typer.echo)
+
+
+@app.command()
+def prune(root: Root) -> None:
+    """Drop the pictures of images/ once the archive is sealed; the shards hold those that are kept."""
+    from moodarchive.store import Store
+    from pipelines.change.verbs import prune as drop
+
+    drop(Store(root), typer.echo)
+
+
+@app.command()
 def diff(
     root: Root,
     earlier: Annotated[int | None, typer.Argument(help="A seal's number; the one before the later by default.")] = None,

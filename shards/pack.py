@@ -13,8 +13,10 @@ from moodarchive.captions import caption_text
 from moodarchive.layout import PRIVATE
 from moodarchive.schemas import CAPTIONS, DEALT, IMAGES, KEPT, SAFETY, SCORES, SHARD_INDEX
 from moodarchive.settings import Kind, Settings
-from moodarchive.stage import Readers, Resources, Stage, joined_batches
-from shards.tars import SAMPLES, write_shards
+from moodarchive.stage import Readers, Resources, Stage, Worker, joined_batches
+from moodarchive.store import Store
+from shards.restored import PruneAwarePacker, write_and_forget
+from shards.tars import SAMPLES
 
 _READS = (DEALT, IMAGES, SAFETY, CAPTIONS, SCORES, KEPT)
 _PICTURES = {"bytes"}
@@ -98,14 +100,19 @@ def _metadata(row: _Row) -> dict[str, Any]:
     }
 
 
-def pack_stage(settings: ShardSettings) -> Stage:
-    """The stage that fills shards/."""
+def _make_worker(private_sources: tuple[str, ...], store: Store | None) -> Worker:
+    packer = Packer(private_sources)
+    return PruneAwarePacker(packer, store) if store else packer
+
+
+def pack_stage(settings: ShardSettings, store: Store | None = None) -> Stage:
+    """The stage that fills shards/; with ``store``, also from shards alone where images/ was pruned."""
     return Stage(
         name="pack",
         reads=_READS,
         writes=SHARD_INDEX,
-        make_worker=partial(Packer, settings.private_sources),
+        make_worker=partial(_make_worker, settings.private_sources, store),
         resources=Resources(cpus=settings.cpus_per_worker, min_workers=settings.workers, max_workers=settings.workers),
         settings=settings.digest(Kind.WHOLE_TABLE),
-        finish=write_shards,
+        finish=write_and_forget,
     )

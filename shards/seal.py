@@ -9,13 +9,16 @@ from typing import Any
 from moodarchive.keys import canonical_json
 from moodarchive.layout import MANIFEST_PATH, SETS
 from moodarchive.parts import Sidecar, finished_parts
-from moodarchive.schemas import DEALT, KEPT, SCHEMA_VERSION, SHARD_INDEX, TABLES
+from moodarchive.pruned import PRUNED_PATH, read_pruned, write_pruned
+from moodarchive.schemas import DEALT, IMAGES, KEPT, SCHEMA_VERSION, SHARD_INDEX, TABLES
 from moodarchive.sql import connect, view
 from moodarchive.store import Store
+from moodarchive.takedown import takedown_paths
 from shards.attribution import ATTRIBUTION_PATH, write_attribution
 from shards.card import CARD_PATH, card
 from shards.croissant import CROISSANT_PATH, croissant
 from shards.history import history_records, remember
+from shards.restored import remove_stashes
 
 
 def sizes_path(name: str) -> str:
@@ -26,7 +29,9 @@ def sizes_path(name: str) -> str:
 def seal(store: Store) -> bool:
     """Writes what describes the archive, its history and, last, manifest.json; False when it was sealed just so."""
     sidecars = {table.name: finished_parts(store, table) for table in TABLES}
+    remove_stashes(store)
     _write_sizes(store, sidecars[SHARD_INDEX.name])
+    _forget_remade(store, sidecars[IMAGES.name])
     told = _told(store, sidecars)
     _describe(store, told)
     told["records"] = {path: store.sha256(path) for path in _record_paths(store)}
@@ -60,6 +65,14 @@ def _attribution_sha256(store: Store, told: Mapping[str, Any]) -> str:
 def _rows_of(parts: Mapping[str, Any]) -> dict[str, Any]:
     """The digests of what attributions are made from."""
     return {name: part["files"] for name, part in parts.items() if part["table"] in (DEALT.name, KEPT.name)}
+
+
+def _forget_remade(store: Store, images: Mapping[int, Sidecar]) -> None:
+    """Takes the parts of images/ that hold pictures again off the record of what was pruned."""
+    pruned = read_pruned(store)
+    standing = pruned.standing(store, images)
+    if standing != pruned:
+        write_pruned(store, standing)
 
 
 def _write_if_other(store: Store, path: str, text: bytes) -> bool:
@@ -102,6 +115,7 @@ def _told(store: Store, sidecars: Mapping[str, Mapping[int, Sidecar]]) -> dict[s
         "counts": {name: _counts(of_table) for name, of_table in sidecars.items()},
         "sets": _sets(sidecars[SHARD_INDEX.name]),
         **_provenance(store, sorted(sidecars[KEPT.name])),
+        "pruned": {path: file.left for path, file in read_pruned(store).files.items()},
         "parts": parts,
     }
 
@@ -109,7 +123,9 @@ def _told(store: Store, sidecars: Mapping[str, Mapping[int, Sidecar]]) -> dict[s
 def _record_paths(store: Store) -> list[str]:
     rounds = [path for path in store.files("rounds") if path.endswith(".json")]
     sizes = [sizes_path(name) for name in SETS if store.exists(sizes_path(name))]
-    return ["settings.json", *rounds, *sizes, CARD_PATH, CROISSANT_PATH, ATTRIBUTION_PATH]
+    pruned = [PRUNED_PATH] if store.exists(PRUNED_PATH) else []
+    described = (CARD_PATH, CROISSANT_PATH, ATTRIBUTION_PATH)
+    return ["settings.json", *rounds, *sizes, *described, *takedown_paths(store), *pruned]
 
 
 def _counts(sidecars: Mapping[int, Sidecar]) -> dict[str, Any]:

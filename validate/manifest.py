@@ -25,12 +25,14 @@ class Manifest:
     licences: Mapping[str, Any]
     sources: Mapping[str, Any]
     changes: Mapping[str, Any]
+    pruned: Mapping[str, str]
     seal: int
 
     @property
     def files(self) -> dict[str, str]:
-        """Every file that the seal covers, with its sha256; sidecars and the manifest itself left out."""
-        return {path: sha for part in self.parts.values() for path, sha in part.files.items()} | dict(self.records)
+        """Every file that the seal covers, with its sha256 as it lies there; sidecars and the manifest left out."""
+        written = {path: sha for part in self.parts.values() for path, sha in part.files.items()}
+        return written | dict(self.pruned) | dict(self.records)
 
     @property
     def image_parts(self) -> list[int]:

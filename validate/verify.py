@@ -15,6 +15,8 @@ from moodarchive.store import Store
 from validate.contents import part_problems
 from validate.history import history_problems, verdict_problems
 from validate.manifest import Manifest, read_manifest
+from validate.pruning import pruning_problems
+from validate.takedowns import takedown_problems, unfinished_takedowns
 from validate.totals import provenance_problems, stale_parts, total_problems, unequal_parts
 
 FREE_FOLDERS = ("report", "logs", "crawl", "study", "verdicts", "checkpoints", "model")
@@ -52,6 +54,8 @@ def verify(store: Store, *, fast: bool = False, over: Spread = in_threads) -> It
     yield from _settings(store, manifest)
     yield from (Problem(MANIFEST_PATH, what) for what in total_problems(manifest))
     yield from (Problem(where, what) for where, what in history_problems(store, manifest))
+    yield from (Problem(where, what) for where, what in unfinished_takedowns(store))
+    yield from (Problem(where, what) for where, what in pruning_problems(store, manifest))
     unequal = list(unequal_parts(manifest))
     yield from (Problem(name, what) for _, name, what in unequal)
     yield from (Problem(name, what) for name, what in stale_parts(manifest))
@@ -144,6 +148,7 @@ def _contents(store: Store, manifest: Manifest, incomplete: set[int], over: Spre
     if not incomplete:
         yield from (Problem(MANIFEST_PATH, what) for what in provenance_problems(store, manifest))
         yield from (Problem(where, what) for where, what in verdict_problems(store, manifest))
+        yield from (Problem(where, what) for where, what in takedown_problems(store, manifest))
 
 
 def _content_problems(store: Store, whole: tuple[int, frozenset[str]]) -> list[Problem]:

@@ -22,6 +22,8 @@ WITH ended AS (
            coalesce(k.emotion, sc.emotion, d.queries[1].emotion) AS emotion,
            coalesce(k.context, sc.context, d.queries[1].context) AS context,
            CASE
+               WHEN i.status = 'taken_down' AND s.status = 'ok' THEN ending('cut', i.status)
+               WHEN i.status = 'taken_down' THEN ending('download', i.status)
                WHEN i.status = 'failed' THEN ending('download', i.error)
                WHEN i.status = 'skipped' THEN ending('download', coalesce(k.reason, 'skipped'))
                WHEN s.verdict = 'unsafe' THEN ending('safety', 'unsafe')

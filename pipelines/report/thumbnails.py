@@ -36,10 +36,12 @@ def thumbnails(tables: Tables) -> dict[str, Thumbnail]:
 
 
 def _pictures(tables: Tables) -> Iterator[tuple[str, bytes | None]]:
-    in_images = _places_in_images(tables)
-    for part, keys in in_images.items():
-        yield from _of_part(tables.store, part, keys)
-    known = {key for keys in in_images.values() for key in keys}
+    known: set[str] = set()
+    for part, keys in _places_in_images(tables).items():
+        for key, data in _of_part(tables.store, part, keys):
+            if data:
+                known.add(key)
+                yield key, data
     # pruning has taken images/ away, but the shards hold the same bytes
     for key, name, part, offset, size in tables.rows(
         "SELECT key, set_name, part, jpg_offset, jpg_size FROM packed JOIN picked USING (key) ORDER BY key"

@@ -1,0 +1,1 @@
+"""A sealed archive changes on request: takedowns and pruning, each resumable, ending in a new seal."""

@@ -1,0 +1,93 @@
+"""Rows of taken-down images lose all that tells of them, part by part in the order of the flow, and keep their key."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from crawl.answers import forget_answers
+from moodarchive.layout import TAKEN_DOWN
+from moodarchive.part_log import log_path
+from moodarchive.parts import Origin, Sidecar, finished_parts, part_path, read_part, write_part, write_sidecar
+from moodarchive.pruned import PrunedFile, read_pruned, write_pruned
+from moodarchive.schemas import CANDIDATES, CAPTIONS, DEALT, IMAGES, REQUERIED, SAFETY, SCORES, Table
+from moodarchive.store import Store
+from moodarchive.takedown import ERASED_PROVENANCE
+from pipelines.change.matching import parts_holding
+
+_ERASED: Mapping[str, tuple[str, ...]] = {
+    CANDIDATES.name: ERASED_PROVENANCE,
+    DEALT.name: ERASED_PROVENANCE,
+    IMAGES.name: ("bytes",),
+    CAPTIONS.name: ("summary", "stimuli", "assessment", "emotions"),
+}
+"""What goes. Hash, perceptual hash, score and cell stay: by them the cut keeps copies and look-alikes out."""
+_FLOW = (CANDIDATES, DEALT, REQUERIED, IMAGES, SAFETY, CAPTIONS, SCORES)
+_STAGES = ("search", "download", "safety", "caption", "score", "pack")
+
+
+@dataclass(frozen=True)
+class Eraser:
+    """Erases the keys everywhere before the cut. Repeated after a kill, it ends with the same bytes."""
+
+    store: Store
+    keys: frozenset[str]
+
+    def erase(self) -> None:
+        """Every part that holds a key is written anew, its sidecar last; parts made from it name their new inputs."""
+        digests: dict[str, str] = {}
+        for table in _FLOW:
+            done = finished_parts(self.store, table)
+            holding = set(parts_holding(self.store, table, self.keys)) if table.name in _ERASED else set()
+            for part, sidecar in done.items():
+                inputs = {name: digests.get(name, sha256) for name, sha256 in sidecar.inputs.items()}
+                current = replace(sidecar, inputs=inputs)
+                if part in holding:
+                    fresh = self._rewritten(table, part, current)
+                    digests[f"{table.name}/{part:05d}"] = fresh.sha256
+                    self._still_pruned(part_path(table, part), fresh)
+                elif current != sidecar:
+                    write_sidecar(self.store, table, current)
+        self._forget_beside()
+
+    def _rewritten(self, table: Table, part: int, old: Sidecar) -> Sidecar:
+        origin = Origin(settings=old.settings, inputs=old.inputs, started=time.time())
+        return write_part(self.store, table, part, self._erased(table, part), origin)
+
+    def _still_pruned(self, path: str, fresh: Sidecar) -> None:
+        """A part without pictures has none after its rows were erased."""
+        pruned = read_pruned(self.store)
+        if path in pruned.files:
+            files = {**pruned.files, path: PrunedFile(whole=fresh.sha256, left=fresh.sha256, size=fresh.bytes)}
+            write_pruned(self.store, replace(pruned, files=files))
+
+    def _erased(self, table: Table, part: int) -> Iterator[pa.RecordBatch]:
+        keys = pa.array(sorted(self.keys), pa.string())
+        for batch in read_part(self.store, table, part):
+            gone = pc.is_in(batch["key"], value_set=keys)
+            columns = {name: batch[name] for name in batch.schema.names}
+            for name in _ERASED[table.name]:
+                columns[name] = _nulled(columns[name], gone)
+            if "status" in columns:
+                # a caption that failed has nothing to erase, and keeps saying why it is not there
+                fallen = gone if table is IMAGES else pc.and_(gone, pc.equal(columns["status"], "ok"))
+                columns["status"] = pc.if_else(fallen, TAKEN_DOWN, columns["status"])
+                columns["error"] = _nulled(columns["error"], fallen)
+            yield pa.RecordBatch.from_arrays(list(columns.values()), schema=table.schema)
+
+    def _forget_beside(self) -> None:
+        """What repeats rows outside the tables: cached answers of searches, logs of the parts, the report."""
+        forget_answers(self.store)
+        parts = {*parts_holding(self.store, DEALT, self.keys), *parts_holding(self.store, CANDIDATES, self.keys)}
+        for stage in _STAGES:
+            for part in parts:
+                self.store.remove(log_path(stage, part))
+        self.store.remove("report/index.html")
+
+
+def _nulled(column: pa.Array, gone: pa.Array) -> pa.Array:
+    """The column with null where ``gone``."""
+    places: Sequence[int | None] = [None if is_gone else row for row, is_gone in enumerate(gone.to_pylist())]
+    return column.take(pa.array(places, pa.int64()))

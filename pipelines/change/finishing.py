@@ -1,0 +1,39 @@
+"""What follows a change: verdicts, the shards that hold other samples now, and the seal, by the recorded settings."""
+
+from crawl.rounds import read_rounds
+from filter.cut import CutSettings, cut, is_cut_current
+from moodarchive.part_log import part_log
+from moodarchive.parts import finished_parts
+from moodarchive.schemas import SCORES
+from moodarchive.stage import run_part
+from moodarchive.store import Store
+from pipelines.execute import pending_parts
+from pipelines.guard import recorded
+from shards.pack import ShardSettings, pack_stage
+from shards.seal import seal, unseal
+
+
+def finish(store: Store) -> bool:
+    """Cuts and packs what is scored, in this process: few shards change. False, and no seal, while a round is open."""
+    parts, whole = _scored_parts(store)
+    settings = recorded(store).get("whole_table", {})
+    rules = CutSettings.model_validate(settings.get("cut", {}))
+    if not is_cut_current(store, rules, parts):
+        unseal(store)
+        cut(store, rules, parts)
+    pack = pack_stage(ShardSettings.model_validate(settings.get("shards", {})), store)
+    for part in pending_parts([pack], store, parts):
+        unseal(store)
+        with part_log(store, pack.name, part):
+            run_part(pack, store, pack.make_worker(), part)
+    if whole:
+        seal(store)
+    return whole
+
+
+def _scored_parts(store: Store) -> tuple[list[int], bool]:
+    """The parts of the rounds that are scored to the end, and whether those are all."""
+    scored = finished_parts(store, SCORES)
+    rounds = read_rounds(store)
+    ready = [record for record in rounds if record.dealt and all(part in scored for part in record.image_parts)]
+    return [part for record in ready for part in record.image_parts], len(ready) == len(rounds)

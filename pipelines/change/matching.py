@@ -1,0 +1,83 @@
+"""Which images a takedown list means: those it names, their exact copies, and every listing of either."""
+
+from collections.abc import Iterable
+
+import duckdb
+import pyarrow as pa
+
+from moodarchive.parts import finished_parts
+from moodarchive.schemas import CANDIDATES, DEALT, IMAGES, Table
+from moodarchive.sql import connect, view
+from moodarchive.store import Store
+from moodarchive.takedown import Named
+from moodarchive.takedown_sql import define_digests
+
+_LISTINGS = """
+CREATE TABLE listings AS
+SELECT DISTINCT key, url, landing_url, creator, creator_url FROM (
+    SELECT key, url, landing_url, creator, creator_url FROM candidates
+    UNION ALL SELECT key, url, landing_url, creator, creator_url FROM dealt)
+"""
+_FIRST = """
+SELECT key FROM listings WHERE key IN (FROM keys)
+UNION SELECT key FROM listings WHERE address_of(url) IN (FROM urls) OR address_of(landing_url) IN (FROM urls)
+UNION SELECT key FROM listings WHERE creator_of(creator) IN (FROM creators)
+UNION SELECT key FROM listings WHERE creator_of(creator_url) IN (FROM creators)
+UNION SELECT key FROM images WHERE key IN (FROM keys) OR sha256 IN (FROM hashes)
+"""
+# the same file under another key: by its address, or by its bytes
+_COPIES = """
+SELECT key FROM listings WHERE address_of(url) IN (SELECT address_of(url) FROM listings JOIN met USING (key))
+UNION SELECT key FROM images WHERE sha256 IN (SELECT sha256 FROM images JOIN met USING (key))
+EXCEPT FROM met
+"""
+
+
+def images_meant(store: Store, asked: Named) -> Named:
+    """What the images that the list means are known by: keys, addresses and content hashes, closed under equality.
+
+    Reads the tables as they are: to be called before anything is erased. Whole-table, in bounded memory.
+    """
+    with connect(store) as connection:
+        _open(connection, store, asked)
+        connection.execute(f"CREATE TABLE met AS {_FIRST}")
+        while connection.execute(f"INSERT INTO met {_COPIES} RETURNING key").fetchall():
+            pass
+        return Named(
+            keys=_set(connection, "SELECT key FROM met"),
+            urls=_set(connection, "SELECT DISTINCT address_of(url) FROM listings JOIN met USING (key)"),
+            hashes=_set(connection, "SELECT DISTINCT sha256 FROM images JOIN met USING (key)"),
+        )
+
+
+def parts_holding(store: Store, table: Table, keys: frozenset[str]) -> list[int]:
+    """The table's finished parts with a row of any of the keys."""
+    parts = finished_parts(store, table)
+    if not parts or not keys:
+        return []
+    with connect(store) as connection:
+        view(connection, store, table, parts, "key, parse_filename(filename, true)::INTEGER AS part")
+        _register(connection, "keys", keys)
+        query = f"SELECT DISTINCT part FROM {table.name} WHERE key IN (SELECT name FROM keys) ORDER BY part"
+        return [int(part) for (part,) in connection.execute(query).fetchall()]
+
+
+def _open(connection: duckdb.DuckDBPyConnection, store: Store, asked: Named) -> None:
+    for table, columns in (
+        (CANDIDATES, "key, url, landing_url, creator, creator_url"),
+        (DEALT, "key, url, landing_url, creator, creator_url"),
+        (IMAGES, "key, sha256"),
+    ):
+        view(connection, store, table, finished_parts(store, table), columns)
+    define_digests(connection)
+    for name in ("keys", "urls", "hashes", "creators"):
+        _register(connection, name, getattr(asked, name))
+    connection.execute(_LISTINGS)
+
+
+def _register(connection: duckdb.DuckDBPyConnection, name: str, values: Iterable[str]) -> None:
+    connection.register(name, pa.table({"name": pa.array(sorted(values), pa.string())}))
+
+
+def _set(connection: duckdb.DuckDBPyConnection, query: str) -> frozenset[str]:
+    return frozenset(str(value) for (value,) in connection.execute(query).fetchall() if value is not None)

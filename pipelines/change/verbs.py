@@ -1,0 +1,81 @@
+"""Takedown and prune, from what is asked to the new seal: recorded first, then done, then packed and sealed anew."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from moodarchive.layout import MANIFEST_PATH
+from moodarchive.pruned import read_pruned
+from moodarchive.schemas import IMAGES
+from moodarchive.store import Store
+from moodarchive.takedown import Named, Takedown, mark_done, read_takedowns, record
+from moodarchive.writer_lock import only_writer
+from pipelines.change.erasing import Eraser
+from pipelines.change.finishing import finish
+from pipelines.change.matching import images_meant
+from pipelines.change.pruning import drop_pictures, plan_pruning, refuse_unsound
+from pipelines.change.takedown_list import read_list
+from pipelines.guard import recorded
+from pipelines.report.write import REPORT_PATH, write_report
+from shards.seal import unseal
+
+Say = Callable[[str], None]
+
+
+def take_down(store: Store, path: str, say: Say) -> None:
+    """Erases what the list names, and binds later rounds. TakedownListError before anything has changed."""
+    recorded(store)
+    asked = read_list(path)
+    with only_writer(store):
+        store.remove_drafts()
+        go_on(store)
+        takedown = _recorded_now(store, asked)
+        reported = store.exists(REPORT_PATH)
+        go_on(store)
+        sealed = finish(store)
+        if reported:
+            write_report(store)
+    say(f"{len(takedown.met.keys)} images taken down; what the list names is bound for all later rounds")
+    if not sealed:
+        say("a round is open, so nothing is sealed; remedy: moodarchive run goes on with it and seals")
+
+
+def _recorded_now(store: Store, asked: Named) -> Takedown:
+    """The list's record; a list that was given before is done unless it means images that came since."""
+    takedown = Takedown(asked=asked, met=images_meant(store, asked))
+    known = {earlier.path: earlier for earlier in read_takedowns(store)}.get(takedown.path)
+    if known is not None:
+        takedown = replace(takedown, met=known.met | takedown.met)
+    if known is None or takedown.met != known.met:
+        record(store, takedown)
+    return takedown
+
+
+def go_on(store: Store) -> None:
+    """Completes what a killed takedown or prune has begun; to be called before anything else reads or writes."""
+    for takedown in read_takedowns(store):
+        if not takedown.done:
+            unseal(store)
+            Eraser(store, takedown.met.keys).erase()
+            mark_done(store, takedown)
+    if not read_pruned(store).done:
+        unseal(store)
+        drop_pictures(store)
+
+
+def prune(store: Store, say: Say) -> None:
+    """Drops the pictures of images/, which the shards hold. NotWholeError unless the archive is sealed and sound."""
+    recorded(store)
+    with only_writer(store):
+        store.remove_drafts()
+        if not store.exists(MANIFEST_PATH) and read_pruned(store).files:
+            go_on(store)  # a prune was killed before its seal
+            finish(store)
+        refuse_unsound(store)
+        if not plan_pruning(store):
+            say("nothing to prune: no picture has come to images/ since")
+            return
+        before = sum(store.files(IMAGES.name).values())
+        go_on(store)
+        finish(store)
+        after = sum(store.files(IMAGES.name).values())
+    say(f"images/ went from {before / 1e6:,.1f} to {after / 1e6:,.1f} MB; the shards hold what is kept")
