@@ -11,10 +11,9 @@ import duckdb
 # A row without an address was taken down: it stays an image of its own.
 _FOUND = """
 CREATE TABLE found AS
-SELECT id, address, bool_or(known) AS known FROM (
-    SELECT ('0x' || key)::UBIGINT AS id, md5_number(coalesce(normalised(url), key)) AS address, false AS known FROM candidates
-    UNION ALL SELECT ('0x' || key)::UBIGINT, md5_number(coalesce(normalised(url), key)), true FROM dealt)
-GROUP BY id, address
+SELECT ('0x' || key)::UBIGINT AS id, md5_number(coalesce(normalised(url), key)) AS address, bool_or(known) AS known
+FROM (SELECT key, url, false AS known FROM candidates UNION ALL SELECT key, url, true FROM dealt)
+GROUP BY ALL
 """
 # Only what shares an address, or has several, can be more than one image's row; it is a small part of all.
 _SHARED = """
