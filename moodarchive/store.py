@@ -17,6 +17,7 @@ import fsspec
 import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
+from moodarchive.digesting import BackgroundDigest
 from moodarchive.errors import StorageError, StorageFullError
 
 DRAFT_SUFFIX = ".draft"
@@ -29,15 +30,15 @@ class HashingFile(io.RawIOBase):
 
     inner: BinaryIO
     bytes_written: int = 0
-    _hash: Any = field(default_factory=hashlib.sha256)
+    _digest: BackgroundDigest = field(default_factory=BackgroundDigest)
 
     def writable(self) -> bool:
         return True
 
     def write(self, data: Any) -> int:
         view = memoryview(data).cast("B")
+        self._digest.update(data if isinstance(data, bytes) else view)
         self.inner.write(view)
-        self._hash.update(view)
         self.bytes_written += len(view)
         return len(view)
 
@@ -46,7 +47,7 @@ class HashingFile(io.RawIOBase):
 
     @property
     def sha256(self) -> str:
-        return str(self._hash.hexdigest())
+        return self._digest.hexdigest()
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,9 @@ import hashlib
 import io
 import tarfile
 import time
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,7 +23,7 @@ MEMBERS = ("jpg", "json", "txt")
 SAMPLES = pa.schema([("set", pa.string()), ("key", pa.string()), *((member, pa.binary()) for member in MEMBERS)])
 """What a packing worker yields: the set, the key and the bytes of each member."""
 
-_BLOCK_BYTES = 1 << 18
+_BLOCK_BYTES, _BLOCKS_AHEAD = 1 << 18, 4
 _NAME_BYTES, _SIZE_AT, _SIZE_DIGITS, _CHECKSUM_AT = 100, 124, 11, 148
 
 
@@ -41,11 +43,15 @@ _BLANK_SUM = sum(_BLANK) - sum(_BLANK[_CHECKSUM_AT : _CHECKSUM_AT + 8]) + 8 * or
 
 @dataclass
 class _Tar:
-    """One set's tar of a part, being written."""
+    """One set's tar of a part, being written; ``digester`` digests the spans of samples meanwhile."""
 
     file: HashingFile
+    digester: ThreadPoolExecutor
     rows: list[dict[str, Any]] = field(default_factory=list)
-    waiting: list[bytes | memoryview] = field(default_factory=list)
+    _waiting: list[bytes | memoryview] = field(default_factory=list)
+    _flushed: int = 0
+    _digesting: deque[Future[list[str]]] = field(default_factory=deque)
+    _digests: list[str] = field(default_factory=list)
 
     def add(self, key: str, members: Mapping[str, bytes | memoryview]) -> None:
         """Takes up the sample's members and notes where they will lie; ``flush`` writes them."""
@@ -56,27 +62,41 @@ class _Tar:
             data = members[member]
             padding = -len(data) % tarfile.BLOCKSIZE
             row |= {f"{member}_offset": end + tarfile.BLOCKSIZE, f"{member}_size": len(data)}
-            self.waiting += (member_header(f"{key}.{member}", len(data)), data, bytes(padding))
+            self._waiting += (member_header(f"{key}.{member}", len(data)), data, bytes(padding))
             end += tarfile.BLOCKSIZE + len(data) + padding
         self.rows.append(row | {"size": end - start})
         if end - self.file.bytes_written >= _BLOCK_BYTES:
             self.flush()
 
     def flush(self) -> None:
-        """Writes the samples that wait as one block and digests the span of each, while the block is in the cache."""
-        start, block = self.file.bytes_written, memoryview(b"".join(self.waiting))
-        self.waiting.clear()
-        self.file.write(block)
-        for row in reversed(self.rows):
-            if row["offset"] < start:
-                break
-            at = row["offset"] - start
-            row["sha256"] = hashlib.sha256(block[at : at + row["size"]]).hexdigest()
+        """Writes the samples that wait as one block; a few blocks may still be digested when the next is written."""
+        start, fresh = self.file.bytes_written, self.rows[self._flushed :]
+        if fresh:
+            block = b"".join(self._waiting)
+            self.file.write(block)
+            spans = [(row["offset"] - start, row["size"]) for row in fresh]
+            self._digesting.append(self.digester.submit(_digests, block, spans))
+            self._waiting.clear()
+            self._flushed = len(self.rows)
+            self._take_digests(leave=_BLOCKS_AHEAD)
+
+    def _take_digests(self, leave: int) -> None:
+        while len(self._digesting) > leave:
+            self._digests += self._digesting.popleft().result()
 
     def close(self) -> None:
-        """Ends the tar: two empty blocks, then up to a whole record."""
+        """Ends the tar: two empty blocks, then up to a whole record. All rows have their digests then."""
+        self.flush()
         end = 2 * tarfile.BLOCKSIZE
         self.file.write(bytes(end + -(self.file.bytes_written + end) % tarfile.RECORDSIZE))
+        self._take_digests(leave=0)
+        for row, sha256 in zip(self.rows, self._digests, strict=True):
+            row["sha256"] = sha256
+
+
+def _digests(block: bytes, spans: Sequence[tuple[int, int]]) -> list[str]:
+    view = memoryview(block)
+    return [hashlib.sha256(view[start : start + size]).hexdigest() for start, size in spans]
 
 
 def write_shards(store: Store, table: Table, part: int, batches: Iterator[pa.RecordBatch], origin: Origin) -> Sidecar:
@@ -85,11 +105,11 @@ def write_shards(store: Store, table: Table, part: int, batches: Iterator[pa.Rec
     Memory is bounded by one batch of samples: bytes go to the drafts as they come.
     """
     tars: dict[str, _Tar] = {}
-    with ExitStack() as drafts:
+    with ThreadPoolExecutor(1) as digester, ExitStack() as drafts:
         for batch in batches:
             for name, key, *members in zip(*map(_values, batch.columns), strict=True):
                 if name not in tars:
-                    tars[name] = _Tar(drafts.enter_context(store.draft(tar_path(name, part))))
+                    tars[name] = _Tar(drafts.enter_context(store.draft(tar_path(name, part))), digester)
                 tars[name].add(key, dict(zip(MEMBERS, members, strict=True)))
             for tar in tars.values():
                 tar.flush()
