@@ -16,6 +16,7 @@ from annotate.describe import Describer, Row
 from annotate.part_facts import PartFacts
 from annotate.prompt import Prompt, load_prompt
 from moodarchive.chat import ChatClient, chat_url
+from moodarchive.chat_servers import LiveServers
 from moodarchive.errors import ConfigError
 from moodarchive.in_order import in_order
 from moodarchive.keys import digest
@@ -67,8 +68,8 @@ class CaptionSettings(Settings):
         return servers
 
 
-def caption_stage(settings: CaptionSettings) -> Stage:
-    """The stage. ConfigError when the prompt cannot be loaded.
+def caption_stage(settings: CaptionSettings, live: LiveServers | None = None) -> Stage:
+    """The stage, which asks the ``live`` servers, else those of the settings. ConfigError for a bad prompt.
 
     The prompt is read here and travels with the worker, so that a file that changes, or differs on another machine,
     cannot give rows of another prompt under the same digest.
@@ -78,7 +79,7 @@ def caption_stage(settings: CaptionSettings) -> Stage:
         name="caption",
         reads=(DEALT, IMAGES, SAFETY),
         writes=CAPTIONS,
-        make_worker=partial(CaptionWorker, settings, prompt),
+        make_worker=partial(CaptionWorker, settings, prompt, live),
         resources=Resources(
             cpus=0, min_workers=settings.workers, max_workers=settings.workers, parts_at_once=_PARTS_AT_ONCE
         ),
@@ -93,8 +94,9 @@ class CaptionWorker:
     that the servers stay full while a part ends.
     """
 
-    def __init__(self, settings: CaptionSettings, prompt: Prompt) -> None:
+    def __init__(self, settings: CaptionSettings, prompt: Prompt, live: LiveServers | None = None) -> None:
         self._settings = settings
+        self._live = live
         self._loop = BackgroundLoop()
         self._client: ChatClient | None = None
         self._turn = 0
@@ -124,7 +126,7 @@ class CaptionWorker:
         client = await self._shared_client()
         self._turn += 1
         asking = partial(self._describer.row, client, turn=self._turn, timing=facts.timing)
-        places = self._settings.in_flight * len(self._settings.servers)
+        places = self._settings.in_flight * (self._live.count if self._live else len(self._settings.servers))
         window = places + places // 4 + 1  # a few more than the servers take, so that the next picture is ready
         waiting: list[Row] = []
         async with aclosing(in_order(self._jobs(asking, readers), window)) as rows:
@@ -141,7 +143,8 @@ class CaptionWorker:
         if self._client is None:
             settings = self._settings
             self._client = ChatClient(
-                servers=settings.servers,
+                servers=() if self._live else settings.servers,
+                live=self._live,
                 in_flight=settings.in_flight,
                 timeout_s=settings.timeout_s,
                 retries=settings.retries,

@@ -1,5 +1,6 @@
 """Asks models behind OpenAI-compatible servers, over several servers, with back-pressure and bounded retries."""
 
+import asyncio
 import base64
 import json
 import os
@@ -11,13 +12,15 @@ from typing import Any, NoReturn, Self
 
 import aiohttp
 
-from moodarchive.chat_servers import Server, ServerLine
-from moodarchive.errors import ConfigError, RowError, ServiceError
+from moodarchive.chat_servers import LiveServers, Server, ServerLine
+from moodarchive.errors import ConfigError, MoodArchiveError, RowError, ServiceError
 from moodarchive.part_log import redacted
 from moodarchive.patience import retry_after
 
 FIRST_REST_S = 0.5
 LONGEST_RETRY_AFTER_S = 600.0
+_LOOK_S = 1.0
+"""How often servers that come and go are looked for."""
 _BUSY = (408, 425, 429)
 _MISPLACED = (401, 403, 404, 405)
 """These would refuse every row alike: a wrong key, URL or model name is a person's to mend, not a row's failure."""
@@ -108,10 +111,12 @@ class ChatClient:
     """Use as ``async with ChatClient(...) as client``; each server gets at most ``in_flight`` requests at a time.
 
     A request goes to the server with the fewest outstanding ones. A server that says that it is busy, or loses answers
-    in a row, rests; meanwhile the others work. ``key_variable`` names the environment variable of the key.
+    in a row, rests; meanwhile the others work. ``key_variable`` names the environment variable of the key. The servers
+    are those of ``servers``, or those that ``live`` names at the moment.
     """
 
-    servers: tuple[str, ...]
+    servers: tuple[str, ...] = ()
+    live: LiveServers | None = None
     in_flight: int = 16
     timeout_s: float = 300.0
     retries: int = 6
@@ -121,25 +126,29 @@ class ChatClient:
     states: list[Server] = field(init=False, repr=False)
     _line: ServerLine = field(init=False, repr=False)
     _session: aiohttp.ClientSession = field(init=False, repr=False)
+    _answered: int = 0
+    _looking: asyncio.Task[None] | None = field(init=False, repr=False, default=None)
 
     def __post_init__(self) -> None:
         self.states = [Server(chat_url(server)) for server in self.servers]
-        if not self.states:
+        if not self.states and self.live is None:
             raise ConfigError("servers is empty; remedy: name at least one, such as http://127.0.0.1:8000")
         self._line = ServerLine(self.states, self.in_flight)
 
     async def __aenter__(self) -> Self:
-        key = os.environ.get(self.key_variable)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),  # the bound is ours: a full pool would hide which server is slow
             timeout=aiohttp.ClientTimeout(total=self.timeout_s),
-            headers={"Authorization": f"Bearer {key}"} if key else None,
         )
+        if self.live is not None:
+            self._looking = asyncio.create_task(self._look(self.live))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
         self._line.close()
         await self._session.close()
 
@@ -151,7 +160,7 @@ class ChatClient:
         was answered meanwhile, or at once when no request could ever succeed there.
         """
         body = request.payload()
-        began, answered_before = time.monotonic(), self._answered()
+        began, answered_before = time.monotonic(), self._answered
         attempt = 0
         while True:
             lined_up = time.monotonic()
@@ -160,7 +169,7 @@ class ChatClient:
             try:
                 answer = await self._post(server.url, body)
                 server.failures = 0
-                server.answered += 1
+                self._answered += 1
                 if seen is not None:
                     seen.add(asked_at - lined_up, time.monotonic() - asked_at, attempt)
                 return answer
@@ -172,22 +181,31 @@ class ChatClient:
                 self._line.leave(server)
             attempt += 1
 
-    def _answered(self) -> int:
-        return sum(server.answered for server in self.states)
+    async def _look(self, live: LiveServers) -> None:
+        while True:
+            try:
+                self._line.replace([chat_url(url) for url in await asyncio.to_thread(live)])
+            except MoodArchiveError as error:
+                self._line.give_up(error)
+            await asyncio.sleep(_LOOK_S)
 
     def _give_up(self, server: Server, lost: _Lost, attempt: int, began: float, answered_before: int) -> None:
         """Raises unless the servers may just be restarting."""
         says = f"{server.url} does not answer ({lost}), asked {attempt + 1} times"
-        if not lost.says_busy and self._answered() - answered_before > len(self.states) * self.in_flight:
+        if not lost.says_busy and self._answered - answered_before > max(1, len(self.states)) * self.in_flight:
             raise RowError("server_failed", f"{says}, while others were answered")
         if time.monotonic() - began >= self.patience_s:
             raise ServiceError(
                 f"{says}; remedy: see that the server runs and serves the model, then run again"
             ) from None
 
+    def _headers(self) -> dict[str, str]:
+        key = os.environ.get(self.key_variable)
+        return {"Authorization": f"Bearer {key}"} if key else {}
+
     async def _post(self, url: str, body: dict[str, Any]) -> ChatAnswer:
         try:
-            async with self._session.post(url, json=body) as response:
+            async with self._session.post(url, json=body, headers=self._headers()) as response:
                 content = await response.read()
                 if response.status != 200:
                     _raise_for(url, response, redacted(content[:300].decode(errors="replace")))

@@ -6,8 +6,21 @@ import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 LONGEST_REST_S = 60.0
+
+
+class LiveServers(Protocol):
+    """Servers that come and go while a run goes on, at most ``count`` at a time; called, it gives their addresses now.
+
+    An error of its own means that there is none and that none is to be expected. It is called from any thread.
+    """
+
+    @property
+    def count(self) -> int: ...
+
+    def __call__(self) -> tuple[str, ...]: ...
 
 
 @dataclass
@@ -17,7 +30,6 @@ class Server:
     url: str
     outstanding: int = 0
     taken: int = 0
-    answered: int = 0
     failures: int = 0
     rests_until: float = 0.0
 
@@ -52,15 +64,21 @@ class ServerLine:
     the servers stay full while a part ends.
     """
 
-    servers: Sequence[Server]
+    servers: list[Server]
     in_flight: int
     _waiting: list[_Waiter] = field(default_factory=list)
     _came: int = 0
     _alarm: asyncio.TimerHandle | None = None
+    _hopeless: Exception | None = None
     _jitter: random.Random = field(default_factory=random.Random)
 
     async def take(self, turn: int) -> Server:
-        """Waits for a place at a server that is neither full nor at rest; give it back with ``leave``."""
+        """Waits for a place at a server that is neither full nor at rest; give it back with ``leave``.
+
+        Raises what ``give_up`` was told.
+        """
+        if self._hopeless is not None:
+            raise self._hopeless
         waiter = _Waiter(turn, self._came, asyncio.get_running_loop().create_future())
         self._came += 1
         heapq.heappush(self._waiting, waiter)
@@ -76,6 +94,21 @@ class ServerLine:
         """Gives a place back, and lets the next in line in."""
         server.outstanding -= 1
         self._hand_out()
+
+    def replace(self, urls: Sequence[str]) -> None:
+        """Hands out places at these servers from now on; what is under way elsewhere goes on there."""
+        known = {server.url: server for server in self.servers}
+        self.servers[:] = [known.get(url) or Server(url) for url in dict.fromkeys(urls)]
+        self._hopeless = None
+        self._hand_out()
+
+    def give_up(self, error: Exception) -> None:
+        """Ends all waiting with the error, until ``replace`` names servers again."""
+        self._hopeless = error
+        while self._waiting:
+            place = heapq.heappop(self._waiting).place
+            if not place.done():
+                place.set_exception(error)
 
     def rest(self, server: Server, asked_at: float, retry_after: float | None, first_rest_s: float) -> None:
         """Lets the server rest for a while that differs from client to client."""

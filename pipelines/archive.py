@@ -15,6 +15,7 @@ from filter.cut import cut, is_cut_current
 from filter.safety import safety_stage
 from filter.score import score_stage
 from moodarchive.errors import ConfigError, ServiceError
+from moodarchive.schemas import CAPTIONS
 from moodarchive.settings import Kind
 from moodarchive.stage import Stage
 from moodarchive.store import Store
@@ -24,6 +25,7 @@ from pipelines.change.verbs import go_on
 from pipelines.execute import Cluster, pending_parts, run_stages
 from pipelines.guard import guard, refuse_foreign
 from pipelines.progress import Progress
+from pipelines.servers.pool import ManagedServers
 from pipelines.settings import ArchiveSettings
 from pipelines.stock_sites import affordable, enabled_sources, manners_of, private_names
 from shards.pack import ShardSettings, pack_stage
@@ -40,6 +42,7 @@ class Archive:
     settings: ArchiveSettings
     progress: Progress
     cluster: Cluster = field(init=False)
+    servers: ManagedServers = field(init=False)
 
     def run(self, until: str = "seal") -> None:
         """Completes the open round and every further one that the settings ask for, then cuts, packs and seals.
@@ -51,15 +54,31 @@ class Archive:
         refuse_foreign(self.store)
         run = self.settings.run
         self.cluster = Cluster(address=run.ray_address, cpus=run.cpus, give_up_after=run.give_up_after)
-        with only_writer(self.store), self.cluster:
+        self.servers = self._servers()
+        with only_writer(self.store), self.cluster, self.servers:
             self.store.remove_drafts()
             guard(self.store, self.settings.model_copy(update={"shards": with_private(self.settings)}))
             go_on(self.store)
             for record in self._rounds():
                 if not self._crawl(record, until):
                     return
+            self.servers.stop()
             if _reaches(until, "cut"):
                 self._finish(until)
+
+    def _servers(self) -> ManagedServers:
+        settings = self.settings
+        if settings.servers.count and "servers" in settings.caption.model_fields_set:
+            raise ConfigError(
+                f"servers.count = {settings.servers.count} excludes caption.servers = {list(settings.caption.servers)}"
+                "; remedy: leave out caption.servers, or set servers.count = 0 to ask servers of your own"
+            )
+        return ManagedServers(
+            settings=settings.servers,
+            caption=settings.caption,
+            store=self.store,
+            own_ray=not settings.run.ray_address,
+        )
 
     def _rounds(self) -> Iterator[Round]:
         """The rounds there are, then new ones until every wanted query has been asked."""
@@ -124,7 +143,7 @@ class Archive:
                 store=self.store,
             ),
             safety_stage(settings.safety),
-            caption_stage(settings.caption),
+            caption_stage(settings.caption, self.servers.live if settings.servers.count else None),
             score_stage(settings.score),
         )
 
@@ -147,6 +166,10 @@ class Archive:
 
     def _run(self, stages: Sequence[Stage], parts: Sequence[int]) -> None:
         with self.progress.stages(stages, parts):
+            captions = [stage for stage in stages if stage.writes is CAPTIONS]
+            if self.settings.servers.count and captions and pending_parts(captions, self.store, parts):
+                self.cluster.start(stages)
+                self.servers.start(stages)
             run_stages(stages, self.store, parts, self.cluster)
 
     def _wanted_queries(self) -> list[Query]:

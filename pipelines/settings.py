@@ -26,6 +26,7 @@ from filter.safety import SafetySettings
 from filter.score import ScoreSettings
 from moodarchive.errors import ConfigError
 from moodarchive.settings import Kind, Settings, load
+from pipelines.servers.settings import ServerSettings
 from shards.pack import ShardSettings
 
 
@@ -68,6 +69,7 @@ class ArchiveSettings(Settings):
     download: DownloadSettings = DownloadSettings()
     safety: SafetySettings = SafetySettings()
     caption: CaptionSettings = CaptionSettings()
+    servers: ServerSettings = ServerSettings()
     score: ScoreSettings = ScoreSettings()
     cut: CutSettings = CutSettings()
     shards: ShardSettings = ShardSettings()

@@ -1,4 +1,4 @@
-"""A simulated GPU server in a process of its own: S slots, log-normal service times, and faults on demand.
+"""A simulated GPU server in a process of its own: S slots and log-normal service times.
 
 ``python -m tests.annotate.simulated_gpu --slots 8 --median 0.4 --announce FILE --events FILE``. Its ceiling is known
 exactly: ``slots / mean service time``. Every start and end of work is one line of the events file, so that a server
@@ -24,8 +24,6 @@ from tests.annotate.described_part import GOOD
 MODEL = "simulated"
 SIGMA = 0.5
 """Spread of the logarithm of the service time; captions of one prompt differ about so much in length."""
-STALL_S = 3.0
-FAULTS = ("500", "429", "dropped", "stalled", "truncated", "broken_schema", "no_choices")
 
 
 @dataclass
@@ -34,7 +32,6 @@ class SimulatedGpu:
 
     slots: int
     median_s: float
-    fault_rate: float
     events: TextIO
     drawn: random.Random = field(default_factory=lambda: random.Random(1))
     places: asyncio.Semaphore = field(init=False)
@@ -56,30 +53,14 @@ class SimulatedGpu:
         body = await request.json()
         url = body["messages"][-1]["content"][0]["image_url"]["url"]
         picture = hashlib.sha256(base64.b64decode(url.partition(",")[2])).hexdigest()
-        fault = self.drawn.choice(FAULTS) if self.drawn.random() < self.fault_rate else ""
         service_s = self.median_s * math.exp(self.drawn.gauss(0.0, SIGMA))
         self.tell("came", picture, 0.0)
-        if fault in ("500", "429"):
-            return web.Response(status=int(fault), headers={"Retry-After": "0.05"} if fault == "429" else {})
         async with self.places:
             began = time.monotonic()
             await asyncio.sleep(service_s)
             # what the work really took: the ceiling is that of the slots, not of this machine's clock
-            self.tell(fault or "answered", picture, time.monotonic() - began)
-        return await self.faulty(request, fault) if fault else reply(json.dumps(GOOD))
-
-    async def faulty(self, request: web.Request, fault: str) -> web.StreamResponse:
-        if fault == "dropped" and request.transport is not None:
-            request.transport.close()
-        if fault == "stalled":
-            await asyncio.sleep(STALL_S)
-        if fault == "truncated":
-            return reply(json.dumps(GOOD)[:60])
-        if fault == "broken_schema":
-            return reply(json.dumps({**GOOD, "stimuli": ["only one"]}))
-        if fault == "no_choices":
-            return web.json_response({"model": MODEL, "choices": [], "usage": {}})
-        return web.Response()
+            self.tell("answered", picture, time.monotonic() - began)
+        return reply(json.dumps(GOOD))
 
 
 def reply(text: str) -> web.Response:
@@ -92,11 +73,10 @@ def main() -> None:
     parser: argparse.ArgumentParser = serving_arguments("A simulated GPU server")
     parser.add_argument("--slots", type=int, default=8)
     parser.add_argument("--median", type=float, default=0.4, help="of the service time, in seconds")
-    parser.add_argument("--faults", type=float, default=0.0, help="share of the requests that go wrong")
     parser.add_argument("--events", required=True)
     arguments = parser.parse_args()
     with open(arguments.events, "a", encoding="utf-8") as events:
-        gpu = SimulatedGpu(arguments.slots, arguments.median, arguments.faults, events)
+        gpu = SimulatedGpu(arguments.slots, arguments.median, events)
         serve_until_orphaned(gpu.app(), arguments)
 
 

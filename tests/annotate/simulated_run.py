@@ -31,7 +31,7 @@ def write_parts(root: Path, parts: int, rows: int) -> Store:
 
 def caption_parts(store: Store, parts: int, servers: Sequence[str], **settings: Any) -> list[dict[str, Any]]:
     """Every row of the captions table after the run."""
-    chosen = CaptionSettings(model=MODEL, servers=tuple(servers), **settings)
+    chosen = CaptionSettings(**{"model": MODEL, "servers": tuple(servers), **settings})
     with Cluster(cpus=2) as cluster:
         run_stages([caption_stage(chosen)], store, range(parts), cluster)
     return [row for part in range(parts) for batch in read_part(store, CAPTIONS, part) for row in batch.to_pylist()]

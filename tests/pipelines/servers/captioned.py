@@ -1,0 +1,59 @@
+"""Captions parts with servers that the run starts itself, in this process or as a program that tests can kill.
+
+``python -m tests.pipelines.servers.captioned ROOT PYTHON PARTS``
+"""
+
+import os
+import sys
+import uuid
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from annotate.caption import CaptionSettings, caption_stage
+from moodarchive.parts import read_part
+from moodarchive.schemas import CAPTIONS
+from moodarchive.store import Store
+from moodarchive.writer_lock import RUN_VARIABLE
+from pipelines.execute import Cluster, run_stages
+from pipelines.servers.pool import ManagedServers
+from pipelines.servers.settings import ServerSettings
+
+MODEL = "served-by-the-run"
+
+
+def caption_managed(
+    store: Store, parts: int, servers: ServerSettings, model: str = MODEL, **settings: Any
+) -> list[dict[str, Any]]:
+    """Every row of the captions table after the run."""
+    caption = CaptionSettings(model=model, **{"in_flight": 4, "timeout_s": 30.0, **settings})
+    managed = ManagedServers(settings=servers, caption=caption, store=store, own_ray=True)
+    stages = [caption_stage(caption, managed.live)]
+    with Cluster(cpus=2, give_up_after=2) as cluster, managed:
+        cluster.start(stages)
+        managed.start(stages)
+        run_stages(stages, store, range(parts), cluster)
+    return [row for part in range(parts) for batch in read_part(store, CAPTIONS, part) for row in batch.to_pylist()]
+
+
+def processes_with(word: str) -> list[psutil.Process]:
+    """Living processes whose command line holds the word; ``word`` must be unlike anything of another test."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if word in " ".join(process.cmdline()) and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except psutil.Error:
+            continue
+    return [process for process in found if process.pid != os.getpid()]
+
+
+def main(root: str, python: str, parts: str) -> None:
+    os.environ[RUN_VARIABLE] = uuid.uuid4().hex
+    caption_managed(Store(root), int(parts), ServerSettings(count=1, gpus=0.0, python=python))
+
+
+if __name__ == "__main__":
+    assert Path(sys.argv[2]).exists()
+    main(*sys.argv[1:])
