@@ -4,10 +4,13 @@ import asyncio
 import threading
 import weakref
 from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 _ENDING_S = 5.0
+_HELPERS = 2
+"""Threads that read parts and shrink pictures; each further one keeps freed memory of its own."""
 
 
 class BackgroundLoop:
@@ -15,6 +18,7 @@ class BackgroundLoop:
 
     def __init__(self) -> None:
         loop = asyncio.new_event_loop()
+        loop.set_default_executor(ThreadPoolExecutor(_HELPERS, "caption-helper"))
         self._loop = loop
         self._last: list[Coroutine[Any, Any, Any]] = []
         threading.Thread(target=_serve, args=(loop, self._last), name="caption-loop", daemon=True).start()

