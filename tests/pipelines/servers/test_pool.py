@@ -87,6 +87,7 @@ def test_a_run_s_own_server_may_be_killed(
 
 
 @pytest.mark.slow
+@pytest.mark.torture
 def test_a_server_that_cannot_start_ends_the_run_with_its_log_and_the_remedy(tmp_path: Path, marker: str) -> None:
     store = write_parts(tmp_path / "root", 2, 8)
     settings = ServerSettings(count=1, gpus=0.0, python=str(wrapper(tmp_path, marker)), weights="no-such-weights")
