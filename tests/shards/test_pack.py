@@ -6,10 +6,8 @@ import json
 import subprocess
 import tarfile
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
-import pytest
 
 from moodarchive.parts import Sidecar, read_sidecar
 from moodarchive.schemas import SHARD_INDEX
@@ -143,32 +141,6 @@ def test_the_tar_of_the_system_reads_a_shard_and_finds_nobody_in_it(store: Store
     assert done.stderr == ""
     assert len(lines) == 3 * len(_keys(chosen, "train"))
     assert all(line.startswith("-rw-r--r-- 0/0 ") and " 1970-01-01 00:00 " in line for line in lines)
-
-
-def test_webdataset_reads_a_shard(store: Store) -> None:
-    webdataset = pytest.importorskip("webdataset")
-    chosen = _packed(store)
-    samples = list(webdataset.WebDataset(_tar(store), shardshuffle=False).decode("pil"))
-    assert [sample["__key__"] for sample in samples] == _keys(chosen, "train")
-    assert samples[0]["jpg"].size == (96, 72)
-    assert samples[0]["json"]["licence"] == "by 2.0"
-    assert samples[0]["txt"].endswith("It spreads plain joy.")
-
-
-def test_datasets_streams_a_shard(store: Store, tmp_path: Path) -> None:
-    datasets: Any = pytest.importorskip("datasets")
-    chosen = _packed(store)
-    stream = datasets.load_dataset(
-        "webdataset",
-        data_files={"train": _tar(store)},
-        split="train",
-        streaming=True,
-        cache_dir=str(tmp_path / "cache"),
-    )
-    samples = list(stream)
-    assert [sample["__key__"] for sample in samples] == _keys(chosen, "train")
-    assert samples[0]["jpg"].size == (96, 72)
-    assert samples[0]["json"]["creator"].startswith("Creator")
 
 
 def test_sources_that_must_stay_private_are_in_no_public_set(store: Store) -> None:
