@@ -14,14 +14,13 @@ from moodarchive.keys import digest
 from moodarchive.parts import Origin, finished_parts, write_part
 from moodarchive.schemas import CAPTIONS, DEALT, IMAGES, KEPT, SAFETY, SCORES, Table
 from moodarchive.settings import Kind, Settings
-from moodarchive.sql import connect, view
+from moodarchive.sql import PART, connect, view
 from moodarchive.store import Store
 
 INPUTS: tuple[tuple[Table, str], ...] = (
     (
         DEALT,
-        "key, round, queries[1].emotion AS emotion, queries[1].context AS context, "
-        "parse_filename(filename, true)::INTEGER AS part",
+        f"key, round, queries[1].emotion AS emotion, queries[1].context AS context, {PART}",
     ),
     (IMAGES, "key, status, sha256, phash, original_width::BIGINT * original_height AS area"),
     (SAFETY, "key, status, verdict"),

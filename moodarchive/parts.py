@@ -4,7 +4,6 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 
 import pyarrow as pa
@@ -93,8 +92,13 @@ def finished_parts(store: Store, table: Table, known: Mapping[int, Sidecar] | No
     names = [name for name in store.names(table.name) if name.endswith(".json")]
     numbers = sorted(int(name[:-5]) for name in names if name[:-5].isdigit())
     missing = [number for number in numbers if number not in known]
-    with ThreadPoolExecutor(16) as pool:
-        fresh = dict(zip(missing, pool.map(lambda number: read_sidecar(store, table, number), missing), strict=True))
+    paths = [sidecar_path(table, number) for number in missing]
+    texts = store.read_many(paths)
+    fresh = {
+        number: _parsed(store, path, text)
+        for number, path, text in zip(missing, paths, texts, strict=True)
+        if text is not None
+    }
     found = {number: known.get(number) or fresh.get(number) for number in numbers}
     return {number: sidecar for number, sidecar in found.items() if sidecar is not None}
 

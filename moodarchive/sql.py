@@ -5,18 +5,22 @@ from collections.abc import Iterable
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
 from moodarchive.parts import part_path
 from moodarchive.schemas import Table
 from moodarchive.store import Store
 
 MEMORY_LIMIT = "3GB"
+PART = "parse_filename(filename, true)::INTEGER AS part"
+"""The part that a row of a view's files lies in."""
 
 
 def connect(store: Store, *, memory_limit: str = MEMORY_LIMIT, threads: int | None = None) -> duckdb.DuckDBPyConnection:
     """A connection that spills to a temporary folder of this machine and can read the store's files."""
     settings: dict[str, Any] = {
         "memory_limit": memory_limit,
+        "autoinstall_known_extensions": "false",  # nothing is downloaded while a pipeline runs
         "preserve_insertion_order": "false",
         "temp_directory": f"{tempfile.gettempdir()}/moodarchive-duckdb",  # else .tmp in whatever folder one stands in
     }
@@ -38,19 +42,29 @@ def location(store: Store, path: str) -> str:
     return prefix + store.path(path)
 
 
-def locations(store: Store, table: Table, parts: Iterable[int]) -> list[str]:
-    """The paths of the parts as DuckDB reads them; bind the list to ``read_parquet(?)``."""
-    return [location(store, part_path(table, part)) for part in parts]
-
-
 def view(
     connection: duckdb.DuckDBPyConnection, store: Store, table: Table, parts: Iterable[int], columns: str = "*"
 ) -> None:
-    """Makes the parts readable as a view of the table's name; without parts, an empty one of the same columns."""
-    paths = locations(store, table, parts)
-    if paths:
+    """Makes the parts readable as a view of the table's name; without parts, an empty one of the same columns.
+
+    ``columns`` may use ``filename``, the path of a row's part.
+    """
+    paths = [store.path(part_path(table, part)) for part in parts]
+    if paths and store.is_local:
         quoted = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
-        connection.execute(f"CREATE OR REPLACE VIEW {table.name} AS SELECT {columns} FROM read_parquet([{quoted}])")
-        return
-    connection.register(f"empty_{table.name}", table.schema.empty_table())
-    connection.execute(f"CREATE OR REPLACE VIEW {table.name} AS SELECT {columns} FROM empty_{table.name}")
+        rows = f"read_parquet([{quoted}])"
+    else:
+        rows = f'"rows of {table.name}"'
+        connection.register(rows.strip('"'), _read_by_arrow(store, table, paths))
+        columns = "* EXCLUDE (filename)" if columns == "*" else columns
+    connection.execute(f'CREATE OR REPLACE VIEW "{table.name}" AS SELECT {columns} FROM {rows}')
+
+
+def _read_by_arrow(store: Store, table: Table, paths: list[str]) -> object:
+    from moodarchive.remote_tables import FILENAME, remote_dataset
+
+    schema = table.schema.append(pa.field(FILENAME, pa.string()))
+    if not paths:
+        return schema.empty_table()
+    sizes = {store.path(path): size for path, size in store.files(table.name).items()}
+    return remote_dataset(store.fs, paths, sizes, schema)

@@ -6,19 +6,26 @@ import io
 import os
 import socket
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-import fsspec
 import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
 from moodarchive.digesting import BackgroundDigest
 from moodarchive.errors import StorageError, StorageFullError
+from moodarchive.remote import (
+    UPLOAD_PIECE,
+    abort_uploads,
+    check_reachable,
+    create_remotely,
+    explained,
+    open_file_system,
+)
 
 DRAFT_SUFFIX = ".draft"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -58,8 +65,7 @@ class Store:
 
     @cached_property
     def _fs_and_base(self) -> tuple[Any, str]:
-        fs, base = fsspec.core.url_to_fs(self.root)
-        return fs, base.rstrip("/")
+        return open_file_system(self.root)
 
     @property
     def fs(self) -> Any:
@@ -72,21 +78,32 @@ class Store:
         return isinstance(self.fs, LocalFileSystem)
 
     def path(self, relative: str) -> str:
-        """The file's path as the file system wants it."""
+        """The file's path as the file system wants it. StorageError for a path that leads out of the root."""
+        if ".." in relative.split("/"):
+            raise StorageError(f"{relative!r} leads out of {self.root}; remedy: name a file under the root")
         return f"{self._fs_and_base[1]}/{relative}" if relative else self._fs_and_base[1]
 
     def __getstate__(self) -> dict[str, str]:
-        return {"root": self.root}
+        # a worker may stand in another folder, where a relative root would be another one
+        return {"root": self.path("") if self.is_local else self.root}
+
+    def check_reachable(self) -> None:
+        """StorageError when the bucket is not there, may not be seen, or the object store does not answer."""
+        check_reachable(self.root, self.fs, self.path(""))
+
+    def _explained(self, relative: str) -> AbstractContextManager[None]:
+        return nullcontext() if self.is_local else explained(self.root, relative)
 
     def exists(self, relative: str) -> bool:
         """True when there is a file or folder of this path."""
-        return bool(self.fs.exists(self.path(relative)))
+        with self._explained(relative):
+            return bool(self.fs.exists(self.path(relative)))
 
     def names(self, folder: str = "") -> list[str]:
         """What lies directly in the folder, drafts left out, sorted; empty when there is no such folder."""
-        self.fs.invalidate_cache()
         try:
-            found = self.fs.ls(self.path(folder), detail=False)
+            with self._explained(folder):
+                found = self.fs.ls(self.path(folder), detail=False)
         except (FileNotFoundError, NotADirectoryError):
             return []
         names = (path.rstrip("/").rsplit("/", 1)[-1] for path in found)
@@ -94,22 +111,33 @@ class Store:
 
     def files(self, folder: str = "") -> dict[str, int]:
         """Every file below ``folder`` with its size, drafts left out; paths relative to the root, sorted."""
-        self.fs.invalidate_cache()
-        top = self.path(folder)
-        if not self.fs.exists(top):
-            return {}
-        found = self.fs.find(top, detail=True)
+        with self._explained(folder):
+            found = self.fs.find(self.path(folder), detail=True)
         cut = len(self.path("")) + 1
         sizes = {path[cut:]: int(info["size"]) for path, info in found.items()}
         return {path: sizes[path] for path in sorted(sizes) if not path.endswith(DRAFT_SUFFIX)}
 
     def read_bytes(self, relative: str) -> bytes:
         """The whole file; FileNotFoundError when there is none."""
-        return cast(bytes, self.fs.cat_file(self.path(relative)))
+        with self._explained(relative):
+            return cast(bytes, self.fs.cat_file(self.path(relative)))
+
+    def read_many(self, relative: Sequence[str]) -> list[bytes | None]:
+        """The whole files, None for those that are not there; an object store is asked for many at once."""
+        paths = [self.path(path) for path in relative]
+        if self.is_local or not paths:
+            return [_content(path) for path in paths]
+        with self._explained(f"{paths[0]} and others"):
+            found = self.fs.cat_ranges(paths, None, None, on_error="return")
+            for answer in found:
+                if isinstance(answer, Exception) and not isinstance(answer, FileNotFoundError):
+                    raise answer
+        return [answer if isinstance(answer, bytes) else None for answer in found]
 
     def open_read(self, relative: str) -> BinaryIO:
         """A seekable binary file."""
-        return cast(BinaryIO, self.fs.open(self.path(relative), "rb"))
+        with self._explained(relative):
+            return cast(BinaryIO, self.fs.open(self.path(relative), "rb"))
 
     def open_for_arrow(self, relative: str) -> Any:
         """As ``open_read``, for pyarrow: it reads a local file without a detour through Python."""
@@ -124,13 +152,17 @@ class Store:
     def remove(self, relative: str) -> None:
         """Removes the file if it is there."""
         if self.exists(relative):
-            self.fs.rm_file(self.path(relative))
+            with self._explained(relative):
+                self.fs.rm_file(self.path(relative))
 
     def remove_drafts(self) -> None:
-        """Removes what killed writers of a local root left half written; only the root's one writer may call it."""
+        """Removes what killed writers left half written; only the root's one writer may call it."""
         if self.is_local:
             for draft in Path(self.path("")).rglob(f"*{DRAFT_SUFFIX}"):
                 draft.unlink(missing_ok=True)
+            return
+        with self._explained(""):
+            abort_uploads(self.fs, self.path(""))
 
     def sha256(self, relative: str) -> str:
         """Digest of the file as it lies there now."""
@@ -180,29 +212,23 @@ class Store:
 
     @contextmanager
     def _remote_draft(self, relative: str) -> Iterator[HashingFile]:
-        inner = self.fs.open(self.path(relative), "wb")
-        try:
-            yield (file := HashingFile(inner))
-        except BaseException:
-            # closing would publish half a file
-            inner.discard() if hasattr(inner, "discard") else None
-            inner.closed = True
-            raise
-        inner.close()
-        assert file.bytes_written >= 0
+        with self._explained(relative):
+            inner = self.fs.open(self.path(relative), "wb", block_size=UPLOAD_PIECE)
+            try:
+                yield HashingFile(inner)
+                inner.close()
+            except BaseException:
+                inner.closed = True  # closing it, as its end does, would publish half a file
+                with suppress(Exception):  # the store may be gone; the next run takes away what is left
+                    inner.discard()
+                raise
 
     def create_exclusively(self, relative: str, data: bytes) -> bool:
         """Creates the file unless it exists; False when it does. Exactly one of several racing callers gets True."""
         if self.is_local:
             with self._fullness_explained(relative):
                 return self._create_locally(self.path(relative), data)
-        try:
-            self.fs.pipe_file(self.path(relative), data, mode="create")
-        except FileExistsError:
-            return False
-        except TypeError as error:
-            raise StorageError(f"{self.root}: this file system cannot create a file conditionally") from error
-        return True
+        return create_remotely(self.root, self.fs, self.path(relative), data)
 
     @staticmethod
     def _create_locally(path: str, data: bytes) -> bool:
@@ -218,6 +244,13 @@ class Store:
             with suppress(FileNotFoundError):
                 os.unlink(aside)
         return True
+
+
+def _content(path: str) -> bytes | None:
+    try:
+        return Path(path).read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def _sync_folder(folder: str) -> None:

@@ -16,6 +16,7 @@ def recorded(store: Store) -> dict[str, Any]:
     try:
         record: dict[str, Any] = json.loads(store.read_bytes(RECORD_PATH))
     except (FileNotFoundError, NotADirectoryError):
+        store.check_reachable()
         raise NotAnArchiveError(
             f"{store.root} holds no archive (no {RECORD_PATH}); remedy: name an archive's root, or begin one with "
             "moodarchive run or moodarchive demo"
@@ -32,6 +33,7 @@ def recorded(store: Store) -> dict[str, Any]:
 
 def refuse_foreign(store: Store) -> None:
     """NotAnArchiveError for a folder that holds something else: nothing is written into it."""
+    store.check_reachable()
     # a run killed before it recorded its settings leaves its heartbeat alone
     if not store.exists(RECORD_PATH) and set(store.names()) - {"crawl"}:
         raise NotAnArchiveError(f"{store.root} is not empty and holds no archive; remedy: name a new or empty folder")

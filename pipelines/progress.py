@@ -16,6 +16,8 @@ from moodarchive.stage import Stage
 from moodarchive.store import Store
 
 POLL_SECONDS = 1.0
+REMOTE_POLL_SECONDS = 10.0
+"""Object stores charge for every listing."""
 PLAIN_SECONDS = 10.0
 
 
@@ -107,10 +109,11 @@ class Progress:
             thread.join()
 
     def _show_live(self, followers: Sequence[_Follower], stop: threading.Event) -> None:
+        every_s = POLL_SECONDS if self.store.is_local else REMOTE_POLL_SECONDS
         with Live(console=self.console, refresh_per_second=4, transient=False) as live:
             while not stop.is_set():
                 live.update(_as_table([follower.count() for follower in followers]))
-                stop.wait(POLL_SECONDS)
+                stop.wait(every_s)
             live.update(_as_table([follower.count() for follower in followers]))
 
     def _show_plain(self, followers: Sequence[_Follower], stop: threading.Event) -> None:

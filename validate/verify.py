@@ -42,6 +42,7 @@ def verify(store: Store, *, fast: bool = False, over: Spread = in_threads) -> It
     ``over`` spreads files and parts; what is found, and its order, do not depend on it.
     """
     if not store.exists(MANIFEST_PATH):
+        store.check_reachable()
         raise NotAnArchiveError(f"{store.root} is not sealed: it has no {MANIFEST_PATH}; remedy: moodarchive run")
     try:
         manifest = read_manifest(store.read_bytes(MANIFEST_PATH))

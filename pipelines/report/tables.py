@@ -9,7 +9,7 @@ import duckdb
 
 from moodarchive.parts import Sidecar, finished_parts, part_path
 from moodarchive.schemas import CANDIDATES, DEALT, DESCRIPTORS, IMAGES, SHARD_INDEX, TABLES, Table
-from moodarchive.sql import connect, locations, view
+from moodarchive.sql import PART, connect, view
 from moodarchive.store import Store
 
 _PACKED = """
@@ -18,7 +18,7 @@ CREATE TEMP TABLE packed
 """
 _ADD_SET = """
 INSERT INTO packed
-SELECT key, ?, parse_filename(filename, true)::INTEGER, jpg_offset, jpg_size FROM read_parquet(?, filename = true)
+SELECT key, ?, part, jpg_offset, jpg_size FROM "{index}"
 """
 
 
@@ -45,7 +45,6 @@ class Tables:
     store: Store
     sql: duckdb.DuckDBPyConnection
     coverage: tuple[Coverage, ...]
-    image_files: tuple[str, ...]
 
     def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         """The query's whole answer."""
@@ -67,14 +66,13 @@ def opened(store: Store) -> Iterator[Tables]:
     with connect(store) as connection:
         for table in TABLES:
             if table is not SHARD_INDEX:
-                columns = "key, status, error" if table is IMAGES else "*"  # never the pictures themselves
+                columns = f"key, status, error, {PART}" if table is IMAGES else "*"  # never the pictures themselves
                 view(connection, store, table, sidecars[table], columns)
         _collect_packed(connection, store, sidecars[SHARD_INDEX].values())
         yield Tables(
             store=store,
             sql=connection,
             coverage=tuple(_coverage(table, sidecars) for table in TABLES),
-            image_files=tuple(locations(store, IMAGES, sidecars[IMAGES])),
         )
 
 
@@ -95,7 +93,8 @@ def _collect_packed(connection: duckdb.DuckDBPyConnection, store: Store, shards:
             parts.setdefault(name, []).append(sidecar.part)
     for name, of_set in sorted(parts.items()):
         index = replace(SHARD_INDEX, name=f"{SHARD_INDEX.name}/{name}")
-        connection.execute(_ADD_SET, [name, locations(store, index, of_set)])
+        view(connection, store, index, of_set, f"key, {PART}, jpg_offset, jpg_size")
+        connection.execute(_ADD_SET.format(index=index.name), [name])
 
 
 def _coverage(table: Table, sidecars: dict[Table, dict[int, Sidecar]]) -> Coverage:

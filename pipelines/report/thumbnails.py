@@ -51,13 +51,7 @@ def _pictures(tables: Tables) -> Iterator[tuple[str, bytes | None]]:
 
 
 def _places_in_images(tables: Tables) -> dict[int, set[str]]:
-    if not tables.image_files:
-        return {}
-    rows = tables.rows(
-        "SELECT parse_filename(filename, true)::INTEGER AS part, key "
-        "FROM read_parquet(?, filename = true) JOIN picked USING (key) ORDER BY part",
-        list(tables.image_files),
-    )
+    rows = tables.rows("SELECT part, key FROM images JOIN picked USING (key) ORDER BY part")
     places: dict[int, set[str]] = {}
     for part, key in rows:
         places.setdefault(part, set()).add(key)
