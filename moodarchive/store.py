@@ -18,6 +18,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from moodarchive.digesting import BackgroundDigest
 from moodarchive.errors import StorageError, StorageFullError
+from moodarchive.local_files import content, create_whole, sync_folder
 from moodarchive.remote import (
     UPLOAD_PIECE,
     abort_uploads,
@@ -126,7 +127,7 @@ class Store:
         """The whole files, None for those that are not there; an object store is asked for many at once."""
         paths = [self.path(path) for path in relative]
         if self.is_local or not paths:
-            return [_content(path) for path in paths]
+            return [content(path) for path in paths]
         with self._explained(f"{paths[0]} and others"):
             found = self.fs.cat_ranges(paths, None, None, on_error="return")
             for answer in found:
@@ -208,7 +209,7 @@ class Store:
             if os.path.exists(aside):
                 os.unlink(aside)
             raise
-        _sync_folder(os.path.dirname(final))
+        sync_folder(os.path.dirname(final))
 
     @contextmanager
     def _remote_draft(self, relative: str) -> Iterator[HashingFile]:
@@ -227,36 +228,5 @@ class Store:
         """Creates the file unless it exists; False when it does. Exactly one of several racing callers gets True."""
         if self.is_local:
             with self._fullness_explained(relative):
-                return self._create_locally(self.path(relative), data)
+                return create_whole(self.path(relative), data, DRAFT_SUFFIX)
         return create_remotely(self.root, self.fs, self.path(relative), data)
-
-    @staticmethod
-    def _create_locally(path: str, data: bytes) -> bool:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        aside = f"{path}.{os.getpid()}.{threading.get_ident()}{DRAFT_SUFFIX}"
-        try:
-            with open(aside, "wb") as file:
-                file.write(data)
-            os.link(aside, path)  # unlike open("x"), the file is never seen half written
-        except FileExistsError:
-            return False
-        finally:
-            with suppress(FileNotFoundError):
-                os.unlink(aside)
-        return True
-
-
-def _content(path: str) -> bytes | None:
-    try:
-        return Path(path).read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-
-
-def _sync_folder(folder: str) -> None:
-    """A rename survives a power cut only once its folder is synced."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
