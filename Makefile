@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready-dev
 DEMO_READY := $(VENV)/.ready-demo
+BENCH_READY := $(VENV)/.ready-bench
 DEMO_FLAGS ?=
 
 .PHONY: demo test check torture bench format docs clean
@@ -24,7 +25,7 @@ check: $(READY)
 torture: $(READY)
 	$(BIN)/python -m pytest -m torture
 
-bench: $(READY)
+bench: $(BENCH_READY)
 	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done
 
 format: $(READY)
@@ -53,6 +54,10 @@ $(DEMO_READY): pyproject.toml $(VENV)/.torch
 $(READY): pyproject.toml $(VENV)/.torch
 	$(BIN)/pip install --quiet --editable '.[dev]'
 	@touch $@ $(DEMO_READY)
+
+$(BENCH_READY): pyproject.toml $(VENV)/.torch
+	$(BIN)/pip install --quiet --editable '.[bench]'
+	@touch $@ $(READY) $(DEMO_READY)
 
 clean:
 	rm -rf $(VENV) runs

@@ -12,21 +12,30 @@ FIRST_REST_S, LONGEST_REST_S = 30.0, 1800.0
 class Breaker:
     """Counts failures in a row for each host; a success forgets them."""
 
-    clock: Callable[[], float] = time.monotonic
+    clock: Callable[[], float] = time.time
     _failures: dict[str, int] = field(default_factory=dict)
+    _latest: dict[str, str] = field(default_factory=dict)
     _open_until: dict[str, float] = field(default_factory=dict)
 
-    def is_open(self, host: str) -> bool:
-        """True while the host is left alone; afterwards one failure is enough to open it again."""
-        return self._open_until.get(host, 0.0) > self.clock()
+    def open_for(self, host: str) -> str:
+        """The kind of failure for which the host is left alone, empty when it is not.
 
-    def failed(self, host: str) -> None:
-        """No connection, or a 5xx, after all retries."""
+        After the rest one failure is enough to open it again.
+        """
+        return self._latest[host] if self._open_until.get(host, 0.0) > self.clock() else ""
+
+    def is_failing(self, host: str) -> bool:
+        """True from the first failure to the next success."""
+        return host in self._failures
+
+    def failed(self, host: str, kind: str) -> None:
+        """No connection, no end, or a 5xx, after all retries."""
         count = self._failures[host] = self._failures.get(host, 0) + 1
+        self._latest[host] = kind
         if count >= FAILURES:
-            self._open_until[host] = self.clock() + min(LONGEST_REST_S, FIRST_REST_S * 2 ** (count - FAILURES))
+            self._open_until[host] = self.clock() + min(LONGEST_REST_S, FIRST_REST_S * 2 ** min(count - FAILURES, 16))
 
     def succeeded(self, host: str) -> None:
         """Any answer that is the site's own."""
-        self._failures.pop(host, None)
-        self._open_until.pop(host, None)
+        for memory in (self._failures, self._latest, self._open_until):
+            memory.pop(host, None)

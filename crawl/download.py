@@ -11,7 +11,6 @@ from typing import Annotated, Any
 import pyarrow as pa
 from pydantic import Field, field_validator
 
-from crawl.breaker import Breaker
 from crawl.fetch import Fetcher, FetchLimits
 from crawl.folder import picture_in
 from crawl.limits import parsed_limit
@@ -29,7 +28,7 @@ from moodarchive.store import Store
 from moodarchive.takedown import bound_by
 
 BATCH_ROWS = 50
-UNREACHABLE = ("unreachable", "unknown_host", "robots_unreachable", "host_failing")
+UNREACHABLE = ("unreachable", "unknown_host", "robots_unreachable")
 FEWEST_TO_JUDGE, OUTAGE_SHARE = 10, 0.9
 """A part mixes many hosts: when more than this share of at least so many rows fails so, it is not the hosts."""
 
@@ -67,7 +66,6 @@ class Downloader:
     folder: str = ""
     store: Store | None = None
     _robots: RobotsMemory = field(default_factory=RobotsMemory, repr=False)
-    _breaker: Breaker = field(default_factory=Breaker, repr=False)
     _decoders: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1), repr=False)
 
     def __call__(self, part: int, readers: Readers) -> Iterator[pa.RecordBatch]:
@@ -98,7 +96,6 @@ class Downloader:
             settings.in_flight,
             self.manners,
             self._robots,
-            self._breaker,
         ) as fetcher:
             jobs = self._jobs(fetcher, readers)
             async with aclosing(in_order(jobs, settings.in_flight, finished_ahead=2)) as rows:

@@ -12,7 +12,6 @@ import aiohttp
 from yarl import URL
 
 from crawl.addresses import VettedResolver, vetted_url
-from crawl.breaker import Breaker
 from crawl.manners import Manners
 from crawl.robots import MAX_BYTES, RobotsMemory, Rules, refuse_opted_out
 from moodarchive.errors import RowError
@@ -22,6 +21,10 @@ MAX_REDIRECTS = 5
 REDIRECTS = (301, 302, 303, 307, 308)
 ATTEMPTS = 4
 LONGEST_WAIT_S = 60.0
+
+
+class _LeftAlone(RowError):
+    """The host kept failing; the kind is that of its latest failure."""
 
 
 class _Again(Exception):
@@ -53,7 +56,6 @@ class Fetcher:
     connections: int = 64
     manners: Manners | None = None
     robots: RobotsMemory = field(default_factory=RobotsMemory, repr=False)
-    breaker: Breaker = field(default_factory=Breaker, repr=False)
     _reading_robots: dict[str, asyncio.Lock] = field(default_factory=dict, repr=False)
 
     async def __aenter__(self) -> "Fetcher":
@@ -98,7 +100,7 @@ class Fetcher:
                 async with asyncio.timeout(left):
                     answer = await self._hop(url, vetted)
             except TimeoutError:
-                self.breaker.failed(vetted.host or "")
+                self._note(vetted.host or "", "deadline")
                 raise RowError("deadline", f"{url}: no whole answer in {self.limits.deadline_s} s") from None
             if isinstance(answer, bytes):
                 return answer
@@ -106,32 +108,42 @@ class Fetcher:
         raise RowError("too_many_redirects", f"{url}: more than {MAX_REDIRECTS} redirects")
 
     async def _turn(self, url: URL) -> None:
-        """Waits until the host may be asked; RowError ``robots_…`` or ``host_failing``."""
+        """Waits until the host may be asked; RowError ``robots_…``, or the kind of failure for which it is left alone.
+
+        That is the kind with which a request would most likely end: which rows of a dead host were asked for, and which
+        came too late to be, must not show in the table.
+        """
         if self.manners is None:
             return
         host, origin = url.host or "", str(url.origin())
-        if self.breaker.is_open(host):
-            raise RowError("host_failing", f"{url}: {host} kept failing and is left alone for a while")
         async with self._reading_robots.setdefault(origin, asyncio.Lock()):
             rules = self.robots.known(origin)
             if rules is None:
                 rules = self.robots.rules[origin] = await self._read_robots(origin)
         rules.refuse_unless_allowed(str(url), self.user_agent)
-        await self.manners.acquire_async(host, rules.delay_s(self.user_agent))
+        await self._granted(host, rules.delay_s(self.user_agent))
+
+    async def _granted(self, host: str, gap_s: float = 0.0) -> None:
+        assert self.manners
+        if failure := await self.manners.acquire_async(host, gap_s=gap_s):
+            raise _LeftAlone(failure, f"{host} kept failing ({failure}) and is left alone for a while")
 
     async def _read_robots(self, origin: str) -> Rules:
         url = f"{origin}/robots.txt"
         try:
-            async with asyncio.timeout(self.limits.deadline_s):
-                for _ in range(MAX_REDIRECTS + 1):
-                    vetted = vetted_url(url, self.loopback_hosts)
-                    assert self.manners
-                    await self.manners.acquire_async(vetted.host or "")
-                    async with self._session.get(vetted, allow_redirects=False) as response:
-                        if response.status in REDIRECTS and "Location" in response.headers:
-                            url = urljoin(url, response.headers["Location"])
-                            continue
-                        return Rules.of(response.status, await _start_of(response, MAX_BYTES))
+            for _ in range(MAX_REDIRECTS + 1):
+                vetted = vetted_url(url, self.loopback_hosts)
+                await self._granted(vetted.host or "")
+                async with (
+                    asyncio.timeout(self.limits.deadline_s),
+                    self._session.get(vetted, allow_redirects=False) as response,
+                ):
+                    if response.status in REDIRECTS and "Location" in response.headers:
+                        url = urljoin(url, response.headers["Location"])
+                        continue
+                    return Rules.of(response.status, await _start_of(response, MAX_BYTES))
+        except _LeftAlone:
+            raise
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError, RowError):
             return Rules.of(None, b"")
         return Rules.of(404, b"")  # RFC 9309: too many redirects count as no file
@@ -155,14 +167,16 @@ class Fetcher:
         except (aiohttp.ClientError, OSError) as error:
             if isinstance(error, TimeoutError):
                 raise
-            self.breaker.failed(host)
+            self._note(host, "unreachable")
             raise _Again("unreachable", None) from error
 
+    def _note(self, host: str, failure: str) -> None:
+        if self.manners:
+            self.manners.note(host, failure)
+
     def _judge_status(self, host: str, response: aiohttp.ClientResponse) -> None:
-        if response.status >= 500 and response.status != 503:
-            self.breaker.failed(host)
-        else:
-            self.breaker.succeeded(host)
+        failed = response.status >= 500 and response.status != 503
+        self._note(host, f"http_{response.status}" if failed else "")
         wait_s = retry_after(response.headers.get("Retry-After")) if response.status in (429, 503) else None
         if wait_s and self.manners:
             self.manners.hold(host, min(wait_s, LONGEST_WAIT_S))

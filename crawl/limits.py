@@ -6,7 +6,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
+from crawl.breaker import Breaker
 from moodarchive.store import Store
 
 _UNITS = {"s": 1, "min": 60, "h": 3600, "day": 86_400, "month": 31 * 86_400}
@@ -109,6 +111,17 @@ def _read_entries(store: Store | None, path: str) -> list[tuple[float, int]]:
         return []
 
 
+def _read_holds(store: Store | None) -> dict[str, float]:
+    try:
+        return (
+            {str(host): float(until) for host, until in json.loads(store.read_bytes(HOLDS_PATH)).items()}
+            if store
+            else {}
+        )
+    except FileNotFoundError:
+        return {}
+
+
 def _quota_path(name: str, limit: Limit) -> str:
     return f"crawl/quotas/{name}-{limit.requests}-{limit.per_s:.0f}.json"
 
@@ -119,42 +132,79 @@ def quota_left(store: Store, name: str, limit: Limit, now: float) -> int:
     return max(0, limit.requests - sum(count for until, count in entries if until > now))
 
 
+class Turn(NamedTuple):
+    """What the limiter says to a request.
+
+    Granted: to be sent at the time ``when``. Not granted: nothing is taken, ask again in ``when`` seconds; or, with a
+    ``failure``, not at all for now, because the host is left alone for it. ``failing``: a success would be news.
+    """
+
+    granted: bool
+    when: float
+    failure: str = ""
+    failing: bool = False
+
+
+HOLDS_PATH = "crawl/quotas/holds.json"
+"""Host → until when it is not to be asked (seconds of the epoch); a restart must not forget it."""
+
+
 @dataclass
 class Limiter:
-    """The one place that grants requests; the whole cluster asks one instance."""
+    """The one place that grants requests, and knows which hosts fail; the whole cluster asks one instance."""
 
     store: Store | None
     clock: Callable[[], float] = time.time
     _windows: dict[tuple[str, Limit], _Window] = field(default_factory=dict)
     _quotas: dict[tuple[str, Limit], _Quota] = field(default_factory=dict)
-    _held: dict[str, float] = field(default_factory=dict)
+    _held: dict[str, float] = field(init=False)
+    _breaker: Breaker = field(init=False)
     _begun: float = field(init=False)
 
     def __post_init__(self) -> None:
         self._begun = self.clock()
+        self._held = _read_holds(self.store)
+        self._breaker = Breaker(self.clock)
 
-    def reserve(self, host: str, limits: Sequence[tuple[str, Limit]], lead_s: float = 0.0) -> tuple[bool, float]:
-        """(True, t): granted, to be sent at time t; (False, s): nothing is taken, ask again in s seconds.
+    def reserve(self, host: str, limits: Sequence[tuple[str, Limit]], lead_s: float = 0.0) -> Turn:
+        """A turn at the host.
 
         ``limits`` are named: two hosts may share a source's quota. ``lead_s`` is the time a slow caller needs.
         """
         now = self.clock()
+        if failure := self._breaker.open_for(host):
+            return Turn(False, 0.0, failure, True)
         quotas = [self._quota(name, limit) for name, limit in limits if limit.is_quota]
         wait = max((quota.wait(now) for quota in quotas), default=0.0)
-        held = self._held.get(host, 0.0) - now
+        held = self.held_for(host)
         if max(wait, held) > 0:
-            return False, max(wait, held)
+            return Turn(False, max(wait, held))
         windows = [self._window(name, limit) for name, limit in limits if not limit.is_quota]
         slot = max((window.earliest(now + lead_s) for window in windows), default=now)
         for window in windows:
             window.grants.append(slot)
         for quota in quotas:
             quota.take(now)
-        return True, slot
+        return Turn(True, slot, failing=self._breaker.is_failing(host))
 
     def hold(self, host: str, seconds: float) -> None:
         """Nobody asks the host for so long: it said Retry-After."""
-        self._held[host] = max(self._held.get(host, 0.0), self.clock() + seconds)
+        now = self.clock()
+        self._held[host] = max(self._held.get(host, 0.0), now + seconds)
+        if self.store:
+            self._held = {name: until for name, until in self._held.items() if until > now}
+            self.store.write_bytes(HOLDS_PATH, json.dumps(self._held).encode())
+
+    def held_for(self, host: str) -> float:
+        """Seconds for which nobody asks the host; 0 or less when it may be asked."""
+        return self._held.get(host, 0.0) - self.clock()
+
+    def note(self, host: str, failure: str) -> None:
+        """How a request to the host ended: the kind of the failure, or empty."""
+        if failure:
+            self._breaker.failed(host, failure)
+        else:
+            self._breaker.succeeded(host)
 
     def _window(self, name: str, limit: Limit) -> _Window:
         return self._windows.setdefault((name, limit), _Window(limit, self._begun))

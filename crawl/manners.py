@@ -8,14 +8,18 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
 
-from crawl.limits import Limit, Limiter
+from crawl.limits import Limit, Limiter, Turn
 from moodarchive.errors import ServiceError
 from moodarchive.keys import digest
 from moodarchive.store import Store
 
 _LOCAL: dict[str, Limiter] = {}
 _ACTORS: dict[str, Any] = {}
+_FAILING: set[tuple[str, str]] = set()
+"""Root and host of those whose next success the limiter wants to hear of."""
 _LOCK = Lock()
+_ASKED_BEFORE_S = 0.05
+"""So long before its turn a request asks once more whether the host is held."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,60 +31,83 @@ class Manners:
     source_limits: Mapping[str, tuple[Limit, ...]] = field(default_factory=dict)
     longest_wait_s: float = 4000.0
 
-    def acquire(self, host: str, source: str = "", gap_s: float = 0.0) -> None:
-        """Returns when the host may be asked; ServiceError when that would be later than ``longest_wait_s``."""
+    def acquire(self, host: str, source: str = "", gap_s: float = 0.0) -> str:
+        """``acquire_async`` for a thread without an event loop."""
+        return asyncio.run(self.acquire_async(host, source, gap_s))
+
+    async def acquire_async(self, host: str, source: str = "", gap_s: float = 0.0) -> str:
+        """Returns when the host may be asked; or at once, with the kind of failure for which it is left alone.
+
+        ServiceError when the turn would be later than ``longest_wait_s``.
+        """
         limits, lead = self._limits(host, source, gap_s), 0.0
         while True:
-            granted, when = self._call("reserve", host, limits, lead)
-            time.sleep(self._pause(host, source, granted, when))
-            if granted and _is_on_time(limits, when):
-                return
-            lead = _longer(lead) if granted else lead
-
-    async def acquire_async(self, host: str, gap_s: float = 0.0) -> None:
-        """The same for downloads, which wait side by side."""
-        limits, lead = self._limits(host, "", gap_s), 0.0
-        while True:
-            granted, when = await asyncio.to_thread(self._call, "reserve", host, limits, lead)
-            await asyncio.sleep(self._pause(host, "", granted, when))
-            if granted and _is_on_time(limits, when):
-                return
-            lead = _longer(lead) if granted else lead
+            turn = Turn(*await self._ask("reserve", host, limits, lead))
+            if turn.failure:
+                return turn.failure
+            (_FAILING.add if turn.failing else _FAILING.discard)((self.store.root, host))
+            pause, held = self._pause(host, source, turn), False
+            if turn.granted and pause > 2 * _ASKED_BEFORE_S:
+                # the host may say Retry-After to somebody else meanwhile
+                await asyncio.sleep(pause - _ASKED_BEFORE_S)
+                held = await self._ask("held_for", host) > 0
+                pause = turn.when - time.time()
+            await asyncio.sleep(max(0.0, pause))
+            if turn.granted and not held and _is_on_time(limits, turn.when):
+                return ""
+            lead = _longer(lead) if turn.granted else lead
 
     def hold(self, host: str, seconds: float) -> None:
         """Nobody in the cluster asks the host for so long."""
-        self._call("hold", host, seconds)
+        self._tell("hold", host, seconds)
+
+    def note(self, host: str, failure: str = "") -> None:
+        """How a request ended: the kind of its failure (no connection, no end, 5xx), or empty for an answer of its own.
+
+        A host that keeps failing is left alone by the whole cluster.
+        """
+        if failure or (self.store.root, host) in _FAILING:
+            self._tell("note", host, failure)
 
     def _limits(self, host: str, source: str, gap_s: float) -> list[tuple[str, Limit]]:
         limits = [(host, self.host_limit), *((source, limit) for limit in self.source_limits.get(source, ()))]
         return [*limits, (host, Limit(1, min(gap_s, 10.0)))] if gap_s else limits
 
-    def _pause(self, host: str, source: str, granted: bool, when: float) -> float:
-        if granted:
-            return max(0.0, when - time.time())
-        if when > self.longest_wait_s:
+    def _pause(self, host: str, source: str, turn: Turn) -> float:
+        if turn.granted:
+            return max(0.0, turn.when - time.time())
+        if turn.when > self.longest_wait_s:
             raise ServiceError(
-                f"{source or host} may not be asked for another {when / 3600:.1f} h: its quota is spent or it said so; "
-                "remedy: run again then, what is done stays"
+                f"{source or host} may not be asked for another {turn.when / 3600:.1f} h: its quota is spent or it "
+                "said so; remedy: run again then, what is done stays"
             )
-        return min(when, 60.0)
+        return min(turn.when, 60.0)
 
-    def _call(self, method: str, *arguments: Any) -> Any:
-        # a process without Ray has not imported it, and importing it costs a second
-        ray = sys.modules.get("ray")
-        if ray is None or not ray.is_initialized():
+    async def _ask(self, method: str, *arguments: Any) -> Any:
+        ray = _running_ray()
+        if ray is None:
             with _LOCK:
-                limiter = _LOCAL.setdefault(self.store.root, Limiter(self.store))
-                return getattr(limiter, method)(*arguments)
+                return getattr(self._local(), method)(*arguments)
         for attempt in range(3):
             try:
-                return ray.get(getattr(self._actor(ray), method).remote(*arguments))
+                return await getattr(self._actor(ray), method).remote(*arguments)
             except ray.exceptions.RayActorError:  # its owner died: the next one begins with full windows
                 _ACTORS.clear()
                 if attempt == 2:
                     raise
-                time.sleep(0.2)
+                await asyncio.sleep(0.2)
         raise AssertionError("the last attempt returns or raises")
+
+    def _tell(self, method: str, *arguments: Any) -> None:
+        """Goes to the limiter before this process's next question; no answer is waited for."""
+        if (ray := _running_ray()) is not None:
+            getattr(self._actor(ray), method).remote(*arguments)
+            return
+        with _LOCK:
+            getattr(self._local(), method)(*arguments)
+
+    def _local(self) -> Limiter:
+        return _LOCAL.setdefault(self.store.root, Limiter(self.store))
 
     def _actor(self, ray: Any) -> Any:
         name = f"limiter-{digest(self.store.root)}"
@@ -88,6 +115,12 @@ class Manners:
             options = ray.remote(Limiter).options(name=name, get_if_exists=True, num_cpus=0)
             _ACTORS[name] = options.remote(self.store)
         return _ACTORS[name]
+
+
+def _running_ray() -> Any:
+    # a process without Ray has not imported it, and importing it costs a second
+    ray = sys.modules.get("ray")
+    return ray if ray is not None and ray.is_initialized() else None
 
 
 def _is_on_time(limits: Sequence[tuple[str, Limit]], slot: float) -> bool:

@@ -17,7 +17,6 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 
 from crawl.answers import Answer, Answers
-from crawl.breaker import Breaker
 from crawl.manners import Manners
 from crawl.robots import RobotsMemory, Rules, refuse_opted_out
 from moodarchive.errors import RowError, ServiceError
@@ -86,7 +85,6 @@ class WebClient:
     loopback_hosts: Mapping[str, str] = field(default_factory=dict)
     manners: Manners | None = None
     answers: Answers | None = None
-    _breaker: Breaker = field(default_factory=Breaker, repr=False)
     _robots: RobotsMemory = field(default_factory=RobotsMemory, repr=False)
 
     @cached_property
@@ -168,25 +166,27 @@ class WebClient:
     def _sent(self, method: str, url: str, request: dict[str, Any], source: str, gap_s: float) -> requests.Response:
         """The first answer that is not a plea for patience, or the last one; each attempt waits for its turn."""
         host = urlsplit(url).hostname or ""
-        if self._breaker.is_open(host):
-            raise ServiceError(f"{host} kept failing and is left alone for a while; remedy: run again later")
         for attempt in range(self.retries + 1):
-            if self.manners:
-                self.manners.acquire(host, source, gap_s)
+            if self.manners and (failure := self.manners.acquire(host, source, gap_s)):
+                raise ServiceError(f"{host} kept failing ({failure}) and is left alone for a while; run again later")
             try:
                 response = self._session.request(method, url, timeout=self.timeout_s, stream=True, **request)
             except requests.ConnectionError:
                 if attempt == self.retries:
-                    self._breaker.failed(host)
+                    self._note(host, "unreachable")
                     raise
                 time.sleep(_backoff(attempt))
                 continue
             if response.status_code not in _AGAIN or attempt == self.retries:
-                (self._breaker.failed if response.status_code >= 500 else self._breaker.succeeded)(host)
+                self._note(host, f"http_{response.status_code}" if response.status_code >= 500 else "")
                 self._note_spent(host, response)
                 return response
             self._rest(host, response, attempt)
         raise AssertionError("the last attempt returns or raises")
+
+    def _note(self, host: str, failure: str) -> None:
+        if self.manners:
+            self.manners.note(host, failure)
 
     def _rest(self, host: str, response: requests.Response, attempt: int) -> None:
         wait = retry_after(response.headers.get("Retry-After"))

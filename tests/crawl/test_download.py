@@ -9,6 +9,8 @@ import pytest
 from aiohttp import web
 
 from crawl.download import DownloadSettings, download_stage
+from crawl.limits import Limit
+from crawl.manners import Manners
 from moodarchive.keys import image_key
 from moodarchive.part_log import log_path, part_log
 from moodarchive.parts import Sidecar
@@ -57,6 +59,27 @@ def test_a_failed_row_holds_nothing_but_its_failure(store: Store) -> None:
         _download(store, site.hosts)
     (row,) = rows_of(store, IMAGES, 0)
     assert {name for name, value in row.items() if value is not None} == {"key", "status", "error"}
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_which_rows_of_a_failing_host_were_asked_for_does_not_show(store: Store, first: int) -> None:
+    parts = {0: [f"{SITE}/bad/{n}" for n in range(12)], 1: [f"{SITE}/bad/{n}" for n in range(12, 30)]}
+    for part, urls in parts.items():
+        keys = {image_key("stock", url): url for url in (*urls, f"http://good.test/{part}")}
+        write_rows(store, DEALT, part, [{"key": key, "url": keys[key]} for key in sorted(keys)])
+    bad = {f"/bad/{n}": giving(b"", 500) for n in range(30)}
+    good = {f"/{part}": giving(encoded(textured(220, 160, part))) for part in parts}
+    manners = Manners(store=store, host_limit=Limit(500, 0.1))
+    with serving({**bad, **good}) as site:
+        hosts = {**site.hosts, "good.test": site.address}
+        for part in (first, 1 - first):
+            stage = download_stage(SETTINGS.model_copy(update={"in_flight": 16}), AGENT, hosts, manners)
+            run_part(stage, store, stage.make_worker(), part)
+        asked = {path for path in site.paths() if path.startswith("/bad")}
+    assert len(asked) < 30, "the host was left alone, also by a worker that had never asked it"
+    for part, urls in parts.items():
+        ended = sorted((row["status"], row["error"] or "") for row in rows_of(store, IMAGES, part))
+        assert ended == [*[("failed", "http_500")] * len(urls), ("ok", "")]
 
 
 def _shuffled_site(count: int, seed: int) -> dict[str, object]:

@@ -1,20 +1,23 @@
 """Limits hold in every window, also over a kill; quotas are reserved before they are spent."""
 
+import os
 import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
+import psutil
 import pytest
 
-from crawl.limits import Limit, Limiter, parsed_limit, quota_left
+from crawl.limits import Limit, Limiter, Turn, parsed_limit, quota_left
 from crawl.manners import Manners
 from crawl.web import WebClient
 from moodarchive.errors import ServiceError
 from moodarchive.store import Store
-from tests.making import HOST, serving
+from tests.making import HOST, Site, serving
 
 AGENT = "MoodArchive-test/0.1 (mailto:someone@a.example)"
 
@@ -51,9 +54,9 @@ def test_no_window_ever_holds_more_than_the_limit_also_after_restarts(store: Sto
     for _ in range(5):  # a kill between
         limiter = Limiter(store, clock)
         for _ in range(23):
-            granted, slot = limiter.reserve(HOST, [(HOST, Limit(5, 1.0))])
-            assert granted
-            slots.append(slot)
+            turn = limiter.reserve(HOST, [(HOST, Limit(5, 1.0))])
+            assert turn.granted
+            slots.append(turn.when)
         clock.now = slots[-1] + 0.01
     assert _worst(slots, 1.0) == 5
 
@@ -63,9 +66,9 @@ def test_a_quota_survives_kills_and_is_never_exceeded(store: Store) -> None:
     for _ in range(200):
         limiter = Limiter(store, clock)
         for _ in range(3):  # every third request is followed by a kill
-            granted, when = limiter.reserve(HOST, [("pexels", limit)])
-            if granted:
-                sent.append(when)
+            turn = limiter.reserve(HOST, [("pexels", limit)])
+            if turn.granted:
+                sent.append(turn.when)
         clock.now += 60
     assert 0 < _worst(sent, 3600.0) <= 100
     assert len(sent) > 150, "quota comes back"
@@ -85,64 +88,91 @@ def test_retry_after_holds_the_host_for_everybody(store: Store) -> None:
     clock = Clock()
     limiter = Limiter(store, clock)
     limiter.hold(HOST, 7)
-    assert limiter.reserve(HOST, []) == (False, 7.0)
-    clock.now += 7
-    assert limiter.reserve(HOST, [])[0]
+    assert limiter.reserve(HOST, []) == Turn(False, 7.0)
+    clock.now += 3
+    assert Limiter(store, clock).reserve(HOST, []) == Turn(False, 4.0), "a restart does not forget it"
+    clock.now += 4
+    assert limiter.reserve(HOST, []).granted and Limiter(store, clock).reserve(HOST, []).granted
 
 
-WORKER = """
-import sys
+CRAWL = """
+import asyncio, sys
+import ray
+from crawl.fetch import Fetcher, FetchLimits
 from crawl.limits import Limit
 from crawl.manners import Manners
 from crawl.web import WebClient
 from moodarchive.store import Store
-import ray
-ray.init(address=sys.argv[1], namespace="crawl", logging_level="ERROR", log_to_driver=False)
-manners = Manners(store=Store(sys.argv[2]), host_limit=Limit(10, 1.0))
-web = WebClient(user_agent="T/1 (a@b.example)", loopback_hosts={sys.argv[3]: sys.argv[4]}, manners=manners)
-print("ready", flush=True)
-sys.stdin.readline()
-for number in range(int(sys.argv[5])):
-    web.get_json(f"http://{sys.argv[3]}/x", {"n": number})
+
+AGENT = "T/1 (a@b.example)"
+root, host, address = sys.argv[1:]
+
+class Crawler:
+    def __init__(self):
+        self.manners = Manners(store=Store(root), host_limit=Limit(10, 1.0))
+
+    def search(self):
+        web = WebClient(user_agent=AGENT, loopback_hosts={host: address}, manners=self.manners)
+        while True:
+            web.get_json(f"http://{host}/search", {})
+
+    def download(self):
+        asyncio.run(downloads(self.manners))
+
+async def downloads(manners):
+    async with Fetcher(FetchLimits(max_bytes=1000, deadline_s=5), AGENT, {host: address}, manners=manners) as fetcher:
+        await asyncio.gather(*(endless(fetcher) for _ in range(4)))
+
+async def endless(fetcher):
+    while True:
+        await fetcher.fetch(f"http://{host}/picture")
+
+ray.init(address="local", num_cpus=4, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
+crawlers = [ray.remote(Crawler).options(max_concurrency=2, num_cpus=1).remote() for _ in range(4)]
+ray.get([ask for crawler in crawlers for ask in (crawler.search.remote(), crawler.download.remote())])
 """
 
 
 @pytest.mark.slow
-def test_four_processes_together_keep_one_hosts_rate_at_the_server_over_a_kill(tmp_path: Path) -> None:
-    import ray
+def test_searches_and_downloads_of_four_ray_workers_keep_one_hosts_rate_at_the_server_over_a_kill(
+    tmp_path: Path,
+) -> None:
     from aiohttp import web
 
-    times: list[float] = []
+    asked: list[tuple[float, str]] = []
+    told_to_wait: list[float] = []
 
-    async def answering(_: web.Request) -> web.Response:
-        times.append(time.monotonic())
+    async def answering(request: web.Request) -> web.Response:
+        asked.append((time.monotonic(), request.path))
+        if len(asked) in (15, 50):
+            told_to_wait.append(time.monotonic())
+            return web.Response(status=429, headers={"Retry-After": "2"})
         return web.json_response({})
 
-    context = ray.init(address="local", num_cpus=2, include_dashboard=False, logging_level="ERROR")
-    try:
-        with serving({"/x": answering}) as site:
-            for _ in range(2):  # the second four meet what a killed four have left
-                command = [sys.executable, "-c", WORKER, context.address_info["gcs_address"], str(tmp_path)]
-                workers = [
-                    subprocess.Popen(
-                        [*command, HOST, site.hosts[HOST], "1000"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-                    )
-                    for _ in range(4)
-                ]
-                for worker in workers:
-                    assert worker.stdout and b"ready" in worker.stdout.readline()
-                for worker in workers:
-                    assert worker.stdin
-                    worker.stdin.write(b"go\n")
-                    worker.stdin.flush()
-                time.sleep(6)
-                for worker in workers:
-                    worker.kill()
-                    worker.wait()
-    finally:
-        ray.shutdown()
-    assert len(times) > 40
-    assert _worst(times, 1.0) <= 10
+    def crawl(site: Site, until: int) -> None:
+        """Crawls until the server has seen so many requests, then everything of it is killed."""
+        command = [sys.executable, "-c", CRAWL, str(tmp_path), HOST, site.hosts[HOST]]
+        process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+        deadline = time.monotonic() + 90
+        while len(asked) < until and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        everyone = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+        for one in everyone:
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
+        process.wait()
+
+    with serving({"/search": answering, "/picture": answering}) as site:
+        crawl(site, 35)
+        crawl(site, 80)
+    times = [moment for moment, _ in asked]
+    assert len(times) >= 80 and _worst(times, 1.0) <= 10
+    for kind in ("/search", "/picture"):
+        assert sum(path == kind for _, path in asked) > 5
+    for moment in told_to_wait:
+        # what is on its way when the answer goes out cannot be called back
+        assert not [later for later in times if moment + 0.1 < later < moment + 2.0]
+        assert [later for later in times if moment + 2.0 <= later < moment + 3.2]
 
 
 def test_threads_of_one_process_keep_the_rate_at_the_server(store: Store) -> None:

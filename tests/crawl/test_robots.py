@@ -93,16 +93,16 @@ def test_a_failing_host_is_left_alone_longer_each_time() -> None:
     now = [0.0]
     breaker = Breaker(clock=lambda: now[0])
     for _ in range(FAILURES):
-        assert not breaker.is_open(HOST)
-        breaker.failed(HOST)
-    assert breaker.is_open(HOST)
+        assert not breaker.open_for(HOST)
+        breaker.failed(HOST, "deadline")
+    assert breaker.open_for(HOST) == "deadline"
     now[0] = 31
-    assert not breaker.is_open(HOST)
-    breaker.failed(HOST)
+    assert not breaker.open_for(HOST) and breaker.is_failing(HOST)
+    breaker.failed(HOST, "http_500")
     now[0] = 31 + 59
-    assert breaker.is_open(HOST)
+    assert breaker.open_for(HOST) == "http_500"
     breaker.succeeded(HOST)
-    assert not breaker.is_open(HOST)
+    assert not breaker.open_for(HOST) and not breaker.is_failing(HOST)
 
 
 def test_a_question_is_asked_once_a_day_then_conditionally(store: Store) -> None:
