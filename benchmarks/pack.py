@@ -1,0 +1,165 @@
+"""Packing 4 GB and verifying it, beside what copies, writes and digests the same bytes. Generation is not timed."""
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+HOUSE = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(HOUSE), str(HOUSE / "benchmarks")]
+
+from synthetic.photographs import MEAN_BYTES, write_photographs  # noqa: E402
+
+from moodarchive.parts import read_part  # noqa: E402
+from moodarchive.schemas import SHARD_INDEX  # noqa: E402
+from moodarchive.stage import run_part  # noqa: E402
+from moodarchive.store import Store  # noqa: E402
+from pipelines.guard import guard  # noqa: E402
+from pipelines.settings import ArchiveSettings  # noqa: E402
+from shards.pack import ShardSettings, pack_stage  # noqa: E402
+from shards.seal import seal  # noqa: E402
+from shards.tars import MEMBERS  # noqa: E402
+
+WORKERS, ROWS = 2, 2_000
+Contest = Callable[[], object]
+Work = tuple[str, int]
+
+
+def _generate(work: Work) -> None:
+    root, part = work
+    write_photographs(Store(root), part, ROWS)
+
+
+def _pack(work: Work) -> None:
+    root, part = work
+    stage = pack_stage(ShardSettings())
+    run_part(stage, Store(root), stage.make_worker(), part)
+
+
+def _write_with_webdataset(work: Work) -> None:
+    """The same samples, read and joined by the same worker, into a tar of webdataset's."""
+    import webdataset
+
+    root, part = work
+    store, stage = Store(root), pack_stage(ShardSettings())
+    readers = {table.name: (lambda table=table: read_part(store, table, part)) for table in stage.reads}
+    pattern = f"{root}-peer/{part:05d}-%d.tar"
+    with webdataset.ShardWriter(pattern, maxcount=10**9, maxsize=10**12, verbose=0) as writer:
+        for batch in stage.make_worker()(part, readers):
+            for sample in batch.to_pylist():
+                writer.write({"__key__": sample["key"], **{member: sample[member] for member in MEMBERS}})
+
+
+def _copy(root: str, processes: int) -> None:
+    """``cp`` of the tars, so many processes at once, then ``sync`` of each copy."""
+    script = 'cp "$@" "$0"/ && sync "$0"/*.tar'
+    tars = sorted(str(path) for path in Path(root, "shards").rglob("*.tar"))
+    started = [
+        subprocess.Popen(["sh", "-c", script, f"{root}-peer", *tars[first::processes]]) for first in range(processes)
+    ]
+    assert all(process.wait() == 0 for process in started)
+
+
+def _verify(root: str) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(HOUSE)}
+    command = [sys.executable, "-m", "pipelines.cli", "verify", root, "--fast"]
+    subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
+
+
+def _sha256sum(root: str) -> None:
+    script = f'find "$0" -type f -print0 | xargs -0 -P{WORKERS} -n8 sha256sum > /dev/null'
+    subprocess.run(["sh", "-c", script, root], check=True)
+
+
+def measure(root: str, parts: int, rounds: int) -> dict[str, list[float]]:
+    """Seconds of each contestant in each round, one after the other in every round."""
+    work, shards = [(root, part) for part in range(parts)], f"{root}/{SHARD_INDEX.name}"
+    seconds: dict[str, list[float]] = {}
+
+    def time_of(name: str, contest: Contest) -> None:
+        _level(root)
+        began = time.perf_counter()
+        contest()
+        seconds.setdefault(name, []).append(time.perf_counter() - began)
+
+    with ProcessPoolExecutor(WORKERS, mp_context=get_context("spawn")) as pool:
+        guard(Store(root), ArchiveSettings())
+        list(pool.map(_generate, work))
+        list(pool.map(_pack, work))  # imports everything; makes the bytes that are copied and digested
+        for _ in range(rounds):
+            time_of("cp", lambda: _copy(root, 1))
+            time_of("two cp", lambda: _copy(root, WORKERS))
+            time_of("ShardWriter", lambda: list(pool.map(_write_with_webdataset, work)))
+            os.rename(shards, f"{root}-peer/old")
+            time_of("pack", lambda: list(pool.map(_pack, work)))
+    seal(Store(root))
+    for _ in range(rounds):
+        time_of("verify", lambda: _verify(root))
+        time_of("sha256sum", lambda: _sha256sum(root))
+    return seconds
+
+
+def _level(root: str) -> None:
+    """Everybody begins without unwritten pages, and with as many free ones that this machine has used before."""
+    peer, shards = Path(f"{root}-peer"), Path(root, SHARD_INDEX.name)
+    shutil.rmtree(peer, ignore_errors=True)
+    peer.mkdir()
+    if shards.exists():
+        _copy(root, WORKERS)
+        shutil.rmtree(peer)
+        peer.mkdir()
+    os.sync()
+
+
+def main() -> None:
+    asked = argparse.ArgumentParser(description=__doc__)
+    asked.add_argument("--gb", type=float, default=4.3)
+    asked.add_argument("--rounds", type=int, default=3)
+    asked.add_argument("--root", help="where to build; a temporary folder otherwise")
+    options = asked.parse_args()
+    held = tempfile.mkdtemp(dir=options.root)
+    try:
+        seconds = measure(f"{held}/archive", -(-int(options.gb * 1e9) // (ROWS * MEAN_BYTES)), options.rounds)
+        whole, size = (_bytes(Path(held, "archive", folder)) for folder in ("", SHARD_INDEX.name))
+    finally:
+        shutil.rmtree(held)
+    print(json.dumps({name: [round(second, 2) for second in each] for name, each in seconds.items()}), file=sys.stderr)
+    gb = f"{size / 1e9:.1f} GB"
+    claims = [
+        _claim(f"packing {gb}, {WORKERS} workers, against cp and fsync", size, seconds, ("pack", "cp", 0.8)),
+        _claim(f"packing {gb}, against ShardWriter, equal workers", size, seconds, ("pack", "ShardWriter", 2.0)),
+        _claim(
+            f"verify --fast of {whole / 1e9:.1f} GB, against xargs -P{WORKERS} sha256sum", whole, seconds,
+            ("verify", "sha256sum", 0.8),
+        ),
+    ]  # fmt: skip
+    for claim in claims:
+        print(json.dumps(claim))
+    print(json.dumps(min(claims, key=lambda claim: float(str(claim["ratio"])) / float(str(claim["bar"])))))
+
+
+def _bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _claim(claim: str, size: int, seconds: dict[str, list[float]], sides: tuple[str, str, float]) -> dict[str, object]:
+    ours, peer, bar = sides
+    rates = [size / 1e9 / statistics.median(seconds[side]) for side in (ours, peer)]
+    ratio = rates[0] / rates[1]
+    return {
+        "claim": claim, "ours": round(rates[0], 3), "peer": round(rates[1], 3), "unit": "GB/s",
+        "ratio": round(ratio, 3), "bar": bar, "met": ratio >= bar,
+    }  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Generated tables that are real in shape, for measurements of what no test can afford."""
