@@ -20,6 +20,7 @@ from crawl.robots import RobotsMemory
 from moodarchive.errors import RowError, ServiceError
 from moodarchive.in_order import in_order
 from moodarchive.layout import TAKEN_DOWN
+from moodarchive.loop import LoopThread
 from moodarchive.part_log import LOGGER
 from moodarchive.schemas import DEALT, IMAGES, as_batch, empty_row
 from moodarchive.settings import Kind, Settings
@@ -43,6 +44,8 @@ class DownloadSettings(Settings):
     max_pixels: Annotated[int, Field(ge=10_000), Kind.PER_ROW] = 120_000_000
     deadline_s: Annotated[float, Field(gt=0), Kind.EXECUTION] = 60.0
     in_flight: Annotated[int, Field(ge=1, le=1000), Kind.EXECUTION] = 32
+    decoders: Annotated[int, Field(ge=1, le=256), Kind.EXECUTION] = 2
+    """Threads of each worker that decode and encode, beside the one that fetches."""
     workers: Annotated[int, Field(ge=1), Kind.EXECUTION] = 1
     cpus_per_worker: Annotated[float, Field(gt=0), Kind.EXECUTION] = 0.5
     host_limit: Annotated[str, Kind.EXECUTION] = "20/s"
@@ -66,20 +69,23 @@ class Downloader:
     folder: str = ""
     store: Store | None = None
     _robots: RobotsMemory = field(default_factory=RobotsMemory, repr=False)
-    _decoders: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1), repr=False)
+    _decoders: ThreadPoolExecutor = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._decoders = ThreadPoolExecutor(self.settings.decoders)
 
     def __call__(self, part: int, readers: Readers) -> Iterator[pa.RecordBatch]:
         """Batches in key order. ServiceError when nearly no host could be reached: then our own network is down."""
         rows = unreachable = 0
-        with asyncio.Runner() as runner:
+        with LoopThread() as loop:
             pictures = self._pictures(readers)
             try:
-                while batch := runner.run(_take(pictures, BATCH_ROWS)):
+                while batch := loop.run(_take(pictures, BATCH_ROWS)):
                     rows += len(batch)
                     unreachable += sum(row["error"] in UNREACHABLE for row in batch)
                     yield as_batch(IMAGES, batch)
             finally:
-                runner.run(pictures.aclose())
+                loop.run(pictures.aclose())
         if rows >= FEWEST_TO_JUDGE and unreachable > OUTAGE_SHARE * rows:
             raise ServiceError(
                 f"{unreachable} of {rows} hosts could not be reached: this machine seems cut off; nothing is recorded; "

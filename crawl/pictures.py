@@ -5,16 +5,24 @@ import io
 import warnings
 from dataclasses import dataclass
 
-import imagehash
+import cv2
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+import numpy.typing as npt
+import simplejpeg
+from PIL import ExifTags, Image, UnidentifiedImageError
 
+from crawl.jpeg import MOST_SCANS, SOI, has_too_many_scans, plain_copy
+from crawl.phash import perceptual_hash
 from moodarchive.errors import RowError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF")
+Pixels = npt.NDArray[np.uint8]
+"""RGB, (height, width, 3)."""
 
 # the pixel limit is ours, read from the header; Pillow's own would only warn
 Image.MAX_IMAGE_PIXELS = None
+# pictures are decoded side by side: more threads within one would only get into each other's way
+cv2.setNumThreads(1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,33 +51,32 @@ class Picture:
 
 
 def to_picture(served: bytes, limits: PictureLimits) -> Picture:
-    """Judges by content, never by the announced type; limits are checked on the header, before any pixel is decoded."""
+    """Judges by content, never by the announced type; limits are checked on the header, before any pixel is decoded.
+
+    A small, upright, plain JPEG keeps its coefficients and loses everything else; every other picture is encoded anew.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         image = _opened(served)
         original_size = image.size
         _refuse_bad_size(original_size, limits)
-        pixels = _decoded(image, limits.longest_side)
-    pixels.info.clear()  # Pillow writes a comment that it has read
-    encoded = io.BytesIO()
-    pixels.save(encoded, "JPEG", quality=limits.jpeg_quality, subsampling="4:2:0", optimize=True)
+        _refuse_slow(served, image)
+        encoded, pixels = _unchanged(served, image, limits.longest_side)
+        if pixels is None:
+            pixels = _decoded(served, image, limits.longest_side)
+    if encoded is None:
+        encoded = simplejpeg.encode_jpeg(pixels, quality=limits.jpeg_quality, colorsubsampling="420")
     return Picture(
-        bytes=encoded.getvalue(),
+        bytes=encoded,
         sha256=hashlib.sha256(served).hexdigest(),
         phash=perceptual_hash(pixels),
-        width=pixels.width,
-        height=pixels.height,
+        width=pixels.shape[1],
+        height=pixels.shape[0],
         original_width=original_size[0],
         original_height=original_size[1],
         original_bytes=len(served),
         original_type=str(image.format),
     )
-
-
-def perceptual_hash(image: Image.Image) -> int:
-    """64-bit DCT hash: pictures that look alike differ in few bits."""
-    bits = imagehash.phash(image).hash.flatten()
-    return int.from_bytes(np.packbits(bits).tobytes(), "big")
 
 
 def _opened(served: bytes) -> Image.Image:
@@ -88,15 +95,92 @@ def _refuse_bad_size(size: tuple[int, int], limits: PictureLimits) -> None:
         raise RowError("too_small", f"{size[0]} x {size[1]}, shortest side {limits.shortest_side}")
 
 
-def _decoded(image: Image.Image, longest_side: int) -> Image.Image:
+def _refuse_slow(served: bytes, image: Image.Image) -> None:
+    if image.info.get("progressive") and has_too_many_scans(served):
+        raise RowError("too_many_scans", f"a JPEG of more than {MOST_SCANS} scans")
+
+
+def _orientation(image: Image.Image) -> int:
+    """How the stored picture lies, 1 to 8 as in EXIF; 1 when it does not say, or not legibly."""
+    try:
+        turn = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # noqa: BLE001  broken metadata make no broken picture
+        return 1
+    return turn if isinstance(turn, int) and 1 <= turn <= 8 else 1
+
+
+def _unchanged(served: bytes, image: Image.Image, longest_side: int) -> tuple[bytes | None, Pixels | None]:
+    """The file without what is not the picture, and its pixels; (None, None) when it must be encoded anew."""
+    if not served.startswith(SOI) or max(image.size) > longest_side or _orientation(image) != 1:
+        return None, None
+    copy = plain_copy(served)
+    if copy is None:
+        return None, None
+    try:
+        return copy, simplejpeg.decode_jpeg(copy)  # strict: bytes that are no part of the picture are an error
+    except ValueError:
+        return None, None
+
+
+def _decoded(served: bytes, image: Image.Image, longest_side: int) -> Pixels:
+    """Upright and at the archive's size. What libjpeg does not decode without complaint, Pillow judges."""
+    if served.startswith(SOI) and image.mode in ("RGB", "L"):
+        size = _fitting(image.size, longest_side)
+        try:
+            coarse = simplejpeg.decode_jpeg(served, **_coarsest(image.size, size))
+        except ValueError:
+            pass
+        else:
+            return _turned(_shrunk(coarse, size), _orientation(image))
+    return _decoded_by_pillow(image, longest_side)
+
+
+def _fitting(size: tuple[int, int], longest_side: int) -> tuple[int, int]:
+    """The size that keeps the ratio within ``longest_side``; nothing is enlarged."""
+    scale = min(1.0, longest_side / max(size))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def _coarsest(size: tuple[int, int], wanted: tuple[int, int]) -> dict[str, int]:
+    """The smallest half, quarter or eighth that is no smaller than wanted, for libjpeg to decode at.
+
+    libjpeg knows all eighths; those between the halves are slower than the next larger half, and look worse.
+    """
+    for part in (8, 4, 2):
+        least = -(-size[0] // part), -(-size[1] // part)
+        if least[0] >= wanted[0] and least[1] >= wanted[1]:
+            return {"min_width": least[0], "min_height": least[1]}
+    return {}
+
+
+def _shrunk(pixels: Pixels, size: tuple[int, int]) -> Pixels:
+    if (pixels.shape[1], pixels.shape[0]) == size:
+        return pixels
+    # two neighbours see every pixel while fewer than two fall on one, which scaled decoding nearly always gives
+    is_near = pixels.shape[1] < 2 * size[0] and pixels.shape[0] < 2 * size[1]
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR if is_near else cv2.INTER_AREA), np.uint8)
+
+
+def _turned(pixels: Pixels, turn: int) -> Pixels:
+    """Upright pixels, from the eight ways of EXIF to lie."""
+    if turn in (5, 6, 7, 8):
+        pixels = pixels.transpose(1, 0, 2)
+    if turn in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if turn in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels)
+
+
+def _decoded_by_pillow(image: Image.Image, longest_side: int) -> Pixels:
     try:
         image.draft("RGB", (2 * longest_side, 2 * longest_side))
         image.load()
-        upright = ImageOps.exif_transpose(image)
-        if upright.mode in ("1", "P", "PA"):  # Pillow would pick pixels of these, not average them
-            upright = upright.convert("RGBA" if upright.has_transparency_data else "RGB")
-        upright.thumbnail((longest_side, longest_side), Image.Resampling.LANCZOS, reducing_gap=3.0)
-        return _rgb(upright)
+        turn = _orientation(image)  # of a PNG, only known after its last byte
+        if image.mode in ("1", "P", "PA"):  # Pillow would pick pixels of these, not average them
+            image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+        image.thumbnail((longest_side, longest_side), Image.Resampling.LANCZOS, reducing_gap=3.0)
+        return _turned(np.asarray(_rgb(image)), turn)
     except OSError as error:
         kind = "truncated" if "truncated" in str(error).lower() else "corrupt_image"
         raise RowError(kind, str(error)) from None

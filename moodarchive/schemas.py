@@ -121,12 +121,16 @@ REQUERIED = Table(
 IMAGES = Table(
     name="images",
     written_by="crawl.download",
-    says="The pictures, re-encoded to the archive's size.",
+    says="The pictures at the archive's size: small plain JPEGs as they came, everything else encoded anew.",
     rows_per_group=100,
     schema=_schema(
         _KEY,
-        ("bytes", pa.binary(), "a baseline JPEG, RGB, no metadata; null unless ok, and once pruned"),
-        ("sha256", pa.string(), "of the bytes that the site served, before re-encoding"),
+        (
+            "bytes",
+            pa.binary(),
+            "a JPEG, baseline or progressive, three components, no metadata; null unless ok, and once pruned",
+        ),
+        ("sha256", pa.string(), "of the bytes that the site served"),
         ("phash", pa.uint64(), "64-bit perceptual hash (DCT) of the picture"),
         ("width", pa.int32(), "pixels of `bytes`"),
         ("height", pa.int32(), "pixels of `bytes`"),

@@ -47,7 +47,7 @@ WITH ended AS (
 SELECT * EXCLUDE (last), last.stage AS stage, last.kind AS kind FROM ended
 """
 _STEPS = (
-    ("download", "Downloaded", "fetched, decoded and re-encoded"),
+    ("download", "Downloaded", "fetched, decoded and brought to size"),
     ("safety", "Safe", "past the safety check"),
     ("caption", "Captioned", "described in five sentences"),
     ("score", "Scored", "compared with the searched emotion"),

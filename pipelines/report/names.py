@@ -14,6 +14,7 @@ _KINDS = {
     "unreadable_image": "picture could not be read",
     "too_small": "too few pixels",
     "too_many_pixels": "too many pixels",
+    "too_many_scans": "a picture made to be slow",
     "too_many_bytes": "file too large",
     "forbidden_address": "address inside a private network",
     "forbidden_scheme": "neither http nor https",

@@ -4,20 +4,25 @@ import io
 import struct
 import subprocess
 import sys
+import time
 import zipfile
 import zlib
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from crawl.pictures import Picture, PictureLimits, perceptual_hash, to_picture
+from crawl.phash import perceptual_hash
+from crawl.pictures import Picture, PictureLimits, to_picture
 from moodarchive.errors import RowError
 from tests.making import encoded, opened, textured
 
 LIMITS = PictureLimits(max_pixels=10_000_000, shortest_side=96, longest_side=200, jpeg_quality=92)
 ROOT = Path(__file__).parents[2]
+WHOLE = encoded(textured(300, 200))
 
 
 def _kept(served: bytes) -> tuple[Picture, Image.Image]:
@@ -149,16 +154,121 @@ def test_the_picture_stands_upright_and_tells_nothing_of_its_maker() -> None:
         assert left not in picture.bytes
 
 
+def _lying(turn: int) -> bytes:
+    """An upright picture, red above, green at the left of its lower half, stored as EXIF's ``turn`` says."""
+    upright = Image.new("RGB", (160, 120), "blue")
+    upright.paste((255, 0, 0), (0, 0, 160, 60))
+    upright.paste((0, 255, 0), (0, 60, 80, 120))
+    how = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_90, 7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }  # fmt: skip
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    return encoded(upright.transpose(how[turn]) if turn in how else upright, exif=exif, subsampling=0)
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+@pytest.mark.parametrize("longest_side", [120, 300])
+def test_every_way_to_lie_is_turned_upright(turn: int, longest_side: int) -> None:
+    picture = to_picture(_lying(turn), replace(LIMITS, longest_side=longest_side))
+    image = opened(picture.bytes)
+    assert image.width > image.height
+    x, y = image.width // 4, image.height // 4
+    assert _near(image, (x, y), (255, 0, 0), 20) and _near(image, (3 * x, y), (255, 0, 0), 20)
+    assert _near(image, (x, 3 * y), (0, 255, 0), 20) and _near(image, (3 * x, 3 * y), (0, 0, 255), 20)
+
+
+def _detailed(width: int, height: int) -> Image.Image:
+    """Structure at every scale, as photographs have it."""
+    random, total = np.random.default_rng(5), np.zeros((height, width, 3))
+    for cells in (6, 24, 96, 384):
+        grid = random.integers(0, 256, (cells, cells, 3), dtype=np.uint8)
+        shown = Image.fromarray(grid).resize((width, height), Image.Resampling.BICUBIC)
+        total += np.asarray(shown, dtype=float) / cells**0.7
+    total -= total.min()
+    return Image.fromarray((total / total.max() * 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize("width", [700, 1000, 1500, 2100, 3300, 5000])
+def test_scaled_decoding_looks_like_full_decoding_and_lanczos(width: int) -> None:
+    served = encoded(_detailed(width, width * 2 // 3), quality=92)
+    kept = opened(to_picture(served, replace(LIMITS, max_pixels=10**8, longest_side=512)).bytes)
+    best = opened(served).resize(kept.size, Image.Resampling.LANCZOS)
+    error = np.mean((np.asarray(kept, dtype=float) - np.asarray(best, dtype=float)) ** 2)
+    assert 10 * np.log10(255**2 / error) >= 35
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}, {"optimize": True, "quality": 60}])
+def test_a_small_plain_jpeg_keeps_its_coefficients_bit_for_bit(options: dict[str, Any]) -> None:
+    source = textured(180, 130, seed=8)
+    bare = encoded(source, **options)
+    exif = Image.Exif()
+    exif[0x010F] = "MAKER"
+    exif.get_ifd(0x8825).update({1: "N", 2: (52.0, 31.0, 12.0)})
+    dressed = encoded(
+        source,
+        exif=exif,
+        comment=b"MAKER",
+        xmp=b"<x>MAKER</x>",
+        icc_profile=b"MAKER!!!" * 9000,
+        dpi=(300, 300),
+        **options,
+    )
+    picture = to_picture(dressed + b"MAKER" * 1000, LIMITS)
+    assert picture.bytes == to_picture(bare, LIMITS).bytes
+    assert b"MAKER" not in picture.bytes and len(picture.bytes) <= len(bare)
+    assert np.array_equal(np.asarray(opened(picture.bytes)), np.asarray(opened(bare)))
+
+
+def _hidden_in_a_table() -> bytes:
+    table = b"\xff\xdb" + (2 + 65 * 100).to_bytes(2, "big") + (b"\x03" + b"SECRET!!" * 8) * 100
+    return WHOLE[:2] + table + WHOLE[2:]
+
+
+@pytest.mark.parametrize(
+    "served",
+    [
+        encoded(textured(150, 120)).replace(b"\xff\xd9", b"SECRET!!" * 50 + b"\xff\xd9"),
+        _hidden_in_a_table(),
+        encoded(textured(150, 120).convert("L"), comment=b"SECRET!!"),
+        encoded(textured(150, 120).convert("CMYK"), comment=b"SECRET!!"),
+        encoded(textured(150, 120), keep_rgb=True, comment=b"SECRET!!"),
+        encoded(textured(400, 300), comment=b"SECRET!!"),
+    ],
+    ids=["before the end", "in unused tables", "grey", "cmyk", "stored as rgb", "large"],
+)
+def test_what_is_not_plain_is_encoded_anew(served: bytes) -> None:
+    assert b"SECRET!!" in served
+    picture, image = _kept(served)
+    assert b"SECRET!!" not in picture.bytes
+    assert image.layers == 3  # type: ignore[attr-defined]
+
+
+def test_a_jpeg_of_a_thousand_scans_is_refused_before_it_takes_time() -> None:
+    whole = encoded(textured(2000, 1500), progressive=True)
+    last = whole.rindex(b"\xff\xda")
+    served = whole[:-2] + whole[last:-2] * 1000 + whole[-2:]
+    began = time.perf_counter()
+    assert _refusal(served) == "too_many_scans"
+    assert time.perf_counter() - began < 1
+
+
+def test_scan_markers_in_metadata_are_no_scans() -> None:
+    whole = encoded(textured(180, 130), progressive=True, comment=b"\xff\xda" * 500)
+    assert to_picture(whole, LIMITS).width == 180
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_a_smaller_worse_copy_has_nearly_the_same_hash(seed: int) -> None:
     source = textured(500, 400, seed)
     copy = encoded(source.resize((450, 360), Image.Resampling.LANCZOS), quality=80)
     one, other = to_picture(encoded(source), LIMITS).phash, to_picture(copy, LIMITS).phash
     assert (one ^ other).bit_count() <= 3
-    assert (one ^ perceptual_hash(textured(500, 400, seed + 100))).bit_count() > 10
+    assert (one ^ perceptual_hash(np.asarray(textured(500, 400, seed + 100)))).bit_count() > 10
 
 
-WHOLE = encoded(textured(300, 200))
 SVG = b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"><image href="file:///etc/passwd"/></svg>'
 
 
