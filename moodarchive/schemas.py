@@ -125,11 +125,7 @@ IMAGES = Table(
     rows_per_group=100,
     schema=_schema(
         _KEY,
-        (
-            "bytes",
-            pa.binary(),
-            "a JPEG, baseline or progressive, three components, no metadata; null unless ok, and once pruned",
-        ),
+        ("bytes", pa.binary(), "a JPEG of three components, no metadata; null unless ok, and once pruned"),
         ("sha256", pa.string(), "of the bytes that the site served"),
         ("phash", pa.uint64(), "64-bit perceptual hash (DCT) of the picture"),
         ("width", pa.int32(), "pixels of `bytes`"),
