@@ -1,0 +1,89 @@
+"""Changes of an archive that are killed, by SIGKILL, at a chosen one of their file operations."""
+
+import json
+import os
+import signal
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from moodarchive.store import Store
+from moodarchive.writer_lock import only_writer
+from pipelines.change.finishing import finish
+from pipelines.change.verbs import go_on, prune, take_down
+from shards.seal import unseal
+from tests.whole_root import Pictured
+
+_OPERATIONS = ("replace", "unlink", "remove", "link", "fsync")
+"""What makes, moves and removes files, and what makes them last."""
+
+
+def _finish(store: Store) -> None:
+    with only_writer(store):
+        store.remove_drafts()
+        go_on(store)
+        finish(store)
+
+
+def _take_down(store: Store) -> None:
+    path = Path(store.root).parent / "list.txt"
+    path.write_text(f"{Pictured(7).url}\n{Pictured(10).key}\ncreator: Ann Müller 2\n")
+    take_down(store, str(path), lambda _: None)
+
+
+def _set_percentile(store: Store) -> None:
+    settings = json.loads(store.read_bytes("settings.json"))
+    settings["whole_table"]["cut"].update(percentile=40.0, heldout=0.3)
+    store.write_bytes("settings.json", json.dumps(settings, indent=1, sort_keys=True).encode())
+
+
+def _pruned(store: Store) -> None:
+    prune(store, lambda _: None)
+
+
+def _pruned_then_set(store: Store) -> None:
+    _pruned(store)
+    _set_percentile(store)
+
+
+def _nothing(_: Store) -> None:
+    return
+
+
+Step = Callable[[Store], None]
+CHANGES: Mapping[str, tuple[Step, Step]] = {
+    "pack": (_set_percentile, _finish),
+    "seal": (unseal, _finish),
+    "takedown": (_nothing, _take_down),
+    "prune": (_nothing, _pruned),
+    "takedown after prune": (_pruned, _take_down),
+    "pack after prune": (_pruned_then_set, _finish),
+}
+"""What is made ready first, and what is then killed."""
+
+
+def run_change(root: str, name: str, kill_at: int | None, counted: Any = None) -> None:
+    """Carries the change out; with ``kill_at`` the process dies at that operation: before it when the number is even.
+
+    ``counted``, a shared number, tells how many operations there were.
+    """
+    done = 0
+
+    def wrapped(original: Callable[..., Any]) -> Callable[..., Any]:
+        def operate(*arguments: Any, **named: Any) -> Any:
+            nonlocal done
+            done += 1
+            if done == kill_at and kill_at % 2 == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            found = original(*arguments, **named)
+            if done == kill_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return found
+
+        return operate
+
+    for operation in _OPERATIONS:
+        setattr(os, operation, wrapped(getattr(os, operation)))
+    CHANGES[name][1](Store(root))
+    if counted is not None:
+        counted.value = done
