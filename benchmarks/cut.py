@@ -15,7 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 HOUSE = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(HOUSE))
+sys.path[:0] = [str(HOUSE), str(HOUSE / "benchmarks")]
+
+from synthetic.memory import peak_gib  # noqa: E402
 
 from filter.cut import CutSettings, cut  # noqa: E402
 from moodarchive.parts import Origin, finished_parts, write_part  # noqa: E402
@@ -157,14 +159,11 @@ def differences(count: int, rows_per_part: int) -> int:
 
 def _timed(root: str, parts: int) -> None:
     """Runs in a process of its own, so that the peak of memory is the cut's."""
-    import resource
-
     began = time.perf_counter()
     cut(Store(root), SETTINGS, list(range(parts)))
     seconds = time.perf_counter() - began
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     kept = finished_parts(Store(root), KEPT)
-    print(json.dumps({"seconds": seconds, "gib": peak, "rows": sum(part.rows for part in kept.values())}))
+    print(json.dumps({"seconds": seconds, "gib": peak_gib(), "rows": sum(part.rows for part in kept.values())}))
 
 
 def _claim(claim: str, ours: float, limit: float, unit: str) -> dict[str, object]:

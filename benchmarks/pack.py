@@ -128,7 +128,8 @@ def main() -> None:
     options = asked.parse_args()
     held = tempfile.mkdtemp(dir=options.root)
     try:
-        seconds = measure(f"{held}/archive", -(-int(options.gb * 1e9) // (ROWS * MEAN_BYTES)), options.rounds)
+        parts = max(WORKERS, -(-int(options.gb * 1e9) // (ROWS * MEAN_BYTES)))
+        seconds = measure(f"{held}/archive", parts, options.rounds)
         whole, size = (_bytes(Path(held, "archive", folder)) for folder in ("", SHARD_INDEX.name))
     finally:
         shutil.rmtree(held)

@@ -1,0 +1,33 @@
+"""The benchmarks of whole archives run, small, and print what they claim as JSON."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+FIELDS = {"claim", "ours", "peer", "unit", "ratio", "bar", "met"}
+
+pytestmark = pytest.mark.torture
+
+
+@pytest.mark.parametrize(
+    ("script", "options", "claims"),
+    [
+        ("archive.py", ["--images", "2000", "6000"], 13),
+        ("pack.py", ["--gb", "0.2", "--rounds", "1"], 3),
+        ("cut.py", ["--images", "20000", "--sample", "20000"], 3),
+    ],
+)
+def test_each_claim_is_a_line_and_the_weakest_stands_last(
+    script: str, options: list[str], claims: int, tmp_path: Path
+) -> None:
+    command = [sys.executable, str(BENCHMARKS / script), *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    *told, last = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(told) == claims and all(set(claim) == FIELDS for claim in told)
+    assert last == min(told, key=lambda claim: claim["ratio"] / claim["bar"])
+    assert all(claim["met"] == (claim["ratio"] >= claim["bar"]) for claim in told)
+    assert not list(tmp_path.iterdir()), "a benchmark cleans up after itself"
