@@ -21,6 +21,8 @@ class Kind(StrEnum):
     """Recorded with each round; may differ between rounds."""
     WHOLE_TABLE = "whole-table"
     """May change: what depends on it is rebuilt."""
+    TRAINING = "training"
+    """Equal in a training run and all its resumptions."""
     EXECUTION = "execution"
     """How, not what: never recorded."""
 

@@ -1,0 +1,149 @@
+"""Each loss term equals its plain float64 reference, survives degenerate batches, and does not depend on the ranks."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from tests.train import references
+from tests.train.ranks import on_ranks
+from train.losses import Attention, Negatives, fine_grained, info_nce, optimal_transport, transport_plan
+
+SCALE = torch.tensor(20.0)
+_TERMS = {
+    "fine_grained": fine_grained,
+    "fine_grained against the batch": lambda *given: fine_grained(*given, negatives=Negatives.BATCH),
+    "fine_grained, sparc": lambda *given: fine_grained(*given, attention=Attention.SPARC),
+    "optimal_transport": optimal_transport,
+    "optimal_transport over all ranks": lambda *given: optimal_transport(*given, scope_is_global=True),
+}
+
+
+def _unit(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
+    # a common direction makes cosines as large as those of a trained model
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(*shape, generator=generator, dtype=torch.float64)
+    return functional.normalize(noise + 0.5, dim=-1).to(dtype)
+
+
+def _stimuli(n: int = 6, m: int = 49, d: int = 32) -> tuple[Tensor, Tensor, Tensor]:
+    present = torch.ones(n, 3, dtype=torch.bool)
+    present[1, 2] = False
+    present[2, 1:] = False
+    present[3] = False
+    return _unit(n, m, d, seed=1), _unit(n, 3, d, seed=2), present
+
+
+def test_info_nce_equals_its_equation() -> None:
+    images, texts = _unit(7, 16, seed=3), _unit(7, 16, seed=4)
+    expected = references.info_nce(images.numpy(), texts.numpy(), 20.0)
+    assert info_nce(images.float(), texts.float(), SCALE).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_fine_grained_term_equals_its_equation_with_stimuli_missing() -> None:
+    patches, stimuli, present = _stimuli()
+    expected = references.fine_grained(patches.numpy(), stimuli.numpy(), present.numpy(), 20.0, 0.07)
+    found = fine_grained(patches.float(), stimuli.float(), present, SCALE)
+    assert found.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_transport_term_equals_its_equation_with_stimuli_missing() -> None:
+    patches, stimuli, present = _stimuli()
+    expected = references.optimal_transport(patches.numpy(), stimuli.numpy(), present.numpy(), 20.0, 0.1)
+    found = optimal_transport(patches.float(), stimuli.float(), present, SCALE, columns_at_once=4)
+    assert found.item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("epsilon", [0.05, 0.1, 1.0])
+def test_the_plan_is_that_of_pots_sinkhorn(epsilon: float) -> None:
+    similarity = _unit(196, 24, seed=5) @ _unit(3, 24, seed=6).T
+    found = transport_plan(similarity.T, torch.ones(3, dtype=torch.bool), epsilon=epsilon).T
+    assert np.abs(found.numpy() - references.plan(similarity.numpy(), epsilon)).sum() < 1e-3
+    assert (found.sum(0) - 1 / 3).abs().sum() <= 1e-4
+    assert (found.sum(1) - 1 / 196).abs().sum() <= 1e-6
+
+
+def test_the_marginals_hold_in_float32_at_the_patches_of_vit_l_14() -> None:
+    similarity = (_unit(4, 3, 24, seed=7) @ _unit(4, 256, 24, seed=8).mT).float()
+    found = transport_plan(similarity, torch.ones(4, 3, dtype=torch.bool))
+    assert (found.sum(-1) - 1 / 3).abs().sum(-1).max() <= 1e-4
+    assert (found.sum(-2) - 1 / 256).abs().sum(-1).max() <= 1e-4
+
+
+@pytest.mark.parametrize("name", _TERMS)
+@pytest.mark.parametrize("case", ["identical texts", "zero similarity", "one sample", "no stimulus at all"])
+def test_degenerate_batches_give_finite_losses_and_gradients(name: str, case: str) -> None:
+    patches, stimuli, present = _stimuli()
+    if case == "identical texts":
+        stimuli = stimuli[:1, :1].expand_as(stimuli)
+    elif case == "zero similarity":
+        patches, stimuli = patches.clone(), stimuli.clone()
+        patches[..., 16:], stimuli[..., :16] = 0, 0
+    elif case == "one sample":
+        patches, stimuli, present = patches[:1], stimuli[:1], present[:1]
+    else:
+        present = torch.zeros_like(present)
+    patches, stimuli = patches.float().requires_grad_(), stimuli.float().clone().requires_grad_()
+    loss = _TERMS[name](patches, stimuli, present, torch.tensor(100.0))
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert patches.grad is not None and torch.isfinite(patches.grad).all()
+    assert stimuli.grad is not None and torch.isfinite(stimuli.grad).all()
+    if case in ("no stimulus at all",):
+        assert loss.item() == 0.0
+
+
+def test_a_missing_stimulus_is_neither_counted_nor_a_rival() -> None:
+    patches, stimuli, present = _stimuli()
+    other = stimuli.clone()
+    other[~present] = _unit(int((~present).sum()), 32, seed=9)
+    for term in _TERMS.values():
+        assert term(patches, stimuli, present, SCALE).item() == term(patches, other, present, SCALE).item()
+
+
+def test_no_gradient_flows_through_the_plan() -> None:
+    patches, stimuli, present = _stimuli(n=4, m=9)
+    patches.requires_grad_()
+    optimal_transport(patches, stimuli, present.fill_(True), SCALE).backward()
+    fixed = transport_plan(torch.einsum("imd,kjd->ikjm", patches.detach(), stimuli), present)
+    again = patches.detach().clone().requires_grad_()
+    logits = SCALE * (fixed * torch.einsum("imd,kjd->ikjm", again, stimuli)).sum((-1, -2))
+    functional.cross_entropy(logits, torch.arange(4)).backward()
+    assert patches.grad is not None and again.grad is not None
+    assert torch.allclose(patches.grad, again.grad, atol=1e-12)
+
+
+def test_columns_in_chunks_change_neither_loss_nor_gradient() -> None:
+    found = []
+    for columns in (1, 4, 64):
+        patches, stimuli, present = _stimuli()
+        patches.requires_grad_()
+        loss = optimal_transport(patches, stimuli, present, SCALE, columns_at_once=columns)
+        loss.backward()
+        assert patches.grad is not None
+        found.append((loss.item(), patches.grad))
+    assert found[0][0] == pytest.approx(found[2][0], rel=1e-12)
+    assert torch.allclose(found[0][1], found[2][1], atol=1e-6 * float(found[2][1].abs().max()))
+
+
+def _gradients(rank: int, ranks: int) -> dict[str, list[Tensor]]:
+    """What each term sends back to this rank's rows, the mean over ranks taken as DistributedDataParallel does."""
+    patches, stimuli, present = _stimuli(n=8)
+    images, texts = _unit(8, 32, seed=3), _unit(8, 32, seed=4)
+    rows = slice(rank * 8 // ranks, (rank + 1) * 8 // ranks)
+    local = [tensor[rows].clone().requires_grad_() for tensor in (images, texts, patches, stimuli)]
+    found = {"info_nce": torch.autograd.grad(info_nce(local[0], local[1], SCALE), local[:2])}
+    for name, term in _TERMS.items():
+        if name != "optimal_transport" or ranks == 1:
+            found[name] = torch.autograd.grad(term(local[2], local[3], present[rows], SCALE), local[2:])
+    return {name: [gradient / ranks for gradient in gradients] for name, gradients in found.items()}
+
+
+def test_two_ranks_give_the_gradients_of_one_on_the_joined_batch() -> None:
+    joined = _gradients(0, 1)
+    halves = on_ranks(2, _gradients)
+    for name, gradients in halves[0].items():
+        for place, first in enumerate(gradients):
+            both = torch.cat([first, halves[1][name][place]])
+            assert (both - joined[name][place]).abs().max() < 1e-9, name

@@ -1,0 +1,121 @@
+"""What training reads of a sealed archive: its shards, where each sample lies, and whether they are as sealed."""
+
+import hashlib
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from moodarchive.errors import DamagedPartError, NotAnArchiveError, StageError
+from moodarchive.keys import digest
+from moodarchive.layout import MANIFEST_PATH, SETS
+from moodarchive.schemas import SCHEMA_VERSION
+from moodarchive.store import Store
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shard:
+    """One tar of a sealed archive and its index, with the sha256 that the manifest gives for both."""
+
+    root: str
+    tar: str
+    tar_sha256: str
+    index: str
+    index_sha256: str
+    samples: int
+
+    def rows(self) -> dict[str, list[Any]]:
+        """The index by column. DamagedPartError when it is not the one that was sealed."""
+        store = Store(self.root)
+        try:
+            data = store.read_bytes(self.index)
+        except FileNotFoundError:
+            raise self._changed(self.index, "is missing") from None
+        table = pq.read_table(io.BytesIO(data)) if _sha256(data) == self.index_sha256 else None
+        if table is None or table.num_rows != self.samples:
+            raise self._changed(self.index, "is not the one that was sealed")
+        found: dict[str, list[Any]] = table.to_pydict()
+        return found
+
+    def check_size(self) -> None:
+        """DamagedPartError unless the tar is there and long enough for its last sample."""
+        store = Store(self.root)
+        rows = self.rows()
+        wanted = rows["offset"][-1] + rows["size"][-1]
+        try:
+            found = int(store.fs.size(store.path(self.tar)))
+        except FileNotFoundError:
+            raise self._changed(self.tar, "is missing") from None
+        if found < wanted:
+            raise self._changed(self.tar, f"has {found} bytes, its index says at least {wanted}")
+
+    def check_digest(self) -> None:
+        """DamagedPartError unless the tar's bytes are those that were sealed."""
+        self.check_size()
+        if Store(self.root).sha256(self.tar) != self.tar_sha256:
+            raise self._changed(self.tar, "is not the one that was sealed")
+
+    def _changed(self, path: str, what: str) -> DamagedPartError:
+        return DamagedPartError(
+            f"{self.root}/{path} {what}; remedy: moodarchive verify {self.root} names every difference, "
+            "moodarchive run repairs the archive"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SealedArchive:
+    """The shards of some sets of one archive; ``seal`` names the manifest that they were read from."""
+
+    root: str
+    seal: str
+    shards: Sequence[Shard]
+
+
+def open_archive(root: str, sets: Sequence[str] = ("train",)) -> SealedArchive:
+    """NotAnArchiveError for a root without a seal, or one of another schema version."""
+    if unknown := set(sets) - set(SETS):
+        raise StageError(f"no shard set is called {sorted(unknown)}; legal: {', '.join(SETS)}")
+    store = Store(root)
+    if not store.exists(MANIFEST_PATH):
+        raise NotAnArchiveError(f"{root} is not sealed: it has no {MANIFEST_PATH}; remedy: moodarchive run finishes it")
+    text = store.read_bytes(MANIFEST_PATH)
+    try:
+        manifest = json.loads(text)
+        if manifest["schema_version"] != SCHEMA_VERSION:
+            raise ValueError(f"schema version {manifest['schema_version']}, this program reads {SCHEMA_VERSION}")
+        shards = _shards(root, manifest["parts"], sets)
+    except (ValueError, KeyError, TypeError) as error:
+        raise NotAnArchiveError(f"{root}/{MANIFEST_PATH} cannot be read: {error}; remedy: moodarchive verify") from None
+    if not shards:
+        raise NotAnArchiveError(f"{root} has no shards of {', '.join(sets)}; remedy: name other sets in data.sets")
+    return SealedArchive(root=root, seal=digest(_sha256(text)), shards=shards)
+
+
+def _shards(root: str, parts: dict[str, Any], sets: Sequence[str]) -> list[Shard]:
+    found = []
+    for name in sorted(parts):
+        part = parts[name]
+        if part["table"] != "shards":
+            continue
+        for of_set in sets:
+            if samples := part["sets"].get(of_set, 0):
+                tar, index = (f"shards/{of_set}/{part['part']:05d}{ending}" for ending in (".tar", ".parquet"))
+                digests = part["files"]
+                found.append(
+                    Shard(
+                        root=root,
+                        tar=tar,
+                        tar_sha256=digests[tar],
+                        index=index,
+                        index_sha256=digests[index],
+                        samples=int(samples),
+                    )
+                )
+    return found
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

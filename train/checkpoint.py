@@ -1,0 +1,111 @@
+"""Checkpoints: a folder of weights, optimiser and progress; ``state.json``, written last, makes it count."""
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from typing import Any, BinaryIO, cast
+
+from moodarchive.errors import ConfigError
+from moodarchive.keys import canonical_json
+from moodarchive.store import Store
+from train.step import Stepper
+
+LOG_PATH = "checkpoints/training.jsonl"
+_WEIGHTS, _OPTIMISER, _STATE = "model.safetensors", "optimiser.pt", "state.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """What a run has done and with what: ``step`` steps, on archives with these ``seals``, under these ``settings``."""
+
+    step: int
+    settings: Mapping[str, Any]
+    seals: Sequence[str]
+    replaced: int = 0
+    """Corrupt samples for which others stood in."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    code_version: str = field(default_factory=lambda: version("moodarchive"))
+
+
+def save(store: Store, stepper: Stepper, progress: Progress, log: Sequence[Mapping[str, Any]], *, keep: int) -> None:
+    """Writes a checkpoint and the log up to it; removes all but the newest ``keep``."""
+    import torch
+    from safetensors.torch import save as packed
+
+    folder = _folder(progress.step)
+    weights = {name: tensor.contiguous() for name, tensor in stepper.clip.state_dict().items()}
+    files = {_WEIGHTS: store.write_bytes(f"{folder}/{_WEIGHTS}", packed(weights))}
+    with store.draft(f"{folder}/{_OPTIMISER}") as file:
+        torch.save(stepper.optimiser.state_dict(), cast(BinaryIO, file))
+    files[_OPTIMISER] = file.sha256
+    store.write_bytes(LOG_PATH, "".join(canonical_json(dict(line)) + "\n" for line in log).encode())
+    told = asdict(progress) | {"files": files}
+    store.write_bytes(f"{folder}/{_STATE}", (json.dumps(told, indent=1, sort_keys=True) + "\n").encode())
+    for old in _finished(store)[:-keep]:
+        for name in (_STATE, _OPTIMISER, _WEIGHTS):
+            store.remove(f"{_folder(old)}/{name}")
+
+
+def load_newest(store: Store, stepper: Stepper, expected: Progress) -> tuple[Progress, list[dict[str, Any]]] | None:
+    """Continues from the newest checkpoint whose bytes are whole; None when there is none.
+
+    ConfigError when it was made from another archive, under other settings, or has another shape.
+    """
+    import torch
+    from safetensors.torch import load as unpacked
+
+    for step in reversed(_finished(store)):
+        told = json.loads(store.read_bytes(f"{_folder(step)}/{_STATE}"))
+        progress = Progress(**told)
+        if any(store.sha256(f"{_folder(step)}/{name}") != sha256 for name, sha256 in progress.files.items()):
+            continue
+        _check_same(store, progress, expected)
+        try:
+            stepper.clip.load_state_dict(unpacked(store.read_bytes(f"{_folder(step)}/{_WEIGHTS}")))
+        except RuntimeError as error:
+            raise ConfigError(
+                f"{store.root}/{_folder(step)} holds a model of another shape: {str(error)[:300]}; remedy: the model "
+                "settings that it was trained with, or another output"
+            ) from None
+        state = torch.load(io.BytesIO(store.read_bytes(f"{_folder(step)}/{_OPTIMISER}")), weights_only=True)
+        stepper.optimiser.load_state_dict(state)
+        return progress, [line for line in _log(store) if line["step"] <= step]
+    return None
+
+
+def _check_same(store: Store, found: Progress, expected: Progress) -> None:
+    before, now = _flat(found.settings), _flat(expected.settings)
+    changed = [f"{name} was {before.get(name)!r}, is {now.get(name)!r}" for name in sorted({*before, *now})]
+    changed = [
+        line for line, name in zip(changed, sorted({*before, *now}), strict=True) if before.get(name) != now.get(name)
+    ]
+    if list(found.seals) != list(expected.seals):
+        changed.append("the archive was sealed anew since")
+    if changed:
+        raise ConfigError(
+            f"{store.root}/checkpoints is of another run: {'; '.join(changed)}; remedy: the same settings and archive, "
+            "or another output for a new run"
+        )
+
+
+def _flat(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        found |= _flat(value, f"{above}{name}.") if isinstance(value, dict) else {f"{above}{name}": value}
+    return found
+
+
+def _folder(step: int) -> str:
+    return f"checkpoints/{step:08d}"
+
+
+def _finished(store: Store) -> list[int]:
+    names = [name for name in store.names("checkpoints") if name.isdigit()]
+    return [int(name) for name in names if store.exists(f"checkpoints/{name}/{_STATE}")]
+
+
+def _log(store: Store) -> list[dict[str, Any]]:
+    lines = store.read_bytes(LOG_PATH).decode().splitlines() if store.exists(LOG_PATH) else []
+    return [json.loads(line) for line in lines]

@@ -1,0 +1,49 @@
+"""A trained model as folders that other programs read, with a card that says what it was trained on."""
+
+import json
+from typing import Any
+
+from moodarchive.store import Store
+from train.checkpoint import Progress
+from train.settings import TrainSettings
+from train.towers import Towers
+
+FOLDER = "model"
+
+
+def export(store: Store, towers: Towers, progress: Progress, settings: TrainSettings) -> None:
+    """Writes ``model/``: an open_clip folder (``local-dir:…/model``) and a card; the weights come last."""
+    from safetensors.torch import save as packed
+
+    config = {"model_cfg": towers.config, "preprocess_cfg": towers.preprocess_config}
+    store.write_bytes(f"{FOLDER}/open_clip_config.json", (json.dumps(config, indent=1, default=list) + "\n").encode())
+    store.write_bytes(f"{FOLDER}/README.md", _card(progress, settings, towers).encode())
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in towers.clip.state_dict().items()}
+    store.write_bytes(f"{FOLDER}/open_clip_model.safetensors", packed(weights))
+
+
+def _card(progress: Progress, settings: TrainSettings, towers: Towers) -> str:
+    told: dict[str, Any] = dict(progress.settings)
+    return "\n".join(
+        [
+            "---",
+            "library_name: open_clip",
+            "tags: [clip, emotion, moodarchive]",
+            "---",
+            "",
+            "# MoodifyCLIP",
+            "",
+            f"Started from `{settings.model.name}` (`{settings.model.pretrained or 'no pretrained tag'}`), trained for "
+            f"{progress.step:,} steps of {settings.data.batch:,} samples; reads up to {towers.context} tokens.",
+            "",
+            f"Seals of the archives it was trained on: {', '.join(f'`{seal}`' for seal in progress.seals)}. "
+            f"{progress.replaced:,} corrupt samples were replaced by others.",
+            "",
+            "## Settings",
+            "",
+            "```json",
+            json.dumps(told, indent=1, sort_keys=True),
+            "```",
+            "",
+        ]
+    )

@@ -1,0 +1,57 @@
+"""What the ranks of one training job know of each other: gathered tensors with gradient, and global means."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, distributed
+
+
+def world_size() -> int:
+    """Ranks of the job; 1 without a process group."""
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def rank() -> int:
+    """This process among the ranks."""
+    return distributed.get_rank() if distributed.is_initialized() else 0
+
+
+class _Gather(torch.autograd.Function):
+    """[n, ...] of each rank becomes [ranks x n, ...] in rank order; the gradient of every rank's use flows back."""
+
+    @staticmethod
+    def forward(ctx: Any, local: Tensor) -> Tensor:
+        everyone = [torch.empty_like(local) for _ in range(world_size())]
+        distributed.all_gather(everyone, local.contiguous())
+        ctx.rows = local.shape[0]
+        return torch.cat(everyone)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        total = gradients[0].contiguous()
+        distributed.all_reduce(total)
+        return total.narrow(0, rank() * ctx.rows, ctx.rows)
+
+
+def gathered(local: Tensor) -> Tensor:
+    """All ranks' rows in rank order, with gradient; every rank must bring equally many."""
+    return local if world_size() == 1 else _Gather.apply(local)  # type: ignore[no-untyped-call]
+
+
+def gathered_mask(local: Tensor) -> Tensor:
+    """All ranks' booleans in rank order."""
+    return local if world_size() == 1 else _Gather.apply(local.to(torch.uint8)).bool()  # type: ignore[no-untyped-call]
+
+
+def global_mean(values: Tensor, valid: Tensor | None = None) -> Tensor:
+    """The mean over all ranks' valid values, scaled so that the mean of the ranks' gradients is its gradient.
+
+    On each rank it is ranks x (local sum) / (global count): averaging gradients over ranks, as DistributedDataParallel
+    does, then gives the gradient of the joined batch's mean. 0 where nothing is valid.
+    """
+    valid = torch.ones_like(values, dtype=torch.bool) if valid is None else valid
+    count = valid.sum().to(values.dtype)
+    if world_size() > 1:
+        distributed.all_reduce(count)
+    local = torch.where(valid, values, torch.zeros_like(values)).sum()
+    return local * world_size() / count.clamp(min=1)

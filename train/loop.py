@@ -1,0 +1,218 @@
+"""The training run of one rank: check the archive, continue from the last checkpoint, step, save, export."""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, distributed, nn
+
+from moodarchive.errors import ConfigError
+from moodarchive.settings import Kind
+from moodarchive.store import Store
+from train.archive import SealedArchive, open_archive
+from train.checkpoint import Progress, load_newest, save
+from train.export import export
+from train.gather import rank, world_size
+from train.model import Batch, MoodifyClip
+from train.order import Order
+from train.samples import Decoder, Sample, collated
+from train.settings import TrainSettings
+from train.step import Stepper
+from train.stream import RankStream
+from train.towers import Towers, open_towers
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepReport:
+    """What a step did; losses are means over the batch of all ranks."""
+
+    step: int
+    steps: int
+    losses: dict[str, float]
+    samples_per_second: float
+    replaced: int
+
+
+Listener = Callable[[StepReport], None]
+
+
+def train(settings: TrainSettings, root: str, tell: Listener) -> Store:
+    """Trains to the end, or goes on where the last checkpoint stands; returns the store that holds ``model/``.
+
+    Under torchrun each process is one rank; without it this process is the only one. ``tell`` hears every step on rank
+    0. ``root`` is used when the settings name no archive.
+    """
+    with _process_group():
+        if settings.loop.threads:
+            torch.set_num_threads(settings.loop.threads)
+        archives = _checked_archives(settings, root)
+        run = _Run(settings, archives)
+        run.go(tell)
+        if rank() == 0:
+            export(run.store, run.towers, run.progress, run.settings)
+        return run.store
+
+
+class _Run:
+    """One rank's state between steps."""
+
+    def __init__(self, settings: TrainSettings, archives: Sequence[SealedArchive]) -> None:
+        self.settings = settings
+        self.store = Store(settings.output or archives[0].root)
+        self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) if torch.cuda.is_available() else 0)
+        if not torch.cuda.is_available():
+            self.device = torch.device("cpu")
+        torch.manual_seed(settings.loop.seed)  # random starting weights are the same on all ranks
+        self.towers: Towers = open_towers(settings.model)
+        self.order = _order(settings, archives)
+        self.order.check_ranks(world_size())
+        self.shards = [shard for archive in archives for shard in archive.shards]
+        self.steps = self.order.steps * settings.data.epochs
+        self.stepper = Stepper(self._model(), settings.optimiser, settings.loss, steps=self.steps)
+        self.progress = Progress(
+            step=0,
+            settings=settings.of_kind(Kind.TRAINING),
+            seals=[archive.seal for archive in archives],
+        )
+        self.log: list[dict[str, Any]] = []
+        if found := load_newest(self.store, self.stepper, self.progress):
+            self.progress, self.log = found
+        self._saved = time.monotonic()
+
+    def _model(self) -> nn.Module:
+        if self.settings.loop.activation_checkpoints:
+            self.towers.clip.set_grad_checkpointing(True)
+        model: nn.Module = MoodifyClip(self.towers.clip).to(self.device).train()
+        if self.settings.loop.compile:
+            model.compile()
+        if world_size() == 1:
+            return model
+        devices = [self.device.index] if self.device.type == "cuda" else None
+        # a term that is switched off leaves no parameter without gradient: all towers serve the terms that remain
+        return nn.parallel.DistributedDataParallel(model, device_ids=devices)
+
+    def go(self, tell: Listener) -> None:
+        """Steps to the end."""
+        stream = RankStream(
+            shards=self.shards,
+            order=self.order,
+            decoder=Decoder(
+                model=self.settings.model.name,
+                context=self.towers.context,
+                preprocess_config=self.towers.preprocess_config,
+                seed=self.settings.loop.seed,
+            ),
+            rank=rank(),
+            ranks=world_size(),
+            first_step=self.progress.step,
+            last_step=self.steps,
+        )
+        began = time.monotonic()
+        for samples in stream.batches(self.settings.data.workers):
+            losses = self._step(samples)
+            rate = self.order.batch / max(1e-9, time.monotonic() - began)
+            began = time.monotonic()
+            if rank() == 0:
+                tell(
+                    StepReport(
+                        step=self.progress.step,
+                        steps=self.steps,
+                        losses=losses,
+                        samples_per_second=rate,
+                        replaced=self.progress.replaced,
+                    )
+                )
+                self._save_if_due()
+
+    def _step(self, samples: Sequence[Sample]) -> dict[str, float]:
+        step = self.progress.step
+        batch = Batch(*(tensor.to(self.device, non_blocking=True) for tensor in collated(samples)))
+        # all randomness of a step is a function of seed, step and rank, so that no generator need be saved
+        torch.manual_seed(hash((self.settings.loop.seed, step, rank())))
+        losses = self.stepper(batch, step, bf16=self._bf16, slices=self.settings.loop.accumulate)
+        names = list(losses)
+        means = _mean_over_ranks(torch.tensor([losses[name] for name in names], dtype=torch.float64))
+        told = _sum_over_ranks(
+            torch.tensor([sum(len(s.replaced) for s in samples), *_fingerprint([s.key for s in samples])])
+        )
+        losses = dict(zip(names, means.tolist(), strict=True))
+        self.progress = replace(self.progress, step=step + 1, replaced=self.progress.replaced + int(told[0]))
+        self.log.append({"step": step + 1, "keys": f"{_joined(told[1:]):016x}", **losses})
+        return losses
+
+    @property
+    def _bf16(self) -> bool:
+        precision = self.settings.loop.precision
+        return precision == "bf16" or (precision == "auto" and self.device.type == "cuda")
+
+    def _save_if_due(self) -> None:
+        loop = self.settings.loop
+        late = time.monotonic() - self._saved > loop.checkpoint_minutes * 60
+        if late or self.progress.step % loop.checkpoint_steps == 0 or self.progress.step == self.steps:
+            save(self.store, self.stepper, self.progress, self.log, keep=loop.keep_checkpoints)
+            self._saved = time.monotonic()
+
+
+def _order(settings: TrainSettings, archives: Sequence[SealedArchive]) -> Order:
+    data = settings.data
+    return Order(
+        archives=[[shard.samples for shard in archive.shards] for archive in archives],
+        weights=[share.weight for share in data.archives] or [1.0],
+        seed=settings.loop.seed,
+        batch=data.batch,
+        streams=data.streams,
+        buffer=data.buffer,
+    )
+
+
+def _checked_archives(settings: TrainSettings, root: str) -> list[SealedArchive]:
+    """Each rank compares its share of the shards with the seal."""
+    roots = [share.root for share in settings.data.archives] or [root]
+    if not all(roots):
+        raise ConfigError("no archive: neither --root nor data.archives names one")
+    archives = [open_archive(name, settings.data.sets) for name in roots]
+    for shard in [shard for archive in archives for shard in archive.shards][rank() :: world_size()]:
+        shard.check_digest() if settings.data.check == "digests" else shard.check_size()
+    return archives
+
+
+@contextmanager
+def _process_group() -> Iterator[None]:
+    """Joins torchrun's ranks; a process alone, or one whose ranks have met already, joins nothing."""
+    if "WORLD_SIZE" not in os.environ or distributed.is_initialized():
+        yield
+        return
+    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    try:
+        yield
+    finally:
+        distributed.destroy_process_group()
+
+
+def _sum_over_ranks(values: Tensor) -> Tensor:
+    if world_size() > 1:
+        values = values.cuda() if torch.cuda.is_available() else values
+        distributed.all_reduce(values)
+    return values.cpu()
+
+
+def _mean_over_ranks(values: Tensor) -> Tensor:
+    return _sum_over_ranks(values) / world_size()
+
+
+_HALF = 1 << 32
+
+
+def _fingerprint(keys: Sequence[str]) -> tuple[int, int]:
+    """The keys' sum in two halves, so that the ranks' sums can be added without overflow."""
+    values = [int(key, 16) for key in keys]
+    return sum(value % _HALF for value in values), sum(value // _HALF for value in values)
+
+
+def _joined(halves: Tensor) -> int:
+    low, high = halves.tolist()
+    return int(low + high * _HALF) % (1 << 64)

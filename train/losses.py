@@ -1,0 +1,169 @@
+"""The four terms of MoodifyCLIP's objective (Moodifier, section 3.2), each a pure function of unit embeddings.
+
+N images in the batch of all ranks, n on this rank, M patches, J = 3 stimuli, D the joint width. ``scale`` is
+exp(logit_scale) = 1 / tau, shared by all terms. All terms are means over samples (the paper writes sums), so that their
+weights do not depend on the batch. Everything from the similarities on is float32 (float64 stays float64); call them
+outside autocast.
+"""
+
+from enum import StrEnum
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+
+from train.gather import gathered, gathered_mask, global_mean, rank
+
+
+class Negatives(StrEnum):
+    """Against what a stimulus is held in the fine-grained term."""
+
+    IMAGE = "image"
+    """The other stimuli of the same image."""
+    BATCH = "batch"
+    """The stimuli of all images."""
+
+
+class Attention(StrEnum):
+    """How a stimulus weighs the patches."""
+
+    STIMULI = "stimuli"
+    """A softmax over the stimuli, then normalised over the patches: the paper's normaliser."""
+    SPARC = "sparc"
+    """Min-max over the patches, those under 1/M dropped, normalised (SPARC)."""
+
+
+def info_nce(images: Tensor, texts: Tensor, scale: Tensor) -> Tensor:
+    """L_f and L_s (eq. 1): symmetric InfoNCE of [n, D] images and texts over the batch of all ranks."""
+    images, texts = _exact(images), _exact(texts)
+    labels = torch.arange(len(images), device=images.device) + rank() * len(images)
+    by_image = scale * images @ gathered(texts).T
+    by_text = scale * texts @ gathered(images).T
+    both = _cross_entropy(by_image, labels) + _cross_entropy(by_text, labels)
+    return global_mean(both / 2)
+
+
+def fine_grained(
+    patches: Tensor,
+    stimuli: Tensor,
+    present: Tensor,
+    scale: Tensor,
+    *,
+    tau_a: float = 0.07,
+    attention: Attention = Attention.STIMULI,
+    negatives: Negatives = Negatives.IMAGE,
+) -> Tensor:
+    """L_fg (eq. 2): each stimulus against what it attends to.
+
+    ``patches`` [n, M, D], ``stimuli`` [n, J, D], ``present`` [n, J] is False for stimuli that a caption lacks; they
+    neither count nor serve as negatives. The printed denominator runs over patches while its numerator is a
+    grouped vector V_j; here both are grouped vectors.
+    """
+    patches, stimuli = _exact(patches), _exact(stimuli)
+    grouped = functional.normalize(_weights(stimuli @ patches.mT, present, tau_a, attention) @ patches, dim=-1)
+    if negatives is Negatives.IMAGE:
+        logits = scale * grouped @ stimuli.mT
+        labels = torch.arange(stimuli.shape[1], device=stimuli.device).expand(len(stimuli), -1)
+        by_patches = _cross_entropy(logits, labels, present[:, None, :])
+        by_stimuli = _cross_entropy(logits.mT, labels, present[:, None, :])
+    else:
+        flat_grouped, flat_stimuli, columns = (
+            grouped.flatten(0, 1),
+            stimuli.flatten(0, 1),
+            gathered_mask(present.flatten()),
+        )
+        labels = torch.arange(len(flat_stimuli), device=stimuli.device) + rank() * len(flat_stimuli)
+        by_patches = _cross_entropy(scale * flat_grouped @ gathered(flat_stimuli).T, labels, columns)
+        by_stimuli = _cross_entropy(scale * flat_stimuli @ gathered(flat_grouped).T, labels, columns)
+    return global_mean(((by_patches + by_stimuli) / 2).reshape(present.shape), present)
+
+
+def _weights(similarity: Tensor, present: Tensor, tau_a: float, attention: Attention) -> Tensor:
+    """[n, J, M] weights of the patches, each row of sum 1."""
+    if attention is Attention.STIMULI:
+        masked = (similarity / tau_a).masked_fill(~present[..., None], -torch.inf)
+        # a caption without any stimulus has rows of -inf only; they count nowhere, but must not become NaN
+        weights = torch.softmax(torch.where(present.any(1)[:, None, None], masked, 0.0), dim=1)
+    else:
+        low, high = similarity.amin(-1, keepdim=True), similarity.amax(-1, keepdim=True)
+        weights = (similarity - low) / (high - low).clamp(min=1e-6)
+        weights = torch.where(weights >= 1 / similarity.shape[-1], weights, 0.0)
+    return weights / weights.sum(-1, keepdim=True).clamp(min=1e-12)
+
+
+def optimal_transport(
+    patches: Tensor,
+    stimuli: Tensor,
+    present: Tensor,
+    scale: Tensor,
+    *,
+    epsilon: float = 0.1,
+    scope_is_global: bool = False,
+    columns_at_once: int = 64,
+) -> Tensor:
+    """L_ot (eq. 3, 4): cross-entropy of each image's transported similarity to every caption's stimuli.
+
+    ``patches`` [n, M, D], ``stimuli`` [n, J, D], ``present`` [n, J]. logit_ik = scale x sum(T^ik * S^ik) with
+    S^ik = <P_i, T_k> and T^ik the transport plan of the cost 1 - S^ik, through which no gradient flows. Captions
+    without stimuli are no columns. Memory is bounded by ``columns_at_once`` captions.
+    """
+    patches, stimuli = _exact(patches), _exact(stimuli)
+    labels = torch.arange(len(patches), device=patches.device)
+    columns, valid = stimuli, present
+    if scope_is_global:
+        columns, valid, labels = gathered(stimuli), gathered_mask(present), labels + rank() * len(patches)
+    logits = [
+        checkpoint(_transported, patches, texts, mask, epsilon, use_reentrant=False)
+        for texts, mask in zip(torch.split(columns, columns_at_once), torch.split(valid, columns_at_once), strict=True)
+    ]
+    losses = _cross_entropy(scale * torch.cat(logits, dim=1), labels, valid.any(1))
+    return global_mean(losses, present.any(1))
+
+
+def _transported(patches: Tensor, stimuli: Tensor, present: Tensor, epsilon: float) -> Tensor:
+    """[n, c]: sum over stimuli and patches of plan times similarity, for every image and caption."""
+    similarity = (stimuli.flatten(0, 1) @ patches.mT).reshape(len(patches), *present.shape, -1)
+    with torch.no_grad():
+        plan = transport_plan(similarity, present, epsilon=epsilon)
+    return (plan * similarity).sum((-1, -2))
+
+
+def transport_plan(
+    similarity: Tensor, present: Tensor, *, epsilon: float = 0.1, violation: float = 1e-4, most_rounds: int = 100
+) -> Tensor:
+    """[..., J, M] plan of the cost 1 - ``similarity`` between uniform present stimuli and uniform patches.
+
+    Sinkhorn's iterations (Cuturi 2013) in the log domain. With so few stimuli the patches' potential is always the
+    softmax's own normaliser, so only the stimuli's is iterated: the patches' marginal is exact, and the rounds end once
+    the stimuli's is violated by at most ``violation`` in L1. ``present`` is [..., J]; where none is, the plan is 0.
+    """
+    some = present.any(-1, keepdim=True)
+    wanted = (present / present.sum(-1, keepdim=True).clamp(min=1)).to(similarity.dtype)
+    log_wanted = torch.where(present, wanted, 1.0).log()
+    scores = (similarity / epsilon).masked_fill(~present[..., None], -torch.inf)
+    scores = torch.where(some[..., None], scores, 0.0)
+    potential = torch.zeros((*similarity.shape[:-1],), dtype=similarity.dtype, device=similarity.device)
+    for _ in range(most_rounds):
+        plan = torch.softmax(scores + potential[..., None], dim=-2)
+        mass = plan.mean(-1)
+        # each pair stops by itself, so that its plan depends neither on its chunk nor on the ranks
+        unsettled = ((mass - wanted).abs() * some).sum(-1, keepdim=True) > violation
+        if not unsettled.any():
+            break
+        step = log_wanted - mass.clamp(min=1e-30).log()
+        potential = potential + torch.where(present & unsettled, step, 0.0)
+    return plan * some[..., None] / similarity.shape[-1]
+
+
+def _exact(tensor: Tensor) -> Tensor:
+    return tensor if tensor.dtype is torch.float64 else tensor.float()
+
+
+def _cross_entropy(logits: Tensor, labels: Tensor, valid: Tensor | None = None) -> Tensor:
+    """Per row, over the last axis; columns that are not valid are no rivals (a row's own column always counts)."""
+    if valid is not None:
+        own = functional.one_hot(labels, logits.shape[-1]).bool()
+        logits = logits.masked_fill(~(valid | own), -torch.inf)
+    own_logits = logits.gather(-1, labels[..., None]).squeeze(-1)
+    return torch.logsumexp(logits, dim=-1) - own_logits

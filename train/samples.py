@@ -1,0 +1,122 @@
+"""A sample of a shard becomes tensors: the picture as the tower takes it, the caption as token ids."""
+
+import hashlib
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from moodarchive.captions import caption_text
+from moodarchive.errors import RowError, StageError
+from train.model import Batch
+
+STIMULI = 3
+
+
+def _open_clip() -> ModuleType:
+    from moodarchive.torch_compat import import_torchvision_safely
+
+    import_torchvision_safely()
+    return import_module("open_clip")
+
+
+class Sample(NamedTuple):
+    """One decoded sample. ``replaced`` names the corrupt samples in whose place it stands."""
+
+    key: str
+    pixels: Tensor
+    full: list[int]
+    short: list[int]
+    stimuli: list[list[int]]
+    replaced: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoder:
+    """Decodes samples for one model; what the random crop draws is a function of ``seed``, epoch and key."""
+
+    model: str
+    context: int
+    preprocess_config: Mapping[str, Any]
+    seed: int
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        return _open_clip().get_tokenizer(self.model)
+
+    @cached_property
+    def _preprocess(self) -> Callable[[Image.Image], Tensor]:
+        transforms = import_module(f"{_open_clip().__name__}.transform")
+        config = transforms.PreprocessCfg(**self.preprocess_config)
+        prepare: Callable[[Image.Image], Tensor] = transforms.image_transform_v2(config, is_train=True)
+        return prepare
+
+    @cached_property
+    def _side(self) -> int:
+        size = self.preprocess_config["size"]
+        return int(size if isinstance(size, int) else max(size))
+
+    def __call__(self, key: str, epoch: int, jpg: bytes, metadata: bytes) -> Sample:
+        """RowError for a sample that is damaged; StageError for a caption that the model cannot read whole."""
+        try:
+            told = json.loads(metadata)
+            summary, stimuli, assessment = told["summary"], list(told["stimuli"])[:STIMULI], told["assessment"]
+            full = caption_text(summary, stimuli, assessment)
+        except (ValueError, KeyError, TypeError) as error:
+            raise RowError("bad_metadata", f"{key}: {error}") from None
+        return Sample(
+            key=key,
+            pixels=self._pixels(key, epoch, jpg),
+            full=self._tokens(key, full),
+            short=self._tokens(key, f"{summary} {assessment}"),
+            stimuli=[self._tokens(key, stimulus) for stimulus in stimuli],
+        )
+
+    def _pixels(self, key: str, epoch: int, jpg: bytes) -> Tensor:
+        try:
+            opened = Image.open(io.BytesIO(jpg), formats=("JPEG",))
+            opened.draft(
+                "RGB", (self._side, self._side)
+            )  # decodes at a half, a quarter or an eighth when that is enough
+            image = opened.convert("RGB")
+        except (OSError, ValueError, Image.DecompressionBombError) as error:
+            raise RowError("bad_picture", f"{key}: {error}") from None
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(hashlib.sha256(f"{self.seed}/{epoch}/{key}".encode()).hexdigest()[:15], 16))
+            return self._preprocess(image)
+
+    def _tokens(self, key: str, text: str) -> list[int]:
+        tokenizer = self._tokenizer
+        found = [tokenizer.sot_token_id, *tokenizer.encode(text), tokenizer.eot_token_id]
+        if len(found) > self.context:
+            raise StageError(
+                f"the caption of {key} has {len(found)} tokens, the model reads {self.context}; "
+                "remedy: model.long_text = true, or leave the image out of the archive"
+            )
+        return found
+
+
+def collated(samples: Sequence[Sample]) -> Batch:
+    """One batch; every kind of text is padded to its longest, not to the context."""
+    stimuli = [[*sample.stimuli, *([[]] * (STIMULI - len(sample.stimuli)))] for sample in samples]
+    present = torch.tensor([[bool(text) for text in texts] for texts in stimuli])
+    flat = _padded([text or [0] for texts in stimuli for text in texts])
+    return Batch(
+        pixels=torch.stack([sample.pixels for sample in samples]),
+        full=_padded([sample.full for sample in samples]),
+        short=_padded([sample.short for sample in samples]),
+        stimuli=flat.reshape(*present.shape, -1),
+        present=present,
+    )
+
+
+def _padded(texts: Sequence[Sequence[int]]) -> Tensor:
+    return torch.nn.utils.rnn.pad_sequence([torch.tensor(text) for text in texts], batch_first=True)

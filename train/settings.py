@@ -1,0 +1,100 @@
+"""The settings of a training run, read from one TOML file."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from moodarchive.settings import Kind, Settings
+from train.losses import Attention, Negatives
+
+
+class ArchiveShare(Settings):
+    """An archive and how often its samples are seen in an epoch (0.5: every second one, others each epoch)."""
+
+    root: Annotated[str, Kind.TRAINING]
+    weight: Annotated[float, Field(gt=0), Kind.TRAINING] = 1.0
+
+
+class DataSettings(Settings):
+    """Which samples, and in which order."""
+
+    archives: Annotated[tuple[ArchiveShare, ...], Kind.TRAINING] = ()
+    """Empty: the archive that the command names."""
+    sets: Annotated[tuple[str, ...], Kind.TRAINING] = ("train",)
+    batch: Annotated[int, Field(ge=1), Kind.TRAINING] = 1024
+    """The global batch, over all ranks."""
+    epochs: Annotated[int, Field(ge=1), Kind.TRAINING] = 1
+    streams: Annotated[int, Field(ge=1), Kind.TRAINING] = 96
+    """Canonical streams; a number of ranks must divide it."""
+    buffer: Annotated[int, Field(ge=1), Kind.TRAINING] = 64
+    """Samples in each stream's shuffle buffer."""
+    workers: Annotated[int, Field(ge=0), Kind.EXECUTION] = 2
+    """Reading processes a rank; 0 reads in the rank's own."""
+    check: Annotated[Literal["digests", "sizes"], Kind.EXECUTION] = "digests"
+    """What is compared with the seal before the first step: every byte, or only that nothing is missing."""
+
+
+class ModelSettings(Settings):
+    """The starting CLIP. The paper starts from OpenAI's ViT-B/16 and ViT-L/14."""
+
+    name: Annotated[str, Kind.TRAINING] = "ViT-B-16-quickgelu"
+    """An architecture of open_clip, or local-dir:FOLDER."""
+    pretrained: Annotated[str, Kind.TRAINING] = "openai"
+    """A tag of open_clip; unused for a folder."""
+    long_text: Annotated[bool, Kind.TRAINING] = True
+    """Stretches a text tower of 77 positions to 248."""
+
+
+class LossSettings(Settings):
+    """Weights and options of the four terms; table 3's ablations are fine_grained = 0 and transport = 0."""
+
+    full: Annotated[float, Field(ge=0), Kind.TRAINING] = 1.0
+    short: Annotated[float, Field(ge=0), Kind.TRAINING] = 1.0
+    fine_grained: Annotated[float, Field(ge=0), Kind.TRAINING] = 1.0
+    transport: Annotated[float, Field(ge=0), Kind.TRAINING] = 1.0
+    tau_a: Annotated[float, Field(gt=0), Kind.TRAINING] = 0.07
+    attention: Annotated[Attention, Kind.TRAINING] = Attention.STIMULI
+    negatives: Annotated[Negatives, Kind.TRAINING] = Negatives.IMAGE
+    epsilon: Annotated[float, Field(gt=0), Kind.TRAINING] = 0.1
+    transport_scope: Annotated[Literal["local", "global"], Kind.TRAINING] = "local"
+
+
+class OptimiserSettings(Settings):
+    """AdamW with warm-up and cosine decay to zero."""
+
+    learning_rate: Annotated[float, Field(gt=0), Kind.TRAINING] = 1e-6
+    weight_decay: Annotated[float, Field(ge=0), Kind.TRAINING] = 1e-2
+    beta1: Annotated[float, Field(ge=0, lt=1), Kind.TRAINING] = 0.9
+    beta2: Annotated[float, Field(ge=0, lt=1), Kind.TRAINING] = 0.98
+    epsilon: Annotated[float, Field(gt=0), Kind.TRAINING] = 1e-6
+    warmup_steps: Annotated[int, Field(ge=0), Kind.TRAINING] = 200
+
+
+class LoopSettings(Settings):
+    """How the loop runs."""
+
+    seed: Annotated[int, Kind.TRAINING] = 0
+    precision: Annotated[Literal["auto", "fp32", "bf16"], Kind.TRAINING] = "auto"
+    """auto: bf16 on a GPU, fp32 on a CPU."""
+    accumulate: Annotated[int, Field(ge=1), Kind.EXECUTION] = 1
+    """Slices of the rank's batch that pass the towers one after another; the losses still see the whole batch."""
+    activation_checkpoints: Annotated[bool, Kind.EXECUTION] = False
+    compile: Annotated[bool, Kind.EXECUTION] = False
+    checkpoint_steps: Annotated[int, Field(ge=1), Kind.EXECUTION] = 1000
+    checkpoint_minutes: Annotated[float, Field(gt=0), Kind.EXECUTION] = 30.0
+    keep_checkpoints: Annotated[int, Field(ge=1), Kind.EXECUTION] = 3
+    tensorboard: Annotated[bool, Kind.EXECUTION] = False
+    threads: Annotated[int, Field(ge=0), Kind.EXECUTION] = 0
+    """CPU threads a rank; 0 leaves torch's own choice."""
+
+
+class TrainSettings(Settings):
+    """The whole file."""
+
+    output: Annotated[str, Kind.EXECUTION] = ""
+    """Where checkpoints/ and model/ are written; empty: under the archive's root."""
+    data: DataSettings = DataSettings()
+    model: ModelSettings = ModelSettings()
+    loss: LossSettings = LossSettings()
+    optimiser: OptimiserSettings = OptimiserSettings()
+    loop: LoopSettings = LoopSettings()

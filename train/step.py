@@ -1,0 +1,109 @@
+"""One optimiser step: forward, losses over all ranks, backward, update; in slices when the batch does not fit."""
+
+import math
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from moodarchive.errors import StageError
+from train.model import Batch, Embeddings
+from train.objective import objective
+from train.settings import LossSettings, OptimiserSettings
+
+LARGEST_LOG_SCALE = math.log(100)
+
+
+class Stepper:
+    """Holds the model (a MoodifyClip, or one in DistributedDataParallel) and its optimiser."""
+
+    def __init__(self, model: nn.Module, settings: OptimiserSettings, losses: LossSettings, *, steps: int) -> None:
+        self.model, self.settings, self.losses, self.steps = model, settings, losses, steps
+        self.clip = cast(nn.Module, getattr(model, "module", model).clip)
+        self.optimiser = torch.optim.AdamW(
+            parameter_groups(self.clip, settings.weight_decay),
+            lr=settings.learning_rate,
+            betas=(settings.beta1, settings.beta2),
+            eps=settings.epsilon,
+        )
+
+    def __call__(self, batch: Batch, step: int, *, bf16: bool, slices: int = 1) -> dict[str, float]:
+        """Trains on one batch; returns each term and the total, means over the batch of all ranks."""
+        rate = learning_rate(step, self.steps, self.settings)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        self.optimiser.zero_grad(set_to_none=True)
+        precision = torch.autocast(batch.pixels.device.type, torch.bfloat16, enabled=bf16)
+        total, terms = self._whole(batch, precision) if slices == 1 else self._sliced(batch, precision, slices)
+        if not torch.isfinite(total):
+            told = ", ".join(f"{name} {value.item():.4g}" for name, value in terms.items())
+            raise StageError(
+                f"the loss is not finite at step {step} ({told}); remedy: a smaller optimiser.learning_rate, or "
+                "loop.precision = 'fp32'; the last checkpoint is safe"
+            )
+        self.optimiser.step()
+        with torch.no_grad():
+            self.clip.get_parameter("logit_scale").clamp_(0, LARGEST_LOG_SCALE)
+        return {"loss": float(total), **{name: float(value) for name, value in terms.items()}}
+
+    def _whole(self, batch: Batch, precision: torch.autocast) -> tuple[Tensor, dict[str, Tensor]]:
+        with precision:
+            found: Embeddings = self.model(batch)
+        total, terms = objective(found, batch.present, self.losses)
+        total.backward()  # type: ignore[no-untyped-call]
+        return total.detach(), terms
+
+    def _sliced(self, batch: Batch, precision: torch.autocast, slices: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """The gradient of the whole batch with the memory of one slice (gradient caching, Gao et al. 2021).
+
+        All slices are embedded without a graph, the losses are taken over the whole batch, and each slice is embedded
+        once more to carry its share of the gradient back.
+        """
+        pieces = list(_slices(batch, slices))
+        with torch.no_grad(), precision:
+            embedded = [self.model(piece) for piece in pieces]
+        rows = [torch.cat(parts) for parts in list(zip(*embedded, strict=True))[:-1]]
+        leaves = Embeddings(*(tensor.detach().requires_grad_() for tensor in (*rows, embedded[0].scale)))
+        total, terms = objective(leaves, batch.present, self.losses)
+        total.backward()  # type: ignore[no-untyped-call]
+        start = 0
+        for place, piece in enumerate(pieces):
+            last = place == len(pieces) - 1
+            stop = start + len(piece.pixels)
+            with self._without_averaging(not last), precision:
+                found = self.model(piece)
+                gradients = [None if leaf.grad is None else leaf.grad[start:stop] for leaf in leaves[:-1]]
+                gradients.append(leaves.scale.grad if last else torch.zeros_like(leaves.scale))
+                wanted = [(tensor, grad) for tensor, grad in zip(found, gradients, strict=True) if grad is not None]
+                torch.autograd.backward([tensor for tensor, _ in wanted], [grad.to(t.dtype) for t, grad in wanted])
+            start = stop
+        return total.detach(), terms
+
+    def _without_averaging(self, wanted: bool) -> AbstractContextManager[Any]:
+        no_sync = getattr(self.model, "no_sync", None)
+        return no_sync() if wanted and no_sync else nullcontext()
+
+
+def _slices(batch: Batch, slices: int) -> Iterator[Batch]:
+    return (Batch(*parts) for parts in zip(*(tensor.chunk(slices) for tensor in batch), strict=True))
+
+
+def learning_rate(step: int, steps: int, settings: OptimiserSettings) -> float:
+    """Linear warm-up, then a cosine to zero at the last step."""
+    if step < settings.warmup_steps:
+        return settings.learning_rate * (step + 1) / settings.warmup_steps
+    share = (step - settings.warmup_steps) / max(1, steps - settings.warmup_steps)
+    return settings.learning_rate * (1 + math.cos(math.pi * min(1.0, share))) / 2
+
+
+def parameter_groups(clip: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Matrices decay; gains, biases, the scale and what is added to tokens (whose first rows are frozen) do not."""
+    decayed: list[nn.Parameter] = []
+    free: list[nn.Parameter] = []
+    for name, parameter in clip.named_parameters():
+        if parameter.requires_grad:
+            plain = parameter.ndim < 2 or name.endswith("positional_embedding")
+            (free if plain else decayed).append(parameter)
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]

@@ -1,0 +1,141 @@
+"""Sealed shards as an endless stream of a rank's batches, in the canonical order, from any step on."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+from moodarchive.errors import RowError, StageError
+from moodarchive.store import Store
+from train.archive import Shard
+from train.order import Order, StreamOrder
+from train.samples import Decoder, Sample
+
+_TRIES = 16
+"""Samples tried in a corrupt one's place before the stream gives up."""
+
+
+class _Raw(NamedTuple):
+    """A sample as it lies in its tar; not ``sound`` when its bytes are not those that were sealed."""
+
+    key: str
+    jpg: bytes
+    metadata: bytes
+    sound: bool
+
+
+class _StreamReader:
+    """Yields a stream's samples in its order. Reads in sequence; memory is bounded by the shuffle buffer."""
+
+    def __init__(self, shards: Sequence[Shard], order: StreamOrder, decoder: Decoder, epoch: int, start: int) -> None:
+        self._shards, self._order, self._decoder, self._epoch = shards, order, decoder, epoch
+        self._places = [(span.shard, row) for span in order.spans for row in range(span.start, span.stop)]
+        self._gone = np.zeros(len(order), dtype=bool)
+        self._gone[order.emitted[:start]] = True
+        self._emitted = start
+        self._read_up_to = 0
+        self._waiting: dict[int, _Raw] = {}
+        self._opened: tuple[int, dict[str, list[Any]], BinaryIO] | None = None
+
+    def __next__(self) -> Sample:
+        position = int(self._order.emitted[self._emitted])
+        self._emitted += 1
+        while self._read_up_to <= position:
+            if not self._gone[self._read_up_to]:
+                self._waiting[self._read_up_to] = self._read(self._read_up_to)
+            self._read_up_to += 1
+        return self._decoded(position, self._waiting.pop(position))
+
+    def _decoded(self, position: int, raw: _Raw) -> Sample:
+        """The sample, or the next sound one of the stream in a corrupt one's place."""
+        corrupt: list[str] = []
+        for _ in range(min(_TRIES, len(self._places))):
+            try:
+                if not raw.sound:
+                    raise RowError("changed", raw.key)
+                decoded = self._decoder(raw.key, self._epoch, raw.jpg, raw.metadata)
+                return decoded._replace(replaced=tuple(corrupt))
+            except RowError:
+                corrupt.append(raw.key)
+                position = (position + 1) % len(self._places)
+                raw = self._read(position)
+        raise StageError(
+            f"{len(corrupt)} samples in a row are corrupt, from {corrupt[0]} on; remedy: moodarchive verify"
+        )
+
+    def _read(self, position: int) -> _Raw:
+        number, row = self._places[position]
+        if self._opened is None or self._opened[0] != number:
+            if self._opened:
+                self._opened[2].close()
+            shard = self._shards[number]
+            self._opened = (number, shard.rows(), Store(shard.root).open_read(shard.tar))
+        _, rows, file = self._opened
+        start = rows["offset"][row]
+        file.seek(start)
+        span = file.read(rows["size"][row])
+        jpg, metadata = (
+            span[rows[f"{name}_offset"][row] - start :][: rows[f"{name}_size"][row]] for name in ("jpg", "json")
+        )
+        return _Raw(rows["key"][row], jpg, metadata, hashlib.sha256(span).hexdigest() == rows["sha256"][row])
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankStream(IterableDataset[list[tuple[int, Sample]]]):
+    """A rank's share of the global batches ``first_step`` up to ``last_step``, as one data worker reads it.
+
+    Each step yields what this worker's streams give, with the samples' places in the rank's batch; the batch is whole
+    once the shares of all workers are laid together.
+    """
+
+    shards: Sequence[Shard]
+    order: Order
+    decoder: Decoder
+    rank: int
+    ranks: int
+    first_step: int
+    last_step: int
+
+    def __iter__(self) -> Iterator[list[tuple[int, Sample]]]:
+        worker = get_worker_info()
+        number, workers = (worker.id, worker.num_workers) if worker else (0, 1)
+        if worker:
+            torch.set_num_threads(1)
+        own_streams, size = self.order.streams // self.ranks, self.order.batch // self.ranks
+        readers: dict[int, _StreamReader] = {}
+        reading = -1
+        for step in range(self.first_step, self.last_step):
+            epoch, batch = divmod(step, self.order.steps)
+            if epoch != reading:
+                readers, reading = {}, epoch
+            share = []
+            for place in range(size):
+                turn, stream = divmod(batch * size + place, own_streams)
+                if stream % workers != number:
+                    continue
+                if stream not in readers:
+                    order = self.order.stream(epoch, self.rank + self.ranks * stream)
+                    readers[stream] = _StreamReader(self.shards, order, self.decoder, epoch, turn)
+                share.append((place, next(readers[stream])))
+            yield share
+
+    def batches(self, workers: int) -> Iterator[list[Sample]]:
+        """The rank's batches in order, read by so many worker processes; 0 reads in this process."""
+        loader = DataLoader(
+            self,
+            batch_size=None,
+            num_workers=workers,
+            # spawned workers see their parent die; those of a fork server would outlive it
+            multiprocessing_context="spawn" if workers else None,
+            prefetch_factor=4 if workers else None,
+        )
+        shares: list[list[tuple[int, Sample]]] = []
+        for share in loader:
+            shares.append(share)
+            if len(shares) == max(1, workers):
+                yield [sample for _, sample in sorted((item for part in shares for item in part), key=lambda i: i[0])]
+                shares = []
