@@ -185,6 +185,19 @@ def plan(
     show_plan(read_settings(config), images, assumed(assume or []), Console())
 
 
+@app.command()
+def train(
+    config: Annotated[str, typer.Argument(help="The training settings, a TOML file; see configs/train/.")],
+    root: Annotated[str, typer.Option(help="A sealed archive; unused when data.archives names some.")] = "",
+) -> None:
+    """Train MoodifyCLIP on sealed shards, or go on from its last checkpoint; a process alone or under torchrun."""
+    from rich.console import Console
+
+    from pipelines.training import run_training
+
+    run_training(config, root, Console())
+
+
 def main() -> NoReturn:
     """The console script: errors of ours are one message without a traceback; Ctrl-C ends with 130."""
     # Ray's own interrupt handling may swallow the first Ctrl-C; SIGTERM ends a run as tidily as Ctrl-C does

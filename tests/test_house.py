@@ -65,12 +65,18 @@ def test_the_tables_page_is_generated_from_the_schemas() -> None:
 
 
 def test_every_shipped_config_is_valid() -> None:
+    from moodarchive.settings import load
     from pipelines.settings import read_settings
+    from train.settings import TrainSettings
 
     configs = sorted((HOUSE / "configs").glob("*.toml"))
     assert configs
     for path in configs:
         read_settings(str(path))
+    trainings = sorted((HOUSE / "configs" / "train").glob("*.toml"))
+    assert trainings
+    for path in trainings:
+        load(TrainSettings, path.read_text(), str(path))
 
 
 def test_the_error_tree_in_the_docstring_is_the_tree_in_the_code() -> None:

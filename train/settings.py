@@ -83,7 +83,6 @@ class LoopSettings(Settings):
     checkpoint_steps: Annotated[int, Field(ge=1), Kind.EXECUTION] = 1000
     checkpoint_minutes: Annotated[float, Field(gt=0), Kind.EXECUTION] = 30.0
     keep_checkpoints: Annotated[int, Field(ge=1), Kind.EXECUTION] = 3
-    tensorboard: Annotated[bool, Kind.EXECUTION] = False
     threads: Annotated[int, Field(ge=0), Kind.EXECUTION] = 0
     """CPU threads a rank; 0 leaves torch's own choice."""
 
