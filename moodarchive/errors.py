@@ -11,6 +11,7 @@ The tree::
     │   ├── NotWholeError     an archive must be sealed and sound for what was asked, and is not
     │   ├── TakedownListError a list of what to take down cannot be read: names the line
     │   ├── SourceLockedError a stock site's terms do not allow the use, and no permission is recorded
+    │   ├── StudyError        a study of the archive cannot do what was asked
     │   └── RootInUseError    another run writes to this root
     ├── MissingExtraError     an optional dependency is not installed: names the extra
     ├── StorageError          the store refused a read or a write
@@ -64,6 +65,10 @@ class TakedownListError(UsageError):
 
 class SourceLockedError(UsageError):
     """A source may not be crawled; the message names the term and how to unlock it."""
+
+
+class StudyError(UsageError):
+    """A study cannot do what was asked; the message says why and the remedy."""
 
 
 class RootInUseError(UsageError):

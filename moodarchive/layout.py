@@ -14,3 +14,6 @@ MANIFEST_PATH = "manifest.json"
 
 SEALS_FOLDER = "seals"
 """The history: one record a seal, which unsealing leaves."""
+
+VERIFIED_FOLDER = "moodarchive-5k"
+"""The held-out images that people verified: a small archive of its own, with a manifest of its own."""

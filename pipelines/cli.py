@@ -9,6 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from moodarchive.errors import MoodArchiveError
+from pipelines.study_verbs import study
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -16,6 +17,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="MoodArchive turns emotions into a sealed, verified image dataset.",
 )
+
+app.add_typer(study, name="study")
 
 Root = Annotated[str, typer.Argument(help="The archive's root: a folder, s3://…, any fsspec URL.")]
 INTERRUPTED = 130

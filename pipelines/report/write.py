@@ -2,9 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.resources import files
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined
+from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from moodarchive.store import Store
@@ -14,6 +13,7 @@ from pipelines.report.facts import Facts, facts_of, manifest_digest
 from pipelines.report.flow import Flow, trace
 from pipelines.report.gallery import Sample, cut_samples, kept_samples
 from pipelines.report.names import kind_name, set_name
+from pipelines.report.package_text import package_loader, package_text
 from pipelines.report.recorded_settings import Recorded, recorded_settings
 from pipelines.report.scores import Histogram, histogram
 from pipelines.report.spread import Basis, HeatMap, Origins, basis_of, heat_map, origins
@@ -69,7 +69,7 @@ def _page(store: Store) -> Page:
 
 def _rendered(page: Page) -> str:
     environment = Environment(
-        loader=FunctionLoader(_package_text),
+        loader=package_loader(),
         autoescape=True,  # titles, creators and captions come from strangers
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -83,12 +83,8 @@ def _rendered(page: Page) -> str:
         "words": words,
     }
     environment.filters.update(filters)
-    style = Markup("\n".join(_package_text(name) for name in _STYLES))  # noqa: S704 - the package's own files
+    style = Markup("\n".join(map(package_text, _STYLES)))  # noqa: S704 - the package's own files
     return environment.get_template("page.html.jinja").render(page=page, style=style)
-
-
-def _package_text(name: str) -> str:
-    return (files("pipelines.report") / name).read_text("utf-8")
 
 
 def _percent(part: float, whole: float) -> str:

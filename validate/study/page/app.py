@@ -1,0 +1,170 @@
+"""The page's server: a few addresses under each annotator's link, and nothing outside the study."""
+
+import json
+from collections.abc import Awaitable, Callable
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from validate.study.page.ledger import Annotator, Ledger
+from validate.study.page.questionnaire import Questionnaire
+
+MOST_BODY = 20_000
+"""Bytes of an answer."""
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+_STATIC = {"captions.js": "text/javascript", "edits.js": "text/javascript", "send.js": "text/javascript",
+           "page.css": "text/css"}  # fmt: skip
+
+
+def make_app(questions: Questionnaire, ledger: Ledger) -> Starlette:
+    """The application; it keeps no state but the ledger's."""
+    pages = _Pages(questions, ledger)
+    routes = [
+        Route("/static/{name}", pages.static),
+        Route("/a/{token}", pages.page),
+        Route("/a/{token}/next", pages.next_item),
+        Route("/a/{token}/trained", pages.trained, methods=["POST"]),
+        Route("/a/{token}/answer", pages.answer, methods=["POST"]),
+        Route("/a/{token}/picture/{name}", pages.picture),
+    ]
+    app = Starlette(routes=routes, exception_handlers={HTTPException: _refused, 500: _failed})
+    return _WithHeaders(app)  # type: ignore[return-value]
+
+
+class _Pages:
+    def __init__(self, questions: Questionnaire, ledger: Ledger) -> None:
+        self._questions, self._ledger = questions, ledger
+        self._queue, self._everyone = questions.queue(), questions.for_everyone()
+        self._allowed = frozenset(self._queue)
+
+    async def static(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        if name not in _STATIC:
+            raise HTTPException(404)
+        return Response(_package_text(name), media_type=_STATIC[name])
+
+    async def page(self, request: Request) -> Response:
+        annotator = await self._annotator(request)
+        template = _environment().get_template(f"{self._questions.kind}.html.jinja")
+        return HTMLResponse(
+            template.render(annotator=annotator, examples=self._questions.training(), questions=self._questions)
+        )
+
+    async def next_item(self, request: Request) -> Response:
+        annotator = await self._annotator(request)
+        if not annotator.trained:
+            raise HTTPException(409, "the training page comes first")
+        return JSONResponse(await run_in_threadpool(self._next, annotator))
+
+    def _next(self, annotator: Annotator) -> dict[str, Any]:
+        given = (annotator.name, self._queue, self._everyone, self._questions.workers)
+        item = self._ledger.next_item(*given)
+        done, total = self._ledger.progress(*given)
+        told = {"done": done, "total": total}
+        return told | {"asked": self._questions.asked(item, annotator.name) if item else None}
+
+    async def trained(self, request: Request) -> Response:
+        annotator = await self._annotator(request)
+        await run_in_threadpool(self._ledger.mark_trained, annotator.name)
+        return JSONResponse({"trained": True})
+
+    async def answer(self, request: Request) -> Response:
+        annotator = await self._annotator(request)
+        body = await _read_object(request)
+        item = body.get("item")
+        if not isinstance(item, str) or item not in self._allowed:
+            raise HTTPException(404, "no such item")
+        answer = self._questions.answer(item, annotator.name, body)
+        if answer is None:
+            raise HTTPException(422, "the answer is not complete")
+        if not await run_in_threadpool(self._ledger.keep, annotator.name, item, answer):
+            raise HTTPException(409, "this item was not given to you")
+        return JSONResponse({"saved": item})
+
+    async def picture(self, request: Request) -> Response:
+        await self._annotator(request)
+        try:
+            jpeg = await run_in_threadpool(self._questions.picture, request.path_params["name"])
+        except KeyError:
+            raise HTTPException(404) from None
+        return Response(jpeg, media_type="image/jpeg")
+
+    async def _annotator(self, request: Request) -> Annotator:
+        annotator = await run_in_threadpool(self._ledger.annotator, request.path_params["token"])
+        if annotator is None:
+            raise HTTPException(404)
+        return annotator
+
+
+async def _read_object(request: Request) -> dict[str, Any]:
+    """The body as a JSON object; refused when it is of another type or too long."""
+    if request.headers.get("content-type", "").split(";")[0] != "application/json":
+        raise HTTPException(415)
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MOST_BODY:
+            raise HTTPException(413)
+    try:
+        told = json.loads(body)
+    except (ValueError, RecursionError):
+        raise HTTPException(400) from None
+    if not isinstance(told, dict):
+        raise HTTPException(400)
+    return told
+
+
+class _WithHeaders:
+    """Every answer carries the headers that keep a browser from doing more than the page needs."""
+
+    def __init__(self, app: Starlette) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
+        async def with_headers(message: dict[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [
+                    *message["headers"],
+                    *((name.lower().encode(), value.encode()) for name, value in _HEADERS.items()),
+                ]
+            await send(message)
+
+        await self._app(scope, receive, with_headers)  # type: ignore[arg-type]
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    if request.method == "POST" or request.url.path.endswith("/next"):
+        return JSONResponse({"error": getattr(error, "detail", "")}, status)
+    return HTMLResponse(_environment().get_template("refused.html.jinja").render(status=status), status)
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    return Response("the server could not answer", 500, media_type="text/plain")
+
+
+def _environment() -> Environment:
+    return Environment(
+        loader=FunctionLoader(_package_text), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+
+
+def _package_text(name: str) -> str:
+    return (files("validate.study.page") / name).read_text("utf-8")

@@ -1,0 +1,145 @@
+// The caption task: a preference first, which is then final for the eye, and five sentences after it.
+"use strict";
+
+const byId = (id) => document.getElementById(id);
+const choices = [...document.querySelectorAll(".choice")];
+const reasons = [...document.querySelectorAll(".reason")];
+const reasonKeys = "wedco";
+let item = null, choice = "", reason = "", accurate = [], saving = false;
+
+function show(name) {
+  for (const id of ["training", "task", "done"]) byId(id).hidden = id !== name;
+}
+
+function needsReason() {
+  return accurate.some((one) => one === false) || choice !== likedPlace();
+}
+
+function likedPlace() {
+  // the text whose sentences are being judged
+  const caption = item.sentences.join(" ");
+  return item.left === caption ? "left" : "right";
+}
+
+function draw() {
+  for (const button of choices) {
+    button.setAttribute("aria-pressed", String(button.dataset.choice === choice));
+    button.disabled = choice !== "";
+  }
+  byId("parts").hidden = !choice;
+  [...byId("sentences").children].forEach((line, place) => {
+    for (const button of line.querySelectorAll("button")) {
+      button.setAttribute("aria-pressed", String(accurate[place] === (button.dataset.says === "yes")));
+    }
+  });
+  const asked = choice !== "" && needsReason();
+  byId("why").hidden = !asked;
+  for (const button of reasons) button.setAttribute("aria-pressed", String(button.dataset.reason === reason));
+  byId("save").disabled = saving || !choice || accurate.includes(null) || (asked && reason === "");
+}
+
+function sentenceLine(text, place) {
+  const line = document.createElement("li");
+  const words = document.createElement("span");
+  words.textContent = text;
+  line.append(words);
+  for (const [says, label] of [["yes", "accurate"], ["no", "not accurate"]]) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.dataset.says = says;
+    button.textContent = label;
+    button.addEventListener("click", () => judge(place, says === "yes"));
+    line.append(button);
+  }
+  return line;
+}
+
+function judge(place, says) {
+  accurate[place] = says;
+  draw();
+}
+
+function choose(name) {
+  if (choice) return;
+  choice = name;
+  draw();
+  byId("parts").scrollIntoView({ block: "nearest" });
+}
+
+function giveReason(name) {
+  if (byId("why").hidden) return;
+  reason = name;
+  draw();
+}
+
+async function next() {
+  const told = await ask("/next");
+  if (!told) return;
+  byId("count").textContent = told.done + " of " + told.total;
+  byId("bar").style.width = (told.total ? (100 * told.done) / told.total : 100) + "%";
+  item = told.asked;
+  if (!item) return show("done");
+  choice = ""; reason = ""; accurate = item.sentences.map(() => null);
+  byId("picture").src = link + "/picture/" + item.picture;
+  byId("credit").textContent = "Picture: " + (item.creator || "creator not named") + ", " + item.licence;
+  byId("left").textContent = item.left;
+  byId("right").textContent = item.right;
+  byId("sentences").replaceChildren(...item.sentences.map(sentenceLine));
+  byId("comment").value = "";
+  byId("task").dataset.item = item.item;
+  show("task");
+  draw();
+  window.scrollTo(0, 0);
+}
+
+async function save() {
+  if (byId("save").disabled || saving) return;
+  saving = true;
+  draw();
+  const asked = needsReason();
+  const answer = { item: item.item, choice, accurate, reason: asked ? reason : "", comment: byId("comment").value };
+  await saveAnswer(answer);
+  saving = false;
+  await next();
+}
+
+function pressed(event) {
+  if (byId("task").hidden || event.ctrlKey || event.metaKey || event.altKey) return;
+  const typing = event.target.tagName === "TEXTAREA";
+  if (event.key === "Enter" && !(typing && event.shiftKey)) {
+    event.preventDefault();
+    return save();
+  }
+  if (typing) return;
+  const key = event.key.toLowerCase();
+  const number = "12345".indexOf(key);
+  if (!choice && number >= 0 && number < 3) choose(["left", "right", "neither"][number]);
+  else if (choice && number >= 0) judge(number, accurate[number] !== true);
+  else if (choice && key === "a") markRest();
+  else if (choice && reasonKeys.includes(key)) giveReason(reasons[reasonKeys.indexOf(key)].dataset.reason);
+}
+
+function markRest() {
+  accurate = accurate.map((one) => (one === null ? true : one));
+  draw();
+}
+
+async function start() {
+  await ask("/trained", {});
+  document.body.dataset.trained = "yes";
+  await next();
+}
+
+for (const button of choices) button.addEventListener("click", () => choose(button.dataset.choice));
+for (const button of reasons) button.addEventListener("click", () => giveReason(button.dataset.reason));
+byId("rest").addEventListener("click", markRest);
+byId("save").addEventListener("click", save);
+byId("start").addEventListener("click", start);
+byId("help").addEventListener("click", () => show("training"));
+document.addEventListener("keydown", pressed);
+
+(async () => {
+  await sendPending();
+  if (document.body.dataset.trained === "yes") await next();
+  else show("training");
+})();

@@ -1,0 +1,53 @@
+"""Starts the page: one process, one SQLite file, a link for each annotator."""
+
+import socket
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from moodarchive.errors import MissingExtraError, StudyError
+from moodarchive.store import Store
+from validate.study.design import folder
+from validate.study.page.questionnaire import Questionnaire
+
+LEDGER_NAME = "answers.sqlite3"
+
+
+def ledger_path(store: Store, kind: str, state: str = "") -> Path:
+    """Where the page keeps its answers: under the root, or in ``state`` for a root that is no folder."""
+    if state:
+        return Path(state) / LEDGER_NAME
+    if not store.is_local:
+        raise StudyError(f"{store.root} is no folder of this machine; remedy: --state FOLDER for the page's answers")
+    return Path(store.path(f"{folder(kind)}/page/{LEDGER_NAME}"))
+
+
+def serve(
+    questions: Questionnaire, ledger: Path, names: Sequence[str], *, host: str, port: int, tell: Callable[[str], None]
+) -> None:
+    """Serves until it is stopped; tells every annotator's link first. StudyError when the port is taken."""
+    try:
+        import uvicorn
+
+        from validate.study.page.app import make_app
+        from validate.study.page.ledger import Ledger
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(error.name or "starlette", "study") from None
+    with _listening(host, port) as listening:
+        kept = Ledger(ledger)
+        address = f"http://{host}:{listening.getsockname()[1]}"
+        for annotator in kept.invite(names):
+            tell(f"{annotator.name}: {address}/a/{annotator.token}")
+        config = uvicorn.Config(
+            make_app(questions, kept), log_level="warning", access_log=False, server_header=False, workers=1
+        )
+        try:
+            uvicorn.Server(config).run(sockets=[listening])
+        finally:
+            kept.close()
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port), backlog=128)
+    except OSError as error:
+        raise StudyError(f"cannot listen on {host}:{port} ({error.strerror}); remedy: --port with a free one") from None

@@ -1,0 +1,55 @@
+"""The pictures of a study, read from the shards as they lie there now; no other picture can be reached."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from moodarchive.layout import PRIVATE
+from moodarchive.parts import finished_parts
+from moodarchive.schemas import SHARD_INDEX
+from moodarchive.store import Store
+
+
+class _Place(NamedTuple):
+    tar: str
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """JPEG bytes by key, for the keys that were asked for and are still in a shard that may be shown."""
+
+    store: Store
+    places: dict[str, _Place]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.places
+
+    def read(self, key: str) -> bytes:
+        """The picture; KeyError for a key outside the study or no longer in the archive."""
+        place = self.places[key]
+        with self.store.open_read(place.tar) as file:
+            file.seek(place.offset)
+            return file.read(place.size)
+
+
+def find_pictures(store: Store, keys: Collection[str]) -> Pictures:
+    """Where the pictures of these keys lie; keys without a picture are left out."""
+    import pyarrow as pa
+
+    wanted = pa.array(sorted(keys), pa.string())
+    places: dict[str, _Place] = {}
+    for sidecar in finished_parts(store, SHARD_INDEX).values():
+        for path in sidecar.files:
+            if not path.endswith(".parquet") or path.split("/")[1] == PRIVATE:
+                continue
+            with store.open_read(path) as file:
+                rows = pq.read_table(file, columns=["key", "jpg_offset", "jpg_size"])
+            tar = path.removesuffix(".parquet") + ".tar"
+            for row in rows.filter(pc.is_in(rows["key"], value_set=wanted)).to_pylist():
+                places[row["key"]] = _Place(tar, row["jpg_offset"], row["jpg_size"])
+    return Pictures(store, places)

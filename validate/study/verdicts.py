@@ -1,0 +1,66 @@
+"""Verdicts go back into the archive as the table verdicts/: one row an image, nobody named."""
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+
+from moodarchive.keys import digest
+from moodarchive.parts import Origin, finished_parts, part_path, read_part, sidecar_path, write_part
+from moodarchive.schemas import as_batch, empty_row
+from moodarchive.store import Store
+from moodarchive.verdict_schema import VERDICTS
+from validate.study.items import read_items
+from validate.study.loaded import Study
+from validate.study.verdict import ItemVerdict, Verdict
+
+Row = dict[str, object]
+
+
+def write_verdicts(store: Store, study: Study, verdict: Verdict) -> int:
+    """Writes every part that holds a judged image, and removes those that hold none any more; returns the rows."""
+    rows: dict[int, list[Row]] = defaultdict(list)
+    for one in verdict.items:
+        rows[one.item.part].append(_row(one, study))
+    origin = Origin(settings=digest([study.design.seed, study.design.workers]), inputs={}, started=time.time())
+    for part in finished_parts(store, VERDICTS).keys() - rows.keys():
+        store.remove(sidecar_path(VERDICTS, part))
+        store.remove(part_path(VERDICTS, part))
+    for part, of_part in rows.items():
+        ordered = sorted(of_part, key=lambda row: str(row["key"]))
+        write_part(store, VERDICTS, part, [as_batch(VERDICTS, ordered)], origin)
+    return sum(map(len, rows.values()))
+
+
+def _row(one: ItemVerdict, study: Study) -> Row:
+    enough = 2 * one.answers >= study.design.workers
+    return empty_row(
+        VERDICTS,
+        key=one.item.key,
+        accepted=one.accepted if enough else None,
+        probability=round(one.probability, 6),
+        by_majority=one.by_majority,
+        answers=one.answers,
+        wanted=study.design.workers,
+        generated=one.votes[0],
+        original=one.votes[1],
+        neither=one.votes[2],
+        wrong=list(one.wrong),
+        reasons=[reason for reason, _ in one.reasons],
+        caption_hash=one.item.caption_hash,
+        simulated=study.design.simulated,
+    )
+
+
+def read_verdicts(store: Store) -> Iterator[Row]:
+    """Every verdict, part by part, in key order within a part."""
+    for part in sorted(finished_parts(store, VERDICTS)):
+        for batch in read_part(store, VERDICTS, part, batch_rows=10_000):
+            yield from batch.to_pylist()
+
+
+def rejected_heldout(store: Store) -> frozenset[str]:
+    """Held-out images whose caption people did not accept: others are asked in their place."""
+    heldout = {item.key for item in read_items(store) if item.split == "heldout" and not item.gold}
+    return frozenset(
+        str(row["key"]) for row in read_verdicts(store) if row["accepted"] is False and row["key"] in heldout
+    )

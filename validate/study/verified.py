@@ -1,0 +1,78 @@
+"""What MoodArchive-5k says of itself, and what may be wrong with one."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from moodarchive.layout import VERIFIED_FOLDER
+from moodarchive.parts import finished_parts, read_part
+from moodarchive.schemas import KEPT
+from moodarchive.store import Store
+
+NAME, VERIFIED_IMAGES = "MoodArchive-5k", 5_000
+
+
+def verified_card(told: Mapping[str, Any], asked: int) -> str:
+    """README.md of the set."""
+    simulated = (
+        "**Simulated: no person has verified anything here.** Programs of known skill answered, as a rehearsal.\n\n"
+        if told["simulated"]
+        else ""
+    )
+    answers = ", ".join(f"{number} images by {count}" for count, number in told["answers_per_image"].items()) or "none"
+    licences = "".join(f"| {name} | {number} |\n" for name, number in told["licences"].items())
+    return (
+        f"# {NAME}\n\n{simulated}"
+        f"{told['samples']} of {VERIFIED_IMAGES} held-out images whose caption people accepted: preferred to the web's "
+        "alt-text, and all five sentences accurate. The first of the held-out images in the order of their content "
+        "hash. For evaluation only; neither they nor their look-alikes are in the training set.\n\n"
+        f"Verified by so many people: {answers}. Nobody is named. Each sample's json says under `human_verification` "
+        f"how they voted. The study asked about {asked} items.\n\n"
+        "Each image keeps its own licence; pass ATTRIBUTION.parquet on with them.\n\n"
+        f"| licence | images |\n|---|---|\n{licences}"
+    )
+
+
+def verified_problems(store: Store) -> Iterator[tuple[str, str]]:
+    """(where, what) for everything wrong with the set; nothing when there is none."""
+    path = f"{VERIFIED_FOLDER}/manifest.json"
+    if not store.exists(VERIFIED_FOLDER):
+        return
+    try:
+        files = dict(json.loads(store.read_bytes(path))["files"])
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        yield path, "missing or damaged; remedy: moodarchive study apply"
+        return
+    present = set(store.files(VERIFIED_FOLDER))
+    for name, sha256 in files.items():
+        inside = f"{VERIFIED_FOLDER}/{name}"
+        if inside not in present:
+            yield inside, "missing"
+        elif store.sha256(inside) != sha256:
+            yield inside, "its bytes are not those that were sealed"
+    known = {f"{VERIFIED_FOLDER}/{name}" for name in files} | _sidecars(files) | {path}
+    yield from ((inside, "not in the manifest") for inside in sorted(present - known))
+    indexes = [name for name in files if name.startswith("shards/") and name.endswith(".parquet")]
+    yield from _strangers(store, [f"{VERIFIED_FOLDER}/{name}" for name in indexes])
+
+
+def _sidecars(files: Mapping[str, str]) -> set[str]:
+    tars = (name.rsplit("/", 1)[-1] for name in files if name.endswith(".tar"))
+    return {f"{VERIFIED_FOLDER}/shards/{name.removesuffix('.tar')}.json" for name in tars}
+
+
+def _strangers(store: Store, indexes: list[str]) -> Iterator[tuple[str, str]]:
+    """Images that the archive no longer keeps among the held-out ones, such as those that were taken down."""
+    heldout: set[str] = set()
+    for part in finished_parts(store, KEPT):
+        for batch in read_part(store, KEPT, part, columns=["key", "kept", "split"], batch_rows=10_000):
+            heldout |= {row["key"] for row in batch.to_pylist() if row["kept"] and row["split"] == "heldout"}
+    for path in indexes:
+        if not store.exists(path):
+            continue
+        with store.open_read(path) as file:
+            for key in pq.read_table(file, columns=["key"])["key"].to_pylist():
+                if key not in heldout:
+                    yield key, f"in {path}, but no kept held-out image; remedy: moodarchive study apply"
