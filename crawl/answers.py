@@ -14,12 +14,30 @@ _FOLDER = "crawl/answers"
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """One answer of a site: its text, the Date and ETag headers, and when it came (seconds of the epoch)."""
+    """One answer of a site: its text, some headers, and when it came (seconds of the epoch)."""
 
     text: str
     date: str | None
     etag: str | None
     came: float
+    last_modified: str | None = None
+
+    @classmethod
+    def of(cls, text: str, headers: Mapping[str, str], came: float, before: "Answer | None") -> "Answer":
+        """The answer just given; one that is the same as ``before`` (304) may leave its validators out."""
+        same = before if before and before.text == text else None
+        return cls(
+            text=text,
+            date=headers.get("Date"),
+            etag=headers.get("ETag") or (same.etag if same else None),
+            came=came,
+            last_modified=headers.get("Last-Modified") or (same.last_modified if same else None),
+        )
+
+    def conditions(self) -> dict[str, str]:
+        """Headers that ask for the answer only if it is another one by now."""
+        asked = {"If-None-Match": self.etag, "If-Modified-Since": self.last_modified}
+        return {name: value for name, value in asked.items() if value}
 
     def is_fresh(self, now: float) -> bool:
         """True for a day."""

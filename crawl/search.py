@@ -95,6 +95,17 @@ def refuse_anonymous(user_agent: str) -> None:
         )
 
 
+def web_client(settings: SearchSettings, store: Store, manners: Manners | None) -> WebClient:
+    """Who asks the sites; with ``manners``, paced and with a day's memory."""
+    return WebClient(
+        user_agent=settings.user_agent,
+        timeout_s=settings.timeout_s,
+        loopback_hosts=settings.loopback_hosts,
+        manners=manners,
+        answers=Answers(store) if manners else None,
+    )
+
+
 def search_stage(
     settings: SearchSettings,
     sources: Mapping[str, Source],
@@ -103,13 +114,7 @@ def search_stage(
     manners: Manners | None = None,
 ) -> Stage:
     """The stage that fills the round's candidates parts; with ``manners``, paced and remembered for a day."""
-    web = WebClient(
-        user_agent=settings.user_agent,
-        timeout_s=settings.timeout_s,
-        loopback_hosts=settings.loopback_hosts,
-        manners=manners,
-        answers=Answers(store) if manners else None,
-    )
+    web = web_client(settings, store, manners)
     return Stage(
         name="search",
         reads=(),

@@ -137,18 +137,18 @@ class WebClient:
         known = self.answers.find(url, asked.params) if self.answers else None
         if known and self.answers and known.is_fresh(self.answers.clock()):
             return known
-        if known and known.etag:
-            headers["If-None-Match"] = known.etag
+        if known:
+            headers.update(known.conditions())
         rules = self._robots.known(_origin(url)) if asked.is_page else None
         gap_s = rules.delay_s(self.user_agent) if rules else 0.0
         request = {"params": {**asked.params, **asked.secret}, "headers": headers}
         try:
             with self._sent("GET", url, request, asked.source, gap_s) as response:
-                text, date = self._text(url, response, known, asked.is_page), response.headers.get("Date")
-                etag = response.headers.get("ETag") or (known.etag if known else None)
+                text, met = self._text(url, response, known, asked.is_page), response.headers
         except (requests.RequestException, HTTPError, ValueError) as error:
             self._fail(url, error)
-        answer = Answer(text=text, date=date, etag=etag, came=self.answers.clock() if self.answers else time.time())
+        came = self.answers.clock() if self.answers else time.time()
+        answer = Answer.of(text, met, came, known)
         if self.answers:
             self.answers.keep(url, asked.params, answer)
         return answer

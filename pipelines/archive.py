@@ -1,7 +1,7 @@
 """The whole run on one screen: emotions become a sealed archive, round by round."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from annotate.caption import caption_stage
 from crawl.answers import forget_answers
@@ -10,7 +10,8 @@ from crawl.descriptors import wanted_phrases, wanted_queries, write_descriptors
 from crawl.download import download_stage
 from crawl.query import Query
 from crawl.rounds import Round, open_round, read_rounds
-from crawl.search import refuse_anonymous, search_stage
+from crawl.search import refuse_anonymous, search_stage, web_client
+from crawl.uses import report_uses
 from filter.cut import cut, is_cut_current
 from filter.safety import safety_stage
 from filter.score import score_stage
@@ -32,6 +33,8 @@ from shards.pack import ShardSettings, pack_stage
 from shards.seal import seal, unseal
 
 STEPS = ("descriptors", "search", "deal", "download", "safety", "caption", "score", "cut", "pack", "seal")
+
+_LONGEST_WAIT_S = 60.0
 
 
 @dataclass
@@ -160,9 +163,17 @@ class Archive:
         if pending_parts([pack], self.store, parts):
             unseal(self.store)
             self._run([pack], parts)
+        self._report_uses(parts)
         if _reaches(until, "seal"):
             with self.progress.step("seal"):
                 seal(self.store)
+
+    def _report_uses(self, parts: Sequence[int]) -> None:
+        # hours of waiting for a quota are no reason not to seal: what is left is reported by the next run
+        manners = replace(manners_of(self.store, self.settings), longest_wait_s=_LONGEST_WAIT_S)
+        web = web_client(self.settings.search, self.store, manners)
+        if left := report_uses(self.store, parts, enabled_sources(self.settings.sources), web):
+            self.progress.console.print(f"{left}; run again for them", highlight=False, markup=False, soft_wrap=True)
 
     def _run(self, stages: Sequence[Stage], parts: Sequence[int]) -> None:
         with self.progress.stages(stages, parts):

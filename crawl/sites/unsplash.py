@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Annotated, Any, ClassVar
+from urllib.parse import quote
 
 from pydantic import Field, SecretStr
 
@@ -53,11 +54,18 @@ class Unsplash:
 
     def _page(self, query: Query, web: WebClient, page: int) -> tuple[Sequence[Found | None], bool]:
         url = f"{self.settings.base_url}/search/photos"
-        headers = {"Authorization": f"Client-ID {key(self.keys, KEY, self.name)}", "Accept-Version": "v1"}
         params: dict[str, str | int] = {"query": query.phrase, "page": page, "per_page": self.settings.page_size}
-        reply = web.get_json(url, params, source=self.name, headers=headers)
+        reply = web.get_json(url, params, source=self.name, headers=self._headers())
         records = records_of(url, reply.json, "results")
         return [_found(record, reply.day) for record in records], page < int(reply.json.get("total_pages") or 0)
+
+    def report_use(self, source_id: str, web: WebClient) -> None:
+        """Asks for the photo's download_location, as the API's guidelines want it for every photo that is used."""
+        url = f"{self.settings.base_url}/photos/{quote(source_id, safe='')}/download"
+        web.get_json(url, {}, source=self.name, headers=self._headers())
+
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Client-ID {key(self.keys, KEY, self.name)}", "Accept-Version": "v1"}
 
 
 def _found(record: Mapping[str, Any], day: str) -> Found | None:

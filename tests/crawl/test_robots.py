@@ -105,22 +105,29 @@ def test_a_failing_host_is_left_alone_longer_each_time() -> None:
     assert not breaker.open_for(HOST) and not breaker.is_failing(HOST)
 
 
-def test_a_question_is_asked_once_a_day_then_conditionally(store: Store) -> None:
+@pytest.mark.parametrize(
+    ("validator", "condition", "value"),
+    [("ETag", "If-None-Match", '"a"'), ("Last-Modified", "If-Modified-Since", "Thu, 01 Jan 2026 00:00:00 GMT")],
+)
+def test_a_question_is_asked_once_a_day_then_conditionally(
+    store: Store, validator: str, condition: str, value: str
+) -> None:
     now = [1e9]
 
     async def answering(request: web.Request) -> web.Response:
-        if request.headers.get("If-None-Match") == '"a"':
-            return web.Response(status=304, headers={"ETag": '"a"'})
-        return web.json_response({"n": 1}, headers={"ETag": '"a"'})
+        if request.headers.get(condition) == value:
+            return web.Response(status=304)
+        return web.json_response({"n": 1}, headers={validator: value})
 
     with serving({"/x": answering}) as site:
-        for moment, requests in ((0, 1), (86_000, 1), (86_500, 2), (90_000, 2)):
+        for moment, requests in ((0, 1), (86_000, 1), (86_500, 2), (90_000, 2), (180_000, 3)):
             now[0] = 1e9 + moment
             answers = Answers(store, clock=lambda: now[0])
             client = WebClient(user_agent=AGENT, loopback_hosts=site.hosts, answers=answers)
             reply = client.get_json(f"http://{HOST}/x", {"q": "a"}, secret_params={"key": "hush-hush-1"})
             assert reply.json == {"n": 1}
             assert len(site.requests) == requests
+        assert [condition in request.headers for request in site.requests] == [False, True, True]
     kept = b"".join(store.read_bytes(path) for path in store.files("crawl"))
     assert b"hush" not in kept
 

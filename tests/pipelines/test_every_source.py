@@ -94,6 +94,11 @@ def test_a_second_run_asks_nobody_anything(crawled: tuple[Path, list[str]]) -> N
     assert len(asked) == len(set(asked))
 
 
+def test_unsplash_is_told_of_each_photo_that_is_used(crawled: tuple[Path, list[str]]) -> None:
+    told = sorted(what for what in crawled[1] if what.endswith("/download"))
+    assert told == ["unsplash.test/photos/u1/download", "unsplash.test/photos/u2/download"]
+
+
 def test_no_key_is_left_anywhere(crawled: tuple[Path, list[str]]) -> None:
     for path in crawled[0].rglob("*"):
         assert path.is_dir() or not any(key.encode() in path.read_bytes() for key in every_source.KEYS.values())
