@@ -1,18 +1,13 @@
 """Counts the tokens of CLIP's vocabulary, without loading a model or torch."""
 
-import gzip
 from collections.abc import Callable
 from functools import lru_cache
 from html import unescape
-from importlib.util import find_spec
 from itertools import pairwise
-from pathlib import Path
 
+from moodarchive.clip_vocabulary import byte_units, merges
 from moodarchive.errors import MissingExtraError
 
-_VOCABULARY = "bpe_simple_vocab_16e6.txt.gz"
-_MERGES = 49152 - 256 - 2
-"""The file lists more merges than CLIP's 49,408 entries hold: the 512 byte units and two marks take the rest."""
 _PIECES = r"<start_of_text>|<end_of_text>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"
 
 
@@ -27,8 +22,8 @@ def token_counter() -> Callable[[str], int]:
         import regex  # type: ignore[import-untyped]
     except ImportError as error:
         raise MissingExtraError(error.name or "ftfy", "clip") from error
-    ranks = _merge_ranks()
-    units = _byte_units()
+    ranks = {pair: rank for rank, pair in enumerate(merges())}
+    units = byte_units()
     pieces = regex.compile(_PIECES, regex.IGNORECASE)
 
     @lru_cache(maxsize=65536)
@@ -55,19 +50,3 @@ def _merged_length(symbols: list[str], ranks: dict[tuple[str, str], int]) -> int
             break
         symbols[at : at + 2] = [symbols[at] + symbols[at + 1]]
     return len(symbols)
-
-
-def _merge_ranks() -> dict[tuple[str, str], int]:
-    found = find_spec("open_clip")
-    if found is None or found.origin is None:
-        raise MissingExtraError("open_clip", "clip")
-    lines = gzip.decompress(Path(found.origin).with_name(_VOCABULARY).read_bytes()).decode().split("\n")
-    pairs = [line.split() for line in lines[1 : _MERGES + 1]]  # the first line is the file's version
-    return {(first, second): rank for rank, (first, second) in enumerate(pairs)}
-
-
-def _byte_units() -> dict[int, str]:
-    """Every byte as one visible character, as the vocabulary file writes it: itself, or one from 256 on."""
-    visible = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    hidden = [byte for byte in range(256) if byte not in visible]
-    return {byte: chr(byte) for byte in visible} | {byte: chr(256 + i) for i, byte in enumerate(hidden)}

@@ -5,16 +5,20 @@ from typing import Any
 
 from moodarchive.store import Store
 from train.checkpoint import Progress
+from train.hub_format import has_hub_form, write_hub_folder
 from train.settings import TrainSettings
 from train.towers import Towers
 
 FOLDER = "model"
+HUB_FOLDER = "model/hub"
 
 
 def export(store: Store, towers: Towers, progress: Progress, settings: TrainSettings) -> None:
-    """Writes ``model/``: an open_clip folder (``local-dir:…/model``) and a card; the weights come last."""
+    """Writes ``model/hub/`` for transformers (ViT only) and ``model/``, an open_clip folder; its weights come last."""
     from safetensors.torch import save as packed
 
+    if has_hub_form(towers):
+        write_hub_folder(store, HUB_FOLDER, towers)
     config = {"model_cfg": towers.config, "preprocess_cfg": towers.preprocess_config}
     store.write_bytes(f"{FOLDER}/open_clip_config.json", (json.dumps(config, indent=1, default=list) + "\n").encode())
     store.write_bytes(f"{FOLDER}/README.md", _card(progress, settings, towers).encode())
