@@ -1,6 +1,7 @@
 """The caption stage: every safe picture of a part is described by the served model, or fails with its reason."""
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import aclosing
@@ -20,6 +21,7 @@ from moodarchive.chat_servers import LiveServers
 from moodarchive.errors import ConfigError
 from moodarchive.in_order import in_order
 from moodarchive.keys import digest
+from moodarchive.measured import note
 from moodarchive.schemas import CAPTIONS, DEALT, IMAGES, SAFETY, as_batch, empty_row
 from moodarchive.settings import Kind, Settings
 from moodarchive.stage import Readers, Resources, Stage, joined
@@ -118,7 +120,9 @@ class CaptionWorker:
         try:
             while (batch := self._loop.run(_next(batches))) is not None:
                 yield batch
-            LOGGER.info("part %05d: %s", part, facts.told())
+            figures = facts.figures()
+            LOGGER.info("part %05d: %s", part, json.dumps(figures))
+            note(figures)
         finally:
             self._loop.run(batches.aclose())
 

@@ -1,10 +1,11 @@
-"""What one part of captions cost: tokens, pictures a second, time in line; for the part's log, never for a table."""
+"""What parts of captions cost: tokens, pictures a second, time in line; for log and sidecar, never for a table."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from moodarchive.chat import Timing
+from moodarchive.parts import Sidecar
 
 
 @dataclass
@@ -12,7 +13,7 @@ class PartFacts:
     """Counted while the part is in work."""
 
     timing: Timing = field(default_factory=Timing)
-    rows: int = 0
+    pictures: int = 0
     tokens_in: int = 0
     tokens_out: int = 0
     began: float = field(default_factory=time.monotonic)
@@ -21,16 +22,91 @@ class PartFacts:
         """Adds a finished row; skipped ones cost nothing."""
         if row["status"] == "skipped":
             return
-        self.rows += 1
+        self.pictures += 1
         self.tokens_in += int(str(row["prompt_tokens"] or 0))
         self.tokens_out += int(str(row["completion_tokens"] or 0))
 
+    def figures(self) -> dict[str, float]:
+        """For the part's sidecar."""
+        timing = self.timing
+        return {
+            "pictures": self.pictures,
+            "tokens_in": self.tokens_in,
+            "tokens_out": self.tokens_out,
+            "seconds": round(time.monotonic() - self.began, 3),
+            "answers": timing.answers,
+            "queued_s": round(timing.queued_s, 3),
+            "served_s": round(timing.served_s, 3),
+            "lost": timing.lost,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Costs:
+    """What parts cost together; ``seconds`` counts a moment once, however many parts were in work."""
+
+    parts: int
+    pictures: int
+    tokens_in: int
+    tokens_out: int
+    seconds: float
+    answers: int
+    queued_s: float
+    served_s: float
+    lost: int
+    slowest: float
+    fastest: float
+
+    @property
+    def per_second(self) -> float:
+        """Pictures a second."""
+        return self.pictures / max(self.seconds, 1e-9)
+
+    @property
+    def waited_s(self) -> float:
+        """Seconds that an answer waited for a place at a server."""
+        return self.queued_s / max(self.answers, 1)
+
+    @property
+    def took_s(self) -> float:
+        """Seconds from asking to the answer."""
+        return self.served_s / max(self.answers, 1)
+
     def told(self) -> str:
-        """One line for the part's log."""
-        seconds = max(time.monotonic() - self.began, 1e-9)
-        timing, answers = self.timing, max(self.timing.answers, 1)
+        """One line for people."""
         return (
-            f"{self.rows} pictures in {seconds:.1f} s ({self.rows / seconds:.2f}/s); tokens in {self.tokens_in}, out "
-            f"{self.tokens_out}; an answer waited {timing.queued_s / answers:.2f} s for a place and took "
-            f"{timing.served_s / answers:.2f} s; {timing.lost} requests were lost and sent again"
+            f"{self.per_second:.2f} pictures/s; tokens {self.tokens_in:,} in, {self.tokens_out:,} out; an answer "
+            f"waited {self.waited_s:.2f} s for a place and took {self.took_s:.2f} s; {self.lost} requests lost and "
+            "sent again"
         )
+
+
+def costs_of(sidecars: Iterable[Sidecar]) -> Costs | None:
+    """The costs of the caption parts whose sidecars tell of any; None when none does."""
+    known = [sidecar for sidecar in sidecars if sidecar.measured.get("answers")]
+    if not known:
+        return None
+    figures = [sidecar.measured for sidecar in known]
+    rates = [of["pictures"] / max(of["seconds"], 1e-9) for of in figures]
+    return Costs(
+        parts=len(known),
+        pictures=int(sum(of["pictures"] for of in figures)),
+        tokens_in=int(sum(of["tokens_in"] for of in figures)),
+        tokens_out=int(sum(of["tokens_out"] for of in figures)),
+        seconds=_covered([(sidecar.finished - sidecar.measured["seconds"], sidecar.finished) for sidecar in known]),
+        answers=int(sum(of["answers"] for of in figures)),
+        queued_s=sum(of["queued_s"] for of in figures),
+        served_s=sum(of["served_s"] for of in figures),
+        lost=int(sum(of["lost"] for of in figures)),
+        slowest=min(rates),
+        fastest=max(rates),
+    )
+
+
+def _covered(spans: list[tuple[float, float]]) -> float:
+    """The length of the union: two parts are in work at a time, and runs may lie days apart."""
+    covered, until = 0.0, 0.0
+    for begin, end in sorted(spans):
+        covered += max(0.0, end - max(begin, until))
+        until = max(until, end)
+    return covered

@@ -4,7 +4,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,6 +15,8 @@ from moodarchive.layout import TAKEN_DOWN
 from moodarchive.schemas import SCHEMA_VERSION, Table
 from moodarchive.store import HashingFile, Store
 
+TIMINGS = ("started", "finished", "measured")
+"""What differs between the sidecars of equal runs."""
 ROW_GROUP_BYTES = 64 << 20
 
 
@@ -24,7 +26,8 @@ class Sidecar:
 
     ``failures`` counts rows by error kind (and unsafe or dropped rows by reason); ``inputs`` maps ``table/NNNNN`` to
     the sha256 of what the part was made from; ``files`` maps every file of the part to its sha256; ``sets`` counts a
-    shard part's samples by set. ``started`` and ``finished`` are Unix seconds, and differ between equal runs.
+    shard part's samples by set. ``started`` and ``finished`` are Unix seconds; they and ``measured``, figures that the
+    worker took of its own work, differ between equal runs.
     """
 
     table: str
@@ -38,6 +41,7 @@ class Sidecar:
     started: float
     finished: float
     sets: Mapping[str, int]
+    measured: Mapping[str, float] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
 
     @property
@@ -48,7 +52,7 @@ class Sidecar:
 
     def without_timings(self) -> dict[str, object]:
         """The fields that equal runs share."""
-        return {name: value for name, value in asdict(self).items() if name not in ("started", "finished")}
+        return {name: value for name, value in asdict(self).items() if name not in TIMINGS}
 
 
 def part_path(table: Table, part: int) -> str:
@@ -119,6 +123,8 @@ class Origin:
     settings: str
     inputs: Mapping[str, str]
     started: float
+    measured: Mapping[str, float] = field(default_factory=dict)
+    """What the worker notes while the part is written; full once its last batch is."""
 
 
 def write_part(store: Store, table: Table, part: int, batches: Iterable[pa.RecordBatch], origin: Origin) -> Sidecar:
@@ -136,6 +142,7 @@ def write_part(store: Store, table: Table, part: int, batches: Iterable[pa.Recor
         started=origin.started,
         finished=time.time(),
         sets={},
+        measured=dict(origin.measured),
     )
     write_sidecar(store, table, sidecar)
     return sidecar

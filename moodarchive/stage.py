@@ -9,6 +9,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from moodarchive.errors import StageError
+from moodarchive.measured import measuring
 from moodarchive.parts import Origin, Sidecar, read_part, read_sidecar, write_part
 from moodarchive.schemas import Table
 from moodarchive.store import Store
@@ -78,9 +79,10 @@ def run_part(stage: Stage, store: Store, worker: Worker, part: int) -> Sidecar:
     done = read_sidecar(store, stage.writes, part)
     if done is not None and is_current(stage, done, inputs):
         return done
-    origin = Origin(settings=stage.settings, inputs=inputs, started=time.time())
     readers = {table.name: _reader(store, table, part) for table in stage.reads}
-    return stage.finish(store, stage.writes, part, worker(part, readers), origin)
+    with measuring() as measured:
+        origin = Origin(settings=stage.settings, inputs=inputs, started=time.time(), measured=measured)
+        return stage.finish(store, stage.writes, part, worker(part, readers), origin)
 
 
 def _reader(store: Store, table: Table, part: int) -> Callable[[], Iterator[pa.RecordBatch]]:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table as RichTable
 
+from annotate.part_facts import Costs, costs_of
 from moodarchive.parts import Sidecar, finished_parts
 from moodarchive.schemas import Table
 from moodarchive.stage import Stage
@@ -32,12 +33,15 @@ class StageCount:
     failures: int
     rate: float | None
     eta_s: float | None
+    costs: Costs | None = None
 
     def line(self) -> str:
         """One plain line."""
         rate = f", {self.rate:.1f} rows/s" if self.rate else ""
         eta = f", {_duration(self.eta_s)} left" if self.eta_s else ""
-        return f"{self.name}: {self.parts_done}/{self.parts} parts, {self.rows} rows, {self.failures} failed{rate}{eta}"
+        costs = f"; {self.costs.told()}" if self.costs else ""
+        done = f"{self.parts_done}/{self.parts} parts, {self.rows} rows, {self.failures} failed"
+        return f"{self.name}: {done}{rate}{eta}{costs}"
 
 
 @dataclass
@@ -69,6 +73,7 @@ class _Follower:
             failures=sum(sum(sidecar.failures.values()) for sidecar in mine),
             rate=rate,
             eta_s=left / rate if rate and left else None,
+            costs=costs_of(mine),
         )
 
 
@@ -127,7 +132,8 @@ class Progress:
 
 
 def _as_table(counts: Sequence[StageCount]) -> RichTable:
-    table = RichTable(box=None, pad_edge=False)
+    told = [f"{count.name}: {count.costs.told()}" for count in counts if count.costs]
+    table = RichTable(box=None, pad_edge=False, caption="\n".join(told) or None, caption_justify="left")
     table.add_column("stage")
     for name in ("parts", "rows", "failed", "rows/s", "left"):
         table.add_column(name, justify="right")

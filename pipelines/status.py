@@ -5,9 +5,10 @@ from collections import Counter
 from rich.console import Console
 from rich.table import Table as RichTable
 
+from annotate.part_facts import costs_of
 from moodarchive.layout import MANIFEST_PATH
 from moodarchive.parts import Sidecar, finished_parts
-from moodarchive.schemas import TABLES
+from moodarchive.schemas import CAPTIONS, TABLES
 from moodarchive.store import Store
 from pipelines.guard import recorded
 
@@ -20,6 +21,8 @@ def show_status(store: Store, console: Console) -> None:
     failures = _failures(found)
     if failures.row_count:
         console.print(failures)
+    if costs := costs_of(found[CAPTIONS.name].values()):
+        console.print(f"captions: {costs.told()}", highlight=False, soft_wrap=True)
     sealed = "sealed" if store.exists(MANIFEST_PATH) else "not sealed yet"
     console.print(
         f"{store.root}: {sealed}; logs of every part under {store.root}/logs", highlight=False, soft_wrap=True

@@ -12,7 +12,7 @@ from crawl.rounds import open_round
 from crawl.rounds import read_rounds as rounds_of
 from filter.cut import CutSettings
 from moodarchive.keys import image_key
-from moodarchive.parts import Origin, finished_parts
+from moodarchive.parts import TIMINGS, Origin, finished_parts
 from moodarchive.schemas import CANDIDATES, CAPTIONS, DEALT, DESCRIPTORS, IMAGES, SAFETY, SCORES, Table
 from moodarchive.settings import Kind
 from moodarchive.store import Store
@@ -160,7 +160,7 @@ def timeless_files(store: Store) -> dict[str, bytes]:
             continue
         content = store.read_bytes(path)
         if Path(path).suffix == ".json" and Path(path).stem.isdigit() and b'"started"' in content:
-            timeless = {key: v for key, v in json.loads(content).items() if key not in ("started", "finished")}
+            timeless = {key: v for key, v in json.loads(content).items() if key not in TIMINGS}
             content = json.dumps(timeless, sort_keys=True).encode()
         found[path] = content
     return found

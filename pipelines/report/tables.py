@@ -8,7 +8,7 @@ from typing import Any
 import duckdb
 
 from moodarchive.parts import Sidecar, finished_parts, part_path
-from moodarchive.schemas import CANDIDATES, DEALT, DESCRIPTORS, IMAGES, SHARD_INDEX, TABLES, Table
+from moodarchive.schemas import CANDIDATES, CAPTIONS, DEALT, DESCRIPTORS, IMAGES, SHARD_INDEX, TABLES, Table
 from moodarchive.sql import PART, connect, view
 from moodarchive.store import Store
 
@@ -45,6 +45,7 @@ class Tables:
     store: Store
     sql: duckdb.DuckDBPyConnection
     coverage: tuple[Coverage, ...]
+    caption_parts: tuple[Sidecar, ...]
 
     def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         """The query's whole answer."""
@@ -73,6 +74,7 @@ def opened(store: Store) -> Iterator[Tables]:
             store=store,
             sql=connection,
             coverage=tuple(_coverage(table, sidecars) for table in TABLES),
+            caption_parts=tuple(sidecars[CAPTIONS].values()),
         )
 
 

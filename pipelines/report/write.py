@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from annotate.part_facts import Costs, costs_of
 from moodarchive.store import Store
 from moodarchive.taxonomy import words
 from pipelines.report.extra import Extra, read_extra
@@ -38,6 +39,7 @@ class Page:
     kept: tuple[Sample, ...]
     cut: tuple[Sample, ...]
     coverage: tuple[Coverage, ...]
+    costs: Costs | None
 
 
 def write_report(store: Store) -> str:
@@ -64,6 +66,7 @@ def _page(store: Store) -> Page:
             kept=kept_samples(tables, recorded.private_sources),
             cut=cut_samples(tables, recorded.private_sources),
             coverage=tables.coverage,
+            costs=costs_of(tables.caption_parts),
         )
 
 

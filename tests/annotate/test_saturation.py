@@ -14,8 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from annotate.part_facts import costs_of
+from moodarchive.parts import finished_parts
+from moodarchive.schemas import CAPTIONS
 from pipelines.demo.caption_server import MODEL as DEMO_MODEL
 from pipelines.demo.serving import started
+from pipelines.progress import count_stages
 from tests.annotate.fault_proxy import FAULTS
 from tests.annotate.simulated_run import caption_parts, events_of, fullness, write_parts
 
@@ -34,8 +38,15 @@ def test_a_server_is_full_across_the_ends_of_parts(tmp_path: Path) -> None:
     assert found.per_second <= 20
     assert found.ratio >= 0.95, found
     assert found.longest_gap_s < 0.25, found
-    logs = "".join(log.read_text() for log in (tmp_path / "root/logs/caption").glob("*.log"))
-    assert logs.count("tokens in 180000, out 14400") == PARTS
+    costs = costs_of(finished_parts(store, CAPTIONS).values())
+    assert costs is not None
+    assert (costs.parts, costs.tokens_in, costs.tokens_out) == (PARTS, 600 * 1500, 600 * 120)
+    assert costs.per_second == pytest.approx(found.per_second, rel=0.15)
+    assert 0.3 < costs.took_s < 0.8 and costs.waited_s < 1.0, costs
+    assert f"caption: {PARTS}/{PARTS} parts" in (
+        line := count_stages(store, [("caption", CAPTIONS)], range(PARTS))[0].line()
+    )
+    assert "tokens 900,000 in, 72,000 out" in line
 
 
 def test_two_servers_share_alike_and_a_slow_one_holds_nobody_back(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from moodarchive.parts import finished_parts
+from moodarchive.parts import TIMINGS, finished_parts
 from moodarchive.schemas import TABLES
 from moodarchive.store import Store
 
@@ -69,7 +69,7 @@ def archive_digest(root: Path) -> str:
         assert not name.endswith(".draft"), f"{name} was left behind"
         content = path.read_bytes()
         if path.suffix == ".json" and any(name.startswith(folder) for folder in sidecars) and path.stem.isdigit():
-            timeless = {key: value for key, value in json.loads(content).items() if key not in ("started", "finished")}
+            timeless = {key: value for key, value in json.loads(content).items() if key not in TIMINGS}
             content = json.dumps(timeless, sort_keys=True).encode()
         found.update(f"{name}\0{hashlib.sha256(content).hexdigest()}\n".encode())
     return found.hexdigest()
