@@ -89,6 +89,33 @@ def caption_stage(settings: CaptionSettings, live: LiveServers | None = None) ->
     )
 
 
+def describer(settings: CaptionSettings, prompt: Prompt) -> Describer:
+    """Asks as the settings say, with this prompt in place of theirs."""
+    return Describer(
+        model=settings.model,
+        prompt=prompt,
+        max_tokens=settings.max_tokens,
+        temperature=settings.temperature,
+        seed=settings.seed,
+        max_attempts=settings.max_attempts,
+        image_side=settings.image_side,
+        count_tokens=token_counter(),
+    )
+
+
+def chat_client(settings: CaptionSettings, live: LiveServers | None = None) -> ChatClient:
+    """A client of the ``live`` servers, else of the settings' own."""
+    return ChatClient(
+        servers=() if live else settings.servers,
+        live=live,
+        in_flight=settings.in_flight,
+        timeout_s=settings.timeout_s,
+        retries=settings.retries,
+        patience_s=settings.patience_s,
+        key_variable=settings.key_variable,
+    )
+
+
 class CaptionWorker:
     """Describes the pictures of parts; holds no more pictures than requests, and one batch read, for each part in work.
 
@@ -102,16 +129,7 @@ class CaptionWorker:
         self._loop = BackgroundLoop()
         self._client: ChatClient | None = None
         self._turn = 0
-        self._describer = Describer(
-            model=settings.model,
-            prompt=prompt,
-            max_tokens=settings.max_tokens,
-            temperature=settings.temperature,
-            seed=settings.seed,
-            max_attempts=settings.max_attempts,
-            image_side=settings.image_side,
-            count_tokens=token_counter(),
-        )
+        self._describer = describer(settings, prompt)
 
     def __call__(self, part: int, readers: Readers) -> Iterator[pa.RecordBatch]:
         """Batches of the captions table in key order; ServiceError when the servers stop answering."""
@@ -145,16 +163,7 @@ class CaptionWorker:
 
     async def _shared_client(self) -> ChatClient:
         if self._client is None:
-            settings = self._settings
-            self._client = ChatClient(
-                servers=() if self._live else settings.servers,
-                live=self._live,
-                in_flight=settings.in_flight,
-                timeout_s=settings.timeout_s,
-                retries=settings.retries,
-                patience_s=settings.patience_s,
-                key_variable=settings.key_variable,
-            )
+            self._client = chat_client(self._settings, self._live)
             self._loop.at_end(self._client.__aexit__(None, None, None))
             await self._client.__aenter__()
         return self._client

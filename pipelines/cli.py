@@ -159,6 +159,33 @@ def report(root: Root) -> None:
 
 
 @app.command()
+def caption_sample(
+    root: Root,
+    *,
+    prompts: Annotated[list[str], typer.Option("--prompts", help="A prompt's name or TOML file, again and again.")],
+    more: Annotated[list[str] | None, typer.Argument(help="Further prompts.")] = None,
+    server: Annotated[
+        list[str] | None, typer.Option(help="Where the model is served; http://127.0.0.1:8000 unless named.")
+    ] = None,
+    model: Annotated[str, typer.Option(help="Another model than the archive's own.")] = "",
+    images: Annotated[int, typer.Option(help="Pictures to ask about.", min=1, max=500)] = 20,
+    seed: Annotated[int, typer.Option(help="Another seed takes other pictures.")] = 0,
+) -> None:
+    """Compare prompts on a sample of the pictures; writes report/caption-sample/index.html alone."""
+    from moodarchive.store import Store
+    from pipelines.caption_sample import SampleOptions, write_caption_sample
+
+    options = SampleOptions(
+        prompts=(*prompts, *(more or ())),
+        servers=tuple(server or ("http://127.0.0.1:8000",)),
+        model=model,
+        images=images,
+        seed=seed,
+    )
+    typer.echo(f"{root.rstrip('/')}/{write_caption_sample(Store(root), options)}")
+
+
+@app.command()
 def sources(
     config: Annotated[str, typer.Argument(help="The settings, a TOML file.")],
     root: Annotated[str, typer.Option(help="The archive whose quotas are shown; overrides run.root.")] = "",

@@ -17,7 +17,7 @@ from pipelines.report.thumbnails import Thumbnail, thumbnails
 KEPT_SHOWN = 28  # every emotion, and an even number
 CUT_SHOWN = 12
 
-_SHOWABLE = """
+SHOWABLE = """
 CREATE TEMP TABLE picked AS
 WITH showable AS (
     SELECT j.* FROM journey j JOIN safety s USING (key) JOIN dealt d USING (key)
@@ -83,12 +83,12 @@ class Sample:
 def kept_samples(tables: Tables, private_sources: Sequence[str]) -> tuple[Sample, ...]:
     """Samples that are kept."""
     values = (list(private_sources), list(EMOTIONS), list(CONTEXTS), KEPT_SHOWN, KEPT_SHOWN)
-    return _samples(tables, _SHOWABLE + _KEPT, values)
+    return _samples(tables, SHOWABLE + _KEPT, values)
 
 
 def cut_samples(tables: Tables, private_sources: Sequence[str]) -> tuple[Sample, ...]:
     """Samples that are safe and were dropped all the same."""
-    return _samples(tables, _SHOWABLE + _CUT, (list(private_sources), CUT_SHOWN, CUT_SHOWN))
+    return _samples(tables, SHOWABLE + _CUT, (list(private_sources), CUT_SHOWN, CUT_SHOWN))
 
 
 def _samples(tables: Tables, query: str, values: tuple[object, ...]) -> tuple[Sample, ...]:

@@ -29,13 +29,14 @@ class Thumbnail:
 def thumbnails(tables: Tables) -> dict[str, Thumbnail]:
     """Key → thumbnail of each image in ``picked``; a picture that is missing or damaged is left out."""
     found: dict[str, Thumbnail] = {}
-    for key, data in _pictures(tables):
-        if data and (small := _small(data)):
-            found[key] = small
+    for key, data in pictures(tables):
+        if data and (copy := small(data)):
+            found[key] = copy
     return found
 
 
-def _pictures(tables: Tables) -> Iterator[tuple[str, bytes | None]]:
+def pictures(tables: Tables) -> Iterator[tuple[str, bytes | None]]:
+    """Key and JPEG of each image in ``picked``, from images/ or, once that is pruned, from the shards."""
     known: set[str] = set()
     for part, keys in _places_in_images(tables).items():
         for key, data in _of_part(tables.store, part, keys):
@@ -81,15 +82,16 @@ def _span(store: Store, path: str, offset: int, size: int) -> bytes | None:
         return None
 
 
-def _small(data: bytes) -> Thumbnail | None:
+def small(data: bytes) -> Thumbnail | None:
+    """The picture's small copy; None when it is damaged."""
     try:
         with Image.open(io.BytesIO(data), formats=["JPEG"]) as picture:
             picture.draft("RGB", (2 * LONGEST_SIDE, 2 * LONGEST_SIDE))
-            small = picture.convert("RGB")
+            copy = picture.convert("RGB")
     except (OSError, Image.DecompressionBombError):
         return None
-    small.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
+    copy.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
     sink = io.BytesIO()
-    small.save(sink, "JPEG", quality=QUALITY, optimize=True)
+    copy.save(sink, "JPEG", quality=QUALITY, optimize=True)
     address = "data:image/jpeg;base64," + base64.b64encode(sink.getvalue()).decode()
-    return Thumbnail(address=address, width=small.width, height=small.height)
+    return Thumbnail(address=address, width=copy.width, height=copy.height)

@@ -1,21 +1,15 @@
 """Writes report/index.html: one page, without anything from outside, by which a person can judge an archive."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-
-from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
 
 from annotate.part_facts import Costs, costs_of
 from moodarchive.store import Store
-from moodarchive.taxonomy import words
 from pipelines.report.extra import Extra, read_extra
 from pipelines.report.facts import Facts, facts_of, manifest_digest
 from pipelines.report.flow import Flow, trace
 from pipelines.report.gallery import Sample, cut_samples, kept_samples
-from pipelines.report.names import kind_name, set_name
-from pipelines.report.package_text import package_loader, package_text
 from pipelines.report.recorded_settings import Recorded, recorded_settings
+from pipelines.report.rendering import rendered
 from pipelines.report.scores import Histogram, histogram
 from pipelines.report.spread import Basis, HeatMap, Origins, basis_of, heat_map, origins
 from pipelines.report.tables import Coverage, opened
@@ -44,7 +38,7 @@ class Page:
 
 def write_report(store: Store) -> str:
     """Writes the page from whatever the root holds by now; returns its path under the root."""
-    store.write_bytes(REPORT_PATH, _rendered(_page(store)).encode())
+    store.write_bytes(REPORT_PATH, rendered("page.html.jinja", _STYLES, page=_page(store)).encode())
     return REPORT_PATH
 
 
@@ -68,28 +62,3 @@ def _page(store: Store) -> Page:
             coverage=tables.coverage,
             costs=costs_of(tables.caption_parts),
         )
-
-
-def _rendered(page: Page) -> str:
-    environment = Environment(
-        loader=package_loader(),
-        autoescape=True,  # titles, creators and captions come from strangers
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    filters: dict[str, Callable[..., str]] = {
-        "number": lambda count: f"{count:,}",
-        "percent": _percent,
-        "kind_name": kind_name,
-        "set_name": set_name,
-        "words": words,
-    }
-    environment.filters.update(filters)
-    style = Markup("\n".join(map(package_text, _STYLES)))  # noqa: S704 - the package's own files
-    return environment.get_template("page.html.jinja").render(page=page, style=style)
-
-
-def _percent(part: float, whole: float) -> str:
-    """``93.5%``; a dash where there is nothing to divide by."""
-    return f"{100 * part / whole:.1f}%" if whole else "–"
