@@ -29,7 +29,9 @@ from tests.annotate.simulated_run import caption_parts, events_of, fullness, wri
 from tests.annotate.vllm_server import IN_FLIGHT, MODEL, serving_tiny_llava, vllm_python
 
 PARTS, ROWS, SLOTS = 5, 120, 8
-PAIRS, PAIR_ROWS = 5, 64
+PAIRS, PAIR_ROWS = 5, 192
+BAR_SHARED, BAR_GPU = 0.9, 0.95
+"""Beside vLLM on CPU the stage takes from the server's own two cores; a GPU server has its own."""
 OUTPUT_TOKENS = 96
 """Fewer than any answer needs, so that each is cut there and all are equally long; the stage counts them as cut off."""
 
@@ -64,7 +66,7 @@ def simulated(folder: Path) -> list[dict[str, Any]]:
     ]
 
 
-def served(folder: Path, url: str, model: str, in_flight: int) -> list[dict[str, Any]]:
+def served(folder: Path, url: str, model: str, in_flight: int, bar: float) -> list[dict[str, Any]]:
     """The stage and a closed loop in turns, on disjoint equal sets, with equal questions and answers equally long."""
     store = write_parts(folder / "served", 2 * PAIRS + 2, PAIR_ROWS)
     settings = CaptionSettings(
@@ -93,7 +95,7 @@ def served(folder: Path, url: str, model: str, in_flight: int) -> list[dict[str,
             seconds.append(measured(2 * pair + at))
     rates = [PAIR_ROWS / statistics.median(seconds) for seconds in (ours, peer)]
     says = f"{PAIRS} x {PAIR_ROWS} images each of {OUTPUT_TOKENS} tokens, against a closed loop at {model}"
-    return [claim(says, ours=rates[0], peer=rates[1], unit="images/s", ratio=rates[0] / rates[1], bar=0.95)]
+    return [claim(says, ours=rates[0], peer=rates[1], unit="images/s", ratio=rates[0] / rates[1], bar=bar)]
 
 
 async def _closed_loop(settings: CaptionSettings, store: Store, part: int) -> float:
@@ -125,10 +127,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         lines = simulated(Path(folder))
         if options.server:
-            lines += served(Path(folder), options.server, options.model, options.in_flight)
+            lines += served(Path(folder), options.server, options.model, options.in_flight, BAR_GPU)
         elif vllm_python():
             with serving_tiny_llava(Path(folder)) as url:
-                lines += served(Path(folder), url, MODEL, IN_FLIGHT)
+                lines += served(Path(folder), url, MODEL, IN_FLIGHT, BAR_SHARED)
     if not options.server:
         print("no --server: the rate on a GPU is missing here, and no figure above is one", file=sys.stderr)
     print(json.dumps(min(lines, key=lambda line: line["ratio"] / line["bar"])))
