@@ -129,6 +129,6 @@ def test_tokens_are_counted_as_open_clip_does() -> None:
 
 
 def test_without_open_clip_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("annotate.clip_tokens.find_spec", lambda name: None)
+    monkeypatch.setattr("moodarchive.clip_vocabulary.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"moodarchive\[clip\]"):
         token_counter()
