@@ -4,19 +4,20 @@ import json
 import random
 import re
 import time
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import Any, NoReturn
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 
 from crawl.answers import Answer, Answers
+from crawl.loopback import LoopbackAdapter
 from crawl.manners import Manners
 from crawl.robots import RobotsMemory, Rules, refuse_opted_out
 from moodarchive.errors import RowError, ServiceError
@@ -26,6 +27,7 @@ from moodarchive.patience import retry_after
 MAX_REPLY_BYTES = 16 << 20
 LONGEST_BACKOFF_S = 60.0
 _AGAIN = (429, 500, 502, 503, 504)
+_GZIP = b"\x1f\x8b"
 _QUERY_STRING = re.compile(r"\?[^\s'\")]*")
 
 
@@ -45,21 +47,6 @@ class Page:
     day: str
 
 
-class _LoopbackAdapter(HTTPAdapter):
-    """Connects a named host to a loopback address, for the demo and tests; URLs keep the name."""
-
-    def __init__(self, address: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self._address = address
-
-    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        assert request.url is not None
-        split = urlsplit(request.url)
-        request.headers["Host"] = split.netloc
-        request.url = urlunsplit(split._replace(netloc=self._address))
-        return super().send(request, *args, **kwargs)
-
-
 @dataclass(frozen=True)
 class _Question:
     """What is asked of a site; ``secret`` parameters and headers are in no error, no log and no cache."""
@@ -70,6 +57,7 @@ class _Question:
     headers: dict[str, str]
     source: str
     is_page: bool = False
+    is_list: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +81,7 @@ class WebClient:
         session.trust_env = False
         session.headers["User-Agent"] = self.user_agent
         for host, address in self.loopback_hosts.items():
-            session.mount(f"http://{host}/", _LoopbackAdapter(address))
+            session.mount(f"http://{host}/", LoopbackAdapter(address))
         return session
 
     def get_json(
@@ -113,11 +101,16 @@ class WebClient:
         except ValueError as error:
             self._fail(url, error)
 
-    def get_page(self, url: str, params: Mapping[str, str | int], *, source: str = "") -> Page | None:
-        """A page that robots.txt lets machines read; None for 404, as sites answer past the last page."""
+    def get_page(
+        self, url: str, params: Mapping[str, str | int], *, source: str = "", is_list: bool = False
+    ) -> Page | None:
+        """A page that robots.txt lets machines read; None for 404, as sites answer past the last page.
+
+        ``is_list``: a sitemap, which is made for machines; that it is not to be indexed is no opt-out.
+        """
         try:
             self._heed_robots(url)
-            answer = self._answer(_Question(url, params, {}, {}, source, is_page=True))
+            answer = self._answer(_Question(url, params, {}, {}, source, is_page=True, is_list=is_list))
         except RowError as error:
             raise ServiceError(f"{source or url} does not want to be read: {error}") from None
         return Page(html=answer.text, day=_day_of(answer.date)) if answer.text else None
@@ -144,8 +137,8 @@ class WebClient:
         request = {"params": {**asked.params, **asked.secret}, "headers": headers}
         try:
             with self._sent("GET", url, request, asked.source, gap_s) as response:
-                text, met = self._text(url, response, known, asked.is_page), response.headers
-        except (requests.RequestException, HTTPError, ValueError) as error:
+                text, met = self._text(asked, response, known), response.headers
+        except (requests.RequestException, HTTPError, ValueError, zlib.error) as error:
             self._fail(url, error)
         came = self.answers.clock() if self.answers else time.time()
         answer = Answer.of(text, met, came, known)
@@ -153,15 +146,15 @@ class WebClient:
             self.answers.keep(url, asked.params, answer)
         return answer
 
-    def _text(self, url: str, response: requests.Response, known: Answer | None, is_page: bool) -> str:
+    def _text(self, asked: "_Question", response: requests.Response, known: Answer | None) -> str:
         if response.status_code == 304 and known:
             return known.text
-        if response.status_code == 404 and is_page:
+        if response.status_code == 404 and asked.is_page:
             return ""
         response.raise_for_status()
-        if is_page:  # a page, not an interface that was made for machines
-            refuse_opted_out(url, response.headers, self.user_agent)
-        return _body(url, response).decode(errors="replace")
+        if asked.is_page and not asked.is_list:  # a page, not an interface that was made for machines
+            refuse_opted_out(asked.url, response.headers, self.user_agent)
+        return _body(asked.url, response).decode(errors="replace")
 
     def _sent(self, method: str, url: str, request: dict[str, Any], source: str, gap_s: float) -> requests.Response:
         """The first answer that is not a plea for patience, or the last one; each attempt waits for its turn."""
@@ -205,8 +198,15 @@ class WebClient:
         if self.manners and left == "0" and reset:
             self.manners.hold(host, reset - time.time() if reset > 1e9 else reset)
 
+    def sitemaps(self, origin: str) -> list[str]:
+        """The addresses that the site's robots.txt names as sitemaps."""
+        rules = self._rules_of(origin)
+        return list(rules.parsed.sitemaps) if rules.parsed is not None else []
+
     def _heed_robots(self, url: str) -> None:
-        origin = _origin(url)
+        self._rules_of(_origin(url)).refuse_unless_allowed(url, self.user_agent)
+
+    def _rules_of(self, origin: str) -> Rules:
         rules = self._robots.known(origin)
         if rules is None:
             try:
@@ -215,7 +215,7 @@ class WebClient:
             except (requests.RequestException, HTTPError):
                 rules = Rules.of(None, b"")
             self._robots.rules[origin] = rules
-        rules.refuse_unless_allowed(url, self.user_agent)
+        return rules
 
     def _fail(self, url: str, error: Exception) -> NoReturn:
         why = _QUERY_STRING.sub("", redacted(str(error)))
@@ -229,6 +229,8 @@ def _origin(url: str) -> str:
 
 def _body(url: str, response: requests.Response) -> bytes:
     body: bytes = response.raw.read(MAX_REPLY_BYTES + 1, decode_content=True)
+    if body[:2] == _GZIP:  # a compressed file, not a compressed answer: sitemaps come so
+        body = zlib.decompressobj(wbits=31).decompress(body, MAX_REPLY_BYTES + 1)
     if len(body) > MAX_REPLY_BYTES:
         raise ServiceError(f"{url} answered more than {MAX_REPLY_BYTES >> 20} MiB")
     return body

@@ -39,6 +39,7 @@ def burst(settings: BurstSettings) -> HtmlSite:
         first_path="/photos/search?q={phrase}&page={page}",
         path="/photos/search?q={phrase}&page={page}",
         links='a[href*="/photos/"]',
+        photo_page="/photos/.",
         licence="burst",
         licence_url="https://burst.shopify.com/licenses/shopify-some-rights-reserved",
     )

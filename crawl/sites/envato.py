@@ -40,6 +40,7 @@ def envato(settings: EnvatoSettings) -> HtmlSite:
         first_path="/photos/{phrase}",
         path="/photos/{phrase}/pg-{page}",
         links='a[href*="-photo-"], a[href^="/"][data-testid*="title"]',
+        photo_page="-photo-",
         licence="envato-elements",
         licence_url="https://elements.envato.com/license-terms",
     )

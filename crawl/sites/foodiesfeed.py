@@ -39,6 +39,7 @@ def foodiesfeed(settings: FoodiesfeedSettings) -> HtmlSite:
         first_path="/?s={phrase}",
         path="/page/{page}/?s={phrase}",
         links='article a[href], a[href*="/free-food-photo/"]',
+        photo_page="/free-food-photo/.",
         licence="cc0 1.0",
         licence_url="https://creativecommons.org/publicdomain/zero/1.0/",
     )

@@ -39,6 +39,7 @@ def freenaturestock(settings: FreenaturestockSettings) -> HtmlSite:
         first_path="/?s={phrase}",
         path="/page/{page}/?s={phrase}",
         links='article a[href], a[href*="/photo/"]',
+        photo_page="/photo/.",
         licence="cc0 1.0",
         licence_url="https://creativecommons.org/publicdomain/zero/1.0/",
     )

@@ -30,11 +30,8 @@ def pictures_on(html: str, address: str, links: str, agent: str) -> list[Gallery
     Empty when the page's robots meta tags opt out.
     """
     page = LexborHTMLParser(html)
-    for meta in page.css('meta[name="robots" i], meta[name="tdm-reservation" i]'):
-        content = (meta.attributes.get("content") or "").strip()
-        name = (meta.attributes.get("name") or "").lower()
-        if (name == "tdm-reservation" and content == "1") or opt_out_of(content, agent) not in (None, "noindex"):
-            return []
+    if _opts_out(page, agent):
+        return []
     described = {item["url"]: item for item in _described(page, address)}
     found: dict[str, GalleryPicture] = {}
     for link in page.css(links):
@@ -44,10 +41,35 @@ def pictures_on(html: str, address: str, links: str, agent: str) -> list[Gallery
     return list(found.values())
 
 
+def picture_of(html: str, address: str, agent: str) -> GalleryPicture | None:
+    """The picture that a landing page shows, as JSON-LD or Open Graph tell; None when it opts out or has none."""
+    page = LexborHTMLParser(html)
+    if _opts_out(page, agent):
+        return None
+    image = page.css_first('meta[property="og:image"]')
+    title = page.css_first('meta[property="og:title"]')
+    described = next((item for item in _described(page, address) if isinstance(item.get("contentUrl"), str)), {})
+    source = (image.attributes.get("content") or "").strip() if image else ""
+    if not source and not described:
+        return None
+    said = (title.attributes.get("content") or "").strip() if title else ""
+    picture = GalleryPicture(landing_url=address, url=urljoin(address, source), alt_text=said or None)
+    return _completed(picture, described)
+
+
 def has_next(html: str) -> bool:
     """True when the page links to a next one."""
     page = LexborHTMLParser(html)
     return page.css_first('a[rel~="next"], link[rel~="next"], a.next') is not None
+
+
+def _opts_out(page: LexborHTMLParser, agent: str) -> bool:
+    for meta in page.css('meta[name="robots" i], meta[name="tdm-reservation" i]'):
+        content = (meta.attributes.get("content") or "").strip()
+        name = (meta.attributes.get("name") or "").lower()
+        if (name == "tdm-reservation" and content == "1") or opt_out_of(content, agent) not in (None, "noindex"):
+            return True
+    return False
 
 
 def _picture(link: LexborNode, address: str) -> GalleryPicture | None:

@@ -1,20 +1,34 @@
-"""A stock site without an interface for machines: its search pages are read as robots.txt allows."""
+"""A stock site without an interface for machines: its search pages, or its sitemaps, are read as robots.txt allows."""
 
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Literal
 from urllib.parse import quote_plus, urlsplit
 
+import duckdb
+import pyarrow as pa
+
 from crawl.query import Found, Query
-from crawl.sites.gallery import GalleryPicture, has_next, pictures_on
+from crawl.sites.gallery import GalleryPicture, has_next, picture_of, pictures_on
+from crawl.sites.listed import COLUMNS, found_in, indexed
 from crawl.sites.pages import paged
+from crawl.sites.sitemap import SitePage, pages_of
 from crawl.source import Policy, SourceSettings
 from crawl.web import WebClient
+from moodarchive.settings import Kind
 
 DEEPEST_PAGE = 50
+_LISTED = pa.schema([(name, pa.int32() if name in ("width", "height") else pa.string()) for name in COLUMNS]).append(
+    pa.field("searched", pa.string())
+)
 
 
 class HtmlSiteSettings(SourceSettings):
     """How an HTML site is asked: slowly."""
+
+    route: Annotated[Literal["search", "sitemap"], Kind.GROWTH] = "search"
+    """``sitemap`` reads the site's list of its pages once a day, and searches the words of their names and titles."""
 
     @property
     def site_url(self) -> str:
@@ -24,7 +38,10 @@ class HtmlSiteSettings(SourceSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class HtmlSite:
-    """The adapter. ``path`` takes {phrase} and {page}; ``first_path`` is page 1; ``links`` selects the pictures."""
+    """The adapter. ``path`` takes {phrase} and {page}; ``first_path`` is page 1; ``links`` selects the pictures.
+
+    ``photo_page`` is a pattern in the path of a page that shows one picture, for sitemaps.
+    """
 
     settings: HtmlSiteSettings
     name: str
@@ -32,11 +49,15 @@ class HtmlSite:
     path: str
     first_path: str
     links: str
+    photo_page: str
     licence: str
     licence_url: str
+    _index: "dict[str, tuple[duckdb.DuckDBPyConnection, str]]" = field(default_factory=dict, repr=False, compare=False)
 
     def search(self, query: Query, web: WebClient) -> Iterator[Found]:
-        """Search pages until enough images, or a page without pictures or without a link to the next."""
+        """Search pages until enough images or the last page; or what the sitemaps list."""
+        if self.settings.route == "sitemap":
+            return self._listed(query, web)
         return paged(query.results, DEEPEST_PAGE, lambda page: self._page(query, web, page))
 
     def _page(self, query: Query, web: WebClient, page: int) -> tuple[Sequence[Found | None], bool]:
@@ -47,6 +68,45 @@ class HtmlSite:
             return [], False
         pictures = pictures_on(answer.html, url, self.links, web.user_agent)
         return [self._found(picture, answer.day) for picture in pictures], has_next(answer.html)
+
+    def _listed(self, query: Query, web: WebClient) -> Iterator[Found]:
+        """Pages whose names and titles hold the phrase's words; one whose picture the sitemap does not name is read."""
+        if not self._index:
+            site = urlsplit(self.settings.site_url)
+            pages, day = pages_of(web, f"{site.scheme}://{site.netloc}", self.name)
+            self._index[self.name] = indexed(self._connected(pages)), day
+        connection, day = self._index[self.name]
+        for found in found_in(connection, query, day):
+            if found.url:
+                yield found
+            elif read := self._read(found, web):
+                yield read
+
+    def _connected(self, pages: Sequence[SitePage]) -> duckdb.DuckDBPyConnection:
+        rows = [
+            {
+                "source_id": (path := urlsplit(page.address).path).strip("/"),
+                "url": page.image or "",
+                "landing_url": page.address,
+                "title": page.title,
+                "alt_text": page.caption or page.title,
+                "licence": self.licence,
+                "licence_url": page.licence_url or self.licence_url,
+                "searched": re.sub(r"[^A-Za-z0-9]+", " ", path),
+            }
+            for page in pages
+            if re.search(self.photo_page, urlsplit(page.address).path)
+        ]
+        connection = duckdb.connect(":memory:", config={"memory_limit": "2GB"})
+        connection.register("rows", pa.Table.from_pylist(rows, _LISTED))
+        connection.execute("CREATE TEMP TABLE listed AS FROM rows")
+        return connection
+
+    def _read(self, listed: Found, web: WebClient) -> Found | None:
+        assert listed.landing_url
+        answer = web.get_page(listed.landing_url, {}, source=self.name)
+        picture = picture_of(answer.html, listed.landing_url, web.user_agent) if answer else None
+        return replace(self._found(picture, answer.day), source_id=listed.source_id) if picture and answer else None
 
     def _found(self, picture: GalleryPicture, day: str) -> Found:
         return Found(
