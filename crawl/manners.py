@@ -57,6 +57,12 @@ class Manners:
                 return ""
             lead = _longer(lead) if turn.granted else lead
 
+    def begin(self) -> None:
+        """Starts the cluster's limiter as the run's own, so that no worker's or node's end takes it away."""
+        if (ray := _running_ray()) is not None:
+            _ACTORS.clear()
+            self._actor(ray)
+
     def hold(self, host: str, seconds: float) -> None:
         """Nobody in the cluster asks the host for so long."""
         self._tell("hold", host, seconds)
@@ -91,7 +97,7 @@ class Manners:
         for attempt in range(3):
             try:
                 return await getattr(self._actor(ray), method).remote(*arguments)
-            except ray.exceptions.RayActorError:  # its owner died: the next one begins with full windows
+            except ray.exceptions.RayActorError:  # its owner died: the next one begins anew
                 _ACTORS.clear()
                 if attempt == 2:
                     raise
@@ -110,9 +116,12 @@ class Manners:
         return _LOCAL.setdefault(self.store.root, Limiter(self.store))
 
     def _actor(self, ray: Any) -> Any:
-        name = f"limiter-{digest(self.store.root)}"
+        name = f"limiter-{digest(self.store.path(''))}"
         if name not in _ACTORS:
-            options = ray.remote(Limiter).options(name=name, get_if_exists=True, num_cpus=0)
+            # restarted, it begins with full windows, and with the quotas that lie under the root
+            options = ray.remote(Limiter).options(
+                name=name, get_if_exists=True, num_cpus=0, max_restarts=-1, max_task_retries=2
+            )
             _ACTORS[name] = options.remote(self.store)
         return _ACTORS[name]
 

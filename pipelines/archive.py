@@ -23,11 +23,13 @@ from moodarchive.store import Store
 from moodarchive.takedown import bound_by
 from moodarchive.writer_lock import only_writer
 from pipelines.change.verbs import go_on
-from pipelines.execute import Cluster, pending_parts, run_stages
+from pipelines.cluster import Cluster, address_of
+from pipelines.execute import pending_parts, run_stages
 from pipelines.guard import guard, refuse_foreign
+from pipelines.nodes import begin_sight
 from pipelines.progress import Progress
 from pipelines.servers.pool import ManagedServers
-from pipelines.settings import ArchiveSettings
+from pipelines.settings import ArchiveSettings, local_paths
 from pipelines.stock_sites import affordable, enabled_sources, manners_of, private_names
 from shards.pack import ShardSettings, pack_stage
 from shards.seal import seal, unseal
@@ -56,7 +58,13 @@ class Archive:
             raise ConfigError(f"--until {until}: no such step; legal: {', '.join(STEPS)}")
         refuse_foreign(self.store)
         run = self.settings.run
-        self.cluster = Cluster(address=run.ray_address, cpus=run.cpus, give_up_after=run.give_up_after)
+        self.cluster = Cluster(
+            address=address_of(run.ray_address),
+            cpus=run.cpus,
+            give_up_after=run.give_up_after,
+            look=lambda: begin_sight(self.store, local_paths(self.settings)),
+            begin=manners_of(self.store, self.settings).begin,
+        )
         self.servers = self._servers()
         with only_writer(self.store), self.cluster, self.servers:
             self.store.remove_drafts()
@@ -68,6 +76,7 @@ class Archive:
             self.servers.stop()
             if _reaches(until, "cut"):
                 self._finish(until)
+            self.store.remove_drafts()  # of workers that crashed, or whose node left
 
     def _servers(self) -> ManagedServers:
         settings = self.settings

@@ -92,13 +92,15 @@ def verify(
     fast: Annotated[bool, typer.Option("--fast", help="Check presence and digests only.")] = False,
 ) -> None:
     """Prove a sealed archive whole; exit 1 and name what is not."""
+    from moodarchive.layout import MANIFEST_PATH
     from moodarchive.store import Store
-    from pipelines.execute import Cluster
+    from pipelines.cluster import Cluster, address_of
+    from pipelines.nodes import sight_of
     from pipelines.spread import spread_for
     from validate.verify import verify as problems_of
 
     problems, store = 0, Store(root)
-    with Cluster(address=os.environ.get("RAY_ADDRESS", "")) as cluster:
+    with Cluster(address=address_of(""), look=lambda: sight_of(store, MANIFEST_PATH)) as cluster:
         for problem in problems_of(store, fast=fast, over=spread_for(store, cluster, fast=fast)):
             problems += 1
             typer.echo(str(problem))

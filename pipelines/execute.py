@@ -1,68 +1,23 @@
 """Runs stages over part numbers on Ray Data: stages overlap, crashed workers are replaced, bad parts stop no others."""
 
-import logging
-import os
-import sys
 import warnings
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import pyarrow as pa
 
-from moodarchive.errors import ConfigError, MoodArchiveError, PartsFailedError, StageError
+from moodarchive.errors import MoodArchiveError, PartsFailedError, StageError
 from moodarchive.part_log import LOGGER, log_path, part_log
 from moodarchive.parts import Sidecar, finished_parts
 from moodarchive.stage import Readers, Stage, is_current, run_part
 from moodarchive.store import Store
-from moodarchive.writer_lock import RUN_VARIABLE, Heartbeat, has_ended, heartbeat_now
+from moodarchive.writer_lock import Heartbeat, has_ended, heartbeat_now
+from pipelines.cluster import Cluster
+from pipelines.nodes import Sight, here
 
 TASK_RETRIES = 2
-
-
-@dataclass(kw_only=True)
-class Cluster:
-    """Which Ray to use: an address, or a Ray of this run's own with so many logical CPUs (0: the machine's).
-
-    A context manager: Ray starts when the first part is to be run, and ends with the block.
-    """
-
-    address: str = ""
-    cpus: int = 0
-    give_up_after: int = 10
-    _started: bool = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *reason: object) -> None:
-        if self._started:
-            import ray
-
-            ray.shutdown()
-
-    def start(self, stages: Sequence[Stage]) -> None:
-        """Starts Ray unless it runs; ConfigError when the stages' smallest pools do not fit a Ray of our own."""
-        cpus = self.cpus or os.cpu_count() or 1
-        if not self.address:
-            _check_fit(stages, cpus)
-        import ray
-
-        if ray.is_initialized():
-            return
-        _silence_native_lines()
-        inherited = {RUN_VARIABLE: os.environ[RUN_VARIABLE]} if RUN_VARIABLE in os.environ else {}
-        ray.init(
-            address=self.address or "local",
-            num_cpus=None if self.address else cpus,
-            include_dashboard=None if self.address else False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            runtime_env={"env_vars": inherited},
-        )
-        self._started = True
-        _settle()
 
 
 @dataclass(frozen=True)
@@ -94,9 +49,12 @@ def _is_done(stage: Stage, done: dict[str, dict[int, Sidecar]], part: int) -> bo
 class _PartRunner:
     """One actor of one stage: builds the worker once, then turns part numbers into finished parts."""
 
-    def __init__(self, stage: Stage, store: Store, driver: Heartbeat) -> None:
+    def __init__(self, stage: Stage, store: Store, driver: Heartbeat, sight: Sight | None = None) -> None:
         self._stage, self._store, self._driver = stage, store, driver
         self._broken = ""
+        if sight and (missing := sight.missing()):  # a node that joined after the check at the start
+            self._broken = f"{here()} {missing}"
+            return
         try:
             self._worker = stage.make_worker()
         except Exception as error:  # noqa: BLE001  raised here it would reach a person as Ray's traceback
@@ -152,11 +110,13 @@ def _flow(
     rows = [{"part": part, "failed_stage": "", "why": "", "hopeless": False} for part in parts]
     flow: ray.data.Dataset = ray.data.from_items(rows, override_num_blocks=len(rows))
     for stage in stages:
-        flow = _mapped(flow, stage, store, min_workers=1 if cluster.address else stage.resources.min_workers)
+        flow = _mapped(
+            flow, stage, store, cluster.sight, min_workers=1 if cluster.address else stage.resources.min_workers
+        )
     yield from flow.iter_rows()
 
 
-def _mapped(flow: Any, stage: Stage, store: Store, min_workers: int) -> Any:
+def _mapped(flow: Any, stage: Stage, store: Store, sight: Sight | None, min_workers: int) -> Any:
     """The flow through one stage. On a cluster its pool grows with the work; here a model is loaded once and kept."""
     from ray.data import ActorPoolStrategy
 
@@ -166,7 +126,7 @@ def _mapped(flow: Any, stage: Stage, store: Store, min_workers: int) -> Any:
         warnings.simplefilter("ignore")  # Ray names no successor of max_task_retries, and its own default is endless
         return flow.map(
             runner,
-            fn_constructor_args=(stage, store, heartbeat_now()),
+            fn_constructor_args=(stage, store, heartbeat_now(), sight),
             compute=ActorPoolStrategy(
                 min_size=min_workers,
                 max_size=stage.resources.max_workers,
@@ -204,39 +164,3 @@ def _explained(store: Store, failures: Sequence[Failure]) -> str:
     if len(failures) > 10:
         lines.append(f"  and {len(failures) - 10} more")
     return "\n".join(lines)
-
-
-def _silence_native_lines() -> None:
-    """Ray's C++ side writes warnings about its own internals to descriptor 2; its session logs keep them.
-
-    Python's stderr moves to a copy of the descriptor, so that messages, tracebacks and the progress stay visible.
-    """
-    sys.stderr.flush()
-    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    os.close(nowhere)
-
-
-def _settle() -> None:
-    """Progress is read from the store and shown by us: Ray's own bars name every stage alike."""
-    from ray.data import DataContext
-
-    context = DataContext.get_current()
-    context.enable_progress_bars = False
-    context.print_on_execution_start = False
-    context.execution_no_progress_timeout_s = -1  # a part of slow captions may take longer; workers have time-outs
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
-
-
-def _check_fit(stages: Sequence[Stage], cpus: int) -> None:
-    """When the smallest pools do not fit together, Ray loses all overlap without a word."""
-    needed = sum(stage.resources.cpus * stage.resources.min_workers for stage in stages)
-    if needed > cpus:
-        shares = ", ".join(f"{s.name} {s.resources.min_workers} x {s.resources.cpus:g}" for s in stages)
-        raise ConfigError(
-            f"the stages need {needed:g} CPUs at once ({shares}), run.cpus offers {cpus}; remedy: lower workers or "
-            "cpus_per_worker of a stage"
-        )
-    if any(stage.resources.gpus for stage in stages) and not os.environ.get("CUDA_VISIBLE_DEVICES", "all"):
-        raise StageError("a stage asks for a GPU and CUDA_VISIBLE_DEVICES hides all of them")

@@ -26,6 +26,7 @@ from filter.safety import SafetySettings
 from filter.score import ScoreSettings
 from moodarchive.errors import ConfigError
 from moodarchive.settings import Kind, Settings, load
+from pipelines.nodes import LocalPath
 from pipelines.servers.settings import ServerSettings
 from shards.pack import ShardSettings
 
@@ -51,7 +52,8 @@ class RunSettings(Settings):
 
     root: Annotated[str, Kind.EXECUTION] = ""
     ray_address: Annotated[str, Kind.EXECUTION] = ""
-    """Empty: a Ray of this run's own on this machine; else the address of a cluster."""
+    """A cluster's address, or "auto" on one of its nodes. Empty: what RAY_ADDRESS names, else a Ray of this run's own;
+    "local" for one of its own in any case."""
     cpus: Annotated[int, Field(ge=0), Kind.EXECUTION] = 0
     """Logical CPUs for a Ray of its own; 0 for all of the machine."""
     give_up_after: Annotated[int, Field(ge=1), Kind.EXECUTION] = 10
@@ -82,3 +84,15 @@ def read_settings(path: str) -> ArchiveSettings:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"the settings file {path} cannot be read: {error}") from None
     return load(ArchiveSettings, text, path)
+
+
+def local_paths(settings: ArchiveSettings) -> tuple[LocalPath, ...]:
+    """Files and folders of this machine that workers read, wherever they run."""
+    sources, kind, dataset = settings.sources, "local-dir:", settings.sources.unsplash_dataset
+    named = {
+        "sources.urls.folder": (sources.urls.folder if sources.urls.enabled else "",),
+        "sources.urls.lists": sources.urls.lists if sources.urls.enabled else (),
+        "sources.unsplash_dataset.folder": (dataset.folder if dataset.enabled else "",),
+        "score.model": (settings.score.model.removeprefix(kind) if settings.score.model.startswith(kind) else "",),
+    }
+    return tuple(LocalPath(setting=name, path=path) for name, paths in named.items() for path in paths if path)

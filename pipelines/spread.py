@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 from moodarchive.schemas import DEALT
 from moodarchive.spread import AHEAD, Spread, in_threads
 from moodarchive.store import Store
-from pipelines.execute import TASK_RETRIES, Cluster
+from pipelines.cluster import Cluster
+from pipelines.execute import TASK_RETRIES
 
 T = TypeVar("T")
 R = TypeVar("R")

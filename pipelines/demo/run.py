@@ -22,6 +22,7 @@ from moodarchive.layout import MANIFEST_PATH
 from moodarchive.store import Store
 from moodarchive.taxonomy import CONTEXTS
 from pipelines.archive import Archive
+from pipelines.cluster import OWN
 from pipelines.demo.caption_server import MODEL
 from pipelines.demo.catalogue import EMOTIONS, drawn_catalogue, photo_catalogue
 from pipelines.demo.reckoning import Reckoning, reckon
@@ -85,7 +86,7 @@ def run_demo(options: DemoOptions) -> None:
 def demo_settings(options: DemoOptions, pictures: int, site: str, captions: str) -> ArchiveSettings:
     """The settings that the demo runs with; ``site`` and ``captions`` are loopback URLs."""
     return ArchiveSettings(
-        run=RunSettings(give_up_after=3),
+        run=RunSettings(ray_address=OWN, give_up_after=3),  # its servers answer on loopback only
         descriptors=DescriptorSettings(emotions=EMOTIONS, phrases_per_cell=PHRASES_PER_CELL, contexts=CONTEXTS),
         sources=SourcesSettings(
             openverse=OpenverseSettings(

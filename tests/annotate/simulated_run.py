@@ -10,7 +10,8 @@ from annotate.caption import CaptionSettings, caption_stage
 from moodarchive.parts import read_part
 from moodarchive.schemas import CAPTIONS
 from moodarchive.store import Store
-from pipelines.execute import Cluster, run_stages
+from pipelines.cluster import Cluster
+from pipelines.execute import run_stages
 from tests.annotate.described_part import Picture, jpeg, write_inputs
 from tests.annotate.simulated_gpu import MODEL
 

@@ -14,7 +14,8 @@ import pytest
 from filter.score import score_stage
 from moodarchive.errors import StageError
 from moodarchive.store import Store
-from pipelines.execute import Cluster, run_stages
+from pipelines.cluster import Cluster
+from pipelines.execute import run_stages
 from pipelines.settings import read_settings
 from tests.pipelines.running import (
     archive_digest,

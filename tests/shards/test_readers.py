@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from moodarchive.store import Store
-from pipelines.execute import Cluster
+from pipelines.cluster import Cluster
 from tests.making import opened, sealed_archive
 
 HOUSE = Path(__file__).parents[2]

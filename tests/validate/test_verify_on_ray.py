@@ -8,7 +8,7 @@ from moodarchive.errors import StageError
 from moodarchive.schemas import CAPTIONS, KEPT
 from moodarchive.spread import in_threads
 from moodarchive.store import Store
-from pipelines.execute import Cluster
+from pipelines.cluster import Cluster
 from pipelines.spread import PARTS_WORTH_RAY, over_ray, spread_for
 from shards.seal import seal
 from tests.making import Fate, fates, rows_of, sealed_archive, write_fates, write_rows

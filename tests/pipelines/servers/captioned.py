@@ -16,7 +16,8 @@ from moodarchive.parts import read_part
 from moodarchive.schemas import CAPTIONS
 from moodarchive.store import Store
 from moodarchive.writer_lock import RUN_VARIABLE
-from pipelines.execute import Cluster, run_stages
+from pipelines.cluster import Cluster
+from pipelines.execute import run_stages
 from pipelines.servers.pool import ManagedServers
 from pipelines.servers.settings import ServerSettings
 
