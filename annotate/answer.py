@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from annotate.prompt import Prompt
+from annotate.prompt import Asked
 from moodarchive.captions import caption_text
 from moodarchive.chat import ChatAnswer
 from moodarchive.errors import RowError
@@ -68,11 +68,12 @@ def _sentence_schema(field: str) -> dict[str, Any]:
     return {"type": "string", "minLength": _SHORTEST, "maxLength": longest, "pattern": pattern}
 
 
-def read_answer(answer: ChatAnswer, prompt: Prompt, count_tokens: Callable[[str], int]) -> Annotation:
-    """The annotation that the answer holds.
+def read_answer(answer: ChatAnswer, asked: Asked, count_tokens: Callable[[str], int]) -> Annotation:
+    """The annotation that the answer to what was asked holds.
 
-    RowError's kind says which rule it breaks: no_answer, refused, cut_off, not_json, wrong_schema, unknown_emotion,
-    not_one_sentence, repeated_stimuli, repeats_prompt or too_long. A server may ignore the schema, so all is checked.
+    RowError's kind says which rule it breaks: no_answer, refused, cut_off, not_json, wrong_schema, too_few_stimuli,
+    unknown_emotion, not_one_sentence, repeated_stimuli, repeats_prompt or too_long. A server may ignore the
+    schema, so all is checked.
     """
     if answer.finish_reason == "length":
         raise RowError("cut_off", f"the answer was cut after {answer.completion_tokens} tokens")
@@ -85,7 +86,7 @@ def read_answer(answer: ChatAnswer, prompt: Prompt, count_tokens: Callable[[str]
         _check_one_sentence(sentence)
     if len({_bare(stimulus) for stimulus in annotation.stimuli}) < len(annotation.stimuli):
         raise RowError("repeated_stimuli", f"two stimuli are alike: {annotation.stimuli}")
-    _check_own_words(annotation, prompt)
+    _check_own_words(annotation, asked)
     tokens = count_tokens(caption_text(annotation.summary, annotation.stimuli, annotation.assessment))
     if tokens > MAX_CLIP_TOKENS:
         raise RowError("too_long", f"{tokens} CLIP tokens, at most {MAX_CLIP_TOKENS} are read")
@@ -100,8 +101,10 @@ def _parsed(text: str) -> Annotation:
     if not isinstance(values, dict) or set(values) != {"summary", "stimuli", "assessment", "emotions"}:
         raise RowError("wrong_schema", f"the answer has other fields: {text[:200]!r}")
     stimuli = values["stimuli"]
-    if not isinstance(stimuli, list) or len(stimuli) != 3:
+    if not isinstance(stimuli, list) or len(stimuli) > 3:
         raise RowError("wrong_schema", f"stimuli are not three: {stimuli!r:.200}")
+    if len(stimuli) < 3:
+        raise RowError("too_few_stimuli", f"stimuli are fewer than three: {stimuli!r:.200}")
     first, second, third = (_sentence(stimulus) for stimulus in stimuli)
     return Annotation(
         summary=_sentence(values["summary"]),
@@ -141,10 +144,11 @@ def _check_one_sentence(text: str) -> None:
             raise RowError("not_one_sentence", f"more than one sentence: {text!r:.300}")
 
 
-def _check_own_words(annotation: Annotation, prompt: Prompt) -> None:
-    asked = _runs(_bare(prompt.all_words))
+def _check_own_words(annotation: Annotation, asked: Asked) -> None:
+    # a long search phrase may be just what the picture shows; the words around it are ours
+    told = _runs(_bare(asked.words)) - _runs(_bare(asked.phrase))
     for sentence in annotation.sentences:
-        if copied := asked & _runs(_bare(sentence)):
+        if copied := told & _runs(_bare(sentence)):
             raise RowError("repeats_prompt", f"copies the prompt: {' '.join(min(copied))!r}")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from annotate.answer import Annotation, answer_schema, read_answer
 from annotate.picture import shrunk_jpeg
-from annotate.prompt import Prompt
+from annotate.prompt import Asked, Prompt
 from moodarchive.chat import ChatAnswer, ChatClient, ChatRequest, Message, Timing
 from moodarchive.errors import RowError
 from moodarchive.keys import digest
@@ -65,7 +65,7 @@ class Describer:
         """
         key = str(dealt["key"])
         best = dealt["queries"][0]  # the query that ranked the picture highest says most about it
-        asks = self.prompt.asks(best["emotion"], best["context"], best["phrase"])
+        asked = self.prompt.asks(best["emotion"], best["context"], best["phrase"])
         tally = _Tally()
         kind = ""
         for attempt in range(self.max_attempts):
@@ -73,20 +73,20 @@ class Describer:
                 picture = await asyncio.to_thread(shrunk_jpeg, jpeg, int(self.image_side * _SHRINK**attempt))
                 tally.attempts = attempt + 1
                 tally.seed = attempt_seed(self.seed, key, attempt)
-                answer = await client.ask(self._request(asks, picture, tally.seed), turn, timing)
+                answer = await client.ask(self._request(asked, picture, tally.seed), turn, timing)
                 tally.add(answer)
-                return self._row(key, tally, read_answer(answer, self.prompt, self.count_tokens))
+                return self._row(key, tally, read_answer(answer, asked, self.count_tokens))
             except RowError as rejection:
                 kind = rejection.kind
                 LOGGER.info("%s: attempt %d of %d: %s: %s", key, attempt + 1, self.max_attempts, kind, rejection)
         return self._row(key, tally, None, kind)
 
-    def _request(self, asks: str, jpeg: bytes, seed: int) -> ChatRequest:
+    def _request(self, asked: Asked, jpeg: bytes, seed: int) -> ChatRequest:
         return ChatRequest(
             model=self.model,
             messages=(
-                Message(role="system", text=self.prompt.system),
-                Message(role="user", text=asks, jpeg=jpeg),
+                Message(role="system", text=asked.system),
+                Message(role="user", text=asked.user, jpeg=jpeg),
             ),
             schema=answer_schema(),
             max_tokens=self.max_tokens,

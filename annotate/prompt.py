@@ -1,17 +1,34 @@
 """The captioner's prompt, with one row's hints filled in."""
 
+from dataclasses import dataclass
 from importlib.resources import files
 
 from moodarchive.prompt import PromptFile
 from moodarchive.taxonomy import EMOTIONS, words
 
 
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What the model is told about one row: the system's turn, the user's, and the search phrase in it."""
+
+    system: str
+    user: str
+    phrase: str
+
+    @property
+    def words(self) -> str:
+        """All of it."""
+        return f"{self.system}\n{self.user}"
+
+
 class Prompt(PromptFile):
     """What the vision-language model is asked."""
 
-    def asks(self, emotion: str, context: str, phrase: str) -> str:
-        """The user's turn for one row."""
-        return self.user.format(emotion=words(emotion), context=words(context), phrase=" ".join(phrase.split()))
+    def asks(self, emotion: str, context: str, phrase: str) -> Asked:
+        """The prompt for one row."""
+        phrase = " ".join(phrase.split())
+        user = self.user.format(emotion=words(emotion), context=words(context), phrase=phrase)
+        return Asked(system=self.system, user=user, phrase=phrase)
 
 
 def load_prompt(name_or_path: str) -> Prompt:

@@ -28,11 +28,6 @@ class PromptFile:
     user: str
     hash: str
 
-    @property
-    def all_words(self) -> str:
-        """Everything of the prompt that is alike for all requests."""
-        return f"{self.system}\n{self.user}"
-
     @classmethod
     def load(
         cls, name_or_path: str, bundled: Traversable, *, system: Mapping[str, str], hints: AbstractSet[str]

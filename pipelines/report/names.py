@@ -35,6 +35,8 @@ _KINDS = {
     "not_one_sentence": "not one sentence each",
     "too_long": "caption too long for CLIP",
     "repeats_prompt": "answer copied the prompt",
+    "too_few_stimuli": "fewer than three triggers",
+    "server_failed": "server lost the request again and again",
     "repeated_stimuli": "two triggers were alike",
     "unknown_emotion": "named an emotion outside the 27",
     "refused": "model refused to describe it",

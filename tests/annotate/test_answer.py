@@ -16,13 +16,14 @@ from moodarchive.taxonomy import EMOTIONS
 from tests.annotate.described_part import GOOD
 
 PROMPT = load_prompt("five_sentences")
+ASKED = PROMPT.asks("joy", "natural_scenery", "an old lighthouse on a cliff in the morning fog")
 COUNT = token_counter()
 
 
 def read(**changes: Any) -> Annotation:
     text = json.dumps({**GOOD, **changes})
     return read_answer(
-        ChatAnswer(text=text, finish_reason="stop", model="m", prompt_tokens=1, completion_tokens=1), PROMPT, COUNT
+        ChatAnswer(text=text, finish_reason="stop", model="m", prompt_tokens=1, completion_tokens=1), ASKED, COUNT
     )
 
 
@@ -53,6 +54,13 @@ def test_spaces_full_stops_and_emotions_are_brought_to_one_spelling() -> None:
     found = read(summary="  A tree\n stands here ", emotions=["Sadness", "sadness", " joy"])
     assert found.summary == "A tree stands here."
     assert found.emotions == ("sadness", "joy")
+
+
+def test_the_words_around_the_hints_are_no_caption_but_a_long_search_phrase_may_be() -> None:
+    with pytest.raises(RowError) as error:
+        read(summary="Emotion searched for: joy, context natural scenery, search phrase an old lighthouse.")
+    assert error.value.kind == "repeats_prompt"
+    assert read(summary="Here is an old lighthouse on a cliff in the morning fog.").summary
 
 
 def test_the_limit_is_exact() -> None:
@@ -87,7 +95,7 @@ def test_the_schema_bounds_every_string_and_admits_no_control_character_quote_or
 def test_the_prompt_names_all_emotions_and_its_hash_follows_its_content() -> None:
     assert all(emotion in PROMPT.system for emotion in EMOTIONS)
     assert re.fullmatch("[0-9a-f]{16}", PROMPT.hash)
-    assert PROMPT.asks("joy", "natural_scenery", "a {curly}  phrase").endswith("Search phrase: a {curly} phrase")
+    assert PROMPT.asks("joy", "natural_scenery", "a {curly}  phrase").user.endswith("Search phrase: a {curly} phrase")
 
 
 @pytest.mark.parametrize(

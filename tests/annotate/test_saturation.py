@@ -78,7 +78,7 @@ def test_faults_in_a_fifth_of_the_answers_lose_no_row(tmp_path: Path) -> None:
     ):
         rows = caption_parts(store, PARTS, [url], model=DEMO_MODEL, in_flight=10, timeout_s=2.0)
     assert len({row["key"] for row in rows}) == len(rows) == 300
-    known = {"ok": {None}, "failed": {"not_json", "wrong_schema", "server_failed"}}
+    known = {"ok": {None}, "failed": {"not_json", "too_few_stimuli", "server_failed"}}
     assert all(row["error"] in known[row["status"]] for row in rows)
     assert sum(row["status"] == "ok" for row in rows) >= 295
     told = Counter(event["event"] for event in events_of(events))
