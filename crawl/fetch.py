@@ -2,8 +2,10 @@
 
 import asyncio
 import random
+import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from urllib.parse import urljoin
@@ -21,6 +23,7 @@ MAX_REDIRECTS = 5
 REDIRECTS = (301, 302, 303, 307, 308)
 ATTEMPTS = 4
 LONGEST_WAIT_S = 60.0
+LONGEST_CLOSE_S = 5.0
 READ_BYTES = 1 << 18
 """How much of an answer waits unread in memory; reading pauses at twice as much."""
 
@@ -36,9 +39,26 @@ class _Again(Exception):
         self.kind, self.wait_s = kind, wait_s
 
 
+@dataclass
+class _Stopwatch:
+    """Seconds left on the wire; what happens outside ``running`` does not count."""
+
+    left_s: float
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """TimeoutError when nothing is left."""
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(self.left_s):
+                yield
+        finally:
+            self.left_s -= time.monotonic() - began
+
+
 @dataclass(frozen=True, kw_only=True)
 class FetchLimits:
-    """Bytes of a body, seconds for one attempt from connection to last byte."""
+    """Bytes of a body; seconds on the wire for one picture, all its redirects and attempts together."""
 
     max_bytes: int
     deadline_s: float
@@ -77,37 +97,42 @@ class Fetcher:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._session.close()
+        with suppress(TimeoutError):  # a server may refuse to see its connection closed
+            async with asyncio.timeout(LONGEST_CLOSE_S):
+                await self._session.close()
 
     async def fetch(self, url: str) -> bytes:
-        """The body. Waits as Retry-After says and tries again a few times; the last failure's kind is raised."""
+        """The body. Waits as Retry-After says and tries again a few times; the last failure's kind is raised.
+
+        All waits together are at most LONGEST_WAIT_S, so that no server holds up the end of a part.
+        """
+        clock, waited = _Stopwatch(self.limits.deadline_s), 0.0
         for attempt in range(ATTEMPTS):
             backoff = 0.25 * 2**attempt * (1 + random.random())
             try:
-                return await self._follow(url)
+                return await self._follow(url, clock)
             except _Again as again:
-                if attempt == ATTEMPTS - 1:
-                    raise RowError(again.kind, f"{url}: {again.kind} {ATTEMPTS} times") from None
                 wait_s = backoff if again.wait_s is None else again.wait_s + random.random() * 0.1
-            await asyncio.sleep(min(wait_s, LONGEST_WAIT_S))
+                waited += wait_s
+                if attempt == ATTEMPTS - 1 or waited > LONGEST_WAIT_S:
+                    raise RowError(again.kind, f"{url}: {again.kind} {attempt + 1} times") from None
+            await asyncio.sleep(wait_s)
         raise AssertionError("the last attempt returns or raises")
 
-    async def _follow(self, url: str) -> bytes:
+    async def _follow(self, url: str, clock: _Stopwatch) -> bytes:
         """Follows redirects, each hop vetted anew; waiting for a turn does not count towards the deadline."""
-        left = self.limits.deadline_s
         for _ in range(MAX_REDIRECTS + 1):
             vetted = vetted_url(url, self.loopback_hosts)
             await self._turn(vetted)
-            began = time.monotonic()
             try:
-                async with asyncio.timeout(left):
+                async with clock.running():
                     answer = await self._hop(url, vetted)
             except TimeoutError:
                 self._note(vetted.host or "", "deadline")
                 raise RowError("deadline", f"{url}: no whole answer in {self.limits.deadline_s} s") from None
             if isinstance(answer, bytes):
                 return answer
-            url, left = answer, left - (time.monotonic() - began)
+            url = answer
         raise RowError("too_many_redirects", f"{url}: more than {MAX_REDIRECTS} redirects")
 
     async def _turn(self, url: URL) -> None:
@@ -163,8 +188,14 @@ class Fetcher:
                 return await self._body(url, response)
         except aiohttp.ClientConnectorDNSError as error:
             raise RowError("unknown_host", f"{url}: {error}") from None
+        except (ssl.SSLError, aiohttp.ClientSSLError) as error:
+            self._note(host, "tls_failed")
+            raise RowError("tls_failed", f"{url}: {error}") from None
         except (aiohttp.InvalidURL, ValueError) as error:
             raise RowError("bad_url", f"{url!r}: {error}") from None
+        except aiohttp.ClientResponseError as error:
+            self._note(host, "bad_answer")
+            raise RowError("bad_answer", f"{url}: not HTTP: {error.message[:200]!r}") from None
         except aiohttp.ClientPayloadError:
             raise RowError("truncated", f"{url}: the connection closed before the announced end") from None
         except (aiohttp.ClientError, OSError) as error:
@@ -191,13 +222,12 @@ class Fetcher:
         most = self.limits.max_bytes
         if (response.content_length or 0) > most:
             raise RowError("too_many_bytes", f"{url}: announces {response.content_length} bytes, limit {most}")
-        chunks, size = [], 0
+        body = bytearray()  # a list of chunks would cost a hostile server's single bytes forty times as much
         async for chunk in response.content.iter_any():
-            chunks.append(chunk)
-            size += len(chunk)
-            if size > most:
+            body += chunk
+            if len(body) > most:
                 raise RowError("too_many_bytes", f"{url}: more than {most} bytes")
-        return b"".join(chunks)
+        return bytes(body)
 
 
 async def _start_of(response: aiohttp.ClientResponse, most: int) -> bytes:

@@ -128,8 +128,10 @@ def _decoded(served: bytes, image: Image.Image, longest_side: int) -> Pixels:
         size = _fitting(image.size, longest_side)
         try:
             coarse = simplejpeg.decode_jpeg(served, **_coarsest(image.size, size))
-        except ValueError:
-            pass
+        except ValueError as error:
+            # Pillow would paint the rest grey
+            if "premature end of data" in str(error):
+                raise RowError("truncated", str(error)) from None
         else:
             return _turned(_shrunk(coarse, size), _orientation(image))
     return _decoded_by_pillow(image, longest_side)

@@ -23,6 +23,8 @@ _KINDS = {
     "encoded_body": "image in a compressed envelope",
     "deadline": "took too long",
     "too_many_redirects": "too many redirects",
+    "bad_answer": "answer broke HTTP",
+    "tls_failed": "no safe connection",
     "throttled": "site asked to slow down, repeatedly",
     "unreachable": "site unreachable",
     "failed_download": "could not be downloaded",

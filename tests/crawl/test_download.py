@@ -12,12 +12,12 @@ from crawl.download import DownloadSettings, download_stage
 from crawl.limits import Limit
 from crawl.manners import Manners
 from moodarchive.keys import image_key
-from moodarchive.part_log import log_path, part_log
+from moodarchive.part_log import part_log
 from moodarchive.parts import Sidecar
 from moodarchive.schemas import DEALT, IMAGES
 from moodarchive.stage import run_part
 from moodarchive.store import Store
-from tests.crawl.hostile_site import FAILURES, HANDLERS, MAX_BYTES, SITE
+from tests.crawl.hostile_site import HANDLERS, MAX_BYTES, SITE
 from tests.making import Row, encoded, giving, opened, rows_of, serving, textured, write_rows
 
 SETTINGS = DownloadSettings(max_bytes=MAX_BYTES, deadline_s=1.0, in_flight=8, longest_side=200)
@@ -34,23 +34,6 @@ def _download(store: Store, hosts: Mapping[str, str], settings: DownloadSettings
     stage = download_stage(settings, AGENT, hosts)
     with part_log(store, "download", 0):
         return run_part(stage, store, stage.make_worker(), 0)
-
-
-def test_every_kind_of_failure_is_a_row_with_its_own_error(store: Store) -> None:
-    assert len(set(FAILURES)) >= 30
-    urls = {url: url for url in FAILURES} | {f"good{i}": f"{SITE}/good" for i in range(20)}
-    _deal(store, urls)
-    with serving(HANDLERS) as site:
-        sidecar = _download(store, site.hosts)
-    rows = {row["key"]: row for row in rows_of(store, IMAGES, 0)}
-    assert [row["key"] for row in rows_of(store, DEALT, 0)] == list(rows)
-    found = {url: (rows[image_key("stock", url)]["status"], rows[image_key("stock", url)]["error"]) for url in FAILURES}
-    assert found == {url: ("failed", kind) for url, kind in FAILURES.items()}
-    good = [rows[image_key("stock", f"good{i}")] for i in range(20)]
-    assert {(row["status"], row["error"], row["width"], row["height"]) for row in good} == {("ok", None, 200, 133)}
-    assert sidecar.rows == len(urls)
-    assert sum(sidecar.failures.values()) == len(FAILURES)
-    assert "forbidden_address" in store.read_bytes(log_path("download", 0)).decode()
 
 
 def test_a_failed_row_holds_nothing_but_its_failure(store: Store) -> None:
