@@ -71,7 +71,7 @@ HOSTILE_PICTURES: Mapping[str, tuple[bytes, str]] = {
     "/cut.gif": (_GIF[:3000], "truncated"),
     "/zeros.jpg": (_JPEG[:2] + bytes(5000), "not_an_image"),
     "/web-page-first.jpg": (b"<html><!--" + _JPEG, "not_an_image"),
-    "/drawing.svg": (b'<svg xmlns="http://www.w3.org/2000/svg"><image href="file:///etc/passwd"/></svg>', "not_an_image"),
+    "/drawing.svg": (b'<svg xmlns="http://www.w3.org/2000/svg"><image href="file:///x"/></svg>', "not_an_image"),
     "/text.pdf": (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj", "not_an_image"),
     "/print.eps": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 200 200\n", "not_an_image"),
     "/packed.zip": (b"PK\x03\x04" + bytes(30) + _JPEG, "not_an_image"),
