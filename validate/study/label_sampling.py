@@ -19,7 +19,7 @@ _BITS = (np.arange(_SPLIT)[:, None] >> np.arange(len(COMPONENTS))) & 1
 STATES = len(CHOICES) * _SPLIT
 ACCEPTED_STATE = _SPLIT - 1
 """Preference 0 (generated) and all five bits set."""
-_PRIOR_ANSWERS = 4.0
+_PRIOR_ANSWERS = 2.0
 """A worker of few answers is taken to err as all do: so many answers of the average worker are added to each row."""
 _PRIOR_ITEMS = 1.0
 
