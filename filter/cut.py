@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
+from filter.rejected import mark_rejected, verdict_digests
 from filter.repeats import mark_repeats
 from moodarchive.keys import digest
 from moodarchive.parts import Origin, finished_parts, write_part
@@ -67,9 +68,10 @@ low AS (  -- multiplied first: 29 / 100 of 100 rows would be 28.999 of them
     WHERE CASE WHEN cell_size >= $smallest_cell THEN cell_place <= floor(cell_size * $percentile / 100)
                ELSE wide_place <= floor(wide_size * $percentile / 100) END)
 SELECT j.part, j.key, CASE WHEN j.taken THEN 'taken_down'
-       ELSE coalesce(j.reason, m.reason, CASE WHEN l.key IS NOT NULL THEN 'low_score' END) END AS reason,
+       ELSE coalesce(j.reason, m.reason, CASE WHEN l.key IS NOT NULL THEN 'low_score' END,
+                     CASE WHEN p.key IS NOT NULL THEN 'rejected_by_people' END) END AS reason,
        j.emotion, j.context, j.split, j.round
-FROM judged j LEFT JOIN marked m USING (key) LEFT JOIN low l USING (key)
+FROM judged j LEFT JOIN marked m USING (key) LEFT JOIN low l USING (key) LEFT JOIN rejected p USING (key)
 """
 # Once over all verdicts: a query a part would join them all once a part.
 _ORDERED = """
@@ -85,11 +87,13 @@ class CutSettings(Settings):
     smallest_cell: Annotated[int, Field(ge=1), Kind.WHOLE_TABLE] = 20
     heldout: Annotated[float, Field(ge=0, le=0.5), Kind.WHOLE_TABLE] = 0.001
     validation: Annotated[float, Field(ge=0, le=0.5), Kind.WHOLE_TABLE] = 0.001
+    rejected: Annotated[Literal["keep", "cut"], Kind.WHOLE_TABLE] = "keep"
+    """What becomes of captions that people refused in a study: ``cut`` drops them, and no other verdict changes."""
 
 
 def is_cut_current(store: Store, settings: CutSettings, parts: list[int]) -> bool:
     """True when every part's verdict was made from the tables and settings as they are now."""
-    whole = _digest_of_inputs(store, parts)
+    whole = _digest_of_inputs(store, settings, parts)
     done = finished_parts(store, KEPT)
     return sorted(done) == parts and all(
         done[part].inputs == {"tables": whole} and done[part].settings == settings.digest(Kind.WHOLE_TABLE)
@@ -101,7 +105,7 @@ def cut(store: Store, settings: CutSettings, parts: list[int]) -> None:
     """Judges every image of the parts and writes kept/. Whole-table, exact, in bounded memory."""
     if not parts:
         return
-    whole = _digest_of_inputs(store, parts)
+    whole = _digest_of_inputs(store, settings, parts)
     with connect(store) as connection:
         judge(connection, store, settings, parts)
         rows = _Parts(connection)
@@ -112,6 +116,7 @@ def cut(store: Store, settings: CutSettings, parts: list[int]) -> None:
 
 def judge(connection: duckdb.DuckDBPyConnection, store: Store, settings: CutSettings, parts: list[int]) -> None:
     """Makes the table ``verdicts`` in the connection."""
+    mark_rejected(connection, store, cut=settings.rejected == "cut")
     for table, columns in INPUTS:
         view(connection, store, table, parts, columns)
     connection.execute(_JUDGED, {"heldout": settings.heldout, "validation": settings.validation})
@@ -147,6 +152,7 @@ class _Parts:
             self._waiting = next(self._batches, None)
 
 
-def _digest_of_inputs(store: Store, parts: list[int]) -> str:
+def _digest_of_inputs(store: Store, settings: CutSettings, parts: list[int]) -> str:
     digests = {table.name: finished_parts(store, table) for table, _ in INPUTS}
-    return digest({name: [done[part].sha256 for part in parts] for name, done in digests.items()})
+    told: dict[str, object] = {name: [done[part].sha256 for part in parts] for name, done in digests.items()}
+    return digest(told | (verdict_digests(store) if settings.rejected == "cut" else {}))

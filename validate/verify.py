@@ -7,7 +7,7 @@ from functools import partial
 from itertools import chain
 
 from moodarchive.errors import NotAnArchiveError
-from moodarchive.layout import MANIFEST_PATH
+from moodarchive.layout import MANIFEST_PATH, VERIFIED_FOLDER
 from moodarchive.parts import Sidecar
 from moodarchive.schemas import SHARD_INDEX
 from moodarchive.spread import Spread, in_threads
@@ -16,10 +16,11 @@ from validate.contents import part_problems
 from validate.history import history_problems, verdict_problems
 from validate.manifest import Manifest, read_manifest
 from validate.pruning import pruning_problems
+from validate.study.verified import verified_problems
 from validate.takedowns import takedown_problems, unfinished_takedowns
 from validate.totals import provenance_problems, stale_parts, total_problems, unequal_parts
 
-FREE_FOLDERS = ("report", "logs", "crawl", "study", "verdicts", "checkpoints", "model")
+FREE_FOLDERS = ("report", "logs", "crawl", "study", "verdicts", "checkpoints", "model", VERIFIED_FOLDER)
 """What an archive may hold beside what its manifest covers."""
 TASK_BYTES, TASK_FILES = 256 << 20, 500
 """So much is digested, and so many files are looked at, by one task."""
@@ -57,6 +58,7 @@ def verify(store: Store, *, fast: bool = False, over: Spread = in_threads) -> It
     yield from (Problem(where, what) for where, what in history_problems(store, manifest))
     yield from (Problem(where, what) for where, what in unfinished_takedowns(store))
     yield from (Problem(where, what) for where, what in pruning_problems(store, manifest))
+    yield from (Problem(where, what) for where, what in verified_problems(store))
     unequal = list(unequal_parts(manifest))
     yield from (Problem(name, what) for _, name, what in unequal)
     yield from (Problem(name, what) for name, what in stale_parts(manifest))

@@ -51,6 +51,7 @@ _KINDS = {
     "low_score": "fits its emotion too little",
     "repeat": "looks like an image already kept",
     "near_heldout": "looks like a held-out image",
+    "rejected_by_people": "people refused its caption",
     "taken_down": "taken down on request",
 }
 _HTTP = {"404": "not found", "410": "gone", "403": "access refused", "401": "access refused", "451": "withheld for law"}

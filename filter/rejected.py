@@ -1,0 +1,32 @@
+"""Which captions people refused: the verdicts of the human study, as the cut reads them."""
+
+import duckdb
+
+from moodarchive.parts import finished_parts
+from moodarchive.schemas import CAPTIONS
+from moodarchive.sql import view
+from moodarchive.store import Store
+from moodarchive.verdict_schema import VERDICTS
+
+# A verdict holds for the caption that people saw, not for one that was written since: captions are compared by the
+# digest that the study took (of the five sentences as JSON). Rehearsals by programs reject nothing.
+_REJECTED = """
+CREATE TABLE rejected AS
+SELECT v.key FROM verdicts v JOIN captions c USING (key)
+WHERE v.accepted = false AND NOT v.simulated AND c.status = 'ok'
+  AND v.caption_hash = left(sha256(to_json(list_concat([c.summary], c.stimuli, [c.assessment]))::VARCHAR), 16)
+"""
+
+
+def mark_rejected(connection: duckdb.DuckDBPyConnection, store: Store, *, cut: bool) -> None:
+    """Makes the table ``rejected`` (key); empty unless rejected captions are to be cut."""
+    parts = sorted(finished_parts(store, VERDICTS)) if cut else []
+    view(connection, store, VERDICTS, parts)
+    view(connection, store, CAPTIONS, parts)
+    connection.execute(_REJECTED)
+    connection.execute("DROP VIEW verdicts")
+
+
+def verdict_digests(store: Store) -> dict[str, str]:
+    """``verdicts/NNNNN`` → sha256 of the people's verdicts as they are now."""
+    return {f"{VERDICTS.name}/{part:05d}": done.sha256 for part, done in finished_parts(store, VERDICTS).items()}
