@@ -14,7 +14,7 @@ CUTTING = PLAIN.model_copy(update={"rejected": "cut"})
 
 
 def _archive(store: Store) -> list[dict[str, object]]:
-    write_fates(store, 0, [Fate(number=number * 0x1F2E3D4C5B) for number in range(1, 13)])  # no look-alikes
+    write_fates(store, 0, [Fate(number=number * 0x1F2E3D5) for number in range(1, 13)])  # no look-alikes
     rows = rows_of(store, CAPTIONS, 0)
     rows[1]["summary"] = 'A "quoted" scene \\ with a slash / and ünïcode – dashes.'
     write_rows(store, CAPTIONS, 0, rows)
