@@ -54,17 +54,26 @@ class Keeper:
     tell: Callable[[Report], None]
     _stopping: threading.Event = field(default_factory=threading.Event)
     _failures: int = 0
+    _trouble: str = ""
 
     def keep(self) -> None:
         """Returns after ``stop``; leaves no process behind."""
         while not self._stopping.is_set():
-            url, process = self._start()
             try:
-                served = self._await_health(url, process) and self._watch(url, process)
-            finally:
-                end(process)
+                served = self._serve_once()
+            except OSError as error:  # a full disk, too many files: it may pass
+                served, self._trouble = False, str(error)
             self._failures = 0 if served else self._failures + 1
             self._rest()
+
+    def _serve_once(self) -> bool:
+        """From a start to its end; False when it never was healthy."""
+        self._trouble = ""
+        url, process = self._start()
+        try:
+            return self._await_health(url, process) and self._watch(url, process)
+        finally:
+            end(process)
 
     def stop(self) -> None:
         """Ends the server and the thread."""
@@ -133,7 +142,8 @@ class Keeper:
         failure = ""
         if self._failures >= STARTS_BEFORE_FAILURE:
             failure = (
-                f"caption server {self.number} did not start, {self._failures} times: {last_line(self.log)} (log: "
+                f"caption server {self.number} did not start, {self._failures} times: "
+                f"{self._trouble or last_line(self.log)} (log: "
                 f"{self.log}); remedy: mend what the log says, see servers.python, servers.weights, servers.arguments"
             )
         self.tell(Report(number=self.number, failure=failure))

@@ -95,6 +95,7 @@ class ManagedServer:
     """The actor that holds one server's GPUs; Ray starts it anew, anywhere, when its process or node is lost."""
 
     def __init__(self, number: int, plan: "ServerPlan", pool: Any) -> None:
+        os.environ[plan.live.key_variable] = plan.live.key  # so that it is known where logs are redacted
         store = plan.store
         log = f"{LOG_FOLDER}/{number:02d}.log"
         path = Path(store.path(log)) if store.is_local else Path(gettempdir()) / f"{plan.live.pool}-{number:02d}.log"
@@ -110,13 +111,16 @@ class ManagedServer:
         )
         self._thread = threading.Thread(target=self._keeper.keep, daemon=True)
         self._thread.start()
+        self._uploading = threading.Thread(target=partial(upload, store, log, path, self._thread), daemon=True)
         if not store.is_local:
-            threading.Thread(target=partial(_upload, store, log, path, self._thread), daemon=True).start()
+            self._uploading.start()
 
     def stop(self) -> None:
         """Returns once the server is gone."""
         self._keeper.stop()
         self._thread.join()
+        if self._uploading.ident is not None:
+            self._uploading.join()
 
 
 def _node_address() -> str:
@@ -126,7 +130,7 @@ def _node_address() -> str:
     return str(get_node_ip_address())  # type: ignore[no-untyped-call]
 
 
-def _upload(store: Store, log: str, path: Path, keeping: threading.Thread) -> None:
+def upload(store: Store, log: str, path: Path, keeping: threading.Thread) -> None:
     """An object store has no file that grows: the log's end is written again each minute, and when the server ends."""
     while True:
         keeping.join(_UPLOAD_S)

@@ -60,6 +60,7 @@ def command_of(settings: ServerSettings, *, python: str, model: str, in_flight: 
     """The command that serves; the key is not in it, because every user of a machine may read command lines."""
     command = [python, "-m", "vllm.entrypoints.openai.api_server", "--model", settings.weights or model]
     command += ["--served-model-name", model, "--host", host, "--port", str(port)]
+    command += ["--disable-uvicorn-access-log"]  # millions of lines, which say nothing that the part's record does not
     if settings.tensor_parallel > 1:
         command += ["--tensor-parallel-size", str(settings.tensor_parallel), "--distributed-executor-backend", "mp"]
     if not any(argument.startswith("--max-num-seqs") for argument in settings.arguments):

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import psutil
 import pytest
 from rich.console import Console
 
@@ -21,8 +22,9 @@ from pipelines.demo.run import DemoOptions, demo_settings
 from pipelines.demo.serving import started
 from pipelines.progress import Progress
 from pipelines.servers.keeper import PYTHON_VARIABLE
+from tests.annotate.simulated_run import write_parts
 from tests.annotate.vllm_server import IN_FLIGHT, MODEL, tiny_llava_settings, vllm_python
-from tests.pipelines.servers.captioned import processes_with
+from tests.pipelines.servers.captioned import all_gone, processes_with, start_captioning
 from validate.verify import verify
 
 pytestmark = [
@@ -43,6 +45,24 @@ def _kill_once(root: Path, model: str, killed: list[int]) -> None:
             server = next(p for p in processes_with(model) if "vllm.entrypoints" in p.cmdline()[2])
             server.send_signal(signal.SIGKILL)
             killed.append(server.pid)
+
+
+@pytest.mark.torture
+def test_nothing_of_vllm_is_left_when_the_run_is_killed(tmp_path: Path) -> None:
+    write_parts(tmp_path / "root", 2, 200)
+    servers = tiny_llava_settings(tmp_path)
+    driver = start_captioning(tmp_path / "root", 2, servers, MODEL)
+    log = tmp_path / "root/logs/servers/00.log"
+    while not log.exists() or "startup complete" not in log.read_text(errors="replace"):
+        assert driver.poll() is None
+        time.sleep(0.2)
+    (server,) = [p for p in processes_with(servers.weights) if "vllm.entrypoints" in p.cmdline()[2]]
+    family = [server, *server.children(recursive=True)]
+    assert len(family) > 1, "vLLM has an engine of its own"
+    driver.kill()
+    driver.wait()
+    assert psutil.wait_procs(family, timeout=20)[1] == []
+    assert all_gone(servers.weights)
 
 
 def test_the_whole_archive_builds_with_a_vllm_of_its_own_that_is_killed_on_the_way(tmp_path: Path) -> None:

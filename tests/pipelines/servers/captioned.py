@@ -1,10 +1,12 @@
 """Captions parts with servers that the run starts itself, in this process or as a program that tests can kill.
 
-``python -m tests.pipelines.servers.captioned ROOT PYTHON PARTS``
+``python -m tests.pipelines.servers.captioned ROOT PARTS MODEL SERVERS``, the last as JSON.
 """
 
 import os
+import subprocess
 import sys
+import time
 import uuid
 from pathlib import Path
 from typing import Any
@@ -50,11 +52,26 @@ def processes_with(word: str) -> list[psutil.Process]:
     return [process for process in found if process.pid != os.getpid()]
 
 
-def main(root: str, python: str, parts: str) -> None:
+def all_gone(word: str, within_s: float = 15.0) -> bool:
+    """True once no process has the word on its command line any more."""
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        if not processes_with(word):
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def start_captioning(root: Path, parts: int, servers: ServerSettings, model: str = MODEL) -> "subprocess.Popen[bytes]":
+    """The same in a process, and a process group, of its own."""
+    command = [sys.executable, "-m", "tests.pipelines.servers.captioned", str(root), str(parts), model]
+    return subprocess.Popen([*command, servers.model_dump_json()], start_new_session=True)
+
+
+def main(root: str, parts: str, model: str, servers: str) -> None:
     os.environ[RUN_VARIABLE] = uuid.uuid4().hex
-    caption_managed(Store(root), int(parts), ServerSettings(count=1, gpus=0.0, python=python))
+    caption_managed(Store(root), int(parts), ServerSettings.model_validate_json(servers), model)
 
 
 if __name__ == "__main__":
-    assert Path(sys.argv[2]).exists()
     main(*sys.argv[1:])

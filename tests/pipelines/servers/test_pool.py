@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 import uuid
@@ -20,23 +19,13 @@ from filter.score import ScoreSettings, score_stage
 from moodarchive.errors import ConfigError, PartsFailedError
 from moodarchive.settings import load
 from moodarchive.store import Store
-from pipelines.servers.pool import ManagedServers
+from pipelines.servers.pool import ManagedServers, upload
 from pipelines.servers.settings import ServerSettings
 from tests.annotate.simulated_run import write_parts
-from tests.pipelines.servers.captioned import caption_managed, processes_with
+from tests.pipelines.servers.captioned import all_gone, caption_managed, processes_with, start_captioning
 from tests.pipelines.servers.stand_in_vllm import wrapper
 
 KEY = "a-key-that-no-file-may-hold"
-
-
-def gone(marker: str, within_s: float = 15.0) -> bool:
-    """True when no process of the run's servers lives any more."""
-    deadline = time.monotonic() + within_s
-    while time.monotonic() < deadline:
-        if not processes_with(marker):
-            return True
-        time.sleep(0.1)
-    return False
 
 
 def server_of(folder: Path) -> list[psutil.Process]:
@@ -80,7 +69,7 @@ def test_a_run_s_own_server_may_be_killed(
     assert len(kills) == times
     assert len({row["key"] for row in rows}) == len(rows) == 120 * times
     assert Counter(row["status"] for row in rows) == {"ok": 120 * times}
-    assert gone(marker), processes_with(marker)
+    assert all_gone(marker), processes_with(marker)
     assert (tmp_path / "root/logs/servers/00.log").exists()
     for file in (tmp_path / "root").rglob("*"):
         assert file.is_dir() or KEY.encode() not in file.read_bytes(), file
@@ -93,7 +82,7 @@ def test_a_server_that_cannot_start_ends_the_run_with_its_log_and_the_remedy(tmp
     settings = ServerSettings(count=1, gpus=0.0, python=str(wrapper(tmp_path, marker)), weights="no-such-weights")
     with pytest.raises(PartsFailedError, match=r"did not start.*no-such-weights is no folder.*00\.log.*remedy"):
         caption_managed(store, 2, settings)
-    assert gone(marker)
+    assert all_gone(marker)
 
 
 def _kill_driver(driver: "subprocess.Popen[bytes]", folder: Path) -> None:
@@ -125,9 +114,8 @@ def test_no_server_is_left_however_the_run_ends(
     harm: Callable[["subprocess.Popen[bytes]", Path], None], goes_on: bool, tmp_path: Path, marker: str
 ) -> None:
     write_parts(tmp_path / "root", 2, 150)
-    python = str(wrapper(tmp_path, marker))
-    command = [sys.executable, "-m", "tests.pipelines.servers.captioned", str(tmp_path / "root"), python, "2"]
-    driver = subprocess.Popen(command, start_new_session=True)
+    servers = ServerSettings(count=1, gpus=0.0, python=str(wrapper(tmp_path, marker)))
+    driver = start_captioning(tmp_path / "root", 2, servers)
     events = tmp_path / "events"
     while not events.exists():
         assert driver.poll() is None
@@ -135,7 +123,7 @@ def test_no_server_is_left_however_the_run_ends(
     assert processes_with(marker)
     harm(driver, tmp_path)
     assert (driver.wait(60) == 0) is goes_on
-    assert gone(marker), processes_with(marker)
+    assert all_gone(marker), processes_with(marker)
     if goes_on:
         pids = {json.loads(line)["pid"] for line in events.read_text().splitlines()}
         assert len(pids) == 2
@@ -161,3 +149,14 @@ def test_too_few_gpus_are_named_before_anything_starts(tmp_path: Path) -> None:
     managed.check_fit([score], 5.0)
     with pytest.raises(ConfigError, match=r"2 caption servers need 4 GPUs and the other stages 1, this.*has 4; remedy"):
         managed.check_fit([score], 4.0)
+
+
+def test_an_object_store_gets_the_log_s_end_without_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MOODARCHIVE_CHAT_KEY", KEY)
+    log, store = tmp_path / "server.log", Store(f"memory://{tmp_path}")
+    log.write_text(f"started\nAuthorization: Bearer {KEY}\n")
+    ended = threading.Thread(target=str)
+    ended.start()
+    upload(store, "logs/servers/00.log", log, ended)
+    assert store.read_bytes("logs/servers/00.log") == b"started\nAuthorization: Bearer [redacted]\n"
+    assert not log.exists()
