@@ -9,16 +9,18 @@ from typing import Annotated, NoReturn
 import typer
 
 from moodarchive.errors import MoodArchiveError
+from pipelines.model_verbs import model_verbs
 from pipelines.study_verbs import study
 
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="MoodArchive turns emotions into a sealed, verified image dataset.",
+    help="MoodArchive turns emotions into a sealed, verified image dataset, and the dataset into models.",
 )
 
 app.add_typer(study, name="study")
+app.add_typer(model_verbs)
 
 Root = Annotated[str, typer.Argument(help="The archive's root: a folder, s3://…, any fsspec URL.")]
 INTERRUPTED = 130
@@ -215,19 +217,6 @@ def plan(
     from pipelines.settings import read_settings
 
     show_plan(read_settings(config), images, assumed(assume or []), Console())
-
-
-@app.command()
-def train(
-    config: Annotated[str, typer.Argument(help="The training settings, a TOML file; see configs/train/.")],
-    root: Annotated[str, typer.Option(help="A sealed archive; unused when data.archives names some.")] = "",
-) -> None:
-    """Train MoodifyCLIP on sealed shards, or go on from its last checkpoint; a process alone or under torchrun."""
-    from rich.console import Console
-
-    from pipelines.training import run_training
-
-    run_training(config, root, Console())
 
 
 def main() -> NoReturn:

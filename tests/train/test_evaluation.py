@@ -1,0 +1,81 @@
+"""Figures of a model on a sealed set: right where the answer is known, and beside chance."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from moodarchive.clip import ClipEncoder, Embeddings
+from moodarchive.errors import ConfigError
+from moodarchive.store import Store
+from moodarchive.taxonomy import EMOTIONS
+from pipelines.cli import app
+from tests.making import sealed_archive
+from tests.train.small import tiny_clip
+from train.archive import open_archive
+from train.evaluation import Embedded, _classification, _retrieval, evaluate
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> str:
+    store = Store(str(tmp_path_factory.mktemp("archive")))
+    sealed_archive(store)
+    return store.root
+
+
+def _known(n: int, rng: np.random.Generator) -> Embedded:
+    emotions = [EMOTIONS[place % 27] for place in range(n)]
+    return Embedded(images=_unit(rng, n), captions=_unit(rng, n), emotions=emotions)
+
+
+def _unit(rng: np.random.Generator, n: int) -> Embeddings:
+    found = rng.normal(size=(n, 27)).astype(np.float32)
+    return np.asarray(found / np.linalg.norm(found, axis=1, keepdims=True), dtype=np.float32)
+
+
+def test_a_perfect_model_has_everything_right_and_a_blind_one_is_at_chance() -> None:
+    rng = np.random.default_rng(0)
+    found = _known(5400, rng)
+    prompts = np.eye(27, dtype=np.float32)
+    places = [EMOTIONS.index(emotion) for emotion in found.emotions]
+    folds = np.array_split(np.arange(5400), 5)
+    perfect = Embedded(images=prompts[places], captions=found.captions, emotions=found.emotions)
+    assert {figure.mean for figure in _classification(perfect, prompts, folds).values()} == {100.0}
+    for figure in _classification(found, prompts, folds).values():
+        assert figure.mean == pytest.approx(figure.chance, abs=2.5)
+    small = [fold[:200] for fold in folds]
+    same = Embedded(images=found.images, captions=found.images, emotions=found.emotions)
+    assert {figure.mean for figure in _retrieval(same, small).values()} == {100.0}
+    for name, figure in _retrieval(found, small).items():
+        assert figure.mean == pytest.approx(figure.chance, abs=3), name
+
+
+def test_a_model_that_sees_no_difference_gets_no_credit() -> None:
+    same = np.tile(np.eye(27, dtype=np.float32)[:1], (50, 1))
+    found = Embedded(images=same, captions=same, emotions=["joy"] * 50)
+    assert _retrieval(found, [np.arange(50)])["image to text, R@10"].mean == 0.0
+
+
+def test_the_verb_prints_the_model_beside_its_baseline(root: str, tmp_path: Path) -> None:
+    model, baseline = tiny_clip(tmp_path / "a", seed=1), tiny_clip(tmp_path / "b", seed=2)
+    told = CliRunner().invoke(
+        app, ["eval", root, "--model", model, "--baseline", baseline], env={"COLUMNS": "120"}, catch_exceptions=False
+    )
+    assert told.exit_code == 0
+    assert "zero-shot, emotions" in told.stdout and "baseline" in told.stdout and "86.16" in told.stdout
+    assert Path(root, "report", "evaluation.json").exists()
+
+
+def test_a_set_that_is_not_there_is_refused(root: str, tmp_path: Path) -> None:
+    from moodarchive.errors import MoodArchiveError
+
+    with pytest.raises(MoodArchiveError, match=r"no shards of private; remedy"):
+        open_archive(root, ("private",))
+
+
+def test_one_picture_is_too_few(root: str, tmp_path: Path) -> None:
+    archive = open_archive(root, ("heldout",))
+    one = type(archive)(root=root, seal=archive.seal, shards=())
+    with pytest.raises((ConfigError, ValueError)):
+        evaluate(one, ClipEncoder(model=tiny_clip(tmp_path)))
