@@ -6,11 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pyarrow as pa
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
+from yarl import URL
 
+from crawl.bulk import Bulk, fetched_in_bulk
 from crawl.fetch import Fetcher, FetchLimits
 from crawl.folder import picture_in
 from crawl.limits import parsed_limit
@@ -46,10 +48,23 @@ class DownloadSettings(Settings):
     in_flight: Annotated[int, Field(ge=1, le=1000), Kind.EXECUTION] = 32
     decoders: Annotated[int, Field(ge=1, le=256), Kind.EXECUTION] = 2
     """Threads of each worker that decode and encode, beside the one that fetches."""
+    engine: Annotated[Literal["aiohttp", "img2dataset"], Kind.EXECUTION] = "aiohttp"
+    img2dataset_hosts: Annotated[tuple[str, ...], Field(validate_default=True), Kind.EXECUTION] = ()
+    """Hosts whose operators accept img2dataset's manners; all others are fetched by aiohttp."""
     workers: Annotated[int, Field(ge=1), Kind.EXECUTION] = 1
     cpus_per_worker: Annotated[float, Field(gt=0), Kind.EXECUTION] = 0.5
     host_limit: Annotated[str, Kind.EXECUTION] = "20/s"
     """How often one host is asked by all workers together."""
+
+    @field_validator("img2dataset_hosts")
+    @classmethod
+    def _accepted(cls, hosts: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if info.data.get("engine") == "img2dataset" and not hosts:
+            raise ValueError(
+                "engine = 'img2dataset' keeps no pace, follows redirects to any address and reads bodies of any length: "
+                "name the hosts whose operators accept that, or set engine = 'aiohttp'"
+            )
+        return hosts
 
     @field_validator("host_limit")
     @classmethod
@@ -103,27 +118,40 @@ class Downloader:
             self.manners,
             self._robots,
         ) as fetcher:
-            jobs = self._jobs(fetcher, readers)
-            async with aclosing(in_order(jobs, settings.in_flight, finished_ahead=2)) as rows:
-                async for row in rows:
-                    yield row
+            accepted = {key: url for key, url in _addresses(readers) if url and self._is_accepted(url)}
+            async with fetched_in_bulk(accepted, fetcher, settings.in_flight) as bulk:
+                jobs = self._jobs(fetcher, bulk, readers)
+                async with aclosing(in_order(jobs, settings.in_flight, finished_ahead=2)) as rows:
+                    async for row in rows:
+                        yield row
 
-    async def _jobs(self, fetcher: Fetcher, readers: Readers) -> AsyncIterator[Coroutine[Any, Any, dict[str, object]]]:
-        for batch in readers[DEALT.name]():
-            for row in batch.select(["key", "url"]).to_pylist():
-                yield self._row(fetcher, row["key"], row["url"])
+    def _is_accepted(self, url: str) -> bool:
+        """True for an address that img2dataset may fetch."""
+        if self.settings.engine != "img2dataset":
+            return False
+        try:
+            return URL(url).host in self.settings.img2dataset_hosts
+        except ValueError:
+            return False
+
+    async def _jobs(
+        self, fetcher: Fetcher, bulk: Bulk, readers: Readers
+    ) -> AsyncIterator[Coroutine[Any, Any, dict[str, object]]]:
+        for key, url in _addresses(readers):
+            yield self._row(fetcher, bulk, key, url)
 
     @cached_property
     def _taken_down(self) -> frozenset[str]:
         """Content hashes that may not come back; read here and not carried, since every restart would carry them."""
         return bound_by(self.store).hashes if self.store else frozenset()
 
-    async def _row(self, fetcher: Fetcher, key: str, url: str | None) -> dict[str, object]:
+    async def _row(self, fetcher: Fetcher, bulk: Bulk, key: str, url: str | None) -> dict[str, object]:
         if url is None:
             return empty_row(IMAGES, key=key, status=TAKEN_DOWN)
         try:
-            local = picture_in(self.folder, url, self.settings.max_bytes)
-            served = await fetcher.fetch(url) if local is None else local
+            served = picture_in(self.folder, url, self.settings.max_bytes) or bulk.served(key, self.settings.max_bytes)
+            if served is None:
+                served = await fetcher.fetch(url)
             picture = await asyncio.get_running_loop().run_in_executor(
                 self._decoders, to_picture, served, self._picture_limits()
             )
@@ -141,6 +169,13 @@ class Downloader:
             longest_side=self.settings.longest_side,
             jpeg_quality=self.settings.jpeg_quality,
         )
+
+
+def _addresses(readers: Readers) -> Iterator[tuple[str, str | None]]:
+    """(key, address) of each row; no address when the row was taken down."""
+    for batch in readers[DEALT.name]():
+        for row in batch.select(["key", "url"]).to_pylist():
+            yield row["key"], row["url"]
 
 
 async def _take(rows: AsyncIterator[dict[str, object]], most: int) -> list[dict[str, object]]:

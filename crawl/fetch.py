@@ -3,9 +3,8 @@
 import asyncio
 import random
 import ssl
-import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from urllib.parse import urljoin
@@ -16,6 +15,7 @@ from yarl import URL
 from crawl.addresses import VettedResolver, vetted_url
 from crawl.manners import Manners
 from crawl.robots import MAX_BYTES, RobotsMemory, Rules, refuse_opted_out
+from crawl.stopwatch import Stopwatch
 from moodarchive.errors import RowError
 from moodarchive.patience import retry_after
 
@@ -37,23 +37,6 @@ class _Again(Exception):
 
     def __init__(self, kind: str, wait_s: float | None) -> None:
         self.kind, self.wait_s = kind, wait_s
-
-
-@dataclass
-class _Stopwatch:
-    """Seconds left on the wire; what happens outside ``running`` does not count."""
-
-    left_s: float
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """TimeoutError when nothing is left."""
-        began = time.monotonic()
-        try:
-            async with asyncio.timeout(self.left_s):
-                yield
-        finally:
-            self.left_s -= time.monotonic() - began
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +89,7 @@ class Fetcher:
 
         All waits together are at most LONGEST_WAIT_S, so that no server holds up the end of a part.
         """
-        clock, waited = _Stopwatch(self.limits.deadline_s), 0.0
+        clock, waited = Stopwatch(self.limits.deadline_s), 0.0
         for attempt in range(ATTEMPTS):
             backoff = 0.25 * 2**attempt * (1 + random.random())
             try:
@@ -119,7 +102,7 @@ class Fetcher:
             await asyncio.sleep(wait_s)
         raise AssertionError("the last attempt returns or raises")
 
-    async def _follow(self, url: str, clock: _Stopwatch) -> bytes:
+    async def _follow(self, url: str, clock: Stopwatch) -> bytes:
         """Follows redirects, each hop vetted anew; waiting for a turn does not count towards the deadline."""
         for _ in range(MAX_REDIRECTS + 1):
             vetted = vetted_url(url, self.loopback_hosts)
@@ -143,13 +126,32 @@ class Fetcher:
         """
         if self.manners is None:
             return
-        host, origin = url.host or "", str(url.origin())
+        rules = await self._allowed(url)
+        await self._granted(url.host or "", rules.delay_s(self.user_agent))
+
+    async def vetted(self, url: str) -> URL:
+        """What can be judged of an address without asking for it: its form, its host's addresses, robots.txt. RowError.
+
+        For a fetcher of another kind, which keeps its own pace.
+        """
+        vetted = vetted_url(url, self.loopback_hosts)
+        host = vetted.host or ""
+        try:
+            await VettedResolver(self.loopback_hosts).resolve(host, vetted.port or 0)
+        except OSError as error:
+            raise RowError("unknown_host", f"{url}: {error}") from None
+        if self.manners is not None:
+            await self._allowed(vetted)
+        return vetted
+
+    async def _allowed(self, url: URL) -> Rules:
+        origin = str(url.origin())
         async with self._reading_robots.setdefault(origin, asyncio.Lock()):
             rules = self.robots.known(origin)
             if rules is None:
                 rules = self.robots.rules[origin] = await self._read_robots(origin)
         rules.refuse_unless_allowed(str(url), self.user_agent)
-        await self._granted(host, rules.delay_s(self.user_agent))
+        return rules
 
     async def _granted(self, host: str, gap_s: float = 0.0) -> None:
         assert self.manners

@@ -13,7 +13,7 @@ KEPT_S = 86_400.0
 MAX_BYTES = 500 * 1024
 UNREADABLE_AGAIN_S = 600.0
 LONGEST_DELAY_S = 60.0
-_OPT_OUTS = ("noai", "noimageai", "noml", "noindex", "none")
+OPT_OUTS = ("noai", "noimageai", "noml", "noindex", "none")
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,6 @@ def opt_out_of(directives: str, agent: str) -> str | None:
         if colon and name not in ("unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"):
             addressed = name in ("*", product_token(agent).lower())
         word = rest.strip()
-        if addressed and word in _OPT_OUTS:
+        if addressed and word in OPT_OUTS:
             return "noindex" if word == "none" else word
     return None

@@ -25,6 +25,7 @@ _KINDS = {
     "too_many_redirects": "too many redirects",
     "bad_answer": "answer broke HTTP",
     "tls_failed": "no safe connection",
+    "opt_out": "opted out",
     "throttled": "site asked to slow down, repeatedly",
     "unreachable": "site unreachable",
     "failed_download": "could not be downloaded",
