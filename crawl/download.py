@@ -61,7 +61,7 @@ class DownloadSettings(Settings):
     def _accepted(cls, hosts: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         if info.data.get("engine") == "img2dataset" and not hosts:
             raise ValueError(
-                "engine = 'img2dataset' keeps no pace, follows redirects to any address and reads bodies of any length: "
+                "engine = 'img2dataset' keeps no pace, follows redirects to anywhere and reads bodies of any length: "
                 "name the hosts whose operators accept that, or set engine = 'aiohttp'"
             )
         return hosts
