@@ -92,13 +92,17 @@ def _init(address: str, cpus: int) -> None:
 
 @contextmanager
 def _refusals_explained(address: str) -> Iterator[None]:
+    import ray
+
     try:
         yield
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+    except (ConnectionError, RuntimeError, ValueError, TimeoutError, ray.exceptions.RayError) as error:
         if not address:
             raise
         told = " ".join(str(error).split())
         remedy = "is it running, and is this one of its nodes? See ray status"
+        if isinstance(error, ray.exceptions.AuthenticationError):
+            remedy = "set RAY_AUTH_MODE, and with token RAY_AUTH_TOKEN, here as on the cluster's nodes"
         if "mismatch" in told:
             remedy = "use the same Ray and Python on every node: one environment, one image"
         raise ConfigError(f"the Ray cluster at {address}: {told}; remedy: {remedy}") from None
