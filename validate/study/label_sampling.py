@@ -84,14 +84,17 @@ class _Sampler:
     def _labels(self) -> Ints:
         answers = self._answers
         by_choice = answers.of_items(np.log(self._choice)[answers.worker, :, answers.choice])
-        log = np.log(self._accurate)[answers.worker]
-        wrong = answers.of_items(np.where(answers.accurate, log[:, 0, 1, None], log[:, 0, 0, None]))
-        right = answers.of_items(np.where(answers.accurate, log[:, 1, 1, None], log[:, 1, 0, None]))
-        by_bits = (right - wrong) @ _BITS.T
+        log = np.log(self._accurate)
+        # what an answer says for a sentence's being accurate rather than not: workers x said
+        favour = (log[:, 1] - log[:, 0])[answers.worker[:, None], self._said]
+        by_bits = answers.of_items(favour) @ _BITS.T
         logs = (by_choice[:, :, None] + by_bits[:, None, :]).reshape(-1, STATES) + np.log(self._states + 1e-300)
-        share = np.exp(logs - logs.max(axis=1, keepdims=True)).cumsum(axis=1)
-        at = self._random.random((len(share), 1)) * share[:, -1:]
-        return np.asarray((share < at).sum(axis=1))
+        # single precision is finer than the draw needs, and this array is most of the work
+        share = (logs - logs.max(axis=1, keepdims=True)).astype(np.float32)
+        np.exp(share, out=share)
+        np.cumsum(share, axis=1, out=share)
+        at = self._random.random((len(share), 1), dtype=np.float32) * share[:, -1:]
+        return np.minimum((share < at).sum(axis=1), STATES - 1)
 
     def _matrices(self, worker: Ints, true: Ints, said: Ints, base: Floats) -> Floats:
         labels = base.shape[0]
