@@ -94,7 +94,7 @@ class _Sampler:
         np.exp(share, out=share)
         np.cumsum(share, axis=1, out=share)
         at = self._random.random((len(share), 1), dtype=np.float32) * share[:, -1:]
-        return np.minimum((share < at).sum(axis=1), STATES - 1)
+        return np.asarray(np.minimum((share < at).sum(axis=1), STATES - 1))
 
     def _matrices(self, worker: Ints, true: Ints, said: Ints, base: Floats) -> Floats:
         labels = base.shape[0]
