@@ -67,9 +67,10 @@ def load(cls: type[S], text: str, origin: str) -> S:
 
 def differences(old: Any, new: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:
     """(name, old, new) of each setting that differs in two nested dictionaries; None where there is none."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        for name in sorted(old.keys() | new.keys()):
-            yield from differences(old.get(name), new.get(name), f"{key}.{name}" if key else name)
+    if isinstance(old, dict | None) and isinstance(new, dict | None) and (old or new):
+        before, after = old or {}, new or {}
+        for name in sorted(before.keys() | after.keys()):
+            yield from differences(before.get(name), after.get(name), f"{key}.{name}" if key else name)
     elif old != new:
         yield key, old, new
 

@@ -1,6 +1,5 @@
 """What changed between two seals of an archive, for people."""
 
-import json
 from collections.abc import Mapping, Sequence
 
 from rich.console import Console
@@ -9,6 +8,7 @@ from rich.markup import escape
 from moodarchive.errors import UnknownSealError
 from moodarchive.store import Store
 from pipelines.guard import recorded
+from pipelines.report.change import told
 from pipelines.report.names import kind_name
 from shards.history import Changes, changes_between, read_entry, seal_numbers
 
@@ -45,7 +45,7 @@ def _lines(changes: Changes) -> list[str]:
         *_counts("out", changes.samples_out),
         *_counts("moved to another set", changes.samples_moved),
     ]
-    lines += [f"setting {c.setting}: {_shown(c.was)} is now {_shown(c.now)}" for c in changes.settings]
+    lines += [f"setting {c.setting}: {told(c.was)} is now {told(c.now)}" for c in changes.settings]
     return lines or ["no shard, sample or setting changed"]
 
 
@@ -64,8 +64,4 @@ def _counts(what: str, counts: Mapping[str, int]) -> list[str]:
 
 
 def _why(why: str) -> str:
-    return {"new": "new", "gone": "no longer known"}.get(why, why if " to " in why else f"{kind_name(why)} ({why})")
-
-
-def _shown(value: object) -> str:
-    return "not set" if value is None else json.dumps(value, ensure_ascii=False)
+    return why if why in ("new", "gone") or " to " in why else f"{kind_name(why)} ({why})"

@@ -12,10 +12,12 @@ from moodarchive.taxonomy import CONTEXTS, EMOTIONS
 from pipelines.report.links import safe_link
 from pipelines.report.names import licence_name
 from pipelines.report.tables import Tables
-from pipelines.report.thumbnails import Thumbnail, thumbnails
+from pipelines.report.thumbnails import LONGEST_SIDE, Thumbnail, thumbnails
 
 KEPT_SHOWN = 28  # every emotion, and an even number
-CUT_SHOWN = 12
+CUT_SHOWN = 12  # of each reason
+CUT_SIDE = 176  # pixels: tiles, not cards
+UNSHOWN = ("unsafe", "taken_down")
 
 SHOWABLE = """
 CREATE TEMP TABLE picked AS
@@ -37,13 +39,17 @@ taken AS (
 SELECT key, true AS kept, row_number() OVER (ORDER BY turn, e, emotion, key) AS place FROM taken
 QUALIFY place <= ? ORDER BY place
 """
-# One of each reason before a second of any.
+# The first of each reason; of low scores the highest, where one may differ.
 _CUT = """
 taken AS (
-    SELECT key, kind, row_number() OVER (PARTITION BY kind ORDER BY key) AS turn
+    SELECT key, kind, row_number() OVER (PARTITION BY kind ORDER BY score DESC NULLS LAST, key) AS turn
     FROM showable WHERE stage IN ('caption', 'score', 'cut') AND kind <> 'waiting' QUALIFY turn <= ?)
-SELECT key, false AS kept, row_number() OVER (ORDER BY turn, kind, key) AS place FROM taken
-QUALIFY place <= ? ORDER BY place
+SELECT key, false AS kept, row_number() OVER (ORDER BY kind, turn) AS place FROM taken ORDER BY place
+"""
+_REASONS = """
+SELECT kind, count(*) AS n FROM journey
+WHERE (stage IN ('caption', 'score', 'cut') AND kind <> 'waiting') OR list_contains(?, kind)
+GROUP BY kind ORDER BY n DESC, kind
 """
 _DETAILS = """
 SELECT key, d.title, d.landing_url, d.creator, d.creator_url, d.licence, d.licence_url, d.source,
@@ -80,22 +86,40 @@ class Sample:
     thumbnail: Thumbnail | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class CutGroup:
+    """One reason, how many images fell for it, and some of them."""
+
+    kind: str
+    total: int
+    samples: tuple[Sample, ...]
+
+    @property
+    def unshown(self) -> bool:
+        """True for a reason whose pictures nobody is shown."""
+        return self.kind in UNSHOWN
+
+
 def kept_samples(tables: Tables, private_sources: Sequence[str]) -> tuple[Sample, ...]:
     """Samples that are kept."""
     values = (list(private_sources), list(EMOTIONS), list(CONTEXTS), KEPT_SHOWN, KEPT_SHOWN)
     return _samples(tables, SHOWABLE + _KEPT, values)
 
 
-def cut_samples(tables: Tables, private_sources: Sequence[str]) -> tuple[Sample, ...]:
-    """Samples that are safe and were dropped all the same."""
-    return _samples(tables, SHOWABLE + _CUT, (list(private_sources), CUT_SHOWN, CUT_SHOWN))
+def cut_groups(tables: Tables, private_sources: Sequence[str]) -> tuple[CutGroup, ...]:
+    """What was dropped though it had been downloaded, by reason; most first."""
+    samples = _samples(tables, SHOWABLE + _CUT, (list(private_sources), CUT_SHOWN), CUT_SIDE)
+    return tuple(
+        CutGroup(kind=kind, total=total, samples=tuple(sample for sample in samples if sample.kind == kind))
+        for kind, total in tables.rows(_REASONS, list(UNSHOWN))
+    )
 
 
-def _samples(tables: Tables, query: str, values: tuple[object, ...]) -> tuple[Sample, ...]:
+def _samples(tables: Tables, query: str, values: tuple[object, ...], side: int = LONGEST_SIDE) -> tuple[Sample, ...]:
     tables.sql.execute("DROP TABLE IF EXISTS picked")
     tables.sql.execute(query, list(values))
     answer = tables.sql.sql(_DETAILS).to_arrow_table()
-    pictures = thumbnails(tables)
+    pictures = thumbnails(tables, side)
     return tuple(_sample(row, pictures.get(row["key"])) for row in answer.to_pylist())
 
 

@@ -6,6 +6,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from moodarchive.taxonomy import words
+from pipelines.report.change import told
 from pipelines.report.names import kind_name, set_name
 from pipelines.report.package_text import package_loader, package_text
 
@@ -23,6 +24,7 @@ def rendered(template: str, styles: tuple[str, ...], **values: object) -> str:
         "number": lambda count: f"{count:,}",
         "percent": _percent,
         "kind_name": kind_name,
+        "told": told,
         "set_name": set_name,
         "words": words,
     }

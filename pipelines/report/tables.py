@@ -8,7 +8,7 @@ from typing import Any
 import duckdb
 
 from moodarchive.parts import Sidecar, finished_parts, part_path
-from moodarchive.schemas import CANDIDATES, CAPTIONS, DEALT, DESCRIPTORS, IMAGES, SHARD_INDEX, TABLES, Table
+from moodarchive.schemas import CANDIDATES, CAPTIONS, DEALT, DESCRIPTORS, IMAGES, REQUERIED, SHARD_INDEX, TABLES, Table
 from moodarchive.sql import PART, connect, view
 from moodarchive.store import Store
 
@@ -100,7 +100,7 @@ def _collect_packed(connection: duckdb.DuckDBPyConnection, store: Store, shards:
 
 
 def _coverage(table: Table, sidecars: dict[Table, dict[int, Sidecar]]) -> Coverage:
-    follows_dealt = table not in (DESCRIPTORS, CANDIDATES, DEALT)
+    follows_dealt = table not in (DESCRIPTORS, CANDIDATES, DEALT, REQUERIED)
     parts = sidecars[table]
     return Coverage(
         name=table.name,

@@ -26,11 +26,11 @@ class Thumbnail:
     height: int
 
 
-def thumbnails(tables: Tables) -> dict[str, Thumbnail]:
-    """Key → thumbnail of each image in ``picked``; a picture that is missing or damaged is left out."""
+def thumbnails(tables: Tables, side: int = LONGEST_SIDE) -> dict[str, Thumbnail]:
+    """Key → thumbnail of each image in ``picked``, ``side`` pixels at most; what is missing or damaged is left out."""
     found: dict[str, Thumbnail] = {}
     for key, data in pictures(tables):
-        if data and (copy := small(data)):
+        if data and (copy := small(data, side)):
             found[key] = copy
     return found
 
@@ -82,15 +82,15 @@ def _span(store: Store, path: str, offset: int, size: int) -> bytes | None:
         return None
 
 
-def small(data: bytes) -> Thumbnail | None:
+def small(data: bytes, side: int = LONGEST_SIDE) -> Thumbnail | None:
     """The picture's small copy; None when it is damaged."""
     try:
         with Image.open(io.BytesIO(data), formats=["JPEG"]) as picture:
-            picture.draft("RGB", (2 * LONGEST_SIDE, 2 * LONGEST_SIDE))
+            picture.draft("RGB", (2 * side, 2 * side))
             copy = picture.convert("RGB")
     except (OSError, Image.DecompressionBombError):
         return None
-    copy.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
+    copy.thumbnail((side, side), Image.Resampling.LANCZOS)
     sink = io.BytesIO()
     copy.save(sink, "JPEG", quality=QUALITY, optimize=True)
     address = "data:image/jpeg;base64," + base64.b64encode(sink.getvalue()).decode()

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 from annotate.part_facts import Costs, costs_of
 from moodarchive.store import Store
+from pipelines.report.change import SealChange, last_change
 from pipelines.report.extra import Extra, read_extra
 from pipelines.report.facts import Facts, facts_of, manifest_digest
 from pipelines.report.flow import Flow, trace
-from pipelines.report.gallery import Sample, cut_samples, kept_samples
+from pipelines.report.gallery import CutGroup, Sample, cut_groups, kept_samples
 from pipelines.report.recorded_settings import Recorded, recorded_settings
 from pipelines.report.rendering import rendered
 from pipelines.report.scores import Histogram, histogram
@@ -15,7 +16,7 @@ from pipelines.report.spread import Basis, HeatMap, Origins, basis_of, heat_map,
 from pipelines.report.tables import Coverage, opened
 
 REPORT_PATH = "report/index.html"
-_STYLES = ("style.css", "charts.css", "gallery.css")
+_STYLES = ("style.css", "charts.css", "gallery.css", "cut.css")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +32,8 @@ class Page:
     heat: HeatMap
     origins: Origins
     kept: tuple[Sample, ...]
-    cut: tuple[Sample, ...]
+    cut: tuple[CutGroup, ...]
+    change: SealChange | None
     coverage: tuple[Coverage, ...]
     costs: Costs | None
 
@@ -58,7 +60,8 @@ def _page(store: Store) -> Page:
             heat=heat_map(tables, basis),
             origins=origins(tables, basis),
             kept=kept_samples(tables, recorded.private_sources),
-            cut=cut_samples(tables, recorded.private_sources),
+            cut=cut_groups(tables, recorded.private_sources),
+            change=last_change(store),
             coverage=tables.coverage,
             costs=costs_of(tables.caption_parts),
         )

@@ -1,6 +1,7 @@
 """The report counts every image once, shows only what may be shown, and loads nothing from outside."""
 
 import hashlib
+import html
 import io
 import itertools
 import json
@@ -34,6 +35,8 @@ from moodarchive.store import Store
 from pipelines.report.links import safe_link
 from pipelines.report.names import kind_name, licence_name
 from pipelines.report.write import write_report
+from shards.seal import seal, unseal
+from tests.making import pack_parts, rows_of, sealed_archive, write_rows
 
 ORIGIN = Origin(settings="x", inputs={}, started=0)
 HOSTILE = "<script>alert(1)</script>"
@@ -311,6 +314,56 @@ def test_unsafe_withdrawn_mature_and_private_pictures_are_not_shown(tmp_path: Pa
     assert len(shown) == 22 + 7  # kept less the mature and the private; dropped though safe, less the one taken down
     assert not [made for key in shown if (made := by_key[key]).kind in ("unsafe", "taken_down") or made.mature]
     assert not [key for key in shown if by_key[key].source == "closed"]
+
+
+def test_what_was_cut_is_shown_by_reason_a_dozen_of_each_at_most(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "root"))
+    many = [Made(number=200 + n, stage="cut", kind="low_score", score=n / 100) for n in range(30)]
+    fill(store, _archive() + many)
+    page = _page(store)
+    groups = dict(
+        re.findall(r'class="cut-group" data-reason="(\w+)">(.*?)(?=<div class="cut-group"|</section>)', page, re.S)
+    )
+    assert list(groups) == ["low_score", "unsafe", "not_finite", "not_json", "repeat", "taken_down"]
+    assert "34, 12 shown" in groups["low_score"]
+    shown = re.findall(r'data-key="(\w+)"', groups["low_score"])
+    assert shown == [made.key for made in reversed(many)][:12], "those that came closest"
+    for reason, group in groups.items():
+        pictures = group.count("data:image/jpeg")
+        assert (pictures == 0) == (reason in ("unsafe", "taken_down")), reason
+        assert ("Counted, not shown." in group) == (reason in ("unsafe", "taken_down"))
+
+
+def test_the_change_between_the_last_two_seals_is_shown(store: Store) -> None:
+    sealed_archive(store)
+    assert "archive's first seal" in html.unescape(_page(store))
+    rows = rows_of(store, KEPT, 1)
+    fallen, moved = [row for row in rows if row["kept"] and row["split"] == "train"][:2]
+    fallen.update(kept=False, reason="repeat")
+    moved.update(split="heldout")
+    unseal(store)
+    write_rows(store, KEPT, 1, rows)
+    pack_parts(store, [1])
+    store.write_bytes("settings.json", b'{"schema_version": 1, "whole_table": {"cut": {"percentile": 12.5}}}')
+    seal(store)
+    (section,) = re.findall(r'<section id="change".*?</section>', _page(store), re.S)
+    text = " ".join(re.sub("<[^>]+>", " ", section).split())
+    assert 'data-seal="1"' in section and "What lies between seal 0 and seal 1" in text
+    for line in (
+        "Samples that left 1 looks like an image already kept",
+        "Moved to another set 1 train to held out",
+        "Shards 2 rewritten",
+        "whole_table.cut.percentile not set → 12.5",
+    ):
+        assert line in text
+    assert "Samples that came in" not in text
+
+
+def test_a_damaged_record_of_the_seal_costs_its_section_only(store: Store) -> None:
+    sealed_archive(store)
+    store.write_bytes("seals/0000.json", b"{}")
+    page = _page(store)
+    assert 'id="change"' not in page and 'id="cut"' in page
 
 
 def test_an_unfinished_root_says_what_is_not_there_yet(tmp_path: Path) -> None:

@@ -1,0 +1,79 @@
+"""What changed between the last two seals, as their record tells it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from moodarchive.errors import MoodArchiveError
+from moodarchive.store import Store
+from pipelines.report.names import kind_name, set_name
+from shards.history import SettingChange, read_entry, seal_numbers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counted:
+    """One line: a name for people and a count."""
+
+    name: str
+    count: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SealChange:
+    """The last seal, the one before (None for the first), and what lies between: shards, samples, settings."""
+
+    seal: int
+    since: int | None
+    shards: tuple[Counted, ...]
+    came: tuple[Counted, ...]
+    left: tuple[Counted, ...]
+    moved: tuple[Counted, ...]
+    settings: tuple[SettingChange, ...]
+
+    @property
+    def nothing(self) -> bool:
+        """True when the seal was made anew of equal shards, such as after pruning."""
+        return not (self.shards or self.came or self.left or self.moved or self.settings)
+
+
+def last_change(store: Store) -> SealChange | None:
+    """None before the first seal, and for a record that cannot be read: verify names it."""
+    try:
+        numbers = seal_numbers(store)
+        if not numbers:
+            return None
+        changes = read_entry(store, numbers[-1]).changes
+        shards = ((way, int(changes[f"shards_{way}"])) for way in ("added", "rewritten", "removed"))
+        return SealChange(
+            seal=numbers[-1],
+            since=changes["since"],
+            shards=tuple(Counted(name=way, count=count) for way, count in shards if count),
+            came=_counted(changes["samples_in"]),
+            left=_counted(changes["samples_out"]),
+            moved=_moved(changes["samples_moved"]),
+            settings=tuple(SettingChange(**setting) for setting in changes["settings"]),
+        )
+    except (MoodArchiveError, KeyError, TypeError, ValueError):
+        return None
+
+
+def told(value: object) -> str:
+    """A setting's value as its file has it."""
+    return "not set" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def why(reason: str) -> str:
+    """Why a sample came or left, for people."""
+    return {"new": "new", "gone": "no longer known"}.get(reason) or kind_name(reason)
+
+
+def _counted(counts: Mapping[str, int]) -> tuple[Counted, ...]:
+    most_first = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return tuple(Counted(name=why(reason), count=count) for reason, count in most_first)
+
+
+def _moved(counts: Mapping[str, int]) -> tuple[Counted, ...]:
+    return tuple(
+        Counted(name=" to ".join(set_name(name) for name in way.split(" to ")), count=count)
+        for way, count in sorted(counts.items())
+    )
