@@ -12,6 +12,7 @@ from moodarchive.parts import Sidecar
 from moodarchive.schemas import SHARD_INDEX
 from moodarchive.spread import Spread, in_threads
 from moodarchive.store import Store
+from validate.attribution import attribution_problems
 from validate.contents import part_problems
 from validate.history import history_problems, verdict_problems
 from validate.manifest import Manifest, read_manifest
@@ -152,6 +153,7 @@ def _contents(store: Store, manifest: Manifest, incomplete: set[int], over: Spre
         yield from (Problem(MANIFEST_PATH, what) for what in provenance_problems(store, manifest))
         yield from (Problem(where, what) for where, what in verdict_problems(store, manifest))
         yield from (Problem(where, what) for where, what in takedown_problems(store, manifest))
+        yield from (Problem(where, what) for where, what in attribution_problems(store, manifest))
 
 
 def _content_problems(store: Store, whole: tuple[int, frozenset[str]]) -> list[Problem]:

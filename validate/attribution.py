@@ -1,0 +1,36 @@
+"""ATTRIBUTION.parquet names every kept image once, as dealt/ tells of it, and no other."""
+
+from collections.abc import Iterator
+
+from moodarchive.schemas import DEALT, KEPT
+from moodarchive.sql import connect, location, view
+from moodarchive.store import Store
+from validate.manifest import Manifest
+
+ATTRIBUTION_PATH = "ATTRIBUTION.parquet"
+COLUMNS = ("key", "title", "creator", "creator_url", "licence", "licence_url", "landing_url")
+_SAID = ", ".join(COLUMNS)
+_UNLIKE = f"""
+WITH owed AS (SELECT {_SAID} FROM dealt JOIN kept USING (key) WHERE kept), said AS (SELECT {_SAID} FROM read_parquet(?))
+SELECT key, 'named, but not as dealt/ tells of it' FROM said SEMI JOIN owed USING (key)
+    WHERE key IN (SELECT key FROM (FROM owed EXCEPT ALL FROM said))
+UNION ALL SELECT key, 'kept, but not named' FROM owed ANTI JOIN said USING (key)
+UNION ALL SELECT key, 'named, but not kept' FROM said ANTI JOIN owed USING (key)
+UNION ALL SELECT key, 'named more than once' FROM said GROUP BY key HAVING count(*) > 1
+ORDER BY ALL
+"""
+_SHOWN = 20
+
+
+def attribution_problems(store: Store, manifest: Manifest) -> Iterator[tuple[str, str]]:
+    """(file, key and what) for each image that the file names wrongly, a few of many."""
+    if ATTRIBUTION_PATH not in manifest.records:
+        yield ATTRIBUTION_PATH, "not in the manifest: nobody is given credit"
+        return
+    with connect(store) as connection:
+        view(connection, store, DEALT, manifest.image_parts, _SAID)
+        view(connection, store, KEPT, manifest.image_parts, "key, kept")
+        unlike = connection.execute(_UNLIKE, [location(store, ATTRIBUTION_PATH)]).fetchall()
+    yield from ((ATTRIBUTION_PATH, f"{key} is {what}") for key, what in unlike[:_SHOWN])
+    if len(unlike) > _SHOWN:
+        yield ATTRIBUTION_PATH, f"and {len(unlike) - _SHOWN:,} more rows"
