@@ -15,12 +15,18 @@ from moodarchive.lexicon import load_lexicon
 from moodarchive.taxonomy import Cell
 from tests.making import Handler, encoded, giving, textured
 
-PHRASE = load_lexicon()[Cell("joy", "natural_scenery")][0]
+PHRASE, LATER_PHRASE = load_lexicon()[Cell("joy", "natural_scenery")][:2]
 CDN = "http://cdn.test"
 KEYS = {"UNSPLASH_ACCESS_KEY": "hush-1", "PEXELS_API_KEY": "hush-2", "PIXABAY_API_KEY": "hush-3"}
 HTML_SITES = ("envato", "burst", "foodiesfeed", "freenaturestock")
 NETWORKED = ("openverse", "unsplash", "pexels", "pixabay", "stocksnap", *HTML_SITES)
-PICTURES = (*(f"{source}{n}" for source in (*NETWORKED, "dataset") for n in (1, 2)), "parquet", "csv", "tar")
+PICTURES = (
+    *(f"{source}{n}" for source in (*NETWORKED, "dataset") for n in (1, 2)),
+    "parquet",
+    "csv",
+    "tar",
+    "openverse3",
+)
 CC0 = "https://creativecommons.org/publicdomain/zero/1.0/"
 
 
@@ -95,19 +101,24 @@ def handlers() -> dict[str, Handler]:
     async def search_page(request: web.Request) -> web.Response:
         return web.Response(text=pages[request.host], content_type="text/html")
 
-    words = PHRASE.replace(" ", "+")
+    async def openverse(request: web.Request) -> web.Response:
+        numbers = (2, 3) if request.query["q"] == LATER_PHRASE else (1, 2)
+        return web.json_response({"page_count": 1, "results": [_openverse(n) for n in numbers]})
+
+    snapped = _json({"results": [_stocksnap(n) for n in (1, 2)]})
+    phrases = (PHRASE, LATER_PHRASE)
     pictures = {f"/pic/{name}.jpg": giving(encoded(textured(200, 150, 10 + i))) for i, name in enumerate(PICTURES)}
     snaps = {f"/img-thumbs/960w/stocksnap{n}.jpg": pictures[f"/pic/stocksnap{n}.jpg"] for n in (1, 2)}
     return {
-        "/v1/images/": _json({"page_count": 1, "results": [_openverse(n) for n in (1, 2)]}),
+        "/v1/images/": openverse,
         "/search/photos": _json({"total_pages": 1, "results": [_unsplash(n) for n in (1, 2)]}),
         **{f"/photos/u{n}/download": _json({"url": _picture(f"unsplash{n}")}) for n in (1, 2)},
         "/v1/search": _json({"photos": [_pexels(n) for n in (1, 2)]}),
         "/api/": _json({"totalHits": 2, "hits": [_pixabay(n) for n in (1, 2)]}),
-        f"/api/search-photos/{PHRASE}/relevance/desc/1": _json({"results": [_stocksnap(n) for n in (1, 2)]}),
+        **{f"/api/search-photos/{phrase}/relevance/desc/1": snapped for phrase in phrases},
         "/": search_page,
         "/photos/search": search_page,
-        f"/photos/{words}": search_page,
+        **{f"/photos/{phrase.replace(' ', '+')}": search_page for phrase in phrases},
         **pictures,
         **snaps,
     }  # fmt: skip
