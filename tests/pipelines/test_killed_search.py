@@ -36,7 +36,8 @@ host_limit = "100/s"
     return str(path)
 
 
-def test_a_killed_round_asks_no_search_twice_and_ends_with_equal_bytes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", [(6,), pytest.param((3, 8, 14), marks=pytest.mark.torture)])
+def test_a_killed_round_asks_no_search_twice(kills: tuple[int, ...], tmp_path: Path) -> None:
     asked: list[str] = []
 
     async def answering(request: web.Request) -> web.Response:
@@ -49,7 +50,7 @@ def test_a_killed_round_asks_no_search_twice_and_ends_with_equal_bytes(tmp_path:
     with serving({"/v1/images/": answering}) as site:
         config = _config(tmp_path, site.address)
         root, other = tmp_path / "killed", tmp_path / "undisturbed"
-        for kill_at in (4, 9):
+        for kill_at in kills:
             process = start("run", config, "--root", str(root), "--until", "deal")
             while len(asked) < kill_at and process.poll() is None:
                 time.sleep(0.01)
@@ -60,7 +61,7 @@ def test_a_killed_round_asks_no_search_twice_and_ends_with_equal_bytes(tmp_path:
         assert done.returncode == 0, done.stderr
         counts = Counter(asked)
         assert len(counts) == 20
-        assert sum(counts.values()) <= 20 + 2, "at most what was in flight at each of the two kills"
-        asked.clear()
-        assert moodarchive("run", config, "--root", str(other), "--until", "deal").returncode == 0
-    assert archive_digest(root) == archive_digest(other)
+        assert sum(counts.values()) <= 20 + len(kills), "at most what was in flight at each kill"
+        if len(kills) > 1:  # whole runs that are killed are compared in test_interruptions.py
+            assert moodarchive("run", config, "--root", str(other), "--until", "deal").returncode == 0
+            assert archive_digest(root) == archive_digest(other)
