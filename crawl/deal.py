@@ -12,7 +12,7 @@ from pydantic import Field
 from crawl.merged_rows import merged
 from crawl.rounds import Round, mark_dealt
 from crawl.same_image import find_same_images
-from moodarchive.parts import Origin, finished_parts, write_part
+from moodarchive.parts import Origin, finished_parts, run_of_parts, write_part
 from moodarchive.schemas import CANDIDATES, DEALT, REQUERIED
 from moodarchive.settings import Kind, Settings
 from moodarchive.sql import connect, view
@@ -49,7 +49,7 @@ def deal(store: Store, record: Round, settings: DealSettings) -> Round:
     """
     if record.dealt:
         return record
-    inputs = _inputs(store, record)
+    inputs = run_of_parts(CANDIDATES, finished_parts(store, CANDIDATES), record.candidates_parts)
 
     def origin() -> Origin:
         return Origin(settings=settings.digest(Kind.GROWTH), inputs=inputs, started=time.time())
@@ -66,11 +66,6 @@ def deal(store: Store, record: Round, settings: DealSettings) -> Round:
         known = merged(iter(connection.sql(_KNOWN).to_arrow_reader(BATCH_ROWS)))
         write_part(store, REQUERIED, record.number, _as_batches(known, REQUERIED.schema), origin())
     return mark_dealt(store, record, parts)
-
-
-def _inputs(store: Store, record: Round) -> dict[str, str]:
-    done = finished_parts(store, CANDIDATES)
-    return {f"{CANDIDATES.name}/{part:05d}": done[part].sha256 for part in record.candidates_parts}
 
 
 def _parts(

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from moodarchive.errors import NotAnArchiveError
-from moodarchive.keys import canonical_json
+from moodarchive.keys import canonical_json, digest
 from moodarchive.layout import TAKEN_DOWN
 from moodarchive.schemas import SCHEMA_VERSION, Table
 from moodarchive.store import HashingFile, Store
@@ -24,10 +24,10 @@ ROW_GROUP_BYTES = 64 << 20
 class Sidecar:
     """What is known of a finished part without opening it.
 
-    ``failures`` counts rows by error kind (and unsafe or dropped rows by reason); ``inputs`` maps ``table/NNNNN`` to
-    the sha256 of what the part was made from; ``files`` maps every file of the part to its sha256; ``sets`` counts a
-    shard part's samples by set. ``started`` and ``finished`` are Unix seconds; they and ``measured``, figures that the
-    worker took of its own work, differ between equal runs.
+    ``failures`` counts rows by error kind (and unsafe or dropped rows by reason); ``inputs`` maps ``table/NNNNN`` (or a
+    run of parts) to the digest of what the part was made from; ``files`` maps every file of the part to its sha256;
+    ``sets`` counts a shard part's samples by set. ``started`` and ``finished`` are Unix seconds; they and ``measured``,
+    figures that the worker took of its own work, differ between equal runs.
     """
 
     table: str
@@ -105,6 +105,27 @@ def finished_parts(store: Store, table: Table, known: Mapping[int, Sidecar] | No
     }
     found = {number: known.get(number) or fresh.get(number) for number in numbers}
     return {number: sidecar for number, sidecar in found.items() if sidecar is not None}
+
+
+def run_of_parts(table: Table, done: Mapping[int, Sidecar], parts: Sequence[int]) -> dict[str, str]:
+    """The entry in ``inputs`` for consecutive parts, ``table/NNNNN-NNNNN`` and one digest; none without parts.
+
+    What was made from a whole table names it so: each of its parts with a digest would make the sidecars of 4,000 parts
+    hold millions of digests.
+    """
+    if not parts:
+        return {}
+    return {f"{table.name}/{parts[0]:05d}-{parts[-1]:05d}": digest([done[part].sha256 for part in parts])}
+
+
+def input_digest(name: str, digests: Mapping[str, str]) -> str | None:
+    """What an input, a part or a run of parts, has for its digest when parts have these; None when one is unknown."""
+    table, _, numbers = name.rpartition("/")
+    first, dash, last = numbers.partition("-")
+    if not dash:
+        return digests.get(name)
+    members = [digests.get(f"{table}/{part:05d}") for part in range(int(first), int(last) + 1)]
+    return None if None in members else digest(members)
 
 
 def read_part(

@@ -2,9 +2,10 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any
 
-from moodarchive.parts import Sidecar
+from moodarchive.parts import Sidecar, input_digest
 from moodarchive.schemas import DEALT, KEPT, TABLES
 from moodarchive.sql import connect, view
 from moodarchive.store import Store
@@ -53,9 +54,11 @@ def unequal_parts(manifest: Manifest) -> Iterator[tuple[int, str, str]]:
 
 def stale_parts(manifest: Manifest) -> Iterator[tuple[str, str]]:
     """(``table/NNNNN``, what) for each part that was made from another state of its inputs than was sealed."""
+    digests = {name: part.sha256 for name, part in manifest.parts.items()}
+    now = cache(lambda source: input_digest(source, digests))
     for name, part in manifest.parts.items():
         for source, sha256 in part.inputs.items():
-            if source in manifest.parts and manifest.parts[source].sha256 != sha256:
+            if now(source) not in (None, sha256):
                 yield name, f"was made from another {source}"
 
 

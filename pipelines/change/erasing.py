@@ -10,7 +10,16 @@ import pyarrow.compute as pc
 from crawl.answers import forget_answers
 from moodarchive.layout import TAKEN_DOWN
 from moodarchive.part_log import log_path
-from moodarchive.parts import Origin, Sidecar, finished_parts, part_path, read_part, write_part, write_sidecar
+from moodarchive.parts import (
+    Origin,
+    Sidecar,
+    finished_parts,
+    input_digest,
+    part_path,
+    read_part,
+    write_part,
+    write_sidecar,
+)
 from moodarchive.pruned import PrunedFile, read_pruned, write_pruned
 from moodarchive.schemas import CANDIDATES, CAPTIONS, DEALT, IMAGES, REQUERIED, SAFETY, SCORES, Table
 from moodarchive.store import Store
@@ -40,6 +49,8 @@ class Eraser:
         digests: dict[str, str] = {}
         for table in _FLOW:
             done = finished_parts(self.store, table)
+            runs = {name for sidecar in done.values() for name in sidecar.inputs if "-" in name}
+            digests |= {name: found for name in runs if (found := self._run_digest(name))}
             holding = set(parts_holding(self.store, table, self.keys)) if table.name in _ERASED else set()
             for part, sidecar in done.items():
                 inputs = {name: digests.get(name, sha256) for name, sha256 in sidecar.inputs.items()}
@@ -55,6 +66,11 @@ class Eraser:
     def _rewritten(self, table: Table, part: int, old: Sidecar) -> Sidecar:
         origin = Origin(settings=old.settings, inputs=old.inputs, started=time.time())
         return write_part(self.store, table, part, self._erased(table, part), origin)
+
+    def _run_digest(self, name: str) -> str | None:
+        table = next(table for table in _FLOW if name.startswith(f"{table.name}/"))
+        parts = finished_parts(self.store, table)
+        return input_digest(name, {f"{table.name}/{part:05d}": sidecar.sha256 for part, sidecar in parts.items()})
 
     def _still_pruned(self, path: str, fresh: Sidecar) -> None:
         """A part without pictures has none after its rows were erased."""

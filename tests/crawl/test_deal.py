@@ -11,7 +11,7 @@ import pytest
 from crawl.deal import DealSettings, deal
 from crawl.query import Query
 from crawl.rounds import Round, open_round, read_round, read_rounds, write_round
-from moodarchive.keys import image_key, normalised_url
+from moodarchive.keys import digest, image_key, normalised_url
 from moodarchive.parts import finished_parts, sidecar_path
 from moodarchive.schemas import CANDIDATES, DEALT, REQUERIED
 from moodarchive.store import Store
@@ -165,9 +165,8 @@ def test_queries_that_find_a_known_image_anew_belong_to_their_round(store: Store
     assert list(rows) == sorted((image_key("stock", "a"), image_key("stock", "b")))
     asked = [(query["rank"], query["phrase"], query["emotion"]) for query in rows[image_key("stock", "a")]["queries"]]
     assert asked == [(1, "sun", "joy"), (4, "sea", "fear")]
-    assert finished_parts(store, REQUERIED)[1].inputs == {
-        "candidates/00001": finished_parts(store, CANDIDATES)[1].sha256
-    }
+    source = finished_parts(store, CANDIDATES)[1].sha256
+    assert finished_parts(store, REQUERIED)[1].inputs == {"candidates/00001-00001": digest([source])}
 
 
 def test_a_round_that_is_dealt_is_left_alone(store: Store) -> None:
@@ -229,7 +228,8 @@ def test_one_mad_address_does_not_end_the_deal(store: Store) -> None:
 def test_the_parts_know_what_they_were_dealt_from(store: Store) -> None:
     deal(store, _opened(store, _many(30)), DealSettings(rows_per_part=10))
     source = finished_parts(store, CANDIDATES)[0].sha256
-    assert [sidecar.inputs for sidecar in finished_parts(store, DEALT).values()] == [{"candidates/00000": source}] * 3
+    made_from = {"candidates/00000-00000": digest([source])}
+    assert [sidecar.inputs for sidecar in finished_parts(store, DEALT).values()] == [made_from] * 3
     assert {normalised_url(row["url"]) for row in _all(store, range(3))} == {
         normalised_url(candidate(str(i))["url"]) for i in range(30)
     }

@@ -9,7 +9,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from moodarchive.errors import NotAnArchiveError
-from moodarchive.parts import finished_parts, part_path, read_part, read_sidecar, sidecar_path, write_part
+from moodarchive.parts import (
+    finished_parts,
+    input_digest,
+    part_path,
+    read_part,
+    read_sidecar,
+    run_of_parts,
+    sidecar_path,
+    write_part,
+)
 from moodarchive.schemas import CAPTIONS, DESCRIPTORS, IMAGES, KEPT, SAFETY, Table, as_batch, empty_row
 from moodarchive.store import Store
 from tests.making import ORIGIN, rows_of, write_rows
@@ -138,3 +147,18 @@ def test_a_sidecar_of_garbage_is_named(store: Store, garbage: bytes) -> None:
     store.write_bytes(sidecar_path(KEPT, 3), garbage)
     with pytest.raises(NotAnArchiveError, match=r"kept/00003\.json is no sidecar.*remedy"):
         finished_parts(store, KEPT)
+
+
+def test_a_run_of_parts_is_one_input_and_any_changed_part_changes_it(store: Store) -> None:
+    for part in range(2, 5):
+        write_rows(store, KEPT, part, [{"key": str(part)}])
+    done = finished_parts(store, KEPT)
+    ((name, told),) = run_of_parts(KEPT, done, range(2, 5)).items()
+    digests = {f"kept/{part:05d}": sidecar.sha256 for part, sidecar in done.items()}
+    assert name == "kept/00002-00004"
+    assert input_digest(name, digests) == told
+    for part in digests:
+        assert input_digest(name, {**digests, part: "other"}) != told
+    assert input_digest("kept/00003", digests) == digests["kept/00003"]
+    assert input_digest("kept/00002-00005", digests) is None and input_digest("kept/00005", digests) is None
+    assert run_of_parts(KEPT, done, []) == {}

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from moodarchive.errors import NotAnArchiveError
-from moodarchive.parts import sidecar_path
+from moodarchive.parts import Origin, finished_parts, run_of_parts, sidecar_path
 from moodarchive.schemas import CANDIDATES, CAPTIONS, DEALT, DESCRIPTORS, KEPT, REQUERIED, SCORES, TABLES, Table
 from moodarchive.store import Store
 from shards.seal import seal
@@ -156,6 +156,16 @@ def test_a_caption_short_of_a_sentence_is_found_under_a_new_seal(archive: Store)
     write_rows(archive, CAPTIONS, 0, [{**row, "stimuli": row["stimuli"][:2]} if row is short else row for row in rows])
     assert seal(archive)
     assert "has not five sentences" in _problems(archive)[short["key"]]
+
+
+def test_a_part_made_from_another_run_of_parts_is_found_under_a_new_seal(archive: Store) -> None:
+    made = run_of_parts(CANDIDATES, finished_parts(archive, CANDIDATES), [0])
+    for sha256, found in ((made["candidates/00000-00000"], False), ("0" * 16, True)):
+        origin = Origin(settings="test", inputs={"candidates/00000-00000": sha256}, started=0.0)
+        write_rows(archive, DEALT, 0, rows_of(archive, DEALT, 0), origin)
+        assert seal(archive)
+        told = "was made from another candidates/00000-00000"
+        assert (_problems(archive).get("dealt/00000") == told) is found
 
 
 def test_a_verdict_against_the_shards_is_found_under_a_new_seal(archive: Store) -> None:
