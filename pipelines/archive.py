@@ -1,6 +1,7 @@
 """The whole run on one screen: emotions become a sealed archive, round by round."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
 from annotate.caption import caption_stage
@@ -15,7 +16,7 @@ from crawl.uses import report_uses
 from filter.cut import cut, is_cut_current
 from filter.safety import safety_stage
 from filter.score import score_stage
-from moodarchive.errors import ConfigError, ServiceError
+from moodarchive.errors import ConfigError, ServiceError, StorageError
 from moodarchive.schemas import CAPTIONS
 from moodarchive.settings import Kind
 from moodarchive.stage import Stage
@@ -66,8 +67,7 @@ class Archive:
             begin=manners_of(self.store, self.settings).begin,
         )
         self.servers = self._servers()
-        with only_writer(self.store), self.cluster, self.servers:
-            self.store.remove_drafts()
+        with only_writer(self.store), _without_drafts(self.store), self.cluster, self.servers:
             guard(self.store, self.settings.model_copy(update={"shards": with_private(self.settings)}))
             go_on(self.store)
             for record in self._rounds():
@@ -76,7 +76,6 @@ class Archive:
             self.servers.stop()
             if _reaches(until, "cut"):
                 self._finish(until)
-            self.store.remove_drafts()  # of workers that crashed, or whose node left
 
     def _servers(self) -> ManagedServers:
         settings = self.settings
@@ -210,6 +209,17 @@ class Archive:
             for source in enabled_sources(self.settings.sources)
             for query in wanted_queries(wanted.phrases, source.name, source.settings.results_per_query)
         ]
+
+
+@contextmanager
+def _without_drafts(store: Store) -> Iterator[None]:
+    """Removes what killed runs left half written, and then what workers left that crashed or were stopped."""
+    store.remove_drafts()
+    try:
+        yield
+    finally:
+        with suppress(StorageError, OSError):  # how the block ended matters more; the next run tries again
+            store.remove_drafts()
 
 
 def _reaches(until: str, step: str) -> bool:
