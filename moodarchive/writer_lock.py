@@ -2,7 +2,9 @@
 
 import json
 import os
+import signal
 import socket
+import sys
 import threading
 import time
 import uuid
@@ -54,7 +56,16 @@ def only_writer(store: Store) -> Iterator[None]:
         stop.set()
         thread.join()
         os.environ.pop(RUN_VARIABLE, None) if previous is None else os.environ.update({RUN_VARIABLE: previous})
-        store.remove(HEARTBEAT_PATH)
+        if (held := _held(store)) is None or held.run == run:
+            store.remove(HEARTBEAT_PATH)
+
+
+def _held(store: Store) -> Heartbeat | None:
+    """Whose heartbeat lies there; None when there is none, or none that can be read."""
+    try:
+        return Heartbeat(**json.loads(store.read_bytes(HEARTBEAT_PATH)))
+    except (OSError, StorageError, ValueError, TypeError):
+        return None
 
 
 def heartbeat_now(run: str = "") -> Heartbeat:
@@ -68,7 +79,17 @@ def _as_bytes(heartbeat: Heartbeat) -> bytes:
 
 
 def _keep_beating(store: Store, run: str, stop: threading.Event) -> None:
+    """A writer that was silent for too long (a machine asleep, a network gone) may have been succeeded: it ends."""
     while not stop.wait(HEARTBEAT_SECONDS):
+        held = _held(store)
+        if held is not None and held.run != run:
+            print(
+                f"error: {store.root} was taken over by process {held.pid} on {held.host}, because this run showed no "
+                "sign of life for too long; remedy: leave it to that run",
+                file=sys.stderr,
+            )
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
         try:
             store.write_bytes(HEARTBEAT_PATH, _as_bytes(heartbeat_now(run)))
         except (OSError, StorageError):

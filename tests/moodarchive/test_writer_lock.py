@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -178,6 +179,22 @@ def test_the_heart_beats(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         first = _held(store)
         assert _within(5, lambda: _held(store).beat > first.beat + 0.1)
         assert _held(store).run == first.run
+
+
+def test_a_writer_that_was_taken_for_dead_ends_and_leaves_its_successor_the_root(store: Store) -> None:
+    hurried = HOLD.replace(
+        "with only_writer", "from moodarchive import writer_lock\nwriter_lock.HEARTBEAT_SECONDS = 0.1\nwith only_writer"
+    )
+    root = Path(__file__).parents[2]
+    process = subprocess.Popen(
+        [sys.executable, "-c", hurried, store.root], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=root
+    )
+    assert process.stdout and process.stdout.readline() == "holds\n"
+    store.write_bytes(HEARTBEAT_PATH, json.dumps(asdict(_of_another_host(0))).encode())
+    _, told = process.communicate(timeout=20)
+    assert process.returncode == -signal.SIGTERM
+    assert "taken over by process" in told and "far-away" in told
+    assert _held(store).host == "far-away"
 
 
 def test_the_heart_beats_on_after_the_disk_was_full(tiny_disk: Store, monkeypatch: pytest.MonkeyPatch) -> None:
