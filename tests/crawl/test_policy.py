@@ -1,6 +1,8 @@
 """What is locked is not asked and says how to unlock it; the table and the plan tell what a settings file means."""
 
 import io
+import re
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 
@@ -118,6 +120,37 @@ def test_every_shipped_config_plans_and_lists_its_sources(config: Path) -> None:
     text = console.file.getvalue()
     assert "bottleneck: openverse" in text and "captions_per_gpu_s = 3" in text
     assert "openverse" in _shown(settings)
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+def test_a_plan_of_eight_million_prints_every_assumption_and_each_can_be_replaced(config: Path) -> None:
+    settings = read_settings(str(config))
+
+    def planned(*pairs: str) -> str:
+        console = Console(file=io.StringIO(), width=200)
+        show_plan(settings, 8_000_000, assumed(list(pairs)), console)
+        assert isinstance(console.file, io.StringIO)
+        return console.file.getvalue()
+
+    plain = planned()
+    assert "1,512 of the lexicon" in plain or "1,296 of the lexicon" in plain
+    for name, value in asdict(Assumptions()).items():
+        assert f"\n  {name} = {value:g}\n" in plain
+        replaced = planned(f"{name}={value / 2}")
+        assert f"\n  {name} = {value / 2:g}\n" in replaced
+        figures, others = (text.partition("assumed (")[0] for text in (plain, replaced))
+        # two have nothing to say here: no model writes phrases, and the pictures' hosts are not the bottleneck
+        assert figures != others or name in ("new_phrase_share", "image_hosts")
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+def test_the_lines_that_a_config_offers_as_comments_are_valid_too(config: Path, tmp_path: Path) -> None:
+    lines = config.read_text().splitlines()
+    offered = [line.removeprefix("# ") for line in lines if re.match(r"# (\[\w+[\w.]*\]|\w+ = )", line)]
+    present = {line.strip() for line in lines}
+    settings = tmp_path / "offered.toml"
+    settings.write_text("\n".join(line for line in offered if line not in present))
+    read_settings(str(settings))
 
 
 def test_a_plan_adds_up() -> None:
