@@ -9,7 +9,9 @@ from rich.text import Text
 
 from moodarchive.errors import ConfigError
 from moodarchive.settings import load
+from moodarchive.store import Store
 from train.loop import StepReport, train
+from train.ray_job import train_on_ray
 from train.settings import TrainSettings
 
 _EVERY_SECONDS = 10.0
@@ -24,6 +26,9 @@ def run_training(config: str, root: str, console: Console) -> None:
     settings = load(TrainSettings, text, config)
     if not settings.model.pretrained and not settings.model.name.startswith("local-dir:"):
         console.print("the model starts from random weights: model.pretrained is empty", style="yellow")
+    if settings.ray.workers:
+        _done(train_on_ray(settings, root), console)
+        return
     with Live(console=console, refresh_per_second=4, transient=True) as live:
         last = 0.0
 
@@ -37,6 +42,10 @@ def run_training(config: str, root: str, console: Console) -> None:
                 console.print(line)
 
         store = train(settings, root, tell)
+    _done(store, console)
+
+
+def _done(store: Store, console: Console) -> None:
     console.print(f"the model is in {store.root.rstrip('/')}/model, an open_clip folder")
 
 

@@ -87,6 +87,19 @@ class LoopSettings(Settings):
     """CPU threads a rank; 0 leaves torch's own choice."""
 
 
+class RayTrainSettings(Settings):
+    """Ray Train; without workers the process, or torchrun, is the whole job."""
+
+    workers: Annotated[int, Field(ge=0), Kind.EXECUTION] = 0
+    """Ranks, one GPU each where the cluster has GPUs; 0: no Ray."""
+    address: Annotated[str, Kind.EXECUTION] = ""
+    """Empty: a Ray of this run's own on this machine; else the address of a cluster."""
+    restarts: Annotated[int, Field(ge=0), Kind.EXECUTION] = 10
+    """Losses of a worker after which the job goes on by itself."""
+    scratch: Annotated[str, Kind.EXECUTION] = ""
+    """Where Ray Train notes the job's state; a cluster needs a folder that all its nodes see."""
+
+
 class TrainSettings(Settings):
     """The whole file."""
 
@@ -97,3 +110,4 @@ class TrainSettings(Settings):
     loss: LossSettings = LossSettings()
     optimiser: OptimiserSettings = OptimiserSettings()
     loop: LoopSettings = LoopSettings()
+    ray: RayTrainSettings = RayTrainSettings()

@@ -1,0 +1,82 @@
+"""The training run as a Ray Train job, which begins again from the last checkpoint when a worker is lost."""
+
+import json
+from pathlib import Path
+from tempfile import gettempdir
+from typing import Any
+
+from moodarchive.errors import ConfigError, MissingExtraError, MoodArchiveError, StageError
+from moodarchive.store import Store
+from train.settings import TrainSettings
+
+
+def train_on_ray(settings: TrainSettings, root: str) -> Store:
+    """Runs ``ray.workers`` ranks; a lost worker or node costs the steps since the last checkpoint.
+
+    StageError after more than ``ray.restarts`` losses; a person's mistake is told as by a run without Ray.
+    """
+    try:
+        import ray
+        from ray.train import FailureConfig, RunConfig, ScalingConfig
+        from ray.train.torch import TorchTrainer
+    except ImportError as error:
+        raise MissingExtraError(error.name or "ray[train]", "train") from error
+    own = not settings.ray.address
+    ray.init(
+        address=settings.ray.address or None,
+        log_to_driver=True,
+        include_dashboard=False if own else None,
+    )
+    try:
+        has_gpus = ray.cluster_resources().get("GPU", 0) > 0  # type: ignore[no-untyped-call]
+        trainer = TorchTrainer(
+            _rank,
+            train_loop_config={"settings": settings.model_dump_json(), "root": root},
+            scaling_config=ScalingConfig(num_workers=settings.ray.workers, use_gpu=has_gpus),
+            run_config=RunConfig(
+                name="moodarchive-train",
+                storage_path=settings.ray.scratch or str(Path(gettempdir(), "moodarchive-ray-train")),
+                failure_config=FailureConfig(max_failures=settings.ray.restarts),
+            ),
+        )
+        try:
+            trainer.fit()
+        except Exception as error:  # Ray wraps what a rank raised in errors of its own
+            raise _told(error) from error
+    finally:
+        ray.shutdown()
+    return Store(settings.output or root or settings.data.archives[0].root)
+
+
+def _rank(given: dict[str, Any]) -> None:
+    """One rank; Ray has joined the ranks already."""
+    from train.loop import StepReport, train
+
+    def tell(report: StepReport) -> None:
+        if report.step % 10 == 0 or report.step == report.steps:
+            terms = " ".join(f"{name} {value:.4f}" for name, value in report.losses.items())
+            print(f"step {report.step}/{report.steps} {terms} {report.samples_per_second:.1f} samples/s", flush=True)
+
+    train(TrainSettings.model_validate(json.loads(given["settings"])), given["root"], tell)
+
+
+def _told(error: BaseException) -> MoodArchiveError:
+    """What a rank raised on purpose, or that the job was lost too often."""
+    for cause in _causes(error):
+        if isinstance(cause, MoodArchiveError):
+            return ConfigError(str(cause)) if cause.exit_code == ConfigError.exit_code else StageError(str(cause))
+    return StageError(
+        f"the training job ended: {str(error)[-400:]}; remedy: the same command goes on from the last checkpoint"
+    )
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    found: list[BaseException] = []
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        current = waiting.pop()
+        if current is not None and current not in found:
+            found.append(current)
+            waiting += [current.__cause__, getattr(current, "cause", None)]
+            waiting += list(getattr(current, "worker_failures", {}).values())
+    return found
