@@ -8,10 +8,11 @@ from moodarchive.errors import StudyError
 from moodarchive.layout import VERIFIED_FOLDER
 from moodarchive.store import Store
 from moodarchive.writer_lock import only_writer
+from pipelines import edit_study_steps
 from pipelines.guard import recorded
 from pipelines.study_report import write_page
 from pipelines.verified_set import seal_verified
-from validate.study.design import CAPTIONS, StudyDesign, read_design, write_design
+from validate.study.design import CAPTIONS, EDITS, StudyDesign, read_design, write_design
 from validate.study.importing import MISSING, Imported, RawAnswer, import_answers
 from validate.study.items import Item, read_items
 from validate.study.label_studio import label_studio_rows, write_label_studio
@@ -67,6 +68,8 @@ def draw(store: Store, options: SampleOptions) -> str:
 
 def questionnaire(store: Store, kind: str) -> Questionnaire:
     """What the page asks."""
+    if kind == EDITS:
+        return edit_study_steps.questions(store)
     design = read_design(store, kind)
     items = {item.item: item for item in read_items(store)}
     return CaptionQuestions(design, items, find_pictures(store, {item.key for item in items.values()}))
@@ -74,6 +77,9 @@ def questionnaire(store: Store, kind: str) -> Questionnaire:
 
 def take_in(store: Store, options: ImportOptions) -> Iterator[str]:
     """Imports, and tells what became of every row."""
+    if options.kind == EDITS:
+        yield edit_study_steps.take_in(store, options.channel, ledger_path(store, EDITS, options.state))
+        return
     closed = _moment(options.closed)
     with only_writer(store):
         design = read_design(store, options.kind)
@@ -91,6 +97,9 @@ def take_in(store: Store, options: ImportOptions) -> Iterator[str]:
 
 def write_study_report(store: Store, kind: str) -> Iterator[str]:
     """Judges, and writes the page (and MTurk's payment lists)."""
+    if kind == EDITS:
+        yield from edit_study_steps.write_report(store)
+        return
     with only_writer(store):
         study = load_study(store)
         verdict = judge(study)

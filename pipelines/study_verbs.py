@@ -11,9 +11,10 @@ Root = Annotated[str, typer.Argument(help="The root of a sealed archive.")]
 
 
 class Kind(StrEnum):
-    """What is asked about."""
+    """Captions of the archive, or edits of pictures."""
 
     CAPTIONS = "captions"
+    EDITS = "edits"
 
 
 class Vendor(StrEnum):
@@ -48,6 +49,8 @@ def sample(
     workers: Annotated[int, typer.Option(help="Answers an item.", min=1)] = 5,
     gold: Annotated[float, typer.Option(help="Share of gold questions.", min=0, max=0.5)] = 0.05,
     seed: Annotated[int, typer.Option(help="The draw by lot.")] = 0,
+    kind: KindOption = Kind.CAPTIONS,
+    edits: Annotated[str, typer.Option(help="For --kind edits: a folder with edits.csv.")] = "",
 ) -> None:
     """Draw the items, or extend what was drawn without asking anything again."""
     from moodarchive.store import Store
@@ -55,6 +58,11 @@ def sample(
     from validate.study.sample import SampleOptions
 
     store = Store(root)
+    if kind is Kind.EDITS:
+        from pipelines.edit_study_steps import draw as draw_edits
+
+        typer.echo(draw_edits(store, edits, workers=workers, seed=seed))
+        return
     options = SampleOptions(n=n, heldout=heldout, workers=workers, gold=gold, seed=seed)
     typer.echo(draw(store, options))
 

@@ -1,0 +1,89 @@
+// The edit task: three edits are picked for each question in turn.
+"use strict";
+
+const byId = (id) => document.getElementById(id);
+const questions = [...byId("asked").content.querySelectorAll("p")].map((line) => [line.dataset.name, line.textContent]);
+let item = null, step = 0, picked = [], answer = {}, saving = false;
+
+function show(name) {
+  for (const id of ["training", "edits", "done"]) byId(id).hidden = id !== name;
+}
+
+function draw() {
+  byId("question").textContent = "Emotion: " + item.emotion + ". Pick the " + item.picked + " edits that " + questions[step][1] + ".";
+  [...byId("grid").children].forEach((button) => {
+    button.setAttribute("aria-pressed", String(picked.includes(button.dataset.name)));
+  });
+  byId("save").disabled = saving || picked.length !== item.picked;
+}
+
+function pick(name) {
+  if (picked.includes(name)) picked = picked.filter((one) => one !== name);
+  else if (picked.length < item.picked) picked.push(name);
+  draw();
+}
+
+function editButton(name, place) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "edit";
+  button.dataset.name = name;
+  const image = document.createElement("img");
+  image.src = link + "/picture/" + name;
+  image.alt = "Edit " + (place + 1);
+  const label = document.createElement("span");
+  label.textContent = "Edit " + (place + 1);
+  button.append(image, label);
+  button.addEventListener("click", () => pick(name));
+  return button;
+}
+
+async function next() {
+  const told = await ask("/next");
+  if (!told) return;
+  byId("count").textContent = told.done + " of " + told.total;
+  byId("bar").style.width = (told.total ? (100 * told.done) / told.total : 100) + "%";
+  item = told.asked;
+  if (!item) return show("done");
+  step = 0; picked = []; answer = { item: item.item };
+  byId("source").src = link + "/picture/" + item.source;
+  byId("grid").replaceChildren(...item.edits.map(editButton));
+  byId("edits").dataset.item = item.item;
+  show("edits");
+  draw();
+  window.scrollTo(0, 0);
+}
+
+async function goOn() {
+  if (byId("save").disabled || saving) return;
+  answer[questions[step][0]] = picked;
+  picked = [];
+  step += 1;
+  if (step < questions.length) return draw();
+  step -= 1;
+  saving = true;
+  draw();
+  await saveAnswer(answer);
+  saving = false;
+  await next();
+}
+
+function pressed(event) {
+  if (byId("edits").hidden || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key === "Enter") {
+    event.preventDefault();
+    return goOn();
+  }
+  const place = "123456789".indexOf(event.key);
+  if (place >= 0 && place < item.edits.length) pick(item.edits[place]);
+}
+
+byId("save").addEventListener("click", goOn);
+byId("start").addEventListener("click", async () => { await ask("/trained", {}); await next(); });
+document.addEventListener("keydown", pressed);
+
+(async () => {
+  await sendPending();
+  if (document.body.dataset.trained === "yes") await next();
+  else show("training");
+})();
