@@ -9,7 +9,7 @@ from typing import Any
 
 from annotate.prompt import Asked
 from moodarchive.captions import caption_text
-from moodarchive.chat import ChatAnswer
+from moodarchive.chat_messages import ChatAnswer
 from moodarchive.errors import RowError
 from moodarchive.taxonomy import EMOTIONS
 

@@ -19,7 +19,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from annotate.answer import answer_schema
 from annotate.caption import CaptionSettings, caption_stage
 from annotate.prompt import load_prompt
-from moodarchive.chat import ChatClient, ChatRequest, Message
+from moodarchive.chat import ChatClient
+from moodarchive.chat_messages import ChatRequest, Message
 from moodarchive.parts import read_part
 from moodarchive.schemas import CAPTIONS, DEALT, IMAGES
 from moodarchive.stage import run_part

@@ -13,7 +13,8 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator
 
 from crawl.phrases import KnownPhrases, Phrase, normalised_phrase
-from moodarchive.chat import ChatClient, ChatRequest, Message, chat_url
+from moodarchive.chat import ChatClient, chat_url
+from moodarchive.chat_messages import ChatRequest, Message
 from moodarchive.errors import ConfigError, RowError, ServiceError
 from moodarchive.in_order import in_order
 from moodarchive.keys import digest

@@ -10,7 +10,7 @@ from annotate.answer import MAX_CLIP_TOKENS, Annotation, answer_schema, read_ans
 from annotate.clip_tokens import token_counter
 from annotate.prompt import load_prompt
 from moodarchive.captions import caption_text
-from moodarchive.chat import ChatAnswer
+from moodarchive.chat_messages import ChatAnswer
 from moodarchive.errors import ConfigError, MissingExtraError, RowError
 from moodarchive.taxonomy import EMOTIONS
 from tests.annotate.described_part import GOOD

@@ -14,7 +14,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from moodarchive import chat
-from moodarchive.chat import ChatAnswer, ChatClient, ChatRequest, Message, chat_url
+from moodarchive.chat import ChatClient, chat_url
+from moodarchive.chat_messages import ChatAnswer, ChatRequest, Message
 from moodarchive.errors import ConfigError, RowError, ServiceError
 
 Step = Callable[[web.Request], Awaitable[web.StreamResponse]]

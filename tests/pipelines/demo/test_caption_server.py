@@ -21,7 +21,7 @@ from annotate.answer import Annotation, answer_schema, read_answer
 from annotate.clip_tokens import token_counter
 from annotate.prompt import load_prompt
 from moodarchive.captions import caption_text
-from moodarchive.chat import ChatAnswer
+from moodarchive.chat_messages import ChatAnswer
 from moodarchive.taxonomy import CONTEXTS, EMOTIONS
 from pipelines.demo.caption_measures import NotAPicture, measure
 from pipelines.demo.caption_sentences import Hints, compose, hints_in
