@@ -1,5 +1,6 @@
 """A served model extends the lexicon: real HTTP, answers of every bad kind, repeats, deaths and kills."""
 
+import io
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from rapidfuzz import fuzz
+from rich.console import Console
 
 from crawl.descriptors import DescriptorSettings, wanted_queries, write_descriptors
 from crawl.phrases import LEXICON, KnownPhrases, normalised_phrase
@@ -26,7 +28,9 @@ from moodarchive.schemas import DESCRIPTORS
 from moodarchive.settings import Kind, load
 from moodarchive.store import Store
 from moodarchive.taxonomy import Cell
+from pipelines.archive import Archive
 from pipelines.plan import assumed, make_plan
+from pipelines.progress import Progress
 from pipelines.settings import ArchiveSettings
 from tests.crawl import phrase_server
 from tests.crawl.phrase_server import MODEL, PATH, PhraseServer, filled, says
@@ -177,6 +181,30 @@ def test_a_round_records_who_wrote_each_phrase(store: Store) -> None:
     assert open_round(store, [record], by_lexicon, {}, 1000) is None, (
         "a known phrase is a known query, whoever wrote it"
     )
+
+
+def test_a_run_says_what_was_written_and_records_the_writer_with_the_round(store: Store) -> None:
+    def run(base: str, per_cell: int) -> str:
+        writer = {"model": MODEL, "servers": [base], "retries": 0, "patience_s": 0, "in_flight": 1}
+        values = {
+            "descriptors": {
+                "emotions": ["joy"], "contexts": ["object_classes"], "phrases_per_cell": per_cell, "writer": writer,
+            },
+            "search": {"user_agent": "T/1 (a@b.example)"},
+        }  # fmt: skip
+        console = Console(file=io.StringIO(), width=300)
+        Archive(store, ArchiveSettings.model_validate(values), Progress(store, console)).run("descriptors")
+        assert isinstance(console.file, io.StringIO)
+        return console.file.getvalue()
+
+    with _serving(PhraseServer()) as base:
+        said = run(base, 20)
+    assert f"6 phrases by {MODEL} (1 answers asked for now" in said and "0 of 1 cells have fewer than 20" in said
+    record = read_round(store, 0)
+    assert record.growth["descriptors"]["writer"]["model"] == MODEL
+    assert [query.origin == LEXICON for query in record.queries] == [True] * 14 + [False] * 6
+    assert run("http://127.0.0.1:9", 60) == "", "an open round comes first, and needs no server"
+    assert read_round(store, 0) == record
 
 
 @pytest.mark.parametrize(
