@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from crawl.query import Found, Query
 from crawl.sites.gallery import GalleryPicture, has_next, picture_of, pictures_on
-from crawl.sites.listed import COLUMNS, found_in, indexed
+from crawl.sites.listed import COLUMNS, found_in, indexed, opened
 from crawl.sites.pages import paged
 from crawl.sites.sitemap import SitePage, pages_of
 from crawl.source import Policy, SourceSettings
@@ -97,7 +97,7 @@ class HtmlSite:
             for page in pages
             if re.search(self.photo_page, urlsplit(page.address).path)
         ]
-        connection = duckdb.connect(":memory:", config={"memory_limit": "2GB"})
+        connection = opened()
         connection.register("rows", pa.Table.from_pylist(rows, _LISTED))
         connection.execute("CREATE TEMP TABLE listed AS FROM rows")
         return connection

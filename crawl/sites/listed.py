@@ -1,7 +1,9 @@
 """Lists of images that lie on this machine, searched by the words of their descriptions with DuckDB."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
 
 import duckdb
 
@@ -24,6 +26,16 @@ _SEARCH = f"""
 SELECT {", ".join(COLUMNS)} FROM images
 WHERE list_has_all(words, $words) ORDER BY len(words), source_id LIMIT $most
 """
+
+
+def opened() -> duckdb.DuckDBPyConnection:
+    """A database in memory, for one source's list."""
+    return duckdb.connect(":memory:", config={"memory_limit": "2GB"})
+
+
+def newest_day(paths: Iterable[Path]) -> str:
+    """The day (UTC) on which the newest of the files was written: nobody knows better when the list was retrieved."""
+    return datetime.fromtimestamp(max(path.stat().st_mtime for path in paths), UTC).date().isoformat()
 
 
 def indexed(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:

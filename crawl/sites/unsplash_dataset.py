@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar
 import duckdb
 
 from crawl.query import Found, Query
-from crawl.sites.listed import found_in, indexed
+from crawl.sites.listed import found_in, indexed, newest_day, opened
 from crawl.sites.unsplash import LICENCE, LICENCE_URL
 from crawl.source import Policy, SourceSettings
 from crawl.web import WebClient
@@ -70,7 +70,7 @@ class UnsplashDataset:
     @cached_property
     def _index(self) -> duckdb.DuckDBPyConnection:
         folder = Path(self.settings.folder)
-        connection = duckdb.connect(":memory:", config={"memory_limit": "2GB"})
+        connection = opened()
         connection.execute(_LISTED, {"keywords": _pieces(folder, "keywords")})
         values = {"photos": _pieces(folder, "photos"), "licence": LICENCE, "licence_url": LICENCE_URL}
         connection.execute(_PHOTOS, values)
@@ -78,8 +78,7 @@ class UnsplashDataset:
 
     @cached_property
     def _day(self) -> str:
-        newest = max(Path(path).stat().st_mtime for path in _pieces(Path(self.settings.folder), "photos"))
-        return datetime.fromtimestamp(newest, UTC).date().isoformat()
+        return newest_day(map(Path, _pieces(Path(self.settings.folder), "photos")))
 
 
 def _pieces(folder: Path, name: str) -> list[str]:

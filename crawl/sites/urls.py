@@ -4,7 +4,6 @@ import json
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -15,7 +14,7 @@ import pyarrow as pa
 
 from crawl.folder import SCHEME
 from crawl.query import Found, Query
-from crawl.sites.listed import COLUMNS, found_in, indexed
+from crawl.sites.listed import COLUMNS, found_in, indexed, newest_day, opened
 from crawl.source import Policy, SourceSettings
 from crawl.web import WebClient
 from moodarchive.errors import ConfigError
@@ -74,7 +73,7 @@ class Urls:
 
     @cached_property
     def _index(self) -> duckdb.DuckDBPyConnection:
-        connection = duckdb.connect(":memory:", config={"memory_limit": "2GB"})
+        connection = opened()
         kinds = {name: "INTEGER" if name in ("width", "height") else "VARCHAR" for name in (*COLUMNS, "searched")}
         columns = ", ".join(f"{name} {kind}" for name, kind in kinds.items())
         connection.execute(f"CREATE TEMP TABLE listed ({columns})")
@@ -94,7 +93,7 @@ class Urls:
 
     @cached_property
     def _day(self) -> str:
-        return datetime.fromtimestamp(max(path.stat().st_mtime for path in self._paths), UTC).date().isoformat()
+        return newest_day(self._paths)
 
 
 def _add(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
