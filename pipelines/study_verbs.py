@@ -157,3 +157,14 @@ def apply(root: Root) -> None:
 
     for line in give_back(Store(root)):
         typer.echo(line)
+
+
+@study.command()
+def reask(root: Root, config: Annotated[str, typer.Argument(help="The archive's settings, with its servers.")]) -> None:
+    """Ask the captioner again about pictures whose captions people rejected, and seal anew."""
+    from moodarchive.store import Store
+    from pipelines.reask import reask
+    from pipelines.settings import read_settings
+
+    for line in reask(Store(root), read_settings(config)):
+        typer.echo(line)
