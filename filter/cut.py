@@ -60,12 +60,14 @@ _CUT = """
 CREATE TABLE verdicts AS
 WITH counted AS (
     SELECT *, count(*) OVER cell AS cell_size, row_number() OVER (cell ORDER BY score, key) AS cell_place,
-           count(*) OVER wide AS wide_size, row_number() OVER (wide ORDER BY score, key) AS wide_place
+           count(*) OVER wide AS wide_size, row_number() OVER (wide ORDER BY score, key) AS wide_place,
+           row_number() OVER (PARTITION BY {floor} ORDER BY score DESC, key DESC) AS from_top
     FROM judged ANTI JOIN marked USING (key) WHERE reason IS NULL
     WINDOW cell AS (PARTITION BY {cell}), wide AS (PARTITION BY {wide})),
 low AS (  -- multiplied first: 29 / 100 of 100 rows would be 28.999 of them
     SELECT key FROM counted
-    WHERE CASE WHEN cell_size >= $smallest_cell THEN cell_place <= floor(cell_size * $percentile / 100)
+    WHERE from_top > $floor
+      AND CASE WHEN cell_size >= $smallest_cell THEN cell_place <= floor(cell_size * $percentile / 100)
                ELSE wide_place <= floor(wide_size * $percentile / 100) END)
 SELECT j.part, j.key, CASE WHEN j.taken THEN 'taken_down'
        ELSE coalesce(j.reason, m.reason, CASE WHEN l.key IS NOT NULL THEN 'low_score' END,
@@ -84,6 +86,10 @@ class CutSettings(Settings):
 
     percentile: Annotated[float, Field(ge=0, lt=100), Kind.WHOLE_TABLE] = 20.0
     scope: Annotated[Literal["cell", "global"], Kind.WHOLE_TABLE] = "cell"
+    rounds: Annotated[Literal["apart", "together"], Kind.WHOLE_TABLE] = "apart"
+    """Whether each round is judged by itself, so that earlier verdicts stay, or all as one (``--recut``)."""
+    floor: Annotated[int, Field(ge=0), Kind.WHOLE_TABLE] = 0
+    """So many of each (emotion, context) are never cut for their score: rare cells are not emptied."""
     smallest_cell: Annotated[int, Field(ge=1), Kind.WHOLE_TABLE] = 20
     heldout: Annotated[float, Field(ge=0, le=0.5), Kind.WHOLE_TABLE] = 0.001
     validation: Annotated[float, Field(ge=0, le=0.5), Kind.WHOLE_TABLE] = 0.001
@@ -123,14 +129,23 @@ def judge(connection: duckdb.DuckDBPyConnection, store: Store, settings: CutSett
     connection.execute(_RANKED)
     mark_repeats(connection)
     connection.execute(_MARKED)
-    by_cell = settings.scope == "cell"
-    scope = {
-        "cell": "round, emotion, context" if by_cell else "round",
-        "wide": "round, emotion" if by_cell else "round",
+    connection.execute(_CUT.format(**_partitions(settings)), settings.model_dump(include=_CUT_VALUES))
+
+
+_CUT_VALUES = {"smallest_cell", "percentile", "floor"}
+
+
+def _partitions(settings: CutSettings) -> dict[str, str]:
+    """Among which images the lowest are cut, in large cells and in small ones, and the highest are kept."""
+    by_round = ["round"] if settings.rounds == "apart" else []
+    by_emotion = ["emotion"] if settings.scope == "cell" else []
+    by_cell = [*by_emotion, "context"] if by_emotion else []
+    columns = {
+        "cell": [*by_round, *by_cell],
+        "wide": [*by_round, *by_emotion],
+        "floor": [*by_round, "emotion", "context"],
     }
-    connection.execute(
-        _CUT.format(**scope), {"smallest_cell": settings.smallest_cell, "percentile": settings.percentile}
-    )
+    return {name: ", ".join(of) or "true" for name, of in columns.items()}
 
 
 class _Parts:

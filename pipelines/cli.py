@@ -50,6 +50,7 @@ def run(
     config: Annotated[str, typer.Argument(help="The settings, a TOML file; see configs/.")],
     root: Annotated[str, typer.Option(help="The archive's root; overrides run.root of the settings.")] = "",
     until: Annotated[str, typer.Option(help="The last step to do.")] = "seal",
+    recut: Annotated[bool, typer.Option("--recut", help='Judge all rounds together: cut.rounds = "together".')] = False,
 ) -> None:
     """Build an archive, or go on with one."""
     from moodarchive.errors import ConfigError
@@ -62,6 +63,9 @@ def run(
     chosen = root or settings.run.root
     if not chosen:
         raise ConfigError(f"no root: neither --root nor run.root in {config} names one")
+    if recut:
+        cut = settings.cut.model_copy(update={"rounds": "together"})
+        settings = settings.model_copy(update={"cut": cut})
     store = Store(chosen)
     Archive(store, settings, Progress(store)).run(until)
 

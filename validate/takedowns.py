@@ -23,6 +23,7 @@ from moodarchive.takedown import (
 )
 from moodarchive.takedown_sql import define_digests
 from validate.manifest import Manifest
+from validate.study.items import ITEMS_PATH, read_items
 
 _TOLD = " OR ".join(f"{name} IS NOT NULL" for name in ERASED_PROVENANCE)
 _BOUND = """
@@ -69,6 +70,9 @@ def takedown_problems(store: Store, manifest: Manifest) -> Iterator[tuple[str, s
                 yield key, f"of an address or creator that was taken down, but {table.name} still tells of it"
         yield from _in_files(connection, store, manifest)
     yield from _in_texts(store, bound)
+    if store.exists(ITEMS_PATH):
+        words = (item for item in read_items(store) if item.key in bound.keys and any((item.title, *item.sentences)))
+        yield from ((item.key, "taken down, but the study's items still tell of it") for item in words)
 
 
 def _open(connection: duckdb.DuckDBPyConnection, store: Store, manifest: Manifest, bound: Named) -> None:

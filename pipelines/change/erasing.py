@@ -7,9 +7,7 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from crawl.answers import forget_answers
 from moodarchive.layout import TAKEN_DOWN
-from moodarchive.part_log import log_path
 from moodarchive.parts import (
     Origin,
     Sidecar,
@@ -24,6 +22,7 @@ from moodarchive.pruned import PrunedFile, read_pruned, write_pruned
 from moodarchive.schemas import CANDIDATES, CAPTIONS, DEALT, IMAGES, REQUERIED, SAFETY, SCORES, Table
 from moodarchive.store import Store
 from moodarchive.takedown import ERASED_PROVENANCE
+from pipelines.change.beside import forget_beside
 from pipelines.change.matching import parts_holding
 
 _ERASED: Mapping[str, tuple[str, ...]] = {
@@ -34,7 +33,6 @@ _ERASED: Mapping[str, tuple[str, ...]] = {
 }
 """What goes. Hash, perceptual hash, score and cell stay: by them the cut keeps copies and look-alikes out."""
 _FLOW = (CANDIDATES, DEALT, REQUERIED, IMAGES, SAFETY, CAPTIONS, SCORES)
-_STAGES = ("search", "download", "safety", "caption", "score", "pack")
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,7 @@ class Eraser:
                     self._still_pruned(part_path(table, part), fresh)
                 elif current != sidecar:
                     write_sidecar(self.store, table, current)
-        self._forget_beside()
+        forget_beside(self.store, self.keys)
 
     def _rewritten(self, table: Table, part: int, old: Sidecar) -> Sidecar:
         origin = Origin(settings=old.settings, inputs=old.inputs, started=time.time())
@@ -92,15 +90,6 @@ class Eraser:
                 columns["status"] = pc.if_else(fallen, TAKEN_DOWN, columns["status"])
                 columns["error"] = _nulled(columns["error"], fallen)
             yield pa.RecordBatch.from_arrays(list(columns.values()), schema=table.schema)
-
-    def _forget_beside(self) -> None:
-        """What repeats rows outside the tables: cached answers of searches, logs of the parts, the report."""
-        forget_answers(self.store)
-        parts = {*parts_holding(self.store, DEALT, self.keys), *parts_holding(self.store, CANDIDATES, self.keys)}
-        for stage in _STAGES:
-            for part in parts:
-                self.store.remove(log_path(stage, part))
-        self.store.remove("report/index.html")
 
 
 def _nulled(column: pa.Array, gone: pa.Array) -> pa.Array:

@@ -148,11 +148,16 @@ def judged(cases: list[Case], settings: CutSettings) -> Verdicts:
             members[name(case)].append(case)
         return members
 
-    narrow = groups(lambda c: (c.round, c.emotion, c.context) if by_cell else (c.round,))
-    wide = groups(lambda c: (c.round, c.emotion) if by_cell else (c.round,))
+    def judged_in(case: Case) -> int:
+        return case.round if settings.rounds == "apart" else 0
+
+    narrow = groups(lambda c: (judged_in(c), c.emotion, c.context) if by_cell else (judged_in(c),))
+    wide = groups(lambda c: (judged_in(c), c.emotion) if by_cell else (judged_in(c),))
+    cells = groups(lambda c: (judged_in(c), c.emotion, c.context))
+    safe = {case for members in cells.values() for case in members[max(0, len(members) - settings.floor) :]}
     for cell, members in narrow.items():
         pool = members if len(members) >= settings.smallest_cell else wide[cell[:2] if by_cell else cell]
-        lowest = set(pool[: floor(Fraction(str(settings.percentile)) * len(pool) / 100)])
+        lowest = set(pool[: floor(Fraction(str(settings.percentile)) * len(pool) / 100)]) - safe
         found.reasons |= {case.key: "low_score" for case in members if case in lowest}
     return found
 

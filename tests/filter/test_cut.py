@@ -42,8 +42,20 @@ def _apart(count: int, **more: Any) -> list[Case]:
         SETTINGS.model_copy(update={"percentile": 0.0}),
         SETTINGS.model_copy(update={"percentile": 29.0, "smallest_cell": 100}),
         CutSettings(heldout=0.0, validation=0.3, smallest_cell=1),
+        SETTINGS.model_copy(update={"rounds": "together"}),
+        SETTINGS.model_copy(update={"rounds": "together", "scope": "global", "floor": 40}),
+        SETTINGS.model_copy(update={"percentile": 60.0, "floor": 25}),
     ],
-    ids=["default", "global", "nothing cut", "29 percent, larger cells", "none held out"],
+    ids=[
+        "default",
+        "global",
+        "nothing cut",
+        "29 percent, larger cells",
+        "none held out",
+        "rounds together",
+        "global and together with floors",
+        "60 percent with floors",
+    ],
 )
 def test_the_cut_of_3000_images_is_what_the_rules_say(store: Store, settings: CutSettings) -> None:
     cases = crowd(3000)
@@ -92,6 +104,27 @@ def test_the_lowest_of_a_cell_go_rounded_down(store: Store, percentile: float, s
     cases = [replace(case, score=0.2 + i / 1000) for i, case in enumerate(_apart(size))]
     settings = CutSettings(percentile=percentile, heldout=0)
     assert _reasons(store, cases, settings) == ["low_score"] * dropped + [None] * (size - dropped)
+
+
+def test_a_rare_cell_keeps_its_floor(store: Store) -> None:
+    rare = [replace(case, score=0.01 * i, emotion="fear") for i, case in enumerate(_apart(8))]
+    many = [replace(case, score=0.2 + i / 1000, phash=case.phash ^ 2**40 - 1) for i, case in enumerate(_apart(60))]
+    many = [replace(case, name=f"many {i}") for i, case in enumerate(many)]
+    settings = CutSettings(percentile=50, smallest_cell=1, floor=6, heldout=0)
+    reasons = _reasons(store, [*rare, *many], settings)
+    assert reasons[:8] == ["low_score"] * 2 + [None] * 6
+    assert Counter(reasons[8:]) == {"low_score": 30, None: 30}
+
+
+def test_rounds_judged_together_lose_the_lowest_of_all(store: Store) -> None:
+    first = [replace(case, score=0.1 + i / 1000) for i, case in enumerate(_apart(20))]
+    second = [
+        replace(case, round=1, score=0.5 + i / 1000, phash=case.phash ^ 2**40 - 1) for i, case in enumerate(first)
+    ]
+    second = [replace(case, name=f"second {i}") for i, case in enumerate(second)]
+    assert Counter(_reasons(store, [*first, *second], CutSettings(heldout=0))[:20])["low_score"] == 4
+    together = CutSettings(heldout=0, rounds="together")
+    assert _reasons(store, [*first, *second], together) == ["low_score"] * 8 + [None] * 32
 
 
 def test_of_equal_scores_the_smaller_keys_go(store: Store) -> None:

@@ -1,9 +1,12 @@
 """What is taken down is gone from every table, shard and page, stays a row, and never comes back."""
 
+import io
 import json
 import re
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from moodarchive.errors import MoodArchiveError, RootInUseError, TakedownListError
@@ -16,6 +19,8 @@ from pipelines.change.verbs import go_on, take_down
 from pipelines.report.write import write_report
 from tests.making import Row, rows_of
 from tests.whole_root import PICTURES, Pictured, add_round, timeless_files
+from validate.study.items import read_items, write_items
+from validate.study.sample import SampleOptions, sample
 from validate.verify import verify
 
 BY_HASH, COPY, PLAIN = Pictured(7), Pictured(8), Pictured(10)
@@ -150,6 +155,30 @@ def test_answers_logs_and_the_report_forget_it_too(archive: Store) -> None:
     assert gone not in page and keys[0].title not in page
     (part,) = [n for n in range(4) if gone in {row["key"] for row in rows_of(archive, DEALT, n)}]
     assert part != 0 or not archive.exists("logs/download/00000.log")
+
+
+def test_the_study_and_moodarchive_5k_forget_it(archive: Store) -> None:
+    sample(archive, SampleOptions(n=12, heldout=2, seed=1))
+    items = read_items(archive)
+    gone = next(item for item in items if not item.gold)
+    picture = f"study/captions/mturk/pictures/{gone.item}.jpg"
+    archive.write_bytes(picture, b"jpeg")
+    archive.write_bytes("study/captions/mturk/input.csv", f"item\n{gone.item}\n".encode())
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"key": [gone.key]}), sink)
+    archive.write_bytes("moodarchive-5k/shards/heldout/00000.parquet", sink.getvalue())
+    archive.write_bytes("report/captions.html", b"<p>")
+    _take_down(archive, gone.key)
+    left = read_items(archive)
+    assert [item.item for item in left] == [item.item for item in items]
+    words = {item.item: (item.title, item.original, item.creator, *item.sentences) for item in left}
+    blank = {name for name, texts in words.items() if not any(texts)}
+    assert blank == {item.item for item in items if item.key == gone.key}
+    assert not archive.files("moodarchive-5k") and not archive.files("study/captions/mturk")
+    assert not archive.exists("report/captions.html")
+    assert list(verify(archive)) == []
+    write_items(archive, items)
+    assert {problem.where for problem in verify(archive)} == {gone.key}
 
 
 def test_a_wrong_list_changes_nothing(archive: Store) -> None:
