@@ -38,7 +38,7 @@ def verified_card(told: Mapping[str, Any], asked: int) -> str:
 def verified_problems(store: Store) -> Iterator[tuple[str, str]]:
     """(where, what) for everything wrong with the set; nothing when there is none."""
     path = f"{VERIFIED_FOLDER}/manifest.json"
-    if not store.exists(VERIFIED_FOLDER):
+    if not store.files(VERIFIED_FOLDER):
         return
     try:
         files = dict(json.loads(store.read_bytes(path))["files"])
