@@ -47,16 +47,16 @@ $(VENV)/.torch: $(VENV)/bin/pip
 	$(BIN)/pip install --quiet torch==2.13.0
 	@touch $@
 
-$(DEMO_READY): pyproject.toml $(VENV)/.torch
-	$(BIN)/pip install --quiet --editable '.[demo]'
+$(DEMO_READY): pyproject.toml constraints.txt $(VENV)/.torch
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[demo]'
 	@touch $@
 
-$(READY): pyproject.toml $(VENV)/.torch
-	$(BIN)/pip install --quiet --editable '.[dev]'
+$(READY): pyproject.toml constraints.txt $(VENV)/.torch
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@ $(DEMO_READY)
 
 $(BENCH_READY): pyproject.toml $(VENV)/.torch
-	$(BIN)/pip install --quiet --editable '.[bench]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	@touch $@ $(READY) $(DEMO_READY)
 
 clean:
