@@ -17,6 +17,7 @@ from selectolax.lexbor import LexborHTMLParser
 from moodarchive.errors import ServiceError, StudyError
 from moodarchive.store import Store
 from tests.validate.study.archives import HOSTILE, study_archive
+from tests.validate.study.browsing import chromium
 from validate.study.answers import read_table
 from validate.study.design import CAPTIONS, StudyDesign, read_design
 from validate.study.importing import import_answers
@@ -335,3 +336,25 @@ def test_workers_who_fail_gold_questions_are_listed_for_rejection_and_good_ones_
         row["AssignmentId"] for row in rows if row["WorkerId"] == "BLIND"
     }
     assert "known answer" in refused[0]["feedback"]
+
+
+@pytest.mark.browser
+def test_in_a_browser_the_layout_swaps_the_texts_by_assignment_and_fixes_the_first_choice(
+    study: tuple[Store, StudyDesign, list[Item]], tmp_path: Path
+) -> None:
+    _, design, items = study
+    content = ElementTree.fromstring(question(input_row(design, items[0], URL)))[0].text  # noqa: S314 - made here
+    (tmp_path / "hit.html").write_text(content or "")
+    orders = set()
+    with chromium() as browser:
+        tab = browser.new_page()
+        tab.route("https://**", lambda route: route.abort())  # neither MTurk's script nor pictures: there is no network
+        for assignment in ("3ABC", "3ABD", "3XYZ1", "3XYZ2"):
+            tab.goto(f"{(tmp_path / 'hit.html').as_uri()}?assignmentId={assignment}", wait_until="domcontentloaded")
+            shown = tuple(one.get_attribute("value") for one in tab.locator("#pair input").all())
+            orders.add((tab.locator("#flipped").input_value(), shown))
+            assert not tab.locator("#parts").is_visible()
+            tab.locator("input[value=second]").check()
+            assert tab.locator("#parts").is_visible() and tab.locator("input[value=first]").is_disabled()
+            assert tab.locator("input[value=second]").is_enabled(), "a disabled choice would not be sent"
+    assert orders == {("0", ("first", "second")), ("1", ("second", "first"))}
