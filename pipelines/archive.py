@@ -88,7 +88,7 @@ class Archive:
             settings=settings.servers,
             caption=settings.caption,
             store=self.store,
-            own_ray=not settings.run.ray_address,
+            own_ray=not address_of(settings.run.ray_address),
         )
 
     def _rounds(self) -> Iterator[Round]:

@@ -83,9 +83,13 @@ class Keeper:
         with socket.socket() as held:
             held.bind((self.host, 0))
             port = held.getsockname()[1]
-        python = self.settings.python or os.environ.get(PYTHON_VARIABLE) or sys.executable
         command = command_of(
-            self.settings, python=python, model=self.model, in_flight=self.in_flight, host=self.host, port=port
+            self.settings,
+            python=python_of(self.settings),
+            model=self.model,
+            in_flight=self.in_flight,
+            host=self.host,
+            port=port,
         )
         environment = {name: value for name, value in os.environ.items() if name not in _OWN_VARIABLES}
         quiet = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "PYTHONSAFEPATH": "1"}
@@ -147,6 +151,11 @@ class Keeper:
                 f"{self.log}); remedy: mend what the log says, see servers.python, servers.weights, servers.arguments"
             )
         self.tell(Report(number=self.number, failure=failure))
+
+
+def python_of(settings: ServerSettings) -> str:
+    """The Python that serves."""
+    return settings.python or os.environ.get(PYTHON_VARIABLE) or sys.executable
 
 
 def end(process: "subprocess.Popen[bytes]") -> None:

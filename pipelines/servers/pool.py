@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import subprocess
 import threading
 import time
 import uuid
@@ -18,7 +19,7 @@ from moodarchive.errors import ConfigError, ServiceError
 from moodarchive.part_log import redacted
 from moodarchive.stage import Stage
 from moodarchive.store import Store
-from pipelines.servers.keeper import Keeper, Report
+from pipelines.servers.keeper import PYTHON_VARIABLE, Keeper, Report, python_of
 from pipelines.servers.settings import ServerSettings
 
 LOG_FOLDER = "logs/servers"
@@ -176,6 +177,7 @@ class ManagedServers:
         import ray
 
         if self.own_ray:
+            self.check_python()
             self.check_fit(stages, ray.cluster_resources().get("GPU", 0.0))  # type: ignore[no-untyped-call]
         pool = ray.remote(Pool).options(name=self.live.pool, num_cpus=0, max_restarts=-1).remote()
         server = ray.remote(ManagedServer)
@@ -187,6 +189,21 @@ class ManagedServers:
         for number in range(self.settings.count):
             options = server.options(num_cpus=0, num_gpus=gpus, max_restarts=-1, max_concurrency=2)
             self._actors.append(options.remote(number, plan, pool))
+
+    def check_python(self) -> None:
+        """ConfigError when the Python that is to serve has no vLLM."""
+        python = python_of(self.settings)
+        asks = "import importlib.util, sys; sys.exit(importlib.util.find_spec('vllm') is None)"
+        try:
+            found = subprocess.run([python, "-c", asks], check=False, capture_output=True).returncode == 0  # noqa: S603
+        except OSError:
+            found = False
+        if not found:
+            raise ConfigError(
+                f"servers.count = {self.settings.count}, but {python} has no vLLM; remedy: pip install "
+                "'moodarchive[vllm]' in an environment of its own, and name its Python in servers.python or "
+                f"{PYTHON_VARIABLE}"
+            )
 
     def check_fit(self, stages: Sequence[Stage], there_are: float) -> None:
         """ConfigError when so many GPUs are too few."""

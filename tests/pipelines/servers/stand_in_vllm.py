@@ -27,6 +27,7 @@ def wrapper(folder: Path, marker: str = "a test") -> Path:
     lines = (
         "#!/bin/sh",
         f"export PYTHONPATH={house} STAND_IN_EVENTS={folder / 'events'} STAND_IN_MARKER='{marker}'",
+        '[ "$1" = -c ] && exit 0  # the question whether it has vLLM',
         f'exec {sys.executable} -m tests.pipelines.servers.stand_in_vllm "$@"',
     )
     path.write_text("\n".join(lines) + "\n")

@@ -138,6 +138,18 @@ def test_what_is_passed_on_to_vllm_is_named_one_by_one() -> None:
         load(ServerSettings, "tensor_parallel = 2\ngpus = 0.5", "my.toml")
 
 
+@pytest.mark.parametrize("python", ["/no/such/python", "/bin/false"])
+def test_a_python_without_vllm_is_named_before_anything_starts(python: str, tmp_path: Path) -> None:
+    managed = ManagedServers(
+        settings=ServerSettings(count=1, python=python),
+        caption=CaptionSettings(),
+        store=Store(str(tmp_path)),
+        own_ray=True,
+    )
+    with pytest.raises(ConfigError, match=rf"{python} has no vLLM; remedy: pip install.*MOODARCHIVE_VLLM_PYTHON"):
+        managed.check_python()
+
+
 def test_too_few_gpus_are_named_before_anything_starts(tmp_path: Path) -> None:
     managed = ManagedServers(
         settings=ServerSettings(count=2, tensor_parallel=2),
