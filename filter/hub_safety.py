@@ -1,0 +1,71 @@
+"""Any image classifier of the transformers hub, or of a folder, as a judge of what is not safe for work."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from PIL import Image
+
+from moodarchive.errors import ConfigError, MissingExtraError
+
+
+@dataclass(frozen=True)
+class HubClassifier:
+    """``model``: a name on the hub or a folder; a picture is as unsafe as its ``unsafe_labels`` together are likely."""
+
+    model: str
+    unsafe_labels: tuple[str, ...]
+    threads: int = 1
+
+    @cached_property
+    def _loaded(self) -> tuple[Any, Any, list[int], Any]:
+        """Processor, network, the places of the unsafe labels, device. ConfigError names what does not fit."""
+        torch, transformers = _imports()
+        torch.set_num_threads(self.threads)
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        try:
+            processor = transformers.AutoImageProcessor.from_pretrained(self.model)
+            network = transformers.AutoModelForImageClassification.from_pretrained(self.model)
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            raise ConfigError(
+                f"safety.model = {self.model!r} cannot be loaded: {str(error)[:200]}; remedy: name an image "
+                "classifier that this machine can download, a folder that holds one, or opennsfw"
+            ) from error
+        labels = {str(name).casefold(): int(place) for place, name in network.config.id2label.items()}
+        places = sorted(labels[name.casefold()] for name in self.unsafe_labels if name.casefold() in labels)
+        if not places:
+            raise ConfigError(
+                f"safety.unsafe_labels = {list(self.unsafe_labels)}: {self.model} knows none of them; remedy: choose "
+                f"from {', '.join(sorted(labels))}"
+            )
+        return processor, network.to(device).eval(), places, device
+
+    def load(self) -> None:
+        """Fails now if the model cannot be used."""
+        self._loaded  # noqa: B018
+
+    def unsafe(self, pictures: Sequence[Image.Image]) -> list[float]:
+        """Each picture's probability of not safe for work, 0 to 1."""
+        if not pictures:
+            return []
+        import torch
+
+        processor, network, places, device = self._loaded
+        pixels = processor(images=[picture.convert("RGB") for picture in pictures], return_tensors="pt").to(device)
+        with torch.inference_mode():
+            likely = network(**pixels).logits.float().softmax(-1)[:, places].sum(-1)
+        return [float(value) for value in likely.cpu()]
+
+
+def _imports() -> tuple[Any, Any]:
+    try:
+        import torch
+
+        from moodarchive.torch_compat import import_torchvision_safely
+
+        import_torchvision_safely()
+        import transformers
+    except ImportError as error:
+        raise MissingExtraError("transformers", "hub") from error
+    return torch, transformers
