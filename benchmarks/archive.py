@@ -92,9 +92,9 @@ def _write_candidates(work: tuple[str, int, int]) -> None:
     Crawl(images).write_candidates(Store(root), part)
 
 
-def _write_judged(work: tuple[str, int]) -> int:
-    root, part = work
-    return Judged(Store(root), part, tuple(pictures(8))).write()
+def _write_judged(work: tuple[str, int, int]) -> int:
+    root, images, part = work
+    return Judged(Store(root), part, images, tuple(pictures(8))).write()
 
 
 def _write_index(work: tuple[str, int]) -> None:
@@ -131,7 +131,7 @@ def measure(root: str, images: int, log: Callable[[str], None]) -> Steps:
         list(pool.map(_write_candidates, [(root, images, part) for part in range(crawl.candidates_parts)]))
         step("deal")
         parts = _parts(store)
-        list(pool.map(_write_judged, [(root, part) for part in parts], chunksize=4))
+        list(pool.map(_write_judged, [(root, images, part) for part in parts], chunksize=4))
         step("cut")
         step(PACKING)
         list(pool.map(_write_index, [(root, part) for part in parts[PACKED_PARTS:]], chunksize=4))

@@ -167,6 +167,7 @@ class Judged:
 
     store: Store
     part: int
+    images: int
     pictures: tuple[bytes, ...]
 
     def write(self) -> int:
@@ -191,8 +192,9 @@ class Judged:
         return rows
 
     def _image_columns(self, word: Words) -> Columns:
-        # a tenth looks like another picture, up to three bits away
-        copied = np.where(hashed(word, 8) % np.uint64(10) == 0, word % np.uint64(100_000), word)
+        # a tenth looks like one or two others, whatever the size of the archive: a bit or two away
+        motif = word % np.uint64(max(1, self.images // 10))
+        copied = np.where(hashed(word, 8) % np.uint64(10) == 0, motif, word)
         flips = np.uint64(1) << (hashed(word, 9) % np.uint64(64))
         which = pa.array((word % np.uint64(len(self.pictures))).astype(np.int32))
         area = np.array([640, 1024, 1920])[(hashed(word, 10) % np.uint64(3)).astype(int)]
