@@ -13,6 +13,7 @@ from pipelines.guard import recorded
 from pipelines.study_report import write_page
 from pipelines.verified_set import seal_verified
 from validate.study.design import CAPTIONS, EDITS, StudyDesign, read_design, write_design
+from validate.study.forgetting import forget_taken_down
 from validate.study.importing import MISSING, Imported, RawAnswer, import_answers
 from validate.study.items import Item, read_items
 from validate.study.label_studio import label_studio_rows, write_label_studio
@@ -55,6 +56,7 @@ def draw(store: Store, options: SampleOptions) -> str:
     """Draws or extends the caption study."""
     recorded(store)
     with only_writer(store):
+        forget_taken_down(store)
         design = sample(store, options, rejected_heldout(store))
     items = read_items(store)
     gold = sum(item.gold for item in items)
@@ -120,6 +122,7 @@ def write_study_report(store: Store, kind: str) -> Iterator[str]:
 def give_back(store: Store) -> Iterator[str]:
     """Writes verdicts/ and seals MoodArchive-5k anew."""
     with only_writer(store):
+        forget_taken_down(store)
         study = load_study(store)
         count = write_verdicts(store, study, judge(study))
         rows = list(read_verdicts(store))

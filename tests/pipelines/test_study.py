@@ -1,20 +1,24 @@
 """A whole study by the command line, with simulated workers: sample, import, report, verdicts, MoodArchive-5k."""
 
+import io
 import json
 import tarfile
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
 from moodarchive.errors import StudyError
-from moodarchive.schemas import KEPT
+from moodarchive.schemas import DEALT, KEPT
 from moodarchive.store import Store
 from moodarchive.verdict_schema import VERDICTS
 from pipelines.cli import app
-from tests.making import rows_of
+from shards.seal import seal
+from tests.making import pack_parts, rows_of, write_rows
 from tests.validate.study.archives import HOSTILE, study_archive
 from validate.study.answers import read_table
+from validate.study.items import read_items
 from validate.study.verdicts import read_verdicts
 from validate.verify import verify
 
@@ -143,3 +147,33 @@ def test_a_study_that_was_not_drawn_or_answered_says_what_to_do(tmp_path: Path) 
     with pytest.raises(StudyError, match="is no moment"):
         _study("import", store.root, "--from", "simulated", "--closed", "tomorrow")
     assert VERDICTS.name not in store.names()
+
+
+def test_a_takedown_reaches_the_studys_own_copies(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "root"))
+    study_archive(store, images=48)
+    _study("sample", store.root, "--n", "30", "--workers", "3")
+    _study("import", store.root, "--from", "simulated")
+    _study("apply", store.root)
+    _study("export", store.root, "--to", "label-studio")
+    inner = pq.read_table(io.BytesIO(store.read_bytes("moodarchive-5k/shards/heldout/00000.parquet")))
+    key = inner["key"][0].as_py()
+    title = next(row["title"] for part in (0, 1) for row in rows_of(store, DEALT, part) if row["key"] == key)
+    assert any(title.encode() in store.read_bytes(path) for path in store.files("moodarchive-5k"))
+    for part in (0, 1):
+        rows = rows_of(store, KEPT, part)
+        gone = [{**row, "kept": False, "reason": "taken_down"} if row["key"] == key else row for row in rows]
+        write_rows(store, KEPT, part, gone)
+    pack_parts(store, (0, 1))
+    seal(store)
+    assert any(problem.where == key for problem in verify(store, fast=True))
+    _study("apply", store.root)
+    assert list(verify(store, fast=True)) == []
+    assert not store.exists(f"study/captions/label-studio/pictures/{key}.jpg")
+    left = [item for item in read_items(store) if item.key == key]
+    assert left and not any(item.summary or item.title or item.creator or item.original for item in left)
+    assert key not in {row["key"] for row in read_verdicts(store)}
+    _study("report", store.root)
+    for path in [*store.files("study"), *store.files("moodarchive-5k"), *store.files("verdicts")]:
+        assert f'{title}"'.encode() not in store.read_bytes(path), path
+    _study("sample", store.root, "--n", "30", "--workers", "3")

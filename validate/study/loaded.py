@@ -61,7 +61,8 @@ class Study:
 def load_study(store: Store) -> Study:
     """The caption study under the root; StudyError while nobody has answered."""
     design = read_design(store, CAPTIONS)
-    items = {item.item: item for item in read_items(store)}
+    # an item without a caption was taken down: nothing is said about it any more
+    items = {item.item: item for item in read_items(store) if item.summary}
     table = read_table(store, CAPTIONS)
     ordinary = pa.array([name for name, item in items.items() if not item.gold], pa.string())
     if not pc.any(pc.is_in(table["item"], value_set=ordinary)).as_py():

@@ -1,0 +1,49 @@
+"""What a takedown asks of a study: its copies of texts and pictures of erased images go too; answers stay, unnamed."""
+
+from dataclasses import replace
+
+from moodarchive.layout import TAKEN_DOWN
+from moodarchive.parts import finished_parts, read_part
+from moodarchive.schemas import KEPT
+from moodarchive.store import Store
+from validate.study.items import Item, read_items, write_items
+from validate.study.label_studio import LABEL_STUDIO_FOLDER
+from validate.study.mturk import MTURK_FOLDER
+
+_EXPORTS = (f"{MTURK_FOLDER}/input.csv", f"{LABEL_STUDIO_FOLDER}/tasks.json")
+
+
+def forget_taken_down(store: Store) -> int:
+    """Blanks the items of images that were taken down, and removes their pictures and the exports that tell of them.
+
+    Returns how many items were blanked; repeated, it changes nothing more.
+    """
+    items = read_items(store)
+    gone = _taken_down(store, {item.key for item in items})
+    told = [item for item in items if item.key in gone and item.summary]
+    for item in items:
+        if item.key in gone:
+            for folder in (MTURK_FOLDER, LABEL_STUDIO_FOLDER):
+                store.remove(f"{folder}/pictures/{item.item}.jpg")
+    # a gold question may show another picture's caption: that picture's text goes with it
+    lost = {item.sentences for item in told if not item.gold}
+    blanked = [_blank(item) if item.key in gone or item.sentences in lost else item for item in items]
+    if told:
+        for path in _EXPORTS:
+            store.remove(path)
+        write_items(store, blanked)
+    return len(told)
+
+
+def _blank(item: Item) -> Item:
+    return replace(
+        item, original="", summary="", stimuli=(), assessment="", title="", creator="", licence_url="", landing_url=""
+    )
+
+
+def _taken_down(store: Store, keys: set[str]) -> set[str]:
+    found: set[str] = set()
+    for part in finished_parts(store, KEPT):
+        for batch in read_part(store, KEPT, part, columns=["key", "reason"], batch_rows=10_000):
+            found |= {row["key"] for row in batch.to_pylist() if row["reason"] == TAKEN_DOWN and row["key"] in keys}
+    return found
