@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from moodarchive.stage import Stage
 from moodarchive.writer_lock import RUN_VARIABLE
 from pipelines.nodes import Sight, check_nodes, end_sight
 
+REACHED_S = 10.0
 OWN = "local"
 """The address that asks for a Ray of this run's own, whatever RAY_ADDRESS says."""
 
@@ -79,6 +81,11 @@ class Cluster:
 def _init(address: str, cpus: int) -> None:
     import ray
 
+    host, colon, port = address.rpartition(":")
+    if colon and port.isdigit():
+        # Ray itself tries for minutes, without a word
+        socket.create_connection((host.strip("[]"), int(port)), timeout=REACHED_S).close()
+
     inherited = {RUN_VARIABLE: os.environ[RUN_VARIABLE]} if RUN_VARIABLE in os.environ else {}
     ray.init(
         address=address or "local",
@@ -96,7 +103,7 @@ def _refusals_explained(address: str) -> Iterator[None]:
 
     try:
         yield
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError, ray.exceptions.RayError) as error:
+    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         if not address:
             raise
         told = " ".join(str(error).split())
