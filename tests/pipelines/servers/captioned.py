@@ -27,11 +27,11 @@ MODEL = "served-by-the-run"
 
 
 def caption_managed(
-    store: Store, parts: int, servers: ServerSettings, model: str = MODEL, **settings: Any
+    store: Store, parts: int, servers: ServerSettings, model: str = MODEL, own_ray: bool = True, **settings: Any
 ) -> list[dict[str, Any]]:
     """Every row of the captions table after the run."""
     caption = CaptionSettings(model=model, **{"in_flight": 4, "timeout_s": 30.0, **settings})
-    managed = ManagedServers(settings=servers, caption=caption, store=store, own_ray=True)
+    managed = ManagedServers(settings=servers, caption=caption, store=store, own_ray=own_ray)
     stages = [caption_stage(caption, managed.live)]
     with Cluster(cpus=2, give_up_after=2) as cluster, managed:
         cluster.start(stages)

@@ -44,15 +44,15 @@ async def guarded(
         return await handler(request)
     if request.headers.get("Authorization") != f"Bearer {os.environ['VLLM_API_KEY']}":
         return web.Response(status=401, text="Unauthorized")
-    _note("came")
+    _note("came", request.url.host)
     answer = await handler(request)
-    _note("answered")
+    _note("answered", request.url.host)
     return answer
 
 
-def _note(event: str) -> None:
+def _note(event: str, host: str | None) -> None:
     with open(os.environ["STAND_IN_EVENTS"], "a", encoding="utf-8") as events:
-        events.write(json.dumps({"event": event, "pid": os.getpid(), "at": time.time()}) + "\n")
+        events.write(json.dumps({"event": event, "host": host, "pid": os.getpid(), "at": time.time()}) + "\n")
 
 
 def main() -> None:

@@ -56,7 +56,7 @@ def test_a_run_s_own_server_may_be_killed(
     def torment() -> None:
         while len(kills) < times:
             for server in server_of(tmp_path):
-                if server.pid not in kills and f'"pid": {server.pid}' in (tmp_path / "events").read_text():
+                if server.pid not in kills and f'"pid": {server.pid},' in (tmp_path / "events").read_text():
                     server.send_signal(signal.SIGKILL)
                     kills.append(server.pid)
             time.sleep(0.05)
@@ -73,6 +73,19 @@ def test_a_run_s_own_server_may_be_killed(
     assert (tmp_path / "root/logs/servers/00.log").exists()
     for file in (tmp_path / "root").rglob("*"):
         assert file.is_dir() or KEY.encode() not in file.read_bytes(), file
+
+
+@pytest.mark.slow
+@pytest.mark.torture
+def test_in_a_cluster_each_server_listens_where_other_machines_reach_it(tmp_path: Path, marker: str) -> None:
+    store = write_parts(tmp_path / "root", 2, 20)
+    servers = ServerSettings(count=2, gpus=0.0, python=str(wrapper(tmp_path, marker)))
+    rows = caption_managed(store, 2, servers, own_ray=False)
+    assert Counter(row["status"] for row in rows) == {"ok": 40}
+    events = [json.loads(line) for line in (tmp_path / "events").read_text().splitlines()]
+    assert len({event["pid"] for event in events}) == 2
+    assert "127.0.0.1" not in {event["host"] for event in events}
+    assert all_gone(marker)
 
 
 @pytest.mark.slow
