@@ -1,12 +1,13 @@
 """One finished demo archive for all tests that only read it."""
 
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.pipelines.running import moodarchive
+from tests.pipelines.running import FLAGS, archive_digest, moodarchive
 
 IMAGES = 120
 
@@ -19,6 +20,16 @@ def demo_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert done.returncode == 0, done.stdout + done.stderr
     (root.parent / "output.txt").write_text(done.stdout)
     return root
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, float]:
+    """The digest of a run that nobody disturbed, and how long it took (seconds)."""
+    root = tmp_path_factory.mktemp("undisturbed") / "archive"
+    began = time.monotonic()
+    done = moodarchive("demo", "--root", str(root), *FLAGS)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return archive_digest(root), time.monotonic() - began
 
 
 @pytest.fixture

@@ -16,6 +16,8 @@ from moodarchive.schemas import TABLES
 from moodarchive.store import Store
 
 COMMAND = (sys.executable, "-m", "pipelines.cli")
+FLAGS = ("--images", "60")
+"""The demo whose digest ``undisturbed`` knows."""
 TIMELESS_FOLDERS = ("logs", "report", "crawl")
 
 

@@ -5,7 +5,6 @@ import random
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from pipelines.cluster import Cluster
 from pipelines.execute import run_stages
 from pipelines.settings import read_settings
 from tests.pipelines.running import (
+    FLAGS,
     archive_digest,
     family,
     moodarchive,
@@ -28,18 +28,6 @@ from tests.pipelines.running import (
 )
 
 pytestmark = pytest.mark.slow
-IMAGES = 60
-FLAGS = ("--images", str(IMAGES))
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, float]:
-    """The digest of a run that nobody disturbed, and how long it took (seconds)."""
-    root = tmp_path_factory.mktemp("undisturbed") / "archive"
-    began = time.monotonic()
-    done = moodarchive("demo", "--root", str(root), *FLAGS)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return archive_digest(root), time.monotonic() - began
 
 
 def _killed_and_rerun(root: Path, after_s: float) -> str:

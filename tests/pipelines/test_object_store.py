@@ -13,10 +13,9 @@ import pytest
 
 from moodarchive.store import Store
 from tests.object_store import BUCKET, SECRET, ObjectStore, object_store
-from tests.pipelines.running import archive_digest, moodarchive, signal_group, start
+from tests.pipelines.running import FLAGS, archive_digest, moodarchive, signal_group, start
 
 pytestmark = pytest.mark.slow
-FLAGS = ("--images", "24")
 
 
 @pytest.fixture(scope="module")
@@ -25,15 +24,6 @@ def server() -> Iterator[ObjectStore]:
         for name, value in running.environment.items():
             environment.setenv(name, value)
         yield running
-
-
-@pytest.fixture(scope="module")
-def on_disk(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The digest of the same run on a disk."""
-    root = tmp_path_factory.mktemp("disk") / "archive"
-    done = moodarchive("demo", "--root", str(root), *FLAGS)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return archive_digest(root)
 
 
 def _copied(root: str, folder: Path) -> Path:
@@ -50,14 +40,14 @@ def _killed_when(store: Store, there: str) -> None:
 
 
 def test_a_killed_build_on_s3_goes_on_to_the_bytes_of_a_build_on_disk(
-    server: ObjectStore, on_disk: str, tmp_path: Path
+    server: ObjectStore, undisturbed: tuple[str, float], tmp_path: Path
 ) -> None:
     store = Store(f"s3://{BUCKET}/killed")
     _killed_when(store, "images/00000.json")
     done = moodarchive("demo", "--root", store.root, *FLAGS)
     assert done.returncode == 0, done.stdout + done.stderr
     copy = _copied(store.root, tmp_path / "copy")
-    assert archive_digest(copy) == on_disk
+    assert archive_digest(copy) == undisturbed[0]
     assert not any(SECRET.encode() in path.read_bytes() for path in copy.rglob("*") if path.is_file())
     _is_readable_by_every_verb(store)
 
@@ -75,7 +65,9 @@ def _is_readable_by_every_verb(store: Store) -> None:
 
 @pytest.mark.torture
 @pytest.mark.parametrize("seed", range(5))
-def test_kills_at_random_moments(seed: int, server: ObjectStore, on_disk: str, tmp_path: Path) -> None:
+def test_kills_at_random_moments(
+    seed: int, server: ObjectStore, undisturbed: tuple[str, float], tmp_path: Path
+) -> None:
     root = f"s3://{BUCKET}/seed{seed}"
     process = start("demo", "--root", root, *FLAGS)
     try:
@@ -85,13 +77,13 @@ def test_kills_at_random_moments(seed: int, server: ObjectStore, on_disk: str, t
     process.communicate()
     done = moodarchive("demo", "--root", root, *FLAGS)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert archive_digest(_copied(root, tmp_path / "copy")) == on_disk
+    assert archive_digest(_copied(root, tmp_path / "copy")) == undisturbed[0]
 
 
 @pytest.mark.torture
 @pytest.mark.parametrize("refused", [True, False])
 def test_uploads_that_fail_leave_no_part_and_a_rerun_completes(
-    refused: bool, server: ObjectStore, on_disk: str, tmp_path: Path
+    refused: bool, server: ObjectStore, undisturbed: tuple[str, float], tmp_path: Path
 ) -> None:
     store = Store(f"s3://{BUCKET}/full{refused}")
     server.break_uploads("/captions/.*parquet", refused=refused)
@@ -102,7 +94,7 @@ def test_uploads_that_fail_leave_no_part_and_a_rerun_completes(
     server.mend()
     done = moodarchive("demo", "--root", store.root, *FLAGS)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert archive_digest(_copied(store.root, tmp_path / "copy")) == on_disk
+    assert archive_digest(_copied(store.root, tmp_path / "copy")) == undisturbed[0]
 
 
 def test_wrong_use_is_answered_without_a_traceback(server: ObjectStore, tmp_path: Path) -> None:
