@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -62,11 +64,15 @@ def main() -> None:
         design, items = read_design(store, CAPTIONS), read_items(store)
         rows = list(simulated_rows(items, WORKERS, 0, CREW_OF_MANY))
         _results(Path(folder) / "batch.csv", rows, design)
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         taken, imported = _timed("import", store.root, "--from", "mturk", "--file", f"{folder}/batch.csv")
         assert f"accepted {len(rows)}," in imported, imported
         told, verdict = _timed("report", store.root)
     print(f"{len(items)} items, {len(rows)} answers of {len(CREW_OF_MANY)} simulated workers", file=sys.stderr)
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    processor = spent.ru_utime + spent.ru_stime - before.ru_utime - before.ru_stime
     print(f"import {taken:.1f} s, report {told:.1f} s; {verdict.splitlines()[0]}", file=sys.stderr)
+    print(f"processor time of both {processor:.1f} s, load {os.getloadavg()[0]:.0f}", file=sys.stderr)
     ours = taken + told
     claim = {
         "claim": f"{ITEMS} items x {WORKERS} workers: import and report", "ours": round(ours, 1), "peer": LIMIT_S,

@@ -31,7 +31,10 @@ def test_skills_are_recovered_and_intervals_cover_the_truth_in_a_handful_of_stud
 @pytest.mark.timeout(7_200)
 def test_over_a_thousand_studies_every_skill_is_recovered_and_intervals_cover_at_their_rate() -> None:
     studies = int(os.environ.get("MOODARCHIVE_STUDIES", "1000"))
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
+    from threadpoolctl import threadpool_limits
+
+    # as many processes as cores: more threads in each would only wait for one another
+    with ProcessPoolExecutor(os.cpu_count(), initializer=threadpool_limits, initargs=(1,)) as pool:
         outcomes = list(pool.map(simulated_study, range(studies), chunksize=4))
     parameter = np.stack([one.parameter for one in outcomes])
     shown = np.stack([one.shown for one in outcomes])
