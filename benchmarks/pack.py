@@ -90,6 +90,7 @@ def measure(root: str, parts: int, rounds: int) -> dict[str, list[float]]:
         began = time.perf_counter()
         contest()
         seconds.setdefault(name, []).append(time.perf_counter() - began)
+        print(f"{name}: {seconds[name][-1]:.2f} s", file=sys.stderr, flush=True)
 
     with ProcessPoolExecutor(WORKERS, mp_context=get_context("spawn")) as pool:
         guard(Store(root), ArchiveSettings())
@@ -133,7 +134,6 @@ def main() -> None:
         whole, size = (_bytes(Path(held, "archive", folder)) for folder in ("", SHARD_INDEX.name))
     finally:
         shutil.rmtree(held)
-    print(json.dumps({name: [round(second, 2) for second in each] for name, each in seconds.items()}), file=sys.stderr)
     gb = f"{size / 1e9:.1f} GB"
     claims = [
         _claim(f"packing {gb}, {WORKERS} workers, against cp and fsync", size, seconds, ("pack", "cp", 0.8)),
