@@ -207,7 +207,9 @@ class Limiter:
             self._breaker.succeeded(host)
 
     def _window(self, name: str, limit: Limit) -> _Window:
-        return self._windows.setdefault((name, limit), _Window(limit, self._begun))
+        if (name, limit) not in self._windows:
+            self._windows[name, limit] = _Window(limit, self._begun)
+        return self._windows[name, limit]
 
     def _quota(self, name: str, limit: Limit) -> _Quota:
         if (name, limit) not in self._quotas:

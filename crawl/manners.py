@@ -113,7 +113,9 @@ class Manners:
             getattr(self._local(), method)(*arguments)
 
     def _local(self) -> Limiter:
-        return _LOCAL.setdefault(self.store.root, Limiter(self.store))
+        if self.store.root not in _LOCAL:
+            _LOCAL[self.store.root] = Limiter(self.store)
+        return _LOCAL[self.store.root]
 
     def _actor(self, ray: Any) -> Any:
         name = f"limiter-{digest(self.store.path(''))}"

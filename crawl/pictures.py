@@ -19,6 +19,9 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF")
 Pixels = npt.NDArray[np.uint8]
 """RGB, (height, width, 3)."""
 
+BLUR, LEAST_BLUR = 0.42, 0.1
+"""Pixels of a Gaussian's sigma; the first was chosen on photographs, against Lanczos."""
+
 # the pixel limit is ours, read from the header; Pillow's own would only warn
 Image.MAX_IMAGE_PIXELS = None
 # pictures are decoded side by side: more threads within one would only get into each other's way
@@ -156,11 +159,15 @@ def _coarsest(size: tuple[int, int], wanted: tuple[int, int]) -> dict[str, int]:
 
 
 def _shrunk(pixels: Pixels, size: tuple[int, int]) -> Pixels:
-    if (pixels.shape[1], pixels.shape[0]) == size:
+    """At ``size``: blurred just enough for the few points of a cubic; near Lanczos, in a fraction of its time."""
+    ratio = max(pixels.shape[1] / size[0], pixels.shape[0] / size[1])
+    if ratio == 1:
         return pixels
-    # two neighbours see every pixel while fewer than two fall on one, which scaled decoding nearly always gives
-    is_near = pixels.shape[1] < 2 * size[0] and pixels.shape[0] < 2 * size[1]
-    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR if is_near else cv2.INTER_AREA), np.uint8)
+    if ratio >= 2:  # only where an eighth is still too large
+        return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+    sigma = BLUR * (ratio**2 - 1) ** 0.5
+    soft = cv2.GaussianBlur(pixels, (3, 3), sigma) if sigma > LEAST_BLUR else pixels
+    return np.asarray(cv2.resize(soft, size, interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
 def _turned(pixels: Pixels, turn: int) -> Pixels:

@@ -183,6 +183,14 @@ def test_scaled_decoding_looks_like_full_decoding_and_lanczos(width: int) -> Non
     assert 10 * np.log10(255**2 / error) >= 35
 
 
+@pytest.mark.parametrize("width", [330, 360, 399, 420])
+def test_lines_too_fine_for_the_new_size_are_evened_out(width: int) -> None:
+    lines = np.tile(np.array([0, 255], dtype=np.uint8), (width, width // 2 + 1))[:, :width]
+    shown = np.asarray(opened(to_picture(encoded(Image.fromarray(lines), quality=95), LIMITS).bytes).convert("L"))
+    assert shown.shape == (200, 200)
+    assert shown.std() < lines.std() / 3
+
+
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}, {"optimize": True, "quality": 60}])
 def test_a_small_plain_jpeg_keeps_its_coefficients_bit_for_bit(options: dict[str, Any]) -> None:
     source = textured(180, 130, seed=8)
