@@ -67,8 +67,8 @@ def prune(store: Store, say: Say) -> None:
     recorded(store)
     with only_writer(store):
         store.remove_drafts()
-        if not store.exists(MANIFEST_PATH) and read_pruned(store).files:
-            go_on(store)  # a prune was killed before its seal
+        if _is_open(store):
+            go_on(store)
             finish(store)
         refuse_unsound(store)
         if not plan_pruning(store):
@@ -79,3 +79,10 @@ def prune(store: Store, say: Say) -> None:
         finish(store)
         after = sum(store.files(IMAGES.name).values())
     say(f"images/ went from {before / 1e6:,.1f} to {after / 1e6:,.1f} MB; the shards hold what is kept")
+
+
+def _is_open(store: Store) -> bool:
+    """True when a takedown or a prune was killed, be it after its plan, or just before its seal."""
+    pruned = read_pruned(store)
+    begun = bool(pruned.files) and not store.exists(MANIFEST_PATH)
+    return begun or not pruned.done or not all(takedown.done for takedown in read_takedowns(store))
