@@ -6,24 +6,28 @@ READY := $(VENV)/.ready-dev
 DEMO_READY := $(VENV)/.ready-demo
 BENCH_READY := $(VENV)/.ready-bench
 DEMO_FLAGS ?=
+# two test processes at a time, whole files each: many tests wait for servers, timers and processes
+PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
-.PHONY: demo test check torture bench format docs clean
+.PHONY: demo test check lint torture bench format docs clean
 
 demo: $(DEMO_READY)
 	$(BIN)/moodarchive demo $(DEMO_FLAGS)
 
 test: $(READY)
-	$(BIN)/python -m pytest -m "not torture"
+	$(PYTEST) -m "not torture"
 
-check: $(READY)
+check: lint
+	$(PYTEST) -q -m "not slow and not torture"
+
+lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q -m "not slow and not torture"
 
 torture: $(READY)
-	$(BIN)/python -m pytest -m torture
+	$(PYTEST) -m torture
 
 bench: $(BENCH_READY)
 	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done

@@ -189,6 +189,7 @@ def _process_group() -> Iterator[None]:
     distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
     try:
         yield
+        distributed.barrier()  # a rank that leaves while another still talks to it may abort that one
     finally:
         distributed.destroy_process_group()
 

@@ -26,5 +26,6 @@ def _joined(rank: int, ranks: int, work: Callable[[int, int], T], folder: str) -
     distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=ranks)
     try:
         Path(folder, str(rank)).write_bytes(pickle.dumps(work(rank, ranks)))
+        distributed.barrier()  # a rank that leaves while another still talks to it may abort that one
     finally:
         distributed.destroy_process_group()
