@@ -15,10 +15,12 @@ demo: $(DEMO_READY)
 	$(BIN)/moodarchive demo $(DEMO_FLAGS)
 
 test: $(READY)
-	$(PYTEST) -m "not torture"
+	$(PYTEST) -m "not torture and not alone"
+	$(BIN)/python -m pytest -m "alone and not torture"
 
 check: lint
-	$(PYTEST) -q -m "not slow and not torture"
+	$(PYTEST) -q -m "not slow and not torture and not alone"
+	$(BIN)/python -m pytest -q -m "alone and not slow and not torture"
 
 lint: $(READY)
 	$(BIN)/ruff format --check .
@@ -27,7 +29,8 @@ lint: $(READY)
 	$(BIN)/lint-imports
 
 torture: $(READY)
-	$(PYTEST) -m torture
+	$(PYTEST) -m "torture and not alone"
+	$(BIN)/python -m pytest -m "torture and alone"
 
 bench: $(BENCH_READY)
 	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done

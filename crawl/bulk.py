@@ -24,6 +24,7 @@ from yarl import URL
 from crawl.fetch import Fetcher
 from crawl.robots import OPT_OUTS, product_token
 from moodarchive.errors import RowError, ServiceError
+from moodarchive.parquet import read_table as read_parquet
 
 PYTHON = "MOODARCHIVE_IMG2DATASET_PYTHON"
 START_UP_S, RETRIES, SHARD_ROWS = 120.0, 1, 500
@@ -135,7 +136,7 @@ def _collected(out: Path, keys: list[str]) -> tuple[dict[str, Path], dict[str, R
     files: dict[str, Path] = {}
     failures = {key: RowError("deadline", f"{key}: img2dataset did not come to it in time") for key in keys}
     for shard in sorted(out.glob("*.parquet")):
-        for row in pq.read_table(shard, columns=["row", "key", "status", "error_message"]).to_pylist():
+        for row in read_parquet(shard, columns=["row", "key", "status", "error_message"]).to_pylist():
             del failures[row["row"]]
             if row["status"] == "success":
                 files[row["row"]] = out / shard.stem / f"{row['key']}.jpg"

@@ -3,11 +3,12 @@
 import re
 from typing import Any
 
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 from rich.console import Console
 from rich.markup import escape
 
 from moodarchive.errors import UnknownKeyError
+from moodarchive.parquet import read_table as read_parquet
 from moodarchive.parts import finished_parts, part_path
 from moodarchive.schemas import CAPTIONS, DEALT, IMAGES, KEPT, SAFETY, SCORES, SHARD_INDEX, Table
 from moodarchive.store import Store
@@ -47,13 +48,14 @@ def _dealt_row(store: Store, key: str) -> tuple[int, dict[str, Any]]:
 
 def _row(store: Store, table: Table, part: int, key: str, columns: list[str]) -> dict[str, Any] | None:
     with store.open_read(part_path(table, part)) as file:
-        rows = pq.read_table(file, columns=columns, filters=[("key", "==", key)]).to_pylist()
-    return rows[0] if rows else None
+        rows = read_parquet(file, columns=["key", *(name for name in columns if name != "key")])
+    found = rows.filter(pc.field("key") == key).select(columns).to_pylist()
+    return found[0] if found else None
 
 
 def _has(store: Store, path: str, key: str) -> bool:
     with store.open_read(path) as file:
-        return key in pq.read_table(file, columns=["key"])["key"].to_pylist()
+        return key in read_parquet(file, columns=["key"])["key"].to_pylist()
 
 
 def _print_row(console: Console, title: str, row: dict[str, Any]) -> None:

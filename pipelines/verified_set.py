@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from moodarchive.keys import canonical_json, digest
 from moodarchive.layout import VERIFIED_FOLDER
+from moodarchive.parquet import read_table as read_parquet
 from moodarchive.parts import Origin, finished_parts
 from moodarchive.schemas import SCHEMA_VERSION, SHARD_INDEX
 from moodarchive.store import Store
@@ -66,7 +67,7 @@ def _samples(store: Store, accepted: Mapping[str, Row]) -> list[dict[str, Any]]:
 
 def _of_shard(store: Store, path: str, accepted: Mapping[str, Row]) -> Iterator[dict[str, Any]]:
     with store.open_read(path) as file:
-        rows = [row for row in pq.read_table(file).to_pylist() if row["key"] in accepted]
+        rows = [row for row in read_parquet(file).to_pylist() if row["key"] in accepted]
     if not rows:
         return
     with store.open_read(path.removesuffix(".parquet") + ".tar") as tar:

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from moodarchive.errors import DamagedPartError, NotAnArchiveError, StageError
 from moodarchive.keys import digest
 from moodarchive.layout import MANIFEST_PATH, SETS
+from moodarchive.parquet import read_table as read_parquet
 from moodarchive.schemas import SCHEMA_VERSION
 from moodarchive.store import Store
 
@@ -34,7 +33,7 @@ class Shard:
             data = store.read_bytes(self.index)
         except FileNotFoundError:
             raise self._changed(self.index, "is missing") from None
-        table = pq.read_table(io.BytesIO(data)) if _sha256(data) == self.index_sha256 else None
+        table = read_parquet(io.BytesIO(data)) if _sha256(data) == self.index_sha256 else None
         if table is None or table.num_rows != self.samples:
             raise self._changed(self.index, "is not the one that was sealed")
         found: dict[str, list[Any]] = table.to_pydict()

@@ -6,10 +6,10 @@ import tarfile
 from collections.abc import Iterator
 from typing import Any
 
-import pyarrow.parquet as pq
 from PIL import Image
 
 from moodarchive.layout import PRIVATE, SETS
+from moodarchive.parquet import read_table as read_parquet
 from moodarchive.parts import part_path, read_part
 from moodarchive.schemas import CAPTIONS, DEALT, IMAGES, KEPT, SAFETY, SCORES, Table
 from moodarchive.store import Store
@@ -58,7 +58,7 @@ def _caption_problems(store: Store, part: int, kept: set[str]) -> Found:
 def _shard_problems(store: Store, name: str, part: int, packed: dict[str, str]) -> Found:
     path = f"shards/{name}/{part:05d}.tar"
     with store.open_read(f"shards/{name}/{part:05d}.parquet") as file:
-        index = {row["key"]: row for row in pq.read_table(file).to_pylist()}
+        index = {row["key"]: row for row in read_parquet(file).to_pylist()}
     seen: dict[str, dict[str, tuple[int, int]]] = {}
     with store.open_read(path) as file, tarfile.open(fileobj=file, mode="r:") as tar:
         for member in tar:

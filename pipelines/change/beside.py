@@ -3,10 +3,9 @@
 import io
 from dataclasses import replace
 
-import pyarrow.parquet as pq
-
 from crawl.answers import forget_answers
 from moodarchive.layout import VERIFIED_FOLDER
+from moodarchive.parquet import read_table as read_parquet
 from moodarchive.part_log import log_path
 from moodarchive.schemas import CANDIDATES, DEALT
 from moodarchive.store import Store
@@ -63,7 +62,7 @@ def _forget_verified(store: Store, keys: frozenset[str]) -> None:
     """MoodArchive-5k goes as a whole when it holds one of them: `moodarchive study apply` makes it anew without."""
     files = list(store.files(VERIFIED_FOLDER))
     held = (
-        not keys.isdisjoint(pq.read_table(io.BytesIO(store.read_bytes(path)), columns=["key"])["key"].to_pylist())
+        not keys.isdisjoint(read_parquet(io.BytesIO(store.read_bytes(path)), columns=["key"])["key"].to_pylist())
         for path in files
         if path.endswith(".parquet")
     )

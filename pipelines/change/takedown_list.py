@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from moodarchive.errors import TakedownListError
+from moodarchive.parquet import read_table as read_parquet
 from moodarchive.takedown import Named, creator_digest, url_digest
 
 _KINDS = {
@@ -90,10 +91,9 @@ def _csv_entries(path: Path, text: str, delimiter: str) -> Iterator[_Entry]:
 
 def _parquet_entries(path: Path) -> Iterator[_Entry]:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path)
+        table = read_parquet(path)
     except pa.ArrowInvalid as error:
         raise TakedownListError(f"the list {path} is no Parquet file: {error}") from None
     for index, kind in _columns(path, table.column_names):

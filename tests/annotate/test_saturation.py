@@ -28,6 +28,7 @@ SERVER, PROXY = "tests.annotate.simulated_gpu", "tests.annotate.fault_proxy"
 PARTS = 5
 
 
+@pytest.mark.alone
 def test_a_server_is_full_across_the_ends_of_parts(tmp_path: Path) -> None:
     store = write_parts(tmp_path / "root", PARTS, 120)
     events = tmp_path / "events"
@@ -49,6 +50,7 @@ def test_a_server_is_full_across_the_ends_of_parts(tmp_path: Path) -> None:
     assert "tokens 900,000 in, 72,000 out" in line
 
 
+@pytest.mark.alone
 def test_two_servers_share_alike_and_a_slow_one_holds_nobody_back(tmp_path: Path) -> None:
     shares: dict[str, list[int]] = {}
     for name, second_median in (("equal", "0.2"), ("slow", "1.0")):

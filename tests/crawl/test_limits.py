@@ -133,6 +133,7 @@ ray.get([ask for crawler in crawlers for ask in (crawler.search.remote(), crawle
 """
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_searches_and_downloads_of_four_ray_workers_keep_one_hosts_rate_at_the_server_over_a_kill(
     tmp_path: Path,
@@ -175,6 +176,7 @@ def test_searches_and_downloads_of_four_ray_workers_keep_one_hosts_rate_at_the_s
         assert [later for later in times if moment + 2.0 <= later < moment + 3.2]
 
 
+@pytest.mark.alone
 def test_threads_of_one_process_keep_the_rate_at_the_server(store: Store) -> None:
     from aiohttp import web
 
@@ -201,6 +203,7 @@ def test_threads_of_one_process_keep_the_rate_at_the_server(store: Store) -> Non
     assert _worst(times, 1.0) <= 8
 
 
+@pytest.mark.alone
 def test_a_429_with_retry_after_is_honoured_to_the_second(store: Store) -> None:
     from aiohttp import web
 

@@ -35,6 +35,7 @@ def _built(root: Path, address: str, workers: int) -> "subprocess.Popen[str]":
     )
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_nodes_that_do_not_see_what_the_run_needs_are_named(nodes: Nodes, tmp_path: Path) -> None:
     root, models = tmp_path / "root", tmp_path / "models"
@@ -55,6 +56,7 @@ def test_nodes_that_do_not_see_what_the_run_needs_are_named(nodes: Nodes, tmp_pa
     assert shared.names(TOKEN_FOLDER) == []
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_the_limiter_comes_back_with_its_quotas_when_its_process_dies(store: Store) -> None:
     import psutil
@@ -142,6 +144,7 @@ def test_another_ray_on_the_cluster_is_told_with_the_remedy(monkeypatch: pytest.
         cluster.start([])
 
 
+@pytest.mark.alone
 @pytest.mark.torture
 def test_worker_counts_and_the_loss_of_one_of_three_nodes_change_no_byte(nodes: Nodes, tmp_path: Path) -> None:
     alone = tmp_path / "alone"

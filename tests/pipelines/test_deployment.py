@@ -164,6 +164,7 @@ def _machine(folder: Path, moodarchive: str) -> dict[str, str]:
     return {**os.environ, **job, **port, "PATH": path, "PYTHONPATH": str(ROOT), "RAY_OVERRIDE_JOB_RUNTIME_ENV": "1"}
 
 
+@pytest.mark.alone
 @pytest.mark.torture
 def test_the_slurm_script_starts_ray_runs_and_ends_everything(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text('[search]\nuser_agent = "MoodArchive test"\n')
@@ -180,6 +181,7 @@ def test_the_slurm_script_starts_ray_runs_and_ends_everything(tmp_path: Path) ->
     assert not (tmp_path / "requeued").exists()
 
 
+@pytest.mark.alone
 @pytest.mark.torture
 def test_the_slurm_script_queues_again_when_its_time_is_up(tmp_path: Path) -> None:
     process = subprocess.Popen(

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from moodarchive.parquet import read_table as read_parquet
 from moodarchive.store import Store
 from validate.study.design import folder
 from validate.study.questions import COMPONENTS, Judgement
@@ -59,7 +60,7 @@ def write_answers(store: Store, kind: str, name: str, answers: Iterable[Answer])
 def read_table(store: Store, kind: str) -> pa.Table:
     """All imported answers as one table, in the order of submission; names of items and workers are unique together."""
     paths = [f"{folder(kind)}/answers/{name}" for name in store.names(f"{folder(kind)}/answers")]
-    tables = [pq.read_table(io.BytesIO(store.read_bytes(path))) for path in paths if path.endswith(".parquet")]
+    tables = [read_parquet(io.BytesIO(store.read_bytes(path))) for path in paths if path.endswith(".parquet")]
     joined = pa.concat_tables(tables) if tables else _SCHEMA.empty_table()
     return joined.sort_by([("submitted", "ascending"), ("item", "ascending"), ("worker", "ascending")])
 

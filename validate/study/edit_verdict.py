@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from moodarchive.errors import StudyError
+from moodarchive.parquet import read_table as read_parquet
 from moodarchive.store import Store
 from validate.study.design import EDITS, StudyDesign, folder, hashed_worker
 from validate.study.edits import QUESTIONS, EditItem
@@ -74,7 +75,7 @@ def judge_edits(store: Store, items: dict[str, EditItem]) -> EditVerdict:
     """The verdict; StudyError while nobody has answered."""
     if not store.exists(ANSWERS_PATH):
         raise StudyError(f"{store.root}: no answers yet; remedy: moodarchive study import --kind edits --from page")
-    rows = pq.read_table(io.BytesIO(store.read_bytes(ANSWERS_PATH))).to_pandas()
+    rows = read_parquet(io.BytesIO(store.read_bytes(ANSWERS_PATH))).to_pandas()
     if rows.empty:
         raise StudyError(f"{store.root}: nobody has answered yet; remedy: moodarchive study serve --kind edits")
     methods = sorted({edit.method for item in items.values() for edit in item.edits})

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from moodarchive.errors import NotAnArchiveError
 from moodarchive.layout import MANIFEST_PATH, PRIVATE
+from moodarchive.parquet import read_table as read_parquet
 from moodarchive.parts import finished_parts
 from moodarchive.schemas import CAPTIONS, DEALT, IMAGES, KEPT, SHARD_INDEX
 from moodarchive.sql import connect, view
@@ -78,10 +79,9 @@ def _private_keys(store: Store) -> list[str]:
 
 
 def _keys_of_set(store: Store, name: str) -> Iterator[str]:
-    import pyarrow.parquet as pq
 
     for sidecar in finished_parts(store, SHARD_INDEX).values():
         for path in sidecar.files:
             if path.startswith(f"shards/{name}/") and path.endswith(".parquet"):
                 with store.open_read(path) as file:
-                    yield from pq.read_table(file, columns=["key"])["key"].to_pylist()
+                    yield from read_parquet(file, columns=["key"])["key"].to_pylist()

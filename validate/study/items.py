@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 
 from moodarchive.captions import caption_text
 from moodarchive.keys import digest
+from moodarchive.parquet import read_table as read_parquet
 from moodarchive.store import Store
 from validate.study.design import CAPTIONS, folder
 
@@ -87,5 +88,5 @@ def read_items(store: Store) -> list[Item]:
     """Every item of the study, gold questions included; none before the first drawing."""
     if not store.exists(ITEMS_PATH):
         return []
-    rows = pq.read_table(io.BytesIO(store.read_bytes(ITEMS_PATH))).to_pylist()
+    rows = read_parquet(io.BytesIO(store.read_bytes(ITEMS_PATH))).to_pylist()
     return [Item(**{**row, "stimuli": tuple(row["stimuli"])}) for row in rows]

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from moodarchive.layout import PRIVATE
+from moodarchive.parquet import read_table as read_parquet
 from moodarchive.parts import finished_parts
 from moodarchive.schemas import SHARD_INDEX
 from moodarchive.store import Store
@@ -48,7 +48,7 @@ def find_pictures(store: Store, keys: Collection[str]) -> Pictures:
             if not path.endswith(".parquet") or path.split("/")[1] == PRIVATE:
                 continue
             with store.open_read(path) as file:
-                rows = pq.read_table(file, columns=["key", "jpg_offset", "jpg_size"])
+                rows = read_parquet(file, columns=["key", "jpg_offset", "jpg_size"])
             tar = path.removesuffix(".parquet") + ".tar"
             for row in rows.filter(pc.is_in(rows["key"], value_set=wanted)).to_pylist():
                 places[row["key"]] = _Place(tar, row["jpg_offset"], row["jpg_size"])

@@ -4,9 +4,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from moodarchive.layout import VERIFIED_FOLDER
+from moodarchive.parquet import read_table as read_parquet
 from moodarchive.parts import finished_parts, read_part
 from moodarchive.schemas import KEPT
 from moodarchive.store import Store
@@ -73,6 +72,6 @@ def _strangers(store: Store, indexes: list[str]) -> Iterator[tuple[str, str]]:
         if not store.exists(path):
             continue
         with store.open_read(path) as file:
-            for key in pq.read_table(file, columns=["key"])["key"].to_pylist():
+            for key in read_parquet(file, columns=["key"])["key"].to_pylist():
                 if key not in heldout:
                     yield key, f"in {path}, but no kept held-out image; remedy: moodarchive study apply"
