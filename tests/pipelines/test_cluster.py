@@ -20,10 +20,15 @@ from tests.pipelines.running import archive_digest, moodarchive
 IMAGES = 60
 
 
-@pytest.fixture
-def nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
-    """A cluster of one node; tests add others."""
+@pytest.fixture(autouse=True)
+def without_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray's client settles on one mode a process: a cluster with tokens after one without would refuse it."""
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+
+
+@pytest.fixture
+def nodes() -> Iterator[Nodes]:
+    """A cluster of one node; tests add others."""
     with ray_nodes(1) as running:
         yield running
 
