@@ -27,7 +27,7 @@ KINDS: Mapping[str, str] = {
     **OTHER_HOSTS,
     **{f"http://{RAW_HOST}{path}": kind for path, (_, kind) in MISBEHAVIOURS.items()},
     **{f"{SITE}{path}": kind for path, (_, kind) in PICTURES.items()},
-    **{f"{SITE}{path}": "too_many_bytes" for path in HOSTILE_PICTURES.keys() - PICTURES.keys()},
+    **{f"{SITE}{path}": "too_many_bytes" for path in sorted(HOSTILE_PICTURES.keys() - PICTURES.keys())},
     f"{SITE}/endless-redirects": "too_many_redirects",
     f"{SITE}/noai": "opt_out_noai",
     f"{SITE}/tdm": "opt_out_tdm",
