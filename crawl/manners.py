@@ -18,6 +18,8 @@ _ACTORS: dict[str, Any] = {}
 _FAILING: set[tuple[str, str]] = set()
 """Root and host of those whose next success the limiter wants to hear of."""
 _LOCK = Lock()
+_COMES_BACK_S = 60.0
+"""So long a limiter whose process or owner ended is asked for again."""
 _ASKED_BEFORE_S = 0.05
 """So long before its turn a request asks once more whether the host is held."""
 
@@ -94,15 +96,18 @@ class Manners:
         if ray is None:
             with _LOCK:
                 return getattr(self._local(), method)(*arguments)
-        for attempt in range(3):
+        given_up = time.monotonic() + _COMES_BACK_S
+        while True:
+            actor = self._actor(ray)
             try:
-                return await getattr(self._actor(ray), method).remote(*arguments)
-            except ray.exceptions.RayActorError:  # its owner died: the next one begins anew
-                _ACTORS.clear()
-                if attempt == 2:
+                return await getattr(actor, method).remote(*arguments)
+            except ray.exceptions.RayActorError as error:
+                if time.monotonic() > given_up:
                     raise
+                # one that is only out of reach comes back; to let go of its handle here would end it
+                if not isinstance(error, ray.exceptions.ActorUnavailableError):
+                    self._forget(actor)
                 await asyncio.sleep(0.2)
-        raise AssertionError("the last attempt returns or raises")
 
     def _tell(self, method: str, *arguments: Any) -> None:
         """Goes to the limiter before this process's next question; no answer is waited for."""
@@ -117,8 +122,16 @@ class Manners:
             _LOCAL[self.store.root] = Limiter(self.store)
         return _LOCAL[self.store.root]
 
+    def _forget(self, actor: Any) -> None:
+        """Its owner died, or its name still stands for one that is ending: the next question begins another."""
+        if _ACTORS.get(self._name()) is actor:
+            del _ACTORS[self._name()]
+
+    def _name(self) -> str:
+        return f"limiter-{digest(self.store.path(''))}"
+
     def _actor(self, ray: Any) -> Any:
-        name = f"limiter-{digest(self.store.path(''))}"
+        name = self._name()
         if name not in _ACTORS:
             # restarted, it begins with full windows, and with the quotas that lie under the root
             options = ray.remote(Limiter).options(

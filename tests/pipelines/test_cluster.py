@@ -10,7 +10,7 @@ import pytest
 
 from crawl.limits import parsed_limit
 from crawl.manners import Manners
-from moodarchive.errors import ConfigError
+from moodarchive.errors import ConfigError, ServiceError
 from moodarchive.store import Store
 from pipelines.cluster import Cluster, address_of
 from pipelines.nodes import TOKEN_FOLDER, LocalPath, begin_sight, end_sight, sight_of
@@ -73,14 +73,16 @@ def test_the_limiter_comes_back_with_its_quotas_when_its_process_dies(store: Sto
     )
     with Cluster(cpus=1, begin=manners.begin) as cluster:
         cluster.start([])
-        for _ in range(3):
-            manners.acquire("stock.test", "stock")
+        # on a busy machine a turn that came too late is spent as well: three of them end the quota sooner
+        with pytest.raises(ServiceError, match="may not be asked for another"):
+            for _ in range(4):
+                manners.acquire("stock.test", "stock")
         limiters = [process for process in psutil.process_iter() if "ray::Limiter" in " ".join(process.cmdline())]
         mine = [process for process in limiters if process.ppid() in _children_of_this_process()]
         assert len(mine) == 1
         mine[0].kill()
         began = time.monotonic()
-        with pytest.raises(Exception, match="may not be asked for another"):
+        with pytest.raises(ServiceError, match="may not be asked for another"):
             manners.acquire("stock.test", "stock")
         assert time.monotonic() - began < 60
         assert ray.is_initialized()
