@@ -15,9 +15,10 @@ from moodarchive.layout import VERIFIED_FOLDER
 from moodarchive.parquet import read_table as read_parquet
 from moodarchive.parts import Origin, finished_parts
 from moodarchive.schemas import SCHEMA_VERSION, SHARD_INDEX
+from moodarchive.spans import member_span
 from moodarchive.store import Store
 from shards.attribution import SCHEMA as ATTRIBUTION_SCHEMA
-from shards.tars import SAMPLES, write_shards
+from shards.tars import MEMBERS, SAMPLES, write_shards
 from validate.study.items import Item, caption_hash
 from validate.study.verified import NAME, VERIFIED_IMAGES, verified_card
 
@@ -72,10 +73,7 @@ def _of_shard(store: Store, path: str, accepted: Mapping[str, Row]) -> Iterator[
         return
     with store.open_read(path.removesuffix(".parquet") + ".tar") as tar:
         for row in rows:
-            members = {}
-            for member in ("jpg", "json", "txt"):
-                tar.seek(row[f"{member}_offset"])
-                members[member] = tar.read(row[f"{member}_size"])
+            members = {member: member_span(row, member).read(tar) for member in MEMBERS}
             about = json.loads(members["json"])
             judged = accepted[row["key"]]
             if caption_hash((about["summary"], *about["stimuli"], about["assessment"])) == judged["caption_hash"]:

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +9,9 @@ from typing import Any
 from moodarchive.errors import DamagedPartError, NotAnArchiveError, StageError
 from moodarchive.keys import digest
 from moodarchive.layout import MANIFEST_PATH, SETS
+from moodarchive.manifest import Manifest, read_manifest
 from moodarchive.parquet import read_table as read_parquet
-from moodarchive.schemas import SCHEMA_VERSION
+from moodarchive.schemas import SHARD_INDEX
 from moodarchive.store import Store
 
 
@@ -82,35 +82,28 @@ def open_archive(root: str, sets: Sequence[str] = ("train",)) -> SealedArchive:
         raise NotAnArchiveError(f"{root} is not sealed: it has no {MANIFEST_PATH}; remedy: moodarchive run finishes it")
     text = store.read_bytes(MANIFEST_PATH)
     try:
-        manifest = json.loads(text)
-        if manifest["schema_version"] != SCHEMA_VERSION:
-            raise ValueError(f"schema version {manifest['schema_version']}, this program reads {SCHEMA_VERSION}")
-        shards = _shards(root, manifest["parts"], sets)
-    except (ValueError, KeyError, TypeError) as error:
+        shards = _shards(root, read_manifest(text), sets)
+    except (ValueError, KeyError) as error:
         raise NotAnArchiveError(f"{root}/{MANIFEST_PATH} cannot be read: {error}; remedy: moodarchive verify") from None
     if not shards:
         raise NotAnArchiveError(f"{root} has no shards of {', '.join(sets)}; remedy: name other sets in data.sets")
     return SealedArchive(root=root, seal=digest(_sha256(text)), shards=shards)
 
 
-def _shards(root: str, parts: dict[str, Any], sets: Sequence[str]) -> list[Shard]:
+def _shards(root: str, manifest: Manifest, sets: Sequence[str]) -> list[Shard]:
     found = []
-    for name in sorted(parts):
-        part = parts[name]
-        if part["table"] != "shards":
-            continue
+    for part in sorted(manifest.of_table(SHARD_INDEX.name), key=lambda part: part.part):
         for of_set in sets:
-            if samples := part["sets"].get(of_set, 0):
-                tar, index = (f"shards/{of_set}/{part['part']:05d}{ending}" for ending in (".tar", ".parquet"))
-                digests = part["files"]
+            if samples := part.sets.get(of_set, 0):
+                tar, index = (f"shards/{of_set}/{part.part:05d}{ending}" for ending in (".tar", ".parquet"))
                 found.append(
                     Shard(
                         root=root,
                         tar=tar,
-                        tar_sha256=digests[tar],
+                        tar_sha256=part.files[tar],
                         index=index,
-                        index_sha256=digests[index],
-                        samples=int(samples),
+                        index_sha256=part.files[index],
+                        samples=samples,
                     )
                 )
     return found

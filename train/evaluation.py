@@ -14,6 +14,7 @@ from PIL import Image
 from moodarchive.captions import caption_text
 from moodarchive.clip import ClipEncoder, Embeddings
 from moodarchive.errors import ConfigError
+from moodarchive.spans import member_span
 from moodarchive.store import Store
 from moodarchive.taxonomy import EKMAN, EMOTIONS, SENTIMENT, words
 from train.archive import SealedArchive
@@ -90,22 +91,17 @@ def embedded(archive: SealedArchive, encoder: ClipEncoder) -> Embedded:
 def _batches(archive: SealedArchive) -> Iterator[list[tuple[Image.Image, dict[str, Any]]]]:
     waiting: list[tuple[Image.Image, dict[str, Any]]] = []
     for shard in archive.shards:
-        store, rows = Store(shard.root), shard.rows()
+        store, columns = Store(shard.root), shard.rows()
         with store.open_read(shard.tar) as tar:
-            for row in range(shard.samples):
-                picture, told = (_member(tar, rows, row, name) for name in ("jpg", "json"))
+            for values in zip(*columns.values(), strict=True):
+                row = dict(zip(columns, values, strict=True))
+                picture, told = (member_span(row, name).read(tar) for name in ("jpg", "json"))
                 waiting.append((Image.open(BytesIO(picture)).convert("RGB"), json.loads(told)))
                 if len(waiting) == _AT_ONCE:
                     yield waiting
                     waiting = []
     if waiting:
         yield waiting
-
-
-def _member(tar: Any, rows: Mapping[str, list[Any]], row: int, name: str) -> bytes:
-    tar.seek(rows[f"{name}_offset"][row])
-    data: bytes = tar.read(rows[f"{name}_size"][row])
-    return data
 
 
 def _caption(told: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from moodarchive.errors import RowError, StageError
+from moodarchive.spans import member_span, sample_span
 from moodarchive.store import Store
 from train.archive import Shard
 from train.order import Order, StreamOrder
@@ -74,14 +75,12 @@ class _StreamReader:
                 self._opened[2].close()
             shard = self._shards[number]
             self._opened = (number, shard.rows(), Store(shard.root).open_read(shard.tar))
-        _, rows, file = self._opened
-        start = rows["offset"][row]
-        file.seek(start)
-        span = file.read(rows["size"][row])
-        jpg, metadata = (
-            span[rows[f"{name}_offset"][row] - start :][: rows[f"{name}_size"][row]] for name in ("jpg", "json")
-        )
-        return _Raw(rows["key"][row], jpg, metadata, hashlib.sha256(span).hexdigest() == rows["sha256"][row])
+        _, columns, file = self._opened
+        place = {name: column[row] for name, column in columns.items()}
+        span = sample_span(place)
+        data = span.read(file)
+        jpg, metadata = (member_span(place, name).within(span, data) for name in ("jpg", "json"))
+        return _Raw(place["key"], jpg, metadata, hashlib.sha256(data).hexdigest() == place["sha256"])
 
 
 @dataclass(frozen=True, kw_only=True)

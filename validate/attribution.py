@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
+from moodarchive.manifest import Manifest
 from moodarchive.schemas import DEALT, KEPT
 from moodarchive.sql import connect, location, view
 from moodarchive.store import Store
-from validate.manifest import Manifest
 
 ATTRIBUTION_PATH = "ATTRIBUTION.parquet"
 COLUMNS = ("key", "title", "creator", "creator_url", "licence", "licence_url", "landing_url")

@@ -4,10 +4,10 @@ import json
 from collections.abc import Iterator
 
 from moodarchive.layout import MANIFEST_PATH, SEALS_FOLDER
+from moodarchive.manifest import Manifest
 from moodarchive.schemas import KEPT
 from moodarchive.sql import connect, location, view
 from moodarchive.store import Store
-from validate.manifest import Manifest
 
 _SHARED = ("seal", "counts", "sets", "licences", "sources", "settings", "changes")
 _UNLIKE = """

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from moodarchive.errors import DamagedPartError
+from moodarchive.manifest import Manifest
 from moodarchive.pruned import PRUNED_PATH, read_pruned
 from moodarchive.store import Store
-from validate.manifest import Manifest
 
 
 def pruning_problems(store: Store, manifest: Manifest) -> Iterator[tuple[str, str]]:

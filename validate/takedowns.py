@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from moodarchive.errors import DamagedPartError
 from moodarchive.layout import TAKEN_DOWN
+from moodarchive.manifest import Manifest
 from moodarchive.schemas import CANDIDATES, CAPTIONS, DEALT, IMAGES, KEPT, Table
 from moodarchive.sql import connect, location, view
 from moodarchive.store import Store
@@ -22,7 +23,6 @@ from moodarchive.takedown import (
     url_digest,
 )
 from moodarchive.takedown_sql import define_digests
-from validate.manifest import Manifest
 from validate.study.items import ITEMS_PATH, read_items
 
 _TOLD = " OR ".join(f"{name} IS NOT NULL" for name in ERASED_PROVENANCE)

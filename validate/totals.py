@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
+from moodarchive.manifest import IMAGE_TABLES, Manifest
 from moodarchive.parts import Sidecar, input_digest
 from moodarchive.schemas import DEALT, KEPT, TABLES
 from moodarchive.sql import connect, view
 from moodarchive.store import Store
-from validate.manifest import IMAGE_TABLES, Manifest
 
 
 def total_problems(manifest: Manifest) -> Iterator[str]:

@@ -8,6 +8,7 @@ from itertools import chain
 
 from moodarchive.errors import NotAnArchiveError
 from moodarchive.layout import MANIFEST_PATH, VERIFIED_FOLDER
+from moodarchive.manifest import Manifest, read_manifest
 from moodarchive.parts import Sidecar
 from moodarchive.schemas import SHARD_INDEX
 from moodarchive.spread import Spread, in_threads
@@ -15,7 +16,6 @@ from moodarchive.store import Store
 from validate.attribution import attribution_problems
 from validate.contents import part_problems
 from validate.history import history_problems, verdict_problems
-from validate.manifest import Manifest, read_manifest
 from validate.pruning import pruning_problems
 from validate.study.verified import verified_problems
 from validate.takedowns import takedown_problems, unfinished_takedowns

@@ -10,6 +10,7 @@ from PIL import Image
 
 from moodarchive.parts import part_path
 from moodarchive.schemas import IMAGES
+from moodarchive.spans import Span
 from moodarchive.store import Store
 from pipelines.report.tables import Tables
 
@@ -48,7 +49,7 @@ def pictures(tables: Tables) -> Iterator[tuple[str, bytes | None]]:
         "SELECT key, set_name, part, jpg_offset, jpg_size FROM packed JOIN picked USING (key) ORDER BY key"
     ):
         if key not in known:
-            yield key, _span(tables.store, f"shards/{name}/{part:05d}.tar", offset, size)
+            yield key, _packed(tables.store, f"shards/{name}/{part:05d}.tar", Span(offset, size))
 
 
 def _places_in_images(tables: Tables) -> dict[int, set[str]]:
@@ -73,11 +74,10 @@ def _of_part(store: Store, part: int, keys: set[str]) -> Iterator[tuple[str, byt
                     yield key, rows["bytes"][place].as_py()
 
 
-def _span(store: Store, path: str, offset: int, size: int) -> bytes | None:
+def _packed(store: Store, path: str, span: Span) -> bytes | None:
     try:
         with store.open_read(path) as file:
-            file.seek(offset)
-            return file.read(size)
+            return span.read(file)
     except OSError:
         return None
 

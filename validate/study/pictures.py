@@ -10,13 +10,13 @@ from moodarchive.layout import PRIVATE
 from moodarchive.parquet import read_table as read_parquet
 from moodarchive.parts import finished_parts
 from moodarchive.schemas import SHARD_INDEX
+from moodarchive.spans import Span, member_span
 from moodarchive.store import Store
 
 
 class _Place(NamedTuple):
     tar: str
-    offset: int
-    size: int
+    span: Span
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,7 @@ class Pictures:
         """The picture; KeyError for a key outside the study or no longer in the archive."""
         place = self.places[key]
         with self.store.open_read(place.tar) as file:
-            file.seek(place.offset)
-            return file.read(place.size)
+            return place.span.read(file)
 
 
 def find_pictures(store: Store, keys: Collection[str]) -> Pictures:
@@ -51,5 +50,5 @@ def find_pictures(store: Store, keys: Collection[str]) -> Pictures:
                 rows = read_parquet(file, columns=["key", "jpg_offset", "jpg_size"])
             tar = path.removesuffix(".parquet") + ".tar"
             for row in rows.filter(pc.is_in(rows["key"], value_set=wanted)).to_pylist():
-                places[row["key"]] = _Place(tar, row["jpg_offset"], row["jpg_size"])
+                places[row["key"]] = _Place(tar, member_span(row, "jpg"))
     return Pictures(store, places)

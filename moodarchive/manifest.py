@@ -69,6 +69,7 @@ def _parts(told: Mapping[str, Any]) -> Iterator[tuple[str, Sidecar]]:
             sound = part.table in known and name == f"{part.table}/{part.part:05d}"
         except (TypeError, ValueError) as error:
             raise ValueError(f"part {name}: {error}") from None
-        if not sound or not isinstance(part.rows, int) or not isinstance(part.files, dict):
+        shaped = isinstance(part.rows, int) and isinstance(part.files, dict) and isinstance(part.sets, dict)
+        if not sound or not shaped:
             raise ValueError(f"part {name} is no part of a table")
         yield name, part
