@@ -12,6 +12,8 @@ The tree::
     │   ├── TakedownListError a list of what to take down cannot be read: names the line
     │   ├── SourceLockedError a stock site's terms do not allow the use, and no permission is recorded
     │   ├── StudyError        a study of the archive cannot do what was asked
+    │   ├── EditError         the editor cannot do what was asked: names what does not fit
+    │   ├── MissingWeightsError a model's weights are not here: names them, their licence, size and how to get them
     │   └── RootInUseError    another run writes to this root
     ├── MissingExtraError     an optional dependency is not installed: names the extra
     ├── StorageError          the store refused a read or a write
@@ -69,6 +71,14 @@ class SourceLockedError(UsageError):
 
 class StudyError(UsageError):
     """A study cannot do what was asked; the message says why and the remedy."""
+
+
+class EditError(UsageError):
+    """The editor cannot do what was asked; the message names what does not fit, and the remedy."""
+
+
+class MissingWeightsError(UsageError):
+    """A model's weights are not on this machine; the message names them, their licence, size and how to get them."""
 
 
 class RootInUseError(UsageError):

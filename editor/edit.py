@@ -1,0 +1,119 @@
+"""What every editing method takes and gives: an edit, the settings, the method's interface, and how one is loaded."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from pydantic import Field
+
+from moodarchive.errors import EditError, MoodArchiveError
+from moodarchive.settings import Kind, Settings
+
+Mask = npt.NDArray[np.float32]
+Progress = Callable[[int, int], None]
+"""Told (steps done, steps in all) over all the edits of a call."""
+Stopped = Callable[[], bool]
+
+METHODS = ("moodifier", "infedit", "instruct-pix2pix", "sdedit")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edit:
+    """One picture, the prompt of what it shall show, and where.
+
+    ``mask`` is [height, width] in [0, 1] at the picture's size, None for everywhere; whatever is above 0 may change.
+    ``source_prompt`` tells what the picture shows now; empty where nobody knows. For instruct-pix2pix ``prompt`` is
+    the instruction. instruct-pix2pix, sdedit and infedit know no masks and pay this one no heed.
+    """
+
+    image: Image.Image
+    prompt: str
+    source_prompt: str = ""
+    mask: Mask | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.image.mode != "RGB":
+            raise EditError(f"a picture must be RGB, this one is {self.image.mode}; remedy: image.convert('RGB')")
+        if not 0 <= self.seed < 2**63:
+            raise EditError(f"seed = {self.seed}: must be at least 0 and below 2**63")
+        if self.mask is None:
+            return
+        width, height = self.image.size
+        if self.mask.shape != (height, width) or self.mask.dtype != np.float32:
+            raise EditError(
+                f"the mask is {self.mask.dtype} {list(self.mask.shape)}, the picture needs float32 {[height, width]}"
+            )
+        if not (self.mask.min() >= 0 and self.mask.max() <= 1):
+            raise EditError("the mask's values must lie between 0 and 1")
+
+
+class EditSettings(Settings):
+    """How an edit is made; the defaults are Moodifier's, ``default_settings`` gives those of another method."""
+
+    steps: Annotated[int, Field(ge=1, le=1000), Kind.PER_ROW] = 12
+    guidance: Annotated[float, Field(ge=0, le=50), Kind.PER_ROW] = 2.0
+    """Of the target branch; 1 is none."""
+    source_guidance: Annotated[float, Field(ge=0, le=50), Kind.PER_ROW] = 1.0
+    """Of the source branch, which only the inversion-free methods have."""
+    image_guidance: Annotated[float, Field(ge=0, le=50), Kind.PER_ROW] = 1.5
+    """How closely instruct-pix2pix keeps to the picture."""
+    tau_c: Annotated[float, Field(ge=0), Kind.PER_ROW] = 0.3
+    """Equation 6's threshold on t, which falls from T to 1, as a fraction of T: attention is refined while t ≥ tau_c T.
+
+    0.3 refines the first 70% of the steps; 0 always refines, anything above 1 never does.
+    """
+    strength: Annotated[float, Field(gt=0, le=1), Kind.PER_ROW] = 1.0
+    """The share of the steps that is run: below 1 the picture keeps more of itself."""
+    size: Annotated[int, Field(ge=16, le=2048), Kind.PER_ROW] = 512
+    """The picture is worked on at about size x size pixels, in its own proportions, and comes back in its own size."""
+    feather: Annotated[int, Field(ge=0, le=512), Kind.PER_ROW] = 0
+    """Width in pixels of the working picture over which a mask fades out; 0 is the paper's hard mask."""
+    text_encoder: Annotated[Literal["moodify", "clip"], Kind.PER_ROW] = "moodify"
+    """MoodifyCLIP's tower (248 tokens), or the diffusion model's own CLIP (77 tokens)."""
+    batch: Annotated[int, Field(ge=1, le=256), Kind.EXECUTION] = 4
+    """Edits that share a pass through the model."""
+    dtype: Annotated[Literal["auto", "float32", "bfloat16"], Kind.PER_ROW] = "auto"
+    """auto: bfloat16 on a GPU, float32 on a CPU."""
+
+
+class EditStopped(MoodArchiveError):
+    """``stopped()`` said yes between two steps; nothing was returned."""
+
+
+class Method(Protocol):
+    """A way of editing, its models loaded."""
+
+    name: str
+
+    def edit(self, edits: Sequence[Edit], progress: Progress, stopped: Stopped) -> list[Image.Image]:
+        """The edited pictures, RGB, in their sources' order and sizes; EditStopped as soon as ``stopped()`` is true."""
+
+
+def default_settings(name: str) -> EditSettings:
+    """The settings with which a method was published."""
+    known(name)
+    if name == "instruct-pix2pix":
+        return EditSettings(steps=100, guidance=7.5, text_encoder="clip")
+    if name == "sdedit":
+        return EditSettings(steps=50, guidance=7.5, strength=0.75, text_encoder="clip")
+    return EditSettings(text_encoder="moodify" if name == "moodifier" else "clip")
+
+
+def known(name: str) -> None:
+    """EditError unless ``name`` is a method's."""
+    if name not in METHODS:
+        raise EditError(f"no method is called {name!r}; legal: {', '.join(METHODS)}")
+
+
+def load_method(name: str, base: str, model: str | None, settings: EditSettings) -> Method:
+    """The method with its weights in memory.
+
+    ``base`` is a diffusion model's folder or hub id, ``model`` an exported MoodifyCLIP's folder (None where the text
+    encoder is "clip"). MissingWeightsError tells what is not there, EditError what does not fit together.
+    """
+    known(name)
+    raise NotImplementedError(name)
