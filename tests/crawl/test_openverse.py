@@ -125,7 +125,7 @@ def test_retry_after_is_honoured() -> None:
     with serving({PATH: _paging(RECORDS, busy)}) as site:
         began = time.monotonic()
         assert len(_searched(site, _query())) == 2
-        assert 0.95 < time.monotonic() - began < 4
+        assert 0.95 < time.monotonic() - began < 15
     assert len(site.requests) == 2
 
 

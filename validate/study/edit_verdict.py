@@ -1,7 +1,6 @@
 """Answers about edits: imported from the page, and each method's share of being among the preferred three."""
 
 import io
-import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from validate.study.design import EDITS, StudyDesign, folder, hashed_worker
 from validate.study.edits import QUESTIONS, EditItem
 from validate.study.page.edit_questions import is_sound
 from validate.study.page.results import kept_answers
-from validate.study.rates import Z
+from validate.study.rates import student, wilson
 
 ANSWERS_PATH = f"{folder(EDITS)}/answers.parquet"
 _SCHEMA = pa.schema([(name, pa.string()) for name in ("item", "worker", "question", "method")])
@@ -101,9 +100,8 @@ def _rates(rows: pd.DataFrame, question: str, methods: Sequence[str]) -> list[Me
         binomial = rate * (1 - rate)
         # as many independent items as would spread so; none of them at 0 or 1 tells at least of its number
         effective = binomial / (spread**2 / len(shares)) if spread > 0 and binomial > 0 else float(len(shares))
-        centre = (rate + Z**2 / (2 * effective)) / (1 + Z**2 / effective)
-        half = Z / (1 + Z**2 / effective) * math.sqrt(binomial / effective + Z**2 / (4 * effective**2))
-        found.append(MethodRate(question=question, method=method, rate=rate, low=centre - half, high=centre + half))
+        low, high = wilson(rate, effective, student(max(1, len(shares) - 1)))
+        found.append(MethodRate(question=question, method=method, rate=rate, low=low, high=high))
     return found
 
 

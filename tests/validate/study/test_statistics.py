@@ -6,6 +6,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from tests.validate.study.simulated import covered, simulated_study
 from validate.study.consensus import majority
@@ -65,14 +66,19 @@ def test_certain_labels_give_the_textbook_interval_of_a_stratified_sample() -> N
     found = rates(np.stack([accepted, accepted]), design, np.ones((100, 1), np.bool_))[0]
     share = {"a": accepted[:40].mean(), "b": accepted[40:].mean()}
     rate = (1_000 * share["a"] + 400 * share["b"]) / 1_400
-    variance = sum(
+    parts = [
         (size / 1_400) ** 2 * (1 - n / size) * share[name] * (1 - share[name]) / (n - 1)
         for name, size, n in (("a", 1_000, 40), ("b", 400, 60))
-    )
-    effective = rate * (1 - rate) / variance
-    centre = (rate + 1.959964**2 / (2 * effective)) / (1 + 1.959964**2 / effective)
+    ]
+    freedom = sum(parts) ** 2 / (parts[0] ** 2 / 39 + parts[1] ** 2 / 59)
+    quantile = stats.t.ppf(0.975, freedom)
+    assert 1.98 < quantile < 2.03
+    effective = rate * (1 - rate) / sum(parts)
+    centre = (rate + quantile**2 / (2 * effective)) / (1 + quantile**2 / effective)
+    half = quantile * np.sqrt(rate * (1 - rate) / effective + (quantile / (2 * effective)) ** 2)
     assert found.rate == pytest.approx(rate)
     assert (found.low + found.high) / 2 == pytest.approx(centre)
+    assert (found.high - found.low) / 2 == pytest.approx(half / (1 + quantile**2 / effective))
     assert found.label_share == 0
 
 
