@@ -9,21 +9,21 @@ from functools import partial
 from typing import Annotated, Any, cast
 
 import pyarrow as pa
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from annotate.background_loop import BackgroundLoop
 from annotate.clip_tokens import token_counter
 from annotate.describe import Describer, Row
 from annotate.part_facts import PartFacts
 from annotate.prompt import Prompt, load_prompt
-from moodarchive.chat import ChatClient, chat_url
+from moodarchive.chat import ChatClient
 from moodarchive.chat_servers import LiveServers
-from moodarchive.errors import ConfigError
+from moodarchive.chat_settings import ChatSettings
 from moodarchive.in_order import in_order
 from moodarchive.keys import digest
+from moodarchive.loop import LoopThread
 from moodarchive.measured import note
 from moodarchive.schemas import CAPTIONS, DEALT, IMAGES, SAFETY, as_batch, empty_row
-from moodarchive.settings import Kind, Settings
+from moodarchive.settings import Kind
 from moodarchive.stage import Readers, Resources, Stage, joined
 
 LOGGER = logging.getLogger("moodarchive.caption")
@@ -31,9 +31,11 @@ LOGGER = logging.getLogger("moodarchive.caption")
 _BATCH_ROWS = 64
 _PARTS_AT_ONCE = 2
 """While one part ends, the next takes the places that it leaves."""
+_HELPERS = 2
+"""Threads that read parts and shrink pictures; each further one keeps freed memory of its own."""
 
 
-class CaptionSettings(Settings):
+class CaptionSettings(ChatSettings):
     """Which model describes the pictures, how it is asked, and where it is served."""
 
     model: Annotated[str, Kind.PER_ROW] = "llava-hf/llava-v1.6-mistral-7b-hf"
@@ -47,27 +49,7 @@ class CaptionSettings(Settings):
     """Answers asked for before a row is kept as failed."""
     image_side: Annotated[int, Kind.PER_ROW, Field(ge=64)] = 672
     """Longest side that is sent, in pixels; LLaVA-NeXT looks at tiles of 336 up to 672."""
-    servers: Annotated[tuple[str, ...], Kind.EXECUTION, Field(min_length=1)] = ("http://127.0.0.1:8000",)
-    in_flight: Annotated[int, Kind.EXECUTION, Field(ge=1)] = 16
-    """Requests a server is given at a time, by each worker: as many as it can work on at once, or a few more."""
-    timeout_s: Annotated[float, Kind.EXECUTION, Field(gt=0.0)] = 300.0
-    retries: Annotated[int, Kind.EXECUTION, Field(ge=0)] = 6
-    """How often a request that is lost on the way is sent again before the part fails."""
-    patience_s: Annotated[float, Kind.EXECUTION, Field(ge=0.0)] = 600.0
-    """How long silent servers are waited for before the part fails: a restart takes minutes."""
-    key_variable: Annotated[str, Kind.EXECUTION] = "MOODARCHIVE_CHAT_KEY"
-    """The environment variable that holds the servers' key, if they want one."""
     workers: Annotated[int, Kind.EXECUTION, Field(ge=1)] = 1
-
-    @field_validator("servers")
-    @classmethod
-    def _addresses(cls, servers: tuple[str, ...]) -> tuple[str, ...]:
-        try:
-            for server in servers:
-                chat_url(server)
-        except ConfigError as error:
-            raise ValueError(str(error)) from None
-        return servers
 
 
 def caption_stage(settings: CaptionSettings, live: LiveServers | None = None) -> Stage:
@@ -103,19 +85,6 @@ def describer(settings: CaptionSettings, prompt: Prompt) -> Describer:
     )
 
 
-def chat_client(settings: CaptionSettings, live: LiveServers | None = None) -> ChatClient:
-    """A client of the ``live`` servers, else of the settings' own."""
-    return ChatClient(
-        servers=() if live else settings.servers,
-        live=live,
-        in_flight=settings.in_flight,
-        timeout_s=settings.timeout_s,
-        retries=settings.retries,
-        patience_s=settings.patience_s,
-        key_variable=settings.key_variable,
-    )
-
-
 class CaptionWorker:
     """Describes the pictures of parts; holds no more pictures than requests, and one batch read, for each part in work.
 
@@ -126,7 +95,7 @@ class CaptionWorker:
     def __init__(self, settings: CaptionSettings, prompt: Prompt, live: LiveServers | None = None) -> None:
         self._settings = settings
         self._live = live
-        self._loop = BackgroundLoop()
+        self._loop = LoopThread(helpers=_HELPERS)
         self._client: ChatClient | None = None
         self._turn = 0
         self._describer = describer(settings, prompt)
@@ -163,7 +132,7 @@ class CaptionWorker:
 
     async def _shared_client(self) -> ChatClient:
         if self._client is None:
-            self._client = chat_client(self._settings, self._live)
+            self._client = self._settings.client(self._live)
             self._loop.at_end(self._client.__aexit__(None, None, None))
             await self._client.__aenter__()
         return self._client

@@ -10,17 +10,18 @@ from dataclasses import asdict, dataclass, field
 from importlib.resources import files
 from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from crawl.phrases import KnownPhrases, Phrase, normalised_phrase
-from moodarchive.chat import ChatClient, chat_url
+from moodarchive.chat import ChatClient
 from moodarchive.chat_messages import ChatRequest, Message
-from moodarchive.errors import ConfigError, RowError, ServiceError
+from moodarchive.chat_settings import ChatSettings
+from moodarchive.errors import RowError, ServiceError
 from moodarchive.in_order import in_order
 from moodarchive.keys import digest
 from moodarchive.lexicon import load_lexicon
 from moodarchive.prompt import PromptFile
-from moodarchive.settings import Kind, Settings
+from moodarchive.settings import Kind
 from moodarchive.store import Store
 from moodarchive.taxonomy import Cell, words
 
@@ -29,7 +30,7 @@ _SHOWN = 60
 """Of the phrases that the model has written for a cell, so many of the last are shown to it."""
 
 
-class WriterSettings(Settings):
+class WriterSettings(ChatSettings):
     """Which model writes phrases, how it is asked, and where it is served. Without a model the lexicon is all."""
 
     model: Annotated[str, Kind.GROWTH] = ""
@@ -44,22 +45,7 @@ class WriterSettings(Settings):
     """Phrases that share so much of their letters are one."""
     barren_answers: Annotated[int, Field(ge=1, le=100), Kind.GROWTH] = 3
     """Answers in a row without a new phrase, after which a cell is left as it is."""
-    servers: Annotated[tuple[str, ...], Field(min_length=1), Kind.EXECUTION] = ("http://127.0.0.1:8000",)
     in_flight: Annotated[int, Field(ge=1), Kind.EXECUTION] = 8
-    timeout_s: Annotated[float, Field(gt=0.0), Kind.EXECUTION] = 300.0
-    retries: Annotated[int, Field(ge=0), Kind.EXECUTION] = 6
-    patience_s: Annotated[float, Field(ge=0.0), Kind.EXECUTION] = 600.0
-    key_variable: Annotated[str, Kind.EXECUTION] = "MOODARCHIVE_CHAT_KEY"
-
-    @field_validator("servers")
-    @classmethod
-    def _addresses(cls, servers: tuple[str, ...]) -> tuple[str, ...]:
-        try:
-            for server in servers:
-                chat_url(server)
-        except ConfigError as error:
-            raise ValueError(str(error)) from None
-        return servers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,15 +116,7 @@ class PhraseWriter:
 
     async def _fill(self, states: Sequence[_CellState]) -> None:
         settings = self.settings
-        client = ChatClient(
-            servers=settings.servers,
-            in_flight=settings.in_flight,
-            timeout_s=settings.timeout_s,
-            retries=settings.retries,
-            patience_s=settings.patience_s,
-            key_variable=settings.key_variable,
-        )
-        async with client:
+        async with settings.client() as client:
             while short := [state for state in states if self._is_short(state)]:
                 requests = [self._request(state) for state in short]
                 window = settings.in_flight * len(settings.servers)

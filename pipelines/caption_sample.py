@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from annotate.caption import CaptionSettings, chat_client, describer
+from annotate.caption import CaptionSettings, describer
 from annotate.describe import Row
 from annotate.prompt import Prompt, load_prompt
 from moodarchive.captions import caption_text
@@ -114,7 +114,7 @@ async def _described(
     settings: CaptionSettings, prompts: Sequence[Prompt], asked: Sequence[dict[str, Any]], jpegs: dict[str, bytes]
 ) -> dict[str, tuple[Row, ...]]:
     describers = [describer(settings, prompt) for prompt in prompts]
-    async with chat_client(settings) as client:
+    async with settings.client() as client:
 
         async def of(row: dict[str, Any]) -> tuple[Row, ...]:
             return tuple(await asyncio.gather(*(each.row(client, row, jpegs[row["key"]]) for each in describers)))

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from annotate.caption import CaptionSettings, chat_client, describer
+from annotate.caption import CaptionSettings, describer
 from annotate.prompt import load_prompt
 from moodarchive.keys import digest
 from moodarchive.parts import Origin, Sidecar, finished_parts, read_part, write_part
@@ -61,7 +61,7 @@ async def _answers(
     describing = describer(settings.model_copy(update={"seed": seed}), load_prompt(settings.prompt))
     pictures = find_pictures(store, keys)
     wanted = [row for batch in read_part(store, DEALT, part) for row in batch.to_pylist() if row["key"] in keys]
-    async with chat_client(settings) as client:
+    async with settings.client() as client:
         rows = await asyncio.gather(
             *(describing.row(client, row, jpeg) for row in wanted if (jpeg := _picture(pictures, row["key"])))
         )

@@ -48,3 +48,17 @@ def test_errors_reach_the_caller_and_unfinished_tasks_are_cancelled() -> None:
     assert ended == ["began", "cancelled"]
     assert time.monotonic() - began < 5
     assert not [thread for thread in threading.enumerate() if thread.name == "loop"]
+
+
+def test_a_loop_that_is_forgotten_does_its_last_job_and_ends() -> None:
+    ended: list[str] = []
+
+    async def last() -> None:
+        ended.append("last")
+
+    loop = LoopThread(helpers=1)
+    loop.at_end(last())
+    thread = loop._thread
+    del loop
+    thread.join(30)
+    assert ended == ["last"] and not thread.is_alive()
