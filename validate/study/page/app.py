@@ -28,8 +28,10 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-_STATIC = {"captions.js": "text/javascript", "edits.js": "text/javascript", "send.js": "text/javascript",
-           "page.css": "text/css"}  # fmt: skip
+_STATIC = {
+    **dict.fromkeys(("send.js", "task.js", "captions.js", "edits.js"), "text/javascript"),
+    "page.css": "text/css",
+}
 
 
 def make_app(questions: Questionnaire, ledger: Ledger) -> Starlette:

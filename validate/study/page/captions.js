@@ -1,15 +1,10 @@
 // The caption task: a preference first, which is then final for the eye, and five sentences after it.
 "use strict";
 
-const byId = (id) => document.getElementById(id);
 const choices = [...document.querySelectorAll(".choice")];
 const reasons = [...document.querySelectorAll(".reason")];
 const reasonKeys = "wedco";
-let item = null, choice = "", reason = "", accurate = [], saving = false;
-
-function show(name) {
-  for (const id of ["training", "task", "done"]) byId(id).hidden = id !== name;
-}
+let choice = "", reason = "", accurate = [];
 
 function needsReason() {
   return accurate.some((one) => one === false) || choice !== likedPlace();
@@ -72,13 +67,7 @@ function giveReason(name) {
   draw();
 }
 
-async function next() {
-  const told = await ask("/next");
-  if (!told) return;
-  byId("count").textContent = told.done + " of " + told.total;
-  byId("bar").style.width = (told.total ? (100 * told.done) / told.total : 100) + "%";
-  item = told.asked;
-  if (!item) return show("done");
+function fill() {
   choice = ""; reason = ""; accurate = item.sentences.map(() => null);
   byId("picture").src = link + "/picture/" + item.picture;
   byId("credit").textContent = "Picture: " + (item.creator || "creator not named") + ", " + item.licence;
@@ -86,25 +75,15 @@ async function next() {
   byId("right").textContent = item.right;
   byId("sentences").replaceChildren(...item.sentences.map(sentenceLine));
   byId("comment").value = "";
-  byId("task").dataset.item = item.item;
-  show("task");
-  draw();
-  window.scrollTo(0, 0);
 }
 
 async function save() {
   if (byId("save").disabled || saving) return;
-  saving = true;
-  draw();
   const asked = needsReason();
-  const answer = { item: item.item, choice, accurate, reason: asked ? reason : "", comment: byId("comment").value };
-  await saveAnswer(answer);
-  saving = false;
-  await next();
+  await saveAndGoOn({ item: item.item, choice, accurate, reason: asked ? reason : "", comment: byId("comment").value });
 }
 
 function pressed(event) {
-  if (byId("task").hidden || event.ctrlKey || event.metaKey || event.altKey) return;
   const typing = event.target.tagName === "TEXTAREA";
   if (event.key === "Enter" && !(typing && event.shiftKey)) {
     event.preventDefault();
@@ -124,22 +103,9 @@ function markRest() {
   draw();
 }
 
-async function start() {
-  await ask("/trained", {});
-  document.body.dataset.trained = "yes";
-  await next();
-}
-
 for (const button of choices) button.addEventListener("click", () => choose(button.dataset.choice));
 for (const button of reasons) button.addEventListener("click", () => giveReason(button.dataset.reason));
 byId("rest").addEventListener("click", markRest);
 byId("save").addEventListener("click", save);
-byId("start").addEventListener("click", start);
 byId("help").addEventListener("click", () => show("training"));
-document.addEventListener("keydown", pressed);
-
-(async () => {
-  await sendPending();
-  if (document.body.dataset.trained === "yes") await next();
-  else show("training");
-})();
+run({ part: "task", fill, draw, pressed });

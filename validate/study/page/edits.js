@@ -1,13 +1,8 @@
 // The edit task: three edits are picked for each question in turn.
 "use strict";
 
-const byId = (id) => document.getElementById(id);
 const questions = [...byId("asked").content.querySelectorAll("p")].map((line) => [line.dataset.name, line.textContent]);
-let item = null, step = 0, picked = [], answer = {}, saving = false;
-
-function show(name) {
-  for (const id of ["training", "edits", "done"]) byId(id).hidden = id !== name;
-}
+let step = 0, picked = [], answer = {};
 
 function draw() {
   byId("question").textContent = "Emotion: " + item.emotion + ". Pick the " + item.picked + " edits that " + questions[step][1] + ".";
@@ -38,20 +33,10 @@ function editButton(name, place) {
   return button;
 }
 
-async function next() {
-  const told = await ask("/next");
-  if (!told) return;
-  byId("count").textContent = told.done + " of " + told.total;
-  byId("bar").style.width = (told.total ? (100 * told.done) / told.total : 100) + "%";
-  item = told.asked;
-  if (!item) return show("done");
+function fill() {
   step = 0; picked = []; answer = { item: item.item };
   byId("source").src = link + "/picture/" + item.source;
   byId("grid").replaceChildren(...item.edits.map(editButton));
-  byId("edits").dataset.item = item.item;
-  show("edits");
-  draw();
-  window.scrollTo(0, 0);
 }
 
 async function goOn() {
@@ -61,15 +46,10 @@ async function goOn() {
   step += 1;
   if (step < questions.length) return draw();
   step -= 1;
-  saving = true;
-  draw();
-  await saveAnswer(answer);
-  saving = false;
-  await next();
+  await saveAndGoOn(answer);
 }
 
 function pressed(event) {
-  if (byId("edits").hidden || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === "Enter") {
     event.preventDefault();
     return goOn();
@@ -79,11 +59,4 @@ function pressed(event) {
 }
 
 byId("save").addEventListener("click", goOn);
-byId("start").addEventListener("click", async () => { await ask("/trained", {}); await next(); });
-document.addEventListener("keydown", pressed);
-
-(async () => {
-  await sendPending();
-  if (document.body.dataset.trained === "yes") await next();
-  else show("training");
-})();
+run({ part: "edits", fill, draw, pressed });
