@@ -2,12 +2,13 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
+J = TypeVar("J")
 
 AHEAD = 4
 """Unfinished or unread results a worker; more would only cost memory."""
@@ -21,18 +22,22 @@ class Spread(Protocol):
         ...
 
 
+def windowed(begin: Callable[[T], J], things: Iterable[T], window: int, result: Callable[[J], R]) -> Iterator[R]:
+    """Each thing's result, in order; at most ``window`` jobs are begun whose results were not taken."""
+    line: deque[J] = deque()
+    for thing in things:
+        line.append(begin(thing))
+        if len(line) >= window:
+            yield result(line.popleft())
+    while line:
+        yield result(line.popleft())
+
+
 def in_threads(work: Callable[[T], R], things: Sequence[T]) -> Iterator[R]:
     """In this process: digesting, decoding and reading leave Python's lock alone for most of their time."""
     workers = os.cpu_count() or 1
-    line: deque[Future[R]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            for thing in things:
-                line.append(pool.submit(work, thing))
-                if len(line) >= AHEAD * workers:
-                    yield line.popleft().result()
-            while line:
-                yield line.popleft().result()
-        finally:
-            for waiting in line:
-                waiting.cancel()
+    pool = ThreadPoolExecutor(workers)
+    try:
+        yield from windowed(lambda thing: pool.submit(work, thing), things, AHEAD * workers, lambda job: job.result())
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -1,11 +1,10 @@
 """Spreads work over a Ray cluster, results in order; and decides when that is worth starting one."""
 
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from moodarchive.schemas import DEALT
-from moodarchive.spread import AHEAD, Spread, in_threads
+from moodarchive.spread import AHEAD, Spread, in_threads, windowed
 from moodarchive.store import Store
 from pipelines.cluster import Cluster
 from pipelines.execute import TASK_RETRIES
@@ -36,13 +35,7 @@ def over_ray(cluster: Cluster) -> Spread:
         task: Any = ray.remote(num_cpus=1, max_retries=TASK_RETRIES)(_done)
         held = ray.put(work)
         window = AHEAD * max(1, int(ray.cluster_resources().get("CPU", 1)))  # type: ignore[no-untyped-call]
-        line: deque[Any] = deque()
-        for thing in things:
-            line.append(task.remote(held, thing))
-            if len(line) >= window:
-                yield _result(line.popleft())
-        while line:
-            yield _result(line.popleft())
+        yield from windowed(lambda thing: task.remote(held, thing), things, window, _result)
 
     return spread
 

@@ -8,11 +8,12 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
+
+import pytest
 
 from pipelines.demo.serving import serving_arguments, started
 
@@ -61,11 +62,14 @@ class ObjectStore:
         urlopen(Request(f"{self.url}{CONTROL}", json.dumps(fault).encode(), method="POST")).close()
 
 
-@contextmanager
+@pytest.fixture(scope="module", name="server")
 def object_store() -> Iterator[ObjectStore]:
-    """A server with an empty bucket."""
-    with started("tests.object_store", []) as url:
-        yield ObjectStore(url)
+    """A server with an empty bucket, which this process's environment leads to."""
+    with started("tests.object_store", []) as url, pytest.MonkeyPatch.context() as environment:
+        running = ObjectStore(url)
+        for name, value in running.environment.items():
+            environment.setenv(name, value)
+        yield running
 
 
 @dataclass

@@ -96,6 +96,12 @@ async def _fetch(url: str) -> bytes:
         return await fetcher.fetch(url)
 
 
+async def _is_refused(fetcher: Fetcher, port: int) -> None:
+    with pytest.raises(RowError) as caught:
+        await fetcher.fetch(f"http://{NAME}:{port}/x")
+    assert caught.value.kind == "forbidden_address"
+
+
 @pytest.mark.parametrize("inwards", ["127.0.0.1", "169.254.169.254", "10.0.0.1", "0.0.0.0"])
 def test_a_retry_that_resolves_inwards_is_refused(
     monkeypatch: pytest.MonkeyPatch, connects: list[tuple[str, int]], inwards: str
@@ -140,9 +146,7 @@ def test_a_closed_connection_is_not_reopened_inwards(
             _resolver(monkeypatch, [STAND_IN], ["127.0.0.1"])
             async with Fetcher(LIMITS, "agent") as fetcher:
                 assert await fetcher.fetch(f"http://{NAME}:{port}/x") == b"good"
-                with pytest.raises(RowError) as caught:
-                    await fetcher.fetch(f"http://{NAME}:{port}/x")
-            assert caught.value.kind == "forbidden_address"
+                await _is_refused(fetcher, port)
             assert inside_saw == []
             assert connects == [(STAND_IN, port)]
 
@@ -158,9 +162,7 @@ def test_a_redirect_to_its_own_name_is_resolved_and_vetted_anew(
         async with _servers(says) as (port, inside_saw, _):
             _resolver(monkeypatch, [STAND_IN], ["127.0.0.1"])
             async with Fetcher(LIMITS, "agent") as fetcher:
-                with pytest.raises(RowError) as caught:
-                    await fetcher.fetch(f"http://{NAME}:{port}/x")
-            assert caught.value.kind == "forbidden_address"
+                await _is_refused(fetcher, port)
             assert inside_saw == []
             assert connects == [(STAND_IN, port)]
 

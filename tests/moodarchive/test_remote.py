@@ -16,17 +16,9 @@ from moodarchive.sql import PART, connect, view
 from moodarchive.store import Store
 from moodarchive.writer_lock import only_writer
 from tests.making import write_rows
-from tests.object_store import BUCKET, SECRET, ObjectStore, object_store
+from tests.object_store import BUCKET, SECRET, ObjectStore, object_store  # noqa: F401  the fixture ``server``
 
 LARGE = UPLOAD_PIECE + 1_000_000
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[ObjectStore]:
-    with object_store() as running, pytest.MonkeyPatch.context() as environment:
-        for name, value in running.environment.items():
-            environment.setenv(name, value)
-        yield running
 
 
 @pytest.fixture

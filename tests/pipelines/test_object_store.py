@@ -5,25 +5,16 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import fsspec
 import pytest
 
 from moodarchive.store import Store
-from tests.object_store import BUCKET, SECRET, ObjectStore, object_store
+from tests.object_store import BUCKET, SECRET, ObjectStore, object_store  # noqa: F401  the fixture ``server``
 from tests.pipelines.running import FLAGS, archive_digest, moodarchive, signal_group, start
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[ObjectStore]:
-    with object_store() as running, pytest.MonkeyPatch.context() as environment:
-        for name, value in running.environment.items():
-            environment.setenv(name, value)
-        yield running
 
 
 def _copied(root: str, folder: Path) -> Path:
