@@ -1,0 +1,27 @@
+"""Loads a method: finds its weights, then opens them and sees that they fit together."""
+
+from editor.base import diffusion_library, open_base, place
+from editor.baselines import Baseline
+from editor.edit import EditSettings, Method
+from editor.inversion_free import InversionFree
+from editor.text import TextTower, fits
+from editor.weights import base_folder, moodify_folder
+
+
+def loaded(name: str, base: str, model: str | None, settings: EditSettings) -> Method:
+    """See ``editor.edit.load_method``; every folder is looked for before the first model is read."""
+    if name in ("instruct-pix2pix", "sdedit"):
+        parts = ("unet", "vae", "scheduler", "text_encoder", "tokenizer")
+        return Baseline(name=name, folder=base_folder(base, name, parts), settings=settings)
+    moodify = name == "moodifier" and settings.text_encoder == "moodify"
+    hub = moodify_folder(model) if moodify else None
+    own = () if moodify else ("text_encoder", "tokenizer")
+    folder = base_folder(base, name, ("unet", "vae", "scheduler", *own))
+    diffusion_library()
+    device, dtype = place(settings)
+    text = TextTower(
+        model=hub or folder / "text_encoder", tokenizer=hub or folder / "tokenizer", device=device, dtype=dtype
+    )
+    opened = open_base(folder, settings)
+    fits(text, int(opened.unet.config.cross_attention_dim), str(hub or folder))
+    return InversionFree(name=name, base=opened, text=text, settings=settings, controlled=name == "moodifier")

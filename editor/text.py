@@ -1,0 +1,56 @@
+"""Prompts as the diffusion model reads them: a text tower's states after its final layer norm."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from moodarchive.errors import EditError
+
+
+class TextTower:
+    """A CLIP text tower of transformers, MoodifyCLIP's (248 tokens) or a diffusion model's own (77)."""
+
+    def __init__(self, *, model: Path, tokenizer: Path, device: torch.device, dtype: torch.dtype) -> None:
+        import transformers
+
+        reads: Any = transformers.CLIPTextModel.from_pretrained  # its type does not know output_loading_info
+        try:
+            self._tokenizer: Any = transformers.CLIPTokenizer.from_pretrained(tokenizer, local_files_only=True)
+            tower, told = reads(
+                model, local_files_only=True, use_safetensors=True, dtype=dtype, output_loading_info=True
+            )
+        except Exception as error:  # transformers raises anything from OSError to safetensors' own errors
+            raise EditError(f"the text tower in {model} cannot be read: {str(error)[:200]}") from error
+        if told["missing_keys"]:
+            raise EditError(f"the text tower in {model} lacks {', '.join(sorted(told['missing_keys'])[:3])} …")
+        self._model: Any = tower.to(device).eval()
+        self.width = int(self._model.config.hidden_size)
+        self.context = int(self._model.config.max_position_embeddings)
+        self.end = int(self._tokenizer.eos_token_id)
+
+    def tokens(self, texts: Sequence[str]) -> list[list[int]]:
+        """Each text between its two marks, cut to the context and padded to it with end marks; the empty one alike."""
+        found = self._tokenizer(
+            list(texts), padding=False, truncation=True, max_length=self.context, add_special_tokens=True
+        )["input_ids"]
+        return [[*ids, *[self.end] * (self.context - len(ids))] for ids in found]
+
+    @torch.inference_mode()
+    def states(self, tokens: Sequence[Sequence[int]]) -> Tensor:
+        """[B, context, width] after the final layer norm, not projected; the padding is attended to, as in training."""
+        ids = torch.tensor(tokens, device=self._model.device)
+        states: Tensor = self._model(input_ids=ids).last_hidden_state
+        return states
+
+
+def fits(tower: TextTower, width: int, told: str) -> None:
+    """EditError unless the UNet's cross-attention takes states of the tower's width."""
+    if tower.width != width:
+        raise EditError(
+            f"the text tower of {told} has width {tower.width}, the base's cross-attention takes {width}: the states "
+            "would need a projection that nobody has trained. Remedy: a MoodifyCLIP trained from a CLIP whose text "
+            f"tower has width {width} (for Stable Diffusion 1.5, 768: ViT-L-14, not ViT-B-16), or text_encoder = clip"
+        )

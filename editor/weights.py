@@ -1,0 +1,102 @@
+"""Where a model's weights are, or an error that says what is missing, under which licence, how large and from where."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from editor.hub import cached, download
+from moodarchive.errors import MissingWeightsError, ServiceError
+
+FILES = {
+    "unet": ("config.json", "diffusion_pytorch_model.safetensors"),
+    "vae": ("config.json", "diffusion_pytorch_model.safetensors"),
+    "text_encoder": ("config.json", "model.safetensors"),
+    "tokenizer": ("tokenizer_config.json", "vocab.json", "merges.txt"),
+    "scheduler": ("scheduler_config.json",),
+}
+"""What each part of a diffusion model's folder needs. Only safetensors: a pickle from outside may run anything."""
+_GIGABYTES = {"unet": 3.44, "vae": 0.34, "text_encoder": 0.49, "tokenizer": 0.0, "scheduler": 0.0}
+"""In float32, of the SD 1.5 family."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """A base that a method was published with."""
+
+    repository: str
+    licence: str
+
+
+LCM = Known(
+    repository="SimianLuo/LCM_Dreamshaper_v7",
+    licence="MIT by its page, distilled from Dreamshaper v7, whose CreativeML OpenRAIL-M binds its uses",
+)
+SD15 = Known(repository="stable-diffusion-v1-5/stable-diffusion-v1-5", licence="CreativeML OpenRAIL-M")
+INSTRUCT = Known(
+    repository="timbrooks/instruct-pix2pix",
+    licence="MIT by its page, tuned from Stable Diffusion 1.5, whose CreativeML OpenRAIL-M binds its uses",
+)
+BASES = {"moodifier": LCM, "infedit": LCM, "instruct-pix2pix": INSTRUCT, "sdedit": SD15}
+
+
+def base_folder(base: str, method: str, parts: Sequence[str]) -> Path:
+    """The folder of a diffusion model that has all of ``parts``; ``base`` is a folder or a hub id.
+
+    A hub id is looked for among earlier downloads first; only what is needed is downloaded.
+    """
+    patterns = [f"{part}/{name}" for part in parts for name in FILES[part]]
+    folder = Path(base).expanduser()
+    if folder.is_dir():
+        if lacking := _lacking(folder, patterns):
+            raise MissingWeightsError(f"{folder} lacks {', '.join(lacking)}; {_needed(method, parts)}")
+        return folder
+    if folder.is_absolute() or base.startswith((".", "~")) or base.count("/") != 1:
+        raise MissingWeightsError(f"there is no folder {base}; {_needed(method, parts)}")
+    found = cached(base, patterns)
+    if found and not _lacking(found, patterns):
+        return found
+    try:
+        found = download(base, patterns)
+    except ServiceError as error:
+        raise MissingWeightsError(
+            f"the model {base} is not on this machine: {error}; {_needed(method, parts)}"
+        ) from None
+    if lacking := _lacking(found, patterns):
+        raise MissingWeightsError(f"{base} lacks {', '.join(lacking)}; {_needed(method, parts)}")
+    return found
+
+
+def moodify_folder(model: str | None) -> Path:
+    """The folder of an exported MoodifyCLIP that transformers reads: ``model`` itself, or hub/ or model/hub/ in it."""
+    if model is None:
+        raise MissingWeightsError(f"no MoodifyCLIP is named; {_MOODIFY}")
+    folder = Path(model).expanduser()
+    if not folder.is_dir():
+        raise MissingWeightsError(f"there is no folder {model} with a MoodifyCLIP; {_MOODIFY}")
+    wanted = (*FILES["text_encoder"], *FILES["tokenizer"])
+    for place in (folder, folder / "hub", folder / "model" / "hub"):
+        if not _lacking(place, wanted):
+            return place
+    if (folder / "open_clip_config.json").is_file():
+        raise MissingWeightsError(f"{folder} has no hub/ (an export of a ResNet, or one cut short); {_MOODIFY}")
+    raise MissingWeightsError(f"{folder} is no exported MoodifyCLIP (it needs {', '.join(wanted)}); {_MOODIFY}")
+
+
+_MOODIFY = (
+    "needed is the folder that `moodarchive train` exports (ROOT/model; a ViT-L/14 takes 1.7 GB twice; nobody has "
+    "published one). Remedy: train one from ViT-L-14, or use the diffusion model's own CLIP (text_encoder = clip)"
+)
+
+
+def _needed(method: str, parts: Sequence[str]) -> str:
+    known = BASES[method]
+    include = " ".join(f"'{part}/*.json' '{part}/*.txt' '{part}/{FILES[part][-1]}'" for part in parts)
+    return (
+        f"{method} needs {', '.join(parts)} of a model like {known.repository} ({known.licence}; about "
+        f"{sum(_GIGABYTES[part] for part in parts):.1f} GB). Remedy: where the hub can be reached, "
+        f"`hf download {known.repository} --include {include} --local-dir FOLDER`, and give FOLDER as the base"
+    )
+
+
+def _lacking(folder: Path, names: Sequence[str]) -> list[str]:
+    return [name for name in names if not (folder / name).is_file()]
