@@ -17,7 +17,7 @@ from train.archive import SealedArchive, open_archive
 from train.checkpoint import Progress, load_newest, save
 from train.export import export
 from train.gather import rank, world_size
-from train.model import Batch, MoodifyClip
+from train.model import MoodifyClip
 from train.order import Order
 from train.samples import Decoder, Sample, collated
 from train.settings import TrainSettings
@@ -86,7 +86,7 @@ class _Run:
     def _model(self) -> nn.Module:
         if self.settings.loop.activation_checkpoints:
             self.towers.clip.set_grad_checkpointing(True)
-        model: nn.Module = MoodifyClip(self.towers.clip).to(self.device).train()
+        model: nn.Module = MoodifyClip(self.towers.clip, **self._read).to(self.device).train()
         if self.settings.loop.compile:
             model.compile()
         if world_size() == 1:
@@ -130,10 +130,11 @@ class _Run:
 
     def _step(self, samples: Sequence[Sample]) -> dict[str, float]:
         step = self.progress.step
-        batch = Batch(*(tensor.to(self.device, non_blocking=True) for tensor in collated(samples)))
+        size = -(-len(samples) // self.settings.loop.accumulate)
+        slices = [collated(samples[i : i + size], **self._read).on(self.device) for i in range(0, len(samples), size)]
         # all randomness of a step is a function of seed, step and rank, so that no generator need be saved
         torch.manual_seed(hash((self.settings.loop.seed, step, rank())))
-        losses = self.stepper(batch, step, bf16=self._bf16, slices=self.settings.loop.accumulate)
+        losses = self.stepper(slices, step, bf16=self._bf16)
         names = list(losses)
         means = _mean_over_ranks(torch.tensor([losses[name] for name in names], dtype=torch.float64))
         told = _sum_over_ranks(
@@ -143,6 +144,11 @@ class _Run:
         self.progress = replace(self.progress, step=step + 1, replaced=self.progress.replaced + int(told[0]))
         self.log.append({"step": step + 1, "keys": f"{_joined(told[1:]):016x}", **losses})
         return losses
+
+    @property
+    def _read(self) -> dict[str, bool]:
+        """Which embeddings the losses read."""
+        return {"short": self.settings.loss.reads_short, "fine": self.settings.loss.reads_stimuli}
 
     @property
     def _bf16(self) -> bool:

@@ -114,7 +114,7 @@ def optimal_transport(
     if scope_is_global:
         columns, valid, labels = gathered(stimuli), gathered_mask(present), labels + rank() * len(patches)
     logits = [
-        checkpoint(_transported, patches, texts, mask, epsilon, use_reentrant=False)
+        _transported(patches, texts, mask, epsilon)
         for texts, mask in zip(torch.split(columns, columns_at_once), torch.split(valid, columns_at_once), strict=True)
     ]
     losses = _cross_entropy(scale * torch.cat(logits, dim=1), labels, valid.any(1))
@@ -122,38 +122,74 @@ def optimal_transport(
 
 
 def _transported(patches: Tensor, stimuli: Tensor, present: Tensor, epsilon: float) -> Tensor:
-    """[n, c]: sum over stimuli and patches of plan times similarity, for every image and caption."""
-    similarity = (stimuli.flatten(0, 1) @ patches.mT).reshape(len(patches), *present.shape, -1)
+    """[n, c]: sum over stimuli and patches of plan times similarity, for every image and caption.
+
+    Of all pairs only the potentials are kept for the backward pass, from which it finds the plans again in one round.
+    """
     with torch.no_grad():
-        plan = transport_plan(similarity, present, epsilon=epsilon)
+        potential = _potential(_similarity(patches, stimuli), present, epsilon)
+    found: Tensor = checkpoint(
+        _transported_under, patches, stimuli, present, potential, epsilon, use_reentrant=False, preserve_rng_state=False
+    )
+    return found
+
+
+def _transported_under(patches: Tensor, stimuli: Tensor, present: Tensor, potential: Tensor, epsilon: float) -> Tensor:
+    similarity = _similarity(patches, stimuli)
+    with torch.no_grad():
+        plan = _plan(similarity, present, potential, epsilon)
     return (plan * similarity).sum((-1, -2))
 
 
-def transport_plan(
-    similarity: Tensor, present: Tensor, *, epsilon: float = 0.1, violation: float = 1e-4, most_rounds: int = 100
-) -> Tensor:
+def _similarity(patches: Tensor, stimuli: Tensor) -> Tensor:
+    """[n, c, J, M] of [n, M, D] and [c, J, D]."""
+    return (stimuli.flatten(0, 1) @ patches.mT).reshape(len(patches), *stimuli.shape[:2], -1)
+
+
+def transport_plan(similarity: Tensor, present: Tensor, *, epsilon: float = 0.1) -> Tensor:
     """[..., J, M] plan of the cost 1 - ``similarity`` between uniform present stimuli and uniform patches.
 
-    Sinkhorn's iterations (Cuturi 2013) in the log domain. With so few stimuli the patches' potential is always the
-    softmax's own normaliser, so only the stimuli's is iterated: the patches' marginal is exact, and the rounds end once
-    the stimuli's is violated by at most ``violation`` in L1. ``present`` is [..., J]; where none is, the plan is 0.
+    ``present`` is [..., J]; where none is, the plan is 0.
+    """
+    return _plan(similarity, present, _potential(similarity, present, epsilon), epsilon)
+
+
+def _plan(similarity: Tensor, present: Tensor, potential: Tensor, epsilon: float) -> Tensor:
+    """Of [..., J] stimuli's potentials."""
+    some = present.any(-1)[..., None, None]
+    return torch.softmax(_scores(similarity, present, epsilon) + potential[..., None], -2) * (
+        some / similarity.shape[-1]
+    )
+
+
+def _scores(similarity: Tensor, present: Tensor, epsilon: float) -> Tensor:
+    lacking = torch.where(present | ~present.any(-1, keepdim=True), 0.0, -torch.inf).to(similarity.dtype)
+    return similarity / epsilon + lacking[..., None]
+
+
+def _potential(
+    similarity: Tensor, present: Tensor, epsilon: float, *, violation: float = 1e-4, most_rounds: int = 100
+) -> Tensor:
+    """[..., J]: Sinkhorn's iterations (Cuturi 2013) in the log domain.
+
+    With so few stimuli the patches' potential is always the softmax's own normaliser, so only the stimuli's is
+    iterated: the patches' marginal is exact, and the rounds end once the stimuli's is violated by at most ``violation``
+    in L1.
     """
     some = present.any(-1, keepdim=True)
     wanted = (present / present.sum(-1, keepdim=True).clamp(min=1)).to(similarity.dtype)
     log_wanted = torch.where(present, wanted, 1.0).log()
-    scores = (similarity / epsilon).masked_fill(~present[..., None], -torch.inf)
-    scores = torch.where(some[..., None], scores, 0.0)
-    potential = torch.zeros((*similarity.shape[:-1],), dtype=similarity.dtype, device=similarity.device)
+    scores = _scores(similarity, present, epsilon)
+    potential = torch.zeros(similarity.shape[:-1], dtype=similarity.dtype, device=similarity.device)
     for _ in range(most_rounds):
-        plan = torch.softmax(scores + potential[..., None], dim=-2)
-        mass = plan.mean(-1)
+        mass = torch.softmax(scores + potential[..., None], dim=-2).mean(-1)
         # each pair stops by itself, so that its plan depends neither on its chunk nor on the ranks
         unsettled = ((mass - wanted).abs() * some).sum(-1, keepdim=True) > violation
         if not unsettled.any():
             break
         step = log_wanted - mass.clamp(min=1e-30).log()
         potential = potential + torch.where(present & unsettled, step, 0.0)
-    return plan * some[..., None] / similarity.shape[-1]
+    return potential
 
 
 def _exact(tensor: Tensor) -> Tensor:

@@ -8,25 +8,28 @@ from torch.nn import functional
 
 from moodarchive.errors import ConfigError
 from moodarchive.long_text import KEPT_POSITIONS
+from train.texts import Texts
 
 
 class Batch(NamedTuple):
-    """n samples as tensors. Texts are token ids, zero-padded to the longest of their kind in the batch."""
+    """n samples as tensors."""
 
     pixels: Tensor
     """[n, 3, H, W]"""
-    full: Tensor
-    """[n, l]: all five sentences"""
-    short: Tensor
-    """[n, l]: summary and assessment"""
-    stimuli: Tensor
-    """[n, 3, l]"""
+    texts: Texts
+    """n texts of all five sentences; then, where a loss reads them, n of summary and assessment, and 3 n stimuli"""
     present: Tensor
     """[n, 3], False where a caption has fewer stimuli"""
 
+    def on(self, device: torch.device) -> "Batch":
+        """The batch on the device."""
+        tokens, groups, places = self.texts
+        moved = [tensor.to(device, non_blocking=True) for tensor in (self.pixels, tokens, places, self.present)]
+        return Batch(moved[0], Texts(moved[1], groups, moved[2]), moved[3])
+
 
 class Embeddings(NamedTuple):
-    """What the losses compare; unit vectors of the joint space, D wide."""
+    """What the losses compare; unit vectors of the joint space, D wide. What no loss reads has no rows."""
 
     images: Tensor
     """[n, D]"""
@@ -45,32 +48,37 @@ class Embeddings(NamedTuple):
 class MoodifyClip(nn.Module):
     """Wraps an open_clip CLIP; its parameters are ``clip``'s own."""
 
-    def __init__(self, clip: Any) -> None:
+    def __init__(self, clip: Any, *, short: bool = True, fine: bool = True) -> None:
+        """``short``: a loss reads summary and assessment; ``fine``: a loss reads patches and stimuli."""
         super().__init__()
         if not all(hasattr(clip, name) for name in ("token_embedding", "positional_embedding", "transformer")):
             raise ConfigError(
                 f"{type(clip).__name__} keeps its text tower apart; remedy: name one of open_clip's CLIP architectures "
                 "(ViT-B-16-quickgelu, ViT-L-14-quickgelu, …) as model.name"
             )
-        self.clip = clip
+        self.clip, self.short, self.fine = clip, short, fine
         # the first positions stay as pretrained; the hook keeps gradient and weight decay's grip off them
         clip.positional_embedding.register_hook(_without_kept_positions)
 
     def forward(self, batch: Batch) -> Embeddings:
-        """All embeddings of a batch."""
+        """All embeddings of a batch that a loss reads."""
+        n = len(batch.pixels)
         images, patches = self.images(batch.pixels)
+        full, short, stimuli = torch.split(self.texts(batch.texts), (n, n * self.short, 3 * n * self.fine))
         return Embeddings(
             images=images,
             patches=patches,
-            full=self.texts(batch.full),
-            short=self.texts(batch.short),
-            stimuli=self.texts(batch.stimuli.flatten(0, 1)).reshape(*batch.present.shape, -1),
+            full=full,
+            short=short,
+            stimuli=stimuli.unflatten(0, (n * self.fine, 3)),
             scale=self.clip.logit_scale.exp(),
         )
 
     def images(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """[n, D] images and [n, M, D] patches: the last layer's tokens, normed and projected as the image is."""
         visual = self.clip.visual
+        if not self.fine:
+            return functional.normalize(visual(pixels), dim=-1), pixels.new_empty(0)
         if hasattr(visual, "attnpool"):
             pooled, patches = _pooled_and_values(visual, pixels)
         else:
@@ -82,16 +90,25 @@ class MoodifyClip(nn.Module):
             patches = tokens if visual.proj is None else tokens @ visual.proj
         return functional.normalize(pooled, dim=-1), functional.normalize(patches, dim=-1)
 
-    def texts(self, tokens: Tensor) -> Tensor:
-        """[n, D] of [n, l] token ids, l at most the context: attention runs over l positions, not over the context."""
+    def texts(self, texts: Texts) -> Tensor:
+        """[texts, D] in the order in which they were given; attention runs over a group's length, not the context."""
         clip = self.clip
-        length = tokens.shape[1]
-        found = clip.token_embedding(tokens) + clip.positional_embedding[:length]
-        found = clip.ln_final(clip.transformer(found, attn_mask=clip.attn_mask[:length, :length]))
-        # the end-of-text mark has the largest id, and nothing after it is seen
-        pooled = found[torch.arange(len(tokens), device=tokens.device), tokens.argmax(dim=-1)]
+        # embedded at once: each gradient of an embedding is as large as the vocabulary
+        embedded = clip.token_embedding(texts.tokens)
+        sizes = [rows * length for rows, length in texts.groups]
+        pooled = []
+        for tokens, found, shape in zip(
+            torch.split(texts.tokens, sizes), torch.split(embedded, sizes), texts.groups, strict=True
+        ):
+            length = shape[1]
+            placed = found.unflatten(0, shape) + clip.positional_embedding[:length]
+            seen = clip.transformer(placed, attn_mask=clip.attn_mask[:length, :length])
+            # the end-of-text mark has the largest id, and nothing after it is seen
+            ends = tokens.unflatten(0, shape).argmax(dim=-1)
+            pooled.append(seen[torch.arange(len(ends), device=ends.device), ends])
+        normed = clip.ln_final(torch.cat(pooled))[texts.places]
         projection = clip.text_projection
-        projected = projection(pooled) if isinstance(projection, nn.Linear) else pooled @ projection
+        projected = projection(normed) if isinstance(projection, nn.Linear) else normed @ projection
         return functional.normalize(projected, dim=-1)
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from moodarchive.captions import caption_text
 from moodarchive.errors import RowError, StageError
 from train.model import Batch
+from train.texts import grouped
 
 STIMULI = 3
 
@@ -104,19 +105,16 @@ class Decoder:
         return found
 
 
-def collated(samples: Sequence[Sample]) -> Batch:
-    """One batch; every kind of text is padded to its longest, not to the context."""
+def collated(samples: Sequence[Sample], *, short: bool = True, fine: bool = True) -> Batch:
+    """One batch, with the texts that the model is told to read (``MoodifyClip``)."""
     stimuli = [[*sample.stimuli, *([[]] * (STIMULI - len(sample.stimuli)))] for sample in samples]
-    present = torch.tensor([[bool(text) for text in texts] for texts in stimuli])
-    flat = _padded([text or [0] for texts in stimuli for text in texts])
+    texts = [sample.full for sample in samples]
+    if short:
+        texts += [sample.short for sample in samples]
+    if fine:
+        texts += [text or [0] for of_image in stimuli for text in of_image]
     return Batch(
         pixels=torch.stack([sample.pixels for sample in samples]),
-        full=_padded([sample.full for sample in samples]),
-        short=_padded([sample.short for sample in samples]),
-        stimuli=flat.reshape(*present.shape, -1),
-        present=present,
+        texts=grouped(texts),
+        present=torch.tensor([[bool(text) for text in of_image] for of_image in stimuli]),
     )
-
-
-def _padded(texts: Sequence[Sequence[int]]) -> Tensor:
-    return torch.nn.utils.rnn.pad_sequence([torch.tensor(text) for text in texts], batch_first=True)

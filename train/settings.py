@@ -58,6 +58,16 @@ class LossSettings(Settings):
     epsilon: Annotated[float, Field(gt=0), Kind.TRAINING] = 0.1
     transport_scope: Annotated[Literal["local", "global"], Kind.TRAINING] = "local"
 
+    @property
+    def reads_short(self) -> bool:
+        """True when a term compares summary and assessment."""
+        return self.short > 0
+
+    @property
+    def reads_stimuli(self) -> bool:
+        """True when a term compares patches and stimuli."""
+        return self.fine_grained > 0 or self.transport > 0
+
 
 class OptimiserSettings(Settings):
     """AdamW with warm-up and cosine decay to zero."""

@@ -1,7 +1,7 @@
 """One optimiser step: forward, losses over all ranks, backward, update; in slices when the batch does not fit."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, cast
 
@@ -27,26 +27,29 @@ class Stepper:
             lr=settings.learning_rate,
             betas=(settings.beta1, settings.beta2),
             eps=settings.epsilon,
+            fused=True,
         )
 
-    def __call__(self, batch: Batch, step: int, *, bf16: bool, slices: int = 1) -> dict[str, float]:
-        """Trains on one batch; returns each term and the total, means over the batch of all ranks."""
+    def __call__(self, slices: Sequence[Batch], step: int, *, bf16: bool) -> dict[str, float]:
+        """Trains on the rank's batch, given in slices; returns each term and the total, means over all ranks' batch."""
         rate = learning_rate(step, self.steps, self.settings)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.optimiser.zero_grad(set_to_none=True)
-        precision = torch.autocast(batch.pixels.device.type, torch.bfloat16, enabled=bf16)
-        total, terms = self._whole(batch, precision) if slices == 1 else self._sliced(batch, precision, slices)
-        if not torch.isfinite(total):
-            told = ", ".join(f"{name} {value.item():.4g}" for name, value in terms.items())
+        precision = torch.autocast(slices[0].pixels.device.type, torch.bfloat16, enabled=bf16)
+        total, terms = self._whole(slices[0], precision) if len(slices) == 1 else self._sliced(slices, precision)
+        # read at once: on a GPU each reading waits for all that was asked before
+        read = torch.stack([total, *terms.values()]).tolist()
+        told = dict(zip(("loss", *terms), read, strict=True))
+        if not math.isfinite(told["loss"]):
             raise StageError(
-                f"the loss is not finite at step {step} ({told}); remedy: a smaller optimiser.learning_rate, or "
-                "loop.precision = 'fp32'; the last checkpoint is safe"
+                f"the loss is not finite at step {step} ({', '.join(f'{name} {told[name]:.4g}' for name in terms)}); "
+                "remedy: a smaller optimiser.learning_rate, or loop.precision = 'fp32'; the last checkpoint is safe"
             )
         self.optimiser.step()
         with torch.no_grad():
             self.clip.get_parameter("logit_scale").clamp_(0, LARGEST_LOG_SCALE)
-        return {"loss": float(total), **{name: float(value) for name, value in terms.items()}}
+        return told
 
     def _whole(self, batch: Batch, precision: torch.autocast) -> tuple[Tensor, dict[str, Tensor]]:
         with precision:
@@ -55,22 +58,21 @@ class Stepper:
         total.backward()  # type: ignore[no-untyped-call]
         return total.detach(), terms
 
-    def _sliced(self, batch: Batch, precision: torch.autocast, slices: int) -> tuple[Tensor, dict[str, Tensor]]:
+    def _sliced(self, slices: Sequence[Batch], precision: torch.autocast) -> tuple[Tensor, dict[str, Tensor]]:
         """The gradient of the whole batch with the memory of one slice (gradient caching, Gao et al. 2021).
 
         All slices are embedded without a graph, the losses are taken over the whole batch, and each slice is embedded
         once more to carry its share of the gradient back.
         """
-        pieces = list(_slices(batch, slices))
         with torch.no_grad(), precision:
-            embedded = [self.model(piece) for piece in pieces]
+            embedded = [self.model(piece) for piece in slices]
         rows = [torch.cat(parts) for parts in list(zip(*embedded, strict=True))[:-1]]
         leaves = Embeddings(*(tensor.detach().requires_grad_() for tensor in (*rows, embedded[0].scale)))
-        total, terms = objective(leaves, batch.present, self.losses)
+        total, terms = objective(leaves, torch.cat([piece.present for piece in slices]), self.losses)
         total.backward()  # type: ignore[no-untyped-call]
         start = 0
-        for place, piece in enumerate(pieces):
-            last = place == len(pieces) - 1
+        for place, piece in enumerate(slices):
+            last = place == len(slices) - 1
             stop = start + len(piece.pixels)
             with self._without_averaging(not last), precision:
                 found = self.model(piece)
@@ -84,10 +86,6 @@ class Stepper:
     def _without_averaging(self, wanted: bool) -> AbstractContextManager[Any]:
         no_sync = getattr(self.model, "no_sync", None)
         return no_sync() if wanted and no_sync else nullcontext()
-
-
-def _slices(batch: Batch, slices: int) -> Iterator[Batch]:
-    return (Batch(*parts) for parts in zip(*(tensor.chunk(slices) for tensor in batch), strict=True))
 
 
 def learning_rate(step: int, steps: int, settings: OptimiserSettings) -> float:

@@ -14,6 +14,7 @@ from train.export import export
 from train.model import MoodifyClip
 from train.samples import Decoder
 from train.settings import ModelSettings
+from train.texts import grouped
 from train.towers import Towers, open_towers
 
 TEXTS = (
@@ -35,9 +36,8 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Towers]:
 def _trained_texts(towers: Towers) -> torch.Tensor:
     decoder = Decoder(model="ViT-B-16", context=248, preprocess_config=towers.preprocess_config, seed=0)
     tokens = [decoder._tokens("k", text) for text in TEXTS]
-    padded = torch.nn.utils.rnn.pad_sequence([torch.tensor(ids) for ids in tokens], batch_first=True)
     with torch.inference_mode():
-        return MoodifyClip(towers.clip).eval().texts(padded)
+        return MoodifyClip(towers.clip).eval().texts(grouped(tokens))
 
 
 def test_transformers_text_model_reads_248_tokens_as_trained(exported: tuple[Path, Towers]) -> None:
@@ -107,12 +107,11 @@ def test_the_stretch_keeps_the_first_twenty_positions_and_interpolates_the_rest(
         assert torch.allclose(found[244 + k], table[76] + k / 4 * (table[76] - table[75]))
 
 
-def test_texts_trimmed_to_their_length_embed_as_padded_ones(exported: tuple[Path, Towers]) -> None:
+def test_texts_in_groups_of_their_length_embed_as_padded_ones(exported: tuple[Path, Towers]) -> None:
     _, towers = exported
-    model = MoodifyClip(towers.clip).eval()
     decoder = Decoder(model="ViT-B-16", context=248, preprocess_config=towers.preprocess_config, seed=0)
-    tokens = torch.tensor([decoder._tokens("k", TEXTS[0])])
-    padded = torch.nn.functional.pad(tokens, (0, 248 - tokens.shape[1]))
+    tokens = [decoder._tokens("k", " ".join(TEXTS[0].split() * times)) for times in (3, 1, 9, 2, 7, 1, 12, 5, 4)]
+    padded = torch.stack([torch.nn.functional.pad(torch.tensor(ids), (0, 248 - len(ids))) for ids in tokens])
     with torch.inference_mode():
-        assert torch.allclose(model.texts(tokens), model.texts(padded), atol=1e-6)
-        assert torch.allclose(towers.clip.encode_text(padded, normalize=True), model.texts(padded), atol=1e-6)
+        found = MoodifyClip(towers.clip).eval().texts(grouped(tokens))
+        assert torch.allclose(towers.clip.encode_text(padded, normalize=True), found, atol=1e-6)

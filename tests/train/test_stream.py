@@ -11,6 +11,7 @@ from train.archive import Shard, open_archive
 from train.order import Order
 from train.samples import Decoder, Sample, collated
 from train.stream import RankStream
+from train.texts import Texts
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +49,14 @@ def _keys(batches: list[list[Sample]]) -> list[list[str]]:
     return [[sample.key for sample in batch] for batch in batches]
 
 
+def texts_of(texts: Texts) -> list[list[int]]:
+    """What was grouped, without its padding."""
+    sizes = [rows * length for rows, length in texts.groups]
+    rows = [row for group, (_, length) in zip(texts.tokens.split(sizes), texts.groups, strict=True)
+            for row in group.reshape(-1, length).tolist()]  # fmt: skip
+    return [rows[place][: max(1, sum(token != 0 for token in rows[place]))] for place in texts.places.tolist()]
+
+
 @pytest.mark.parametrize("ranks", [2, 3, 6])
 def test_the_global_batches_do_not_depend_on_the_ranks(shards: list[Shard], decoder: Decoder, ranks: int) -> None:
     assert _keys(_batches(shards, decoder, ranks)) == _keys(_batches(shards, decoder))
@@ -71,10 +80,17 @@ def test_an_epoch_repeats_no_sample_and_drops_less_than_a_batch(shards: list[Sha
     assert epochs[0] != epochs[1]
 
 
-def test_texts_are_padded_to_their_batch_and_missing_stimuli_are_marked(shards: list[Shard], decoder: Decoder) -> None:
+def test_a_batch_holds_the_texts_that_losses_read_and_marks_missing_stimuli(
+    shards: list[Shard], decoder: Decoder
+) -> None:
     samples = _batches(shards, decoder)[0]
     samples[1] = samples[1]._replace(stimuli=samples[1].stimuli[:1])
     batch = collated(samples)
-    assert batch.full.shape[1] == max(len(sample.full) for sample in samples) < 77
     assert batch.present.tolist()[:2] == [[True] * 3, [True, False, False]]
-    assert batch.stimuli.shape[:2] == (6, 3)
+    full = [sample.full for sample in samples]
+    for flags, wanted in (
+        ({"short": False, "fine": False}, full),
+        ({"fine": False}, [*full, *(sample.short for sample in samples)]),
+        ({"short": False}, [*full, *(text for sample in samples for text in [*sample.stimuli, [0], [0]][:3])]),
+    ):
+        assert texts_of(collated(samples, **flags).texts) == wanted
