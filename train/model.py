@@ -64,13 +64,13 @@ class MoodifyClip(nn.Module):
         """All embeddings of a batch that a loss reads."""
         n = len(batch.pixels)
         images, patches = self.images(batch.pixels)
-        full, short, stimuli = torch.split(self.texts(batch.texts), (n, n * self.short, 3 * n * self.fine))
+        full, short, stimuli = torch.split(self.texts(batch.texts), [n, n * self.short, 3 * n * self.fine])
         return Embeddings(
             images=images,
             patches=patches,
             full=full,
             short=short,
-            stimuli=stimuli.unflatten(0, (n * self.fine, 3)),
+            stimuli=stimuli.reshape(n, 3, -1) if self.fine else stimuli,
             scale=self.clip.logit_scale.exp(),
         )
 
@@ -101,10 +101,10 @@ class MoodifyClip(nn.Module):
             torch.split(texts.tokens, sizes), torch.split(embedded, sizes), texts.groups, strict=True
         ):
             length = shape[1]
-            placed = found.unflatten(0, shape) + clip.positional_embedding[:length]
+            placed = found.reshape(*shape, -1) + clip.positional_embedding[:length]
             seen = clip.transformer(placed, attn_mask=clip.attn_mask[:length, :length])
             # the end-of-text mark has the largest id, and nothing after it is seen
-            ends = tokens.unflatten(0, shape).argmax(dim=-1)
+            ends = tokens.reshape(shape).argmax(dim=-1)
             pooled.append(seen[torch.arange(len(ends), device=ends.device), ends])
         normed = clip.ln_final(torch.cat(pooled))[texts.places]
         projection = clip.text_projection
