@@ -43,6 +43,11 @@ class ClipEncoder:
             ) from error
         return model.to(device).eval(), preprocess, open_clip.get_tokenizer(self.model), device
 
+    @property
+    def parameters(self) -> int:
+        """How many numbers the two towers hold."""
+        return sum(parameter.numel() for parameter in self._loaded[0].parameters())
+
     def texts(self, texts: Sequence[str]) -> Embeddings:
         """[len(texts), width], each row of length 1."""
         import torch

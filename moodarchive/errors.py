@@ -14,6 +14,7 @@ The tree::
     │   ├── StudyError        a study of the archive cannot do what was asked
     │   ├── EditError         the editor cannot do what was asked: names what does not fit
     │   ├── MissingWeightsError a model's weights are not here: names them, their licence, size and how to get them
+    │   ├── DatasetError      a published dataset's folder is not as its authors publish it
     │   └── RootInUseError    another run writes to this root
     ├── MissingExtraError     an optional dependency is not installed: names the extra
     ├── StorageError          the store refused a read or a write
@@ -79,6 +80,10 @@ class EditError(UsageError):
 
 class MissingWeightsError(UsageError):
     """A model's weights are not on this machine; the message names them, their licence, size and how to get them."""
+
+
+class DatasetError(UsageError):
+    """A published dataset cannot be read; the message names the file, what is wrong and where the set is had."""
 
 
 class RootInUseError(UsageError):

@@ -1,38 +1,159 @@
-"""Shows a model's figures on a sealed set beside chance, beside the starting CLIP's, and beside the paper's."""
+"""Measures a model and a baseline on the same sets, and shows the figures beside chance and the paper's tables."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from moodarchive.clip import ClipEncoder
+from moodarchive.errors import ConfigError
+from moodarchive.layout import VERIFIED_FOLDER
 from moodarchive.store import Store
-from train.archive import open_archive
-from train.evaluation import Evaluation, evaluate
+from pipelines.evaluated_model import EvaluatedModel, archive_of, evaluated
+from pipelines.model_card import with_figures
+from pipelines.paper_tables import PAPER, Row, paper_figure, tables
+from train.archive import SealedArchive, open_archive
+from train.evaluation import evaluate
+from train.published.measure import measure, read_published
+from train.scoring import Evaluation
+from train.verified import open_verified
 
-PAPER: Mapping[str, str] = {"image to text, R@1": "86.16 ± 0.37", "text to image, R@1": "85.18 ± 0.54"}
-"""ViT-L/14 on the paper's own MoodArchive-5k (Moodifier, table 3): other pictures than these."""
-
-
-def run_evaluation(root: str, model: str, baseline: tuple[str, str], of_set: str, console: Console) -> None:
-    """Prints the table and keeps the figures in ``report/evaluation.json``."""
-    archive = open_archive(root, (of_set,))
-    found = [evaluate(archive, ClipEncoder(model=model))]
-    if baseline[0]:
-        found.append(evaluate(archive, ClipEncoder(model=baseline[0], pretrained=baseline[1])))
-    console.print(_table(found, of_set))
-    console.print(f"{found[0].pictures:,} pictures, {found[0].folds} folds; per cent, mean ± deviation over the folds")
-    told = {"set": of_set, "seal": archive.seal, "models": [asdict(evaluation) for evaluation in found]}
-    Store(root).write_bytes("report/evaluation.json", (json.dumps(told, indent=1) + "\n").encode())
+Measure = Callable[[ClipEncoder], Evaluation]
+_SEALED = "MoodArchive-5k"
+"""The paper's name for what stands beside our own sealed set in its tables."""
 
 
-def _table(found: list[Evaluation], of_set: str) -> Table:
-    table = Table(title=f"On the set {of_set}")
-    for name in ("figure", "chance", "model", *(["baseline"] if len(found) > 1 else []), "paper's (other pictures)"):
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What the command asks for; ``data`` holds NAME=FOLDER, ``archive`` may be empty."""
+
+    model: str
+    baseline: str
+    archive: str
+    of_set: str
+    data: Sequence[str]
+    output: str
+
+
+def run_evaluation(asked: Asked, console: Console) -> None:
+    """Prints the tables; keeps the figures as JSON beside the model, in the archive's report and in ``output``."""
+    models = [evaluated("model", asked.model), *([evaluated("baseline", asked.baseline)] if asked.baseline else [])]
+    root = asked.archive or archive_of(asked.model)
+    measures = _measures(asked, root)
+    caveats = [model.caveat for model in models]  # loads the models: a name that is none is told before any work
+    found: list[list[Evaluation]] = []
+    for model in models:
+        found.append([])
+        for title, one in measures.items():
+            console.print(f"{model.role} {model.name}: {title}")
+            found[-1].append(one(model.encoder))
+    rows = [
+        Row(title=_title(model, caveat), evaluations=_named(own))
+        for model, caveat, own in zip(models, caveats, found, strict=True)
+    ]
+    if root:
+        console.print(_sealed_table([row.title for row in rows], [own[0] for own in found]))
+    for table in tables(rows):
+        console.print(table)
+    for model, caveat, own in zip(models, caveats, found, strict=True):
+        _notes(console, model, caveat, own)
+    _keep(asked, root, models, found, console)
+
+
+def _measures(asked: Asked, root: str) -> dict[str, Measure]:
+    """What is to be measured, the sealed set first; every list is read before any model looks at a picture."""
+    found: dict[str, Measure] = {}
+    if root and asked.of_set == VERIFIED_FOLDER:
+        verified = open_verified(root)
+        judged = ", simulated: judged by programs" if verified.simulated else ""
+        _add_sealed(found, verified.archive, f"{asked.of_set} (seal {verified.archive.seal}{judged})")
+    elif root:
+        archive = open_archive(root, (asked.of_set,))
+        _add_sealed(found, archive, f"{asked.of_set} (seal {archive.seal})")
+    for named in asked.data:
+        name, _, folder = named.partition("=")
+        data = read_published(name, Path(folder))
+        found[data.name] = lambda encoder, data=data: measure(data, encoder)  # type: ignore[misc]
+    if not found:
+        raise ConfigError(
+            "nothing to measure on; remedy: --archive ROOT for a sealed archive's held-out set, or --data NAME=FOLDER "
+            "for a published dataset"
+        )
+    return found
+
+
+def _add_sealed(found: dict[str, Measure], archive: SealedArchive, title: str) -> None:
+    found[title] = lambda encoder: evaluate(archive, encoder, data=title)
+
+
+def _named(evaluations: Sequence[Evaluation]) -> dict[str, Evaluation]:
+    known = {name for kind in ("zero_shot", "retrieval") for name in PAPER[kind][0] if name != "model"}
+    return {one.data if one.data in known else _SEALED: one for one in evaluations}
+
+
+def _title(model: EvaluatedModel, caveat: str) -> str:
+    """This model or baseline; for one that was trained here also with which of the two losses."""
+    losses = model.training.get("losses")
+    told = [f"{short} {'on' if losses.get(name) else 'off'}" for short, name in _LOSSES] if losses else []
+    return ", ".join(
+        ["this model" if model.role == "model" else model.role, *told, *(["plumbing only"] if caveat else [])]
+    )
+
+
+_LOSSES = (("FG", "fine_grained"), ("OT", "transport"))
+
+
+def _sealed_table(titles: Sequence[str], found: Sequence[Evaluation]) -> Table:
+    table = Table(title=f"On the set {found[0].data}")
+    for name in ("figure", "chance", *titles, "paper's (other pictures)"):
         table.add_column(name, justify="left" if name == "figure" else "right")
     for name, figure in found[0].figures.items():
         cells = [f"{e.figures[name].mean:.2f} ± {e.figures[name].deviation:.2f}" for e in found]
-        table.add_row(name, f"{figure.chance:.2f}", *cells, PAPER.get(name, ""))
+        table.add_row(name, f"{figure.chance:.2f}", *cells, paper_figure(name))
     return table
+
+
+def _notes(console: Console, model: EvaluatedModel, caveat: str, found: Sequence[Evaluation]) -> None:
+    console.print(f"{model.role}: {model.name}, {model.encoder.parameters / 1e6:.1f} M parameters")
+    if caveat:
+        console.print(f"{model.role}: {caveat}", style="yellow")
+    for one in found:
+        bad = f"; {len(one.unreadable):,} could not be read" if one.unreadable else ""
+        folds = f"{one.folds} fold{'s' if one.folds > 1 else ''}"
+        console.print(f"{one.data}: {one.pictures:,} pictures, {folds}; mean ± deviation over the folds{bad}")
+        for unreadable in one.unreadable[:5]:
+            console.print(f"  {unreadable.picture}: {unreadable.reason}", style="yellow", markup=False)
+
+
+def _keep(
+    asked: Asked, root: str, models: Sequence[EvaluatedModel], found: Sequence[Sequence[Evaluation]], console: Console
+) -> None:
+    told = {
+        "models": [
+            {
+                "role": model.role,
+                "name": model.name,
+                "parameters": model.encoder.parameters,
+                "caveat": model.caveat,
+                "evaluations": [asdict(one) for one in own],
+            }
+            for model, own in zip(models, found, strict=True)
+        ],
+        "paper": PAPER,
+    }
+    data = (json.dumps(told, indent=1, ensure_ascii=False) + "\n").encode()
+    places = [(root, "report/evaluation.json")] if root else []
+    if asked.output:
+        places.append((str(Path(asked.output).parent), Path(asked.output).name))
+    if folder := models[0].folder:
+        places.append((str(folder), "evaluation.json"))
+        store, baseline = Store(str(folder)), found[1] if len(found) > 1 else []
+        if store.exists("README.md"):
+            card = store.read_bytes("README.md").decode("utf-8", "replace")
+            store.write_bytes("README.md", with_figures(card, found[0], baseline, models[0].caveat).encode())
+    for place, name in places:
+        Store(place).write_bytes(name, data)
+        console.print(f"figures: {place.rstrip('/')}/{name}", highlight=False, soft_wrap=True)

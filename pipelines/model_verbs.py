@@ -22,16 +22,25 @@ def train(
 
 @model_verbs.command("eval")
 def evaluate(
-    root: Annotated[str, typer.Argument(help="A sealed archive.")],
-    model: Annotated[str, typer.Option(help="open_clip's name, or local-dir:FOLDER.")] = "",
-    baseline: Annotated[str, typer.Option(help="The CLIP to compare with: NAME or NAME/TAG of open_clip.")] = "",
-    of_set: Annotated[str, typer.Option("--set", help="The shard set to measure on.")] = "heldout",
+    model: Annotated[
+        str, typer.Argument(help="A root or folder with an exported model, or open_clip's NAME/TAG.", metavar="MODEL")
+    ],
+    *,
+    baseline: Annotated[str, typer.Option(help="The CLIP to compare with, named as MODEL is.")] = "",
+    archive: Annotated[str, typer.Option(help="A sealed archive; MODEL itself where it is one.")] = "",
+    of_set: Annotated[
+        str, typer.Option("--set", help="The shard set to measure on, or moodarchive-5k for the verified one.")
+    ] = "heldout",
+    data: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=FOLDER, again and again: emotion6, emoset, emotic, senticap, affection."),
+    ] = None,
+    output: Annotated[str, typer.Option(help="A further file for the figures, as JSON.")] = "",
 ) -> None:
-    """Measure a model on a sealed set: the 27 emotions zero-shot, and retrieval, beside chance and a baseline."""
+    """Measure a model on a sealed set and on published ones, beside chance, a baseline and the paper's tables."""
     from rich.console import Console
 
-    from pipelines.evaluation import run_evaluation
+    from pipelines.evaluation import Asked, run_evaluation
 
-    is_folder = baseline.startswith("local-dir:")
-    name, tag = (baseline, "") if is_folder else (baseline.partition("/")[0], baseline.partition("/")[2])
-    run_evaluation(root, model or f"local-dir:{root.rstrip('/')}/model", (name, tag), of_set, Console())
+    asked = Asked(model=model, baseline=baseline, archive=archive, of_set=of_set, data=tuple(data or ()), output=output)
+    run_evaluation(asked, Console())

@@ -4,11 +4,10 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from moodarchive.captions import caption_text
@@ -18,32 +17,12 @@ from moodarchive.spans import member_span
 from moodarchive.store import Store
 from moodarchive.taxonomy import EKMAN, EMOTIONS, SENTIMENT, words
 from train.archive import SealedArchive
+from train.prompts import class_embeddings
+from train.scoring import FOLDS, Evaluation, Figure, Fold, figure_of, recall_figures
 
-FOLDS = 5
 FOLD_PAIRS = 1000
-"""Retrieval is measured on 5 disjoint folds of 1,000 pairs (inferred from the paper's 5 folds and MoodArchive-5k)."""
-RECALLS = (1, 5, 10)
-TEMPLATES = ("an image that evokes {}", "a photo that evokes {}", "a picture full of {}", "a scene of {}", "{}")
+"""Retrieval is measured on 5 disjoint folds of 1,000 pairs: the paper's 5 folds of MoodArchive-5k."""
 _AT_ONCE = 64
-
-
-@dataclass(frozen=True, kw_only=True)
-class Figure:
-    """A mean in per cent and its standard deviation over folds; ``chance`` is what guessing gives."""
-
-    mean: float
-    deviation: float
-    chance: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Evaluation:
-    """Figures by name, and of how many pictures and folds they are."""
-
-    model: str
-    pictures: int
-    folds: int
-    figures: Mapping[str, Figure]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +34,7 @@ class Embedded:
     emotions: Sequence[str]
 
 
-def evaluate(archive: SealedArchive, encoder: ClipEncoder, *, seed: int = 0) -> Evaluation:
+def evaluate(archive: SealedArchive, encoder: ClipEncoder, *, seed: int = 0, data: str = "heldout") -> Evaluation:
     """Zero-shot classification and retrieval over seeded folds. ConfigError for a set of under two pictures."""
     found = embedded(archive, encoder)
     total = len(found.emotions)
@@ -66,16 +45,14 @@ def evaluate(archive: SealedArchive, encoder: ClipEncoder, *, seed: int = 0) -> 
     prompts = emotion_embeddings(encoder)
     figures = {
         **_classification(found, prompts, folds),
-        **_retrieval(found, [fold[:FOLD_PAIRS] for fold in folds]),
+        **recall_figures(found.images, found.captions, [fold[:FOLD_PAIRS] for fold in folds]),
     }
-    return Evaluation(model=encoder.model, pictures=total, folds=len(folds), figures=figures)
+    return Evaluation(model=encoder.model, data=data, pictures=total, folds=len(folds), figures=figures)
 
 
 def emotion_embeddings(encoder: ClipEncoder) -> Embeddings:
     """[27, D]: each emotion's templates, averaged and of length 1."""
-    prompts = [template.format(words(emotion)) for emotion in EMOTIONS for template in TEMPLATES]
-    means = encoder.texts(prompts).reshape(len(EMOTIONS), len(TEMPLATES), -1).mean(axis=1)
-    return np.asarray(means / np.linalg.norm(means, axis=1, keepdims=True), dtype=np.float32)
+    return class_embeddings(encoder, [words(emotion) for emotion in EMOTIONS])
 
 
 def embedded(archive: SealedArchive, encoder: ClipEncoder) -> Embedded:
@@ -108,7 +85,7 @@ def _caption(told: Mapping[str, Any]) -> str:
     return caption_text(told["summary"], told["stimuli"], told["assessment"])
 
 
-def _classification(found: Embedded, prompts: Embeddings, folds: Sequence[npt.NDArray[np.int64]]) -> dict[str, Figure]:
+def _classification(found: Embedded, prompts: Embeddings, folds: Sequence[Fold]) -> dict[str, Figure]:
     """Top-1 in per cent: all 27 emotions, and the same guesses told by Ekman's six and by sentiment."""
     guesses = [EMOTIONS[place] for place in (found.images @ prompts.T).argmax(axis=1)]
     figures = {}
@@ -118,31 +95,5 @@ def _classification(found: Embedded, prompts: Embeddings, folds: Sequence[npt.ND
         hits = np.array([one == other for one, other in zip(told, guessed, strict=True)])
         groups = {emotion: grouping[emotion] if grouping else emotion for emotion in EMOTIONS}
         shares = [sum(group == own for group in groups.values()) / len(EMOTIONS) for own in told]
-        figures[f"zero-shot, {name}"] = _figure([100 * hits[fold].mean() for fold in folds], 100 * fmean(shares))
+        figures[f"zero-shot, {name}"] = figure_of([100 * hits[fold].mean() for fold in folds], 100 * fmean(shares))
     return figures
-
-
-def _retrieval(found: Embedded, folds: Sequence[npt.NDArray[np.int64]]) -> dict[str, Figure]:
-    """Recall in per cent among a fold's pairs; a pair that ties with the right one counts against it."""
-    figures = {}
-    for name, one, other in (
-        ("image to text", found.images, found.captions),
-        ("text to image", found.captions, found.images),
-    ):
-        ranks = []
-        for fold in folds:
-            scores = one[fold] @ other[fold].T
-            ranks.append((scores >= np.diag(scores)[:, None]).sum(axis=1))
-        for recall in RECALLS:
-            values = [100 * float((rank <= recall).mean()) for rank in ranks]
-            chance = 100 * fmean(min(1.0, recall / len(fold)) for fold in folds)
-            figures[f"{name}, R@{recall}"] = _figure(values, chance)
-    return figures
-
-
-def _figure(values: Sequence[float], chance: float) -> Figure:
-    return Figure(
-        mean=fmean(values),
-        deviation=stdev([float(value) for value in values]) if len(values) > 1 else 0.0,
-        chance=chance,
-    )

@@ -21,9 +21,20 @@ def export(store: Store, towers: Towers, progress: Progress, settings: TrainSett
         write_hub_folder(store, HUB_FOLDER, towers)
     config = {"model_cfg": towers.config, "preprocess_cfg": towers.preprocess_config}
     store.write_bytes(f"{FOLDER}/open_clip_config.json", (json.dumps(config, indent=1, default=list) + "\n").encode())
+    store.write_bytes(f"{FOLDER}/training.json", (json.dumps(_origin(progress, settings), indent=1) + "\n").encode())
     store.write_bytes(f"{FOLDER}/README.md", _card(progress, settings, towers).encode())
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in towers.clip.state_dict().items()}
     store.write_bytes(f"{FOLDER}/open_clip_model.safetensors", packed(weights))
+
+
+def _origin(progress: Progress, settings: TrainSettings) -> dict[str, Any]:
+    """What an evaluation must know of the training to label its figures."""
+    return {
+        "started_from": settings.model.name,
+        "from_random_weights": not settings.model.pretrained and not settings.model.name.startswith("local-dir:"),
+        "steps": progress.step,
+        "losses": {name: getattr(settings.loss, name) for name in ("full", "short", "fine_grained", "transport")},
+    }
 
 
 def _card(progress: Progress, settings: TrainSettings, towers: Towers) -> str:

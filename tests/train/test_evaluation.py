@@ -4,17 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 from moodarchive.clip import ClipEncoder, Embeddings
 from moodarchive.errors import ConfigError
 from moodarchive.store import Store
 from moodarchive.taxonomy import EMOTIONS
-from pipelines.cli import app
 from tests.making import sealed_archive
 from tests.train.small import tiny_clip
 from train.archive import open_archive
-from train.evaluation import Embedded, _classification, _retrieval, evaluate
+from train.evaluation import Embedded, _classification, evaluate
+from train.scoring import recall_figures
 
 
 @pytest.fixture(scope="module")
@@ -46,25 +45,15 @@ def test_a_perfect_model_has_everything_right_and_a_blind_one_is_at_chance() -> 
         assert figure.mean == pytest.approx(figure.chance, abs=2.5)
     small = [fold[:200] for fold in folds]
     same = Embedded(images=found.images, captions=found.images, emotions=found.emotions)
-    assert {figure.mean for figure in _retrieval(same, small).values()} == {100.0}
-    for name, figure in _retrieval(found, small).items():
+    assert {figure.mean for figure in recall_figures(same.images, same.captions, small).values()} == {100.0}
+    for name, figure in recall_figures(found.images, found.captions, small).items():
         assert figure.mean == pytest.approx(figure.chance, abs=3), name
 
 
 def test_a_model_that_sees_no_difference_gets_no_credit() -> None:
     same = np.tile(np.eye(27, dtype=np.float32)[:1], (50, 1))
     found = Embedded(images=same, captions=same, emotions=["joy"] * 50)
-    assert _retrieval(found, [np.arange(50)])["image to text, R@10"].mean == 0.0
-
-
-def test_the_verb_prints_the_model_beside_its_baseline(root: str, tmp_path: Path) -> None:
-    model, baseline = tiny_clip(tmp_path / "a", seed=1), tiny_clip(tmp_path / "b", seed=2)
-    told = CliRunner().invoke(
-        app, ["eval", root, "--model", model, "--baseline", baseline], env={"COLUMNS": "120"}, catch_exceptions=False
-    )
-    assert told.exit_code == 0
-    assert "zero-shot, emotions" in told.stdout and "baseline" in told.stdout and "86.16" in told.stdout
-    assert Path(root, "report", "evaluation.json").exists()
+    assert recall_figures(found.images, found.captions, [np.arange(50)])["image to text, R@10"].mean == 0.0
 
 
 def test_a_set_that_is_not_there_is_refused(root: str, tmp_path: Path) -> None:
