@@ -28,20 +28,20 @@ def download(repository: str, patterns: Sequence[str]) -> Path:
     """The folder with the repository's files that match; ServiceError says why there is none."""
     from huggingface_hub import snapshot_download
 
-    _ask(repository)
+    address = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
+    _ask(address, repository)
     try:
-        return Path(snapshot_download(repository, allow_patterns=list(patterns)))
+        return Path(snapshot_download(repository, allow_patterns=list(patterns), endpoint=address))
     except Exception as error:  # the hub's client raises its own, requests', and the file system's errors
         raise ServiceError(f"the download failed: {str(error)[:200]}") from error
 
 
-def _ask(repository: str) -> None:
+def _ask(address: str, repository: str) -> None:
     """One small question with a bound of our own: a resolver that does not answer heeds no time limit of requests."""
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}:
         raise ServiceError("HF_HUB_OFFLINE is set")
     from huggingface_hub import get_token
 
-    address = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
     token = get_token()
     found: list[int | str] = []
 

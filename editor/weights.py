@@ -90,7 +90,8 @@ _MOODIFY = (
 
 def _needed(method: str, parts: Sequence[str]) -> str:
     known = BASES[method]
-    include = " ".join(f"'{part}/*.json' '{part}/*.txt' '{part}/{FILES[part][-1]}'" for part in parts)
+    others = [f"'{part}/{name}'" for part in parts for name in FILES[part] if not name.endswith(".json")]
+    include = " ".join([*(f"'{part}/*.json'" for part in parts), *others])
     return (
         f"{method} needs {', '.join(parts)} of a model like {known.repository} ({known.licence}; about "
         f"{sum(_GIGABYTES[part] for part in parts):.1f} GB). Remedy: where the hub can be reached, "
