@@ -13,6 +13,7 @@ The tree::
     │   ├── SourceLockedError a stock site's terms do not allow the use, and no permission is recorded
     │   ├── StudyError        a study of the archive cannot do what was asked
     │   ├── EditError         the editor cannot do what was asked: names what does not fit
+    │   │   └── PictureError  a picture or mask that was handed in cannot be edited
     │   ├── MissingWeightsError a model's weights are not here: names them, their licence, size and how to get them
     │   ├── DatasetError      a published dataset's folder is not as its authors publish it
     │   └── RootInUseError    another run writes to this root
@@ -84,6 +85,10 @@ class MissingWeightsError(UsageError):
 
 class DatasetError(UsageError):
     """A published dataset cannot be read; the message names the file, what is wrong and where the set is had."""
+
+
+class PictureError(EditError):
+    """A picture or mask cannot be edited; the message names the file, what is wrong and the remedy."""
 
 
 class RootInUseError(UsageError):
