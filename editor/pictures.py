@@ -15,7 +15,7 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from editor.edit import Mask
 from moodarchive.errors import PictureError
 
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF")
 MOST_BYTES = 200_000_000
 MOST_PIXELS = 100_000_000
 SHORTEST_SIDE = 32
@@ -109,6 +109,8 @@ def _opened(served: bytes, name: str) -> Image.Image:
         raise PictureError(
             f"{name} is no picture of a known kind; remedy: save it with 8 bits a channel as {' or '.join(FORMATS)}"
         ) from None
+    except Image.DecompressionBombError:
+        raise PictureError(f"{name} has more than {MOST_PIXELS:,} pixels; remedy: make it smaller") from None
     except Exception as error:  # noqa: BLE001  decoders raise anything on hostile bytes
         raise PictureError(f"{name} is damaged ({type(error).__name__}); remedy: take an undamaged copy") from None
 

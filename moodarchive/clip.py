@@ -70,6 +70,27 @@ class ClipEncoder:
             features = model.encode_image(pixels, normalize=True)
         return np.asarray(features.float().cpu().numpy(), dtype=np.float32)
 
+    def patches(self, image: Image.Image) -> Embeddings:
+        """[rows, columns, width], each of length 1: the whole picture, squeezed into the tower's square.
+
+        ConfigError for a tower without patches.
+        """
+        import torch
+
+        from moodarchive.clip_patches import image_and_patches
+
+        model, preprocess, _, device = self._loaded
+        if not hasattr(model.visual, "conv1") or not hasattr(model.visual, "grid_size"):
+            raise ConfigError(f"the CLIP model {self.model!r} has no patches; remedy: name one with a ViT")
+        size = model.visual.image_size
+        side = (size, size) if isinstance(size, int) else (size[1], size[0])
+        pixels = preprocess(image.resize(side, Image.Resampling.BICUBIC))[None]
+        with torch.inference_mode():
+            _, found = image_and_patches(model.visual, pixels.to(device, next(model.parameters()).dtype))
+            found = torch.nn.functional.normalize(found[0].float(), dim=-1)
+        rows, columns = model.visual.grid_size
+        return np.asarray(found.cpu().numpy().reshape(rows, columns, -1), dtype=np.float32)
+
 
 def _imports() -> tuple[Any, Any]:
     try:

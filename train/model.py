@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from moodarchive.clip_patches import image_and_patches
 from moodarchive.errors import ConfigError
 from moodarchive.long_text import KEPT_POSITIONS
 from train.texts import Texts
@@ -82,12 +83,7 @@ class MoodifyClip(nn.Module):
         if hasattr(visual, "attnpool"):
             pooled, patches = _pooled_and_values(visual, pixels)
         else:
-            visual.output_tokens = True
-            try:
-                pooled, tokens = visual(pixels)
-            finally:
-                visual.output_tokens = False
-            patches = tokens if visual.proj is None else tokens @ visual.proj
+            pooled, patches = image_and_patches(visual, pixels)
         return functional.normalize(pooled, dim=-1), functional.normalize(patches, dim=-1)
 
     def texts(self, texts: Texts) -> Tensor:
