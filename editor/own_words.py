@@ -75,7 +75,9 @@ def region_of(near: Floats, size: tuple[int, int]) -> Mask:
     smooth = cv2.resize(levels, size, interpolation=cv2.INTER_LINEAR)
     threshold, _ = cv2.threshold(smooth, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     lowest, highest = np.quantile(smooth, [1 - MOST_AREA, 1 - LEAST_AREA])
-    return np.asarray(smooth > min(max(threshold, lowest), highest - 1), np.float32)
+    held = min(max(threshold, lowest), highest)
+    chosen = smooth > held
+    return np.asarray(chosen if chosen.any() else smooth >= held, np.float32)
 
 
 def prompt_of(emotion: str, phrases: Sequence[str]) -> str:

@@ -1,5 +1,6 @@
 """Loads an open_clip model by name or from a folder, and embeds pictures and texts with it."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -71,25 +72,20 @@ class ClipEncoder:
         return np.asarray(features.float().cpu().numpy(), dtype=np.float32)
 
     def patches(self, image: Image.Image) -> Embeddings:
-        """[rows, columns, width], each of length 1: the whole picture, squeezed into the tower's square.
-
-        ConfigError for a tower without patches.
-        """
+        """[rows, columns, width], each of length 1, of the whole picture, squeezed into the tower's square."""
         import torch
 
         from moodarchive.clip_patches import image_and_patches
 
         model, preprocess, _, device = self._loaded
-        if not hasattr(model.visual, "conv1") or not hasattr(model.visual, "grid_size"):
-            raise ConfigError(f"the CLIP model {self.model!r} has no patches; remedy: name one with a ViT")
-        size = model.visual.image_size
-        side = (size, size) if isinstance(size, int) else (size[1], size[0])
-        pixels = preprocess(image.resize(side, Image.Resampling.BICUBIC))[None]
+        side = model.visual.image_size
+        square = (side, side) if isinstance(side, int) else (side[1], side[0])
+        pixels = preprocess(image.resize(square, Image.Resampling.BICUBIC))[None]
         with torch.inference_mode():
             _, found = image_and_patches(model.visual, pixels.to(device, next(model.parameters()).dtype))
-            found = torch.nn.functional.normalize(found[0].float(), dim=-1)
-        rows, columns = model.visual.grid_size
-        return np.asarray(found.cpu().numpy().reshape(rows, columns, -1), dtype=np.float32)
+            found = torch.nn.functional.normalize(found[0].float(), dim=-1).cpu().numpy()
+        rows = math.isqrt(len(found))
+        return np.asarray(found.reshape(rows, -1, found.shape[-1]), dtype=np.float32)
 
 
 def _imports() -> tuple[Any, Any]:

@@ -1,6 +1,6 @@
 """MoodifyCLIP: open_clip's towers with long texts, patches in the joint space, and texts no longer than they are."""
 
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -80,10 +80,7 @@ class MoodifyClip(nn.Module):
         visual = self.clip.visual
         if not self.fine:
             return functional.normalize(visual(pixels), dim=-1), pixels.new_empty(0)
-        if hasattr(visual, "attnpool"):
-            pooled, patches = _pooled_and_values(visual, pixels)
-        else:
-            pooled, patches = image_and_patches(visual, pixels)
+        pooled, patches = image_and_patches(visual, pixels)
         return functional.normalize(pooled, dim=-1), functional.normalize(patches, dim=-1)
 
     def texts(self, texts: Texts) -> Tensor:
@@ -112,13 +109,3 @@ def _without_kept_positions(gradient: Tensor) -> Tensor:
     changed = gradient.clone()
     changed[:KEPT_POSITIONS] = 0
     return changed
-
-
-def _pooled_and_values(visual: Any, pixels: Tensor) -> tuple[Tensor, Tensor]:
-    """A ResNet's image and patches: what its attention pool would give if it attended to one place alone."""
-    found = visual.stem(pixels)
-    for layer in (visual.layer1, visual.layer2, visual.layer3, visual.layer4):
-        found = layer(found)
-    pool = visual.attnpool
-    places = found.flatten(2).mT + pool.positional_embedding[1:]
-    return cast(Tensor, pool(found)), cast(Tensor, pool.c_proj(pool.v_proj(places)))

@@ -42,7 +42,7 @@ def test_a_thin_region_still_changes_and_no_mask_is_the_edit() -> None:
     assert with_own_surroundings(source, edited, None) is edited
 
 
-def _face(size: int = 300) -> Image.Image:
+def drawn_face(size: int = 300) -> Image.Image:
     """Light skin, dark eyes and brows, a nose's shadow, a mouth: what the cascade was made to find."""
     image = Image.new("RGB", (size, size), (150, 160, 170))
     draw = ImageDraw.Draw(image)
@@ -60,7 +60,7 @@ def _face(size: int = 300) -> Image.Image:
 
 
 def test_a_face_gives_its_fixed_region_and_a_landscape_none() -> None:
-    (face,) = face_boxes(_face())
+    (face,) = face_boxes(drawn_face())
     assert face.x0 < 0.45 and face.x1 > 0.55 and face.y0 < 0.4 and face.y1 > 0.6 and face.area < 0.9
     land = Image.new("RGB", (300, 300), (120, 170, 220))
     land.paste((60, 120, 50), (0, 180, 300, 300))
