@@ -1,6 +1,6 @@
-"""Reads a whole small Parquet file, without what makes pyarrow's own short cut abort a process that ends soon after."""
+"""Parquet files: small ones read whole, and rows cut into row groups that do not depend on how they came."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -15,3 +15,15 @@ def read_table(source: Any, columns: Sequence[str] | None = None) -> pa.Table:
     """
     with pq.ParquetFile(source) as file:
         return file.read(columns=list(columns) if columns else None)
+
+
+def row_groups(schema: pa.Schema, rows: int, tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Groups of exactly so many rows, and one of what is left; however the rows came, equal ones give equal groups."""
+    waiting = schema.empty_table()
+    for table in tables:
+        waiting = pa.concat_tables([waiting, table])
+        while waiting.num_rows >= rows:
+            yield waiting.slice(0, rows).combine_chunks()
+            waiting = waiting.slice(rows)
+    if waiting.num_rows:
+        yield waiting.combine_chunks()

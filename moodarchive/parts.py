@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from moodarchive.errors import NotAnArchiveError
 from moodarchive.keys import canonical_json, digest
 from moodarchive.layout import TAKEN_DOWN
+from moodarchive.parquet import row_groups
 from moodarchive.schemas import SCHEMA_VERSION, Table
 from moodarchive.store import HashingFile, Store
 
@@ -200,15 +201,10 @@ def _parquet_writer(table: Table, file: HashingFile) -> pq.ParquetWriter:
 
 
 def _row_groups(table: Table, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """Groups of exactly ``rows_per_group`` rows, however the batches were cut, so that equal rows give equal bytes."""
-    waiting = table.schema.empty_table()
-    for batch in batches:
-        waiting = pa.concat_tables([waiting, pa.Table.from_batches([batch], schema=table.schema)])
-        while waiting.num_rows >= table.rows_per_group:
-            yield from _within_bytes(waiting.slice(0, table.rows_per_group).combine_chunks())
-            waiting = waiting.slice(table.rows_per_group)
-    if waiting.num_rows:
-        yield from _within_bytes(waiting.combine_chunks())
+    """Groups of ``rows_per_group`` rows, fewer where those would be too many bytes."""
+    tables = (pa.Table.from_batches([batch], schema=table.schema) for batch in batches)
+    for group in row_groups(table.schema, table.rows_per_group, tables):
+        yield from _within_bytes(group)
 
 
 def _within_bytes(group: pa.Table) -> Iterator[pa.Table]:

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from moodarchive.parquet import row_groups
 from moodarchive.parts import read_part
 from moodarchive.schemas import DEALT, KEPT
 from moodarchive.store import Store
@@ -20,15 +21,8 @@ _BATCH_ROWS = 10_000
 def write_attribution(store: Store, parts: Sequence[int]) -> str:
     """Writes the file from the kept rows, part by part; returns its sha256. Memory: one row group, one part's keys."""
     with store.draft(ATTRIBUTION_PATH) as file, pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
-        waiting = SCHEMA.empty_table()
-        for rows in _kept_rows(store, parts):
-            waiting = pa.concat_tables([waiting, rows])
-            # groups of a fixed size, however the archive is cut into parts
-            while waiting.num_rows >= ROWS_PER_GROUP:
-                writer.write_table(waiting.slice(0, ROWS_PER_GROUP).combine_chunks())
-                waiting = waiting.slice(ROWS_PER_GROUP)
-        if waiting.num_rows:
-            writer.write_table(waiting.combine_chunks())
+        for group in row_groups(SCHEMA, ROWS_PER_GROUP, _kept_rows(store, parts)):
+            writer.write_table(group)
     return file.sha256
 
 

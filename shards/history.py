@@ -1,7 +1,7 @@
 """The seals that an archive has had: each leaves what it held, and what had changed since the one before."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from moodarchive.errors import DamagedPartError, UnknownSealError
 from moodarchive.keys import digest
 from moodarchive.layout import SEALS_FOLDER
+from moodarchive.parquet import row_groups
 from moodarchive.parts import read_part
 from moodarchive.schemas import KEPT
 from moodarchive.settings import differences
@@ -196,22 +197,20 @@ def _journeys(store: Store, before: int | None, seal: int) -> list[tuple[str, st
 
 
 def _write_verdicts(store: Store, seal: int, parts: Sequence[int]) -> str:
-    """Writes every image's verdict, part by part, in groups of a fixed size; returns the file's sha256."""
+    """Writes every image's verdict, part by part; returns the file's sha256."""
     with (
         store.draft(verdicts_path(seal)) as file,
         pq.ParquetWriter(file, VERDICTS, compression="zstd") as writer,
     ):
-        waiting = VERDICTS.empty_table()
-        for part in parts:
-            for batch in read_part(store, KEPT, part, columns=_COLUMNS, batch_rows=10_000):
-                rows = pa.Table.from_batches([batch]).select(list(_COLUMNS)).cast(VERDICTS)
-                waiting = pa.concat_tables([waiting, rows])
-            while waiting.num_rows >= ROWS_PER_GROUP:
-                writer.write_table(waiting.slice(0, ROWS_PER_GROUP).combine_chunks())
-                waiting = waiting.slice(ROWS_PER_GROUP)
-        if waiting.num_rows:
-            writer.write_table(waiting.combine_chunks())
+        for group in row_groups(VERDICTS, ROWS_PER_GROUP, _verdicts(store, parts)):
+            writer.write_table(group)
     return file.sha256
+
+
+def _verdicts(store: Store, parts: Sequence[int]) -> Iterator[pa.Table]:
+    for part in parts:
+        for batch in read_part(store, KEPT, part, columns=_COLUMNS, batch_rows=10_000):
+            yield pa.Table.from_batches([batch]).select(list(_COLUMNS)).cast(VERDICTS)
 
 
 def _remove_unfinished(store: Store, last: int) -> None:
