@@ -9,25 +9,27 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
 
 HOUSE = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(HOUSE), str(HOUSE / "benchmarks")]
 
 from synthetic.photographs import MEAN_BYTES, write_photographs  # noqa: E402
 
-from moodarchive.parts import read_part  # noqa: E402
+from moodarchive.captions import caption_text  # noqa: E402
 from moodarchive.schemas import SHARD_INDEX  # noqa: E402
 from moodarchive.stage import run_part  # noqa: E402
 from moodarchive.store import Store  # noqa: E402
 from pipelines.guard import guard  # noqa: E402
 from pipelines.settings import ArchiveSettings  # noqa: E402
-from shards.pack import ShardSettings, pack_stage  # noqa: E402
+from shards.pack import METADATA, ShardSettings, pack_stage  # noqa: E402
 from shards.seal import seal  # noqa: E402
-from shards.tars import MEMBERS  # noqa: E402
 
 WORKERS, ROWS = 2, 2_000
 Contest = Callable[[], object]
@@ -46,17 +48,41 @@ def _pack(work: Work) -> None:
 
 
 def _write_with_webdataset(work: Work) -> None:
-    """The same samples, read and joined by the same worker, into a tar of webdataset's."""
+    """The same samples, as a user of webdataset would get and write them: neither digested, indexed nor synced."""
     import webdataset
 
     root, part = work
-    store, stage = Store(root), pack_stage(ShardSettings())
-    readers = {table.name: (lambda table=table: read_part(store, table, part)) for table in stage.reads}
-    pattern = f"{root}-peer/{part:05d}-%d.tar"
-    with webdataset.ShardWriter(pattern, maxcount=10**9, maxsize=10**12, verbose=0) as writer:
-        for batch in stage.make_worker()(part, readers):
-            for sample in batch.to_pylist():
-                writer.write({"__key__": sample["key"], **{member: sample[member] for member in MEMBERS}})
+    with webdataset.ShardWriter(_peer_pattern(root, part), maxcount=10**9, maxsize=10**12, verbose=0) as writer:
+        for sample in _samples_of(root, part):
+            writer.write(sample)
+
+
+def _peer_pattern(root: str, part: int) -> str:
+    return f"{root}-peer/{part:05d}-%d.tar"
+
+
+def _samples_of(root: str, part: int) -> Iterator[dict[str, Any]]:
+    """The rows of all tables side by side, 64 at a time; webdataset encodes what they say."""
+    tables = pack_stage(ShardSettings()).reads
+    readers = [pq.ParquetFile(f"{root}/{table.name}/{part:05d}.parquet").iter_batches(64) for table in tables]
+    for batches in zip(*readers, strict=True):
+        for rows in zip(*(batch.to_pylist() for batch in batches), strict=True):
+            row = {table.name: of_table for table, of_table in zip(tables, rows, strict=True)}
+            if row["kept"]["kept"]:
+                told = {name: row[table.name][column] for name, (table, column) in METADATA.items()}
+                told["phash"] = f"{told['phash']:016x}"
+                text = caption_text(told["summary"], told["stimuli"], told["assessment"])
+                yield {"__key__": told["key"], "jpg": row["images"]["bytes"], "json": told, "txt": text}
+
+
+def _check_equal(root: str) -> None:
+    """Both have written the same samples."""
+    import webdataset
+
+    tars = f"{root}/shards/train/00000.tar", _peer_pattern(root, 0) % 0
+    for ours, theirs in zip(*(webdataset.WebDataset(tar, shardshuffle=False) for tar in tars), strict=True):
+        assert all(ours[name] == theirs[name] for name in ("__key__", "jpg", "txt")), ours["__key__"]
+        assert json.loads(ours["json"]) == json.loads(theirs["json"]), ours["__key__"]
 
 
 def _copy(root: str, processes: int) -> None:
@@ -80,13 +106,20 @@ def _sha256sum(root: str) -> None:
     subprocess.run(["sh", "-c", script, root], check=True)
 
 
-def measure(root: str, parts: int, rounds: int) -> dict[str, list[float]]:
-    """Seconds of each contestant in each round, one after the other in every round."""
-    work, shards = [(root, part) for part in range(parts)], f"{root}/{SHARD_INDEX.name}"
+def measure(root: str, parts: int, rounds: int, minutes: float) -> dict[str, list[float]]:
+    """Seconds of each contestant in each round, one after the other in every round.
+
+    After so many minutes no further round begins; there are as many of packing as of verifying, at least one.
+    """
+    work, shards, peer = [(root, part) for part in range(parts)], Path(root, SHARD_INDEX.name), Path(f"{root}-peer")
     seconds: dict[str, list[float]] = {}
 
     def time_of(name: str, contest: Contest) -> None:
-        _level(root)
+        shutil.rmtree(peer, ignore_errors=True)
+        peer.mkdir()
+        if name == "pack":
+            shards.rename(peer / "old")
+        os.sync()  # everybody begins without pages that wait for the disk
         began = time.perf_counter()
         contest()
         seconds.setdefault(name, []).append(time.perf_counter() - began)
@@ -95,42 +128,37 @@ def measure(root: str, parts: int, rounds: int) -> dict[str, list[float]]:
     with ProcessPoolExecutor(WORKERS, mp_context=get_context("spawn")) as pool:
         guard(Store(root), ArchiveSettings())
         list(pool.map(_generate, work))
-        list(pool.map(_pack, work))  # imports everything; makes the bytes that are copied and digested
-        for _ in range(rounds):
+        # imports everything; makes the bytes that are copied and digested
+        list(pool.map(_pack, work))
+        peer.mkdir()
+        list(pool.map(_write_with_webdataset, work[:WORKERS]))
+        _check_equal(root)
+        until = time.monotonic() + 60 * minutes
+        for done in range(rounds):
+            if done and time.monotonic() > until:
+                break
             time_of("cp", lambda: _copy(root, 1))
-            time_of("two cp", lambda: _copy(root, WORKERS))
             time_of("ShardWriter", lambda: list(pool.map(_write_with_webdataset, work)))
-            os.rename(shards, f"{root}-peer/old")
             time_of("pack", lambda: list(pool.map(_pack, work)))
+    shutil.rmtree(peer)
     seal(Store(root))
-    for _ in range(rounds):
+    for _ in seconds["pack"]:
         time_of("verify", lambda: _verify(root))
         time_of("sha256sum", lambda: _sha256sum(root))
     return seconds
-
-
-def _level(root: str) -> None:
-    """Everybody begins without unwritten pages, and with as many free ones that this machine has used before."""
-    peer, shards = Path(f"{root}-peer"), Path(root, SHARD_INDEX.name)
-    shutil.rmtree(peer, ignore_errors=True)
-    peer.mkdir()
-    if shards.exists():
-        _copy(root, WORKERS)
-        shutil.rmtree(peer)
-        peer.mkdir()
-    os.sync()
 
 
 def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("--gb", type=float, default=4.3)
     asked.add_argument("--rounds", type=int, default=3)
+    asked.add_argument("--minutes", type=float, default=8.0, help="after which no further round begins")
     asked.add_argument("--root", help="where to build; a temporary folder otherwise")
     options = asked.parse_args()
     held = tempfile.mkdtemp(dir=options.root)
     try:
         parts = max(WORKERS, -(-int(options.gb * 1e9) // (ROWS * MEAN_BYTES)))
-        seconds = measure(f"{held}/archive", parts, options.rounds)
+        seconds = measure(f"{held}/archive", parts, options.rounds, options.minutes)
         whole, size = (_bytes(Path(held, "archive", folder)) for folder in ("", SHARD_INDEX.name))
     finally:
         shutil.rmtree(held)

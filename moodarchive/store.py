@@ -18,7 +18,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from moodarchive.digesting import BackgroundDigest
 from moodarchive.errors import StorageError, StorageFullError
-from moodarchive.local_files import content, create_whole, sync_folder
+from moodarchive.local_files import content, create_whole, start_writing_back, sync_folder, write_vector
 from moodarchive.remote import (
     UPLOAD_PIECE,
     abort_uploads,
@@ -29,6 +29,7 @@ from moodarchive.remote import (
 )
 
 DRAFT_SUFFIX = ".draft"
+_SEND_BYTES = 8 << 20
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -39,6 +40,7 @@ class HashingFile(io.RawIOBase):
     inner: BinaryIO
     bytes_written: int = 0
     _digest: BackgroundDigest = field(default_factory=BackgroundDigest)
+    _sent_to_disk: int = 0
 
     def writable(self) -> bool:
         return True
@@ -49,6 +51,20 @@ class HashingFile(io.RawIOBase):
         self.inner.write(view)
         self.bytes_written += len(view)
         return len(view)
+
+    def write_together(self, blocks: Sequence[bytes | memoryview]) -> None:
+        """Writes the blocks one after the other, uncopied where that can be; nobody may change them any more."""
+        self._digest.update_later(blocks)
+        self.bytes_written += sum(map(len, blocks))
+        if not isinstance(self.inner, io.BufferedWriter):
+            self.inner.write(b"".join(blocks))
+            return
+        self.inner.flush()
+        write_vector(self.inner.fileno(), blocks)
+        fresh = self.bytes_written - self._sent_to_disk
+        if fresh >= _SEND_BYTES:
+            start_writing_back(self.inner.fileno(), self._sent_to_disk, fresh)
+            self._sent_to_disk = self.bytes_written
 
     def tell(self) -> int:
         return self.bytes_written

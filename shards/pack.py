@@ -1,10 +1,10 @@
 """Kept rows become WebDataset samples: jpg, json and txt in deterministic tars, one shard a part and set."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated
 
 import pyarrow as pa
 from pydantic import Field
@@ -19,7 +19,6 @@ from shards.restored import PruneAwarePacker, write_and_forget
 from shards.tars import SAMPLES
 
 _READS = (DEALT, IMAGES, SAFETY, CAPTIONS, SCORES, KEPT)
-_PICTURES = {"bytes"}
 
 
 class ShardSettings(Settings):
@@ -28,6 +27,29 @@ class ShardSettings(Settings):
     private_sources: Annotated[tuple[str, ...], Kind.WHOLE_TABLE] = ()
     workers: Annotated[int, Field(ge=1), Kind.EXECUTION] = 1
     cpus_per_worker: Annotated[float, Field(gt=0), Kind.EXECUTION] = 1.0
+
+
+_CAPTION_FIELDS = ("summary", "stimuli", "assessment", "model", "prompt_hash", "seed")
+_IMAGE_FIELDS = ("sha256", "width", "height", "original_width", "original_height", "original_bytes", "original_type")
+METADATA = {
+    **{name: (DEALT, name) for name in DEALT.schema.names},
+    **{name: (CAPTIONS, name) for name in _CAPTION_FIELDS},
+    **{name: (IMAGES, name) for name in _IMAGE_FIELDS},
+    "site_width": (DEALT, "width"),
+    "site_height": (DEALT, "height"),
+    "phash": (IMAGES, "phash"),
+    "emotions_seen": (CAPTIONS, "emotions"),
+    "nsfw": (SAFETY, "nsfw"),
+    "score": (SCORES, "score"),
+    "score_phrase": (SCORES, "phrase"),
+    "emotion": (KEPT, "emotion"),
+    "context": (KEPT, "context"),
+    "split": (KEPT, "split"),
+}
+"""Name in the sample's json → table and column: every field that a user of the archive may need, licence and provenance
+first of all; outcomes are left out."""
+
+_ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=False)
 
 
 @dataclass(frozen=True)
@@ -39,65 +61,29 @@ class Packer:
     def __call__(self, part: int, readers: Readers) -> Iterator[pa.RecordBatch]:
         for batches in joined_batches(readers, *(table.name for table in _READS)):
             is_kept = batches[_READS.index(KEPT)]["kept"]
-            kept = [batch.filter(is_kept) for batch in batches]
-            if kept[0].num_rows:
-                pictures = kept[_READS.index(IMAGES)]["bytes"]
-                yield self._samples(
-                    pictures, [batch.drop_columns(_PICTURES & set(batch.schema.names)) for batch in kept]
-                )
+            if is_kept.true_count:
+                kept = {
+                    table.name: batch if is_kept.true_count == batch.num_rows else batch.filter(is_kept)
+                    for table, batch in zip(_READS, batches, strict=True)
+                }
+                yield self._samples(kept)
 
-    def _samples(self, pictures: pa.Array, kept: list[pa.RecordBatch]) -> pa.RecordBatch:
-        rows = [_Row._make(row) for row in zip(*(batch.to_pylist() for batch in kept), strict=True)]
+    def _samples(self, kept: Mapping[str, pa.RecordBatch]) -> pa.RecordBatch:
+        told = {name: kept[table.name][column].to_pylist() for name, (table, column) in METADATA.items()}
+        told["phash"] = [f"{phash:016x}" for phash in told["phash"]]
+        rows = (dict(zip(told, values, strict=True)) for values in zip(*told.values(), strict=True))
+        captions = zip(told["summary"], told["stimuli"], told["assessment"], strict=True)
         columns = {
-            "set": [self._set(row) for row in rows],
-            "key": [row.dealt["key"] for row in rows],
-            "jpg": pictures,
-            "json": [_ENCODER.encode(_metadata(row)).encode() for row in rows],
-            "txt": [_text(row.caption).encode() for row in rows],
+            "set": [
+                PRIVATE if source in self.private_sources else split
+                for source, split in zip(told["source"], told["split"], strict=True)
+            ],
+            "key": kept[DEALT.name]["key"],
+            "jpg": kept[IMAGES.name]["bytes"],
+            "json": [_ENCODER.encode(row).encode() for row in rows],
+            "txt": [caption_text(*caption).encode() for caption in captions],
         }
         return pa.RecordBatch.from_arrays([pa.array(columns[f.name], f.type) for f in SAMPLES], schema=SAMPLES)
-
-    def _set(self, row: "_Row") -> str:
-        return PRIVATE if row.dealt["source"] in self.private_sources else str(row.kept["split"])
-
-
-class _Row(NamedTuple):
-    """What the tables say of one key, in the order of _READS."""
-
-    dealt: dict[str, Any]
-    image: dict[str, Any]
-    safety: dict[str, Any]
-    caption: dict[str, Any]
-    score: dict[str, Any]
-    kept: dict[str, Any]
-
-
-def _text(caption: dict[str, Any]) -> str:
-    return caption_text(caption["summary"], caption["stimuli"], caption["assessment"])
-
-
-_ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=False)
-_CAPTION_FIELDS = ("summary", "stimuli", "assessment", "model", "prompt_hash", "seed")
-_IMAGE_FIELDS = ("sha256", "width", "height", "original_width", "original_height", "original_bytes", "original_type")
-
-
-def _metadata(row: _Row) -> dict[str, Any]:
-    """Every field that a user of the archive may need, licence and provenance first of all; outcomes left out."""
-    return {
-        **row.dealt,
-        **{name: row.caption[name] for name in _CAPTION_FIELDS},
-        **{name: row.image[name] for name in _IMAGE_FIELDS},
-        "site_width": row.dealt["width"],
-        "site_height": row.dealt["height"],
-        "phash": f"{row.image['phash']:016x}",
-        "emotions_seen": row.caption["emotions"],
-        "nsfw": row.safety["nsfw"],
-        "score": row.score["score"],
-        "score_phrase": row.score["phrase"],
-        "emotion": row.kept["emotion"],
-        "context": row.kept["context"],
-        "split": row.kept["split"],
-    }
 
 
 def _make_worker(private_sources: tuple[str, ...], store: Store | None) -> Worker:

@@ -5,7 +5,7 @@ import io
 import tarfile
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -23,7 +23,8 @@ MEMBERS = ("jpg", "json", "txt")
 SAMPLES = pa.schema([("set", pa.string()), ("key", pa.string()), *((member, pa.binary()) for member in MEMBERS)])
 """What a packing worker yields: the set, the key and the bytes of each member."""
 
-_BLOCK_BYTES, _BLOCKS_AHEAD = 1 << 18, 4
+_FLUSH_BYTES, _RUNS_AHEAD = 1 << 20, 2
+_PADDING = [bytes(size) for size in range(tarfile.BLOCKSIZE)]
 _NAME_BYTES, _SIZE_AT, _SIZE_DIGITS, _CHECKSUM_AT = 100, 124, 11, 148
 
 
@@ -37,48 +38,56 @@ def _blank_header() -> bytes:
 
 
 _BLANK = _blank_header()
+_BEFORE_SIZE = _BLANK[_NAME_BYTES:_SIZE_AT]
+_BEFORE_CHECKSUM = _BLANK[_SIZE_AT + _SIZE_DIGITS : _CHECKSUM_AT]
+_THE_REST = _BLANK[_CHECKSUM_AT + 6 :]
 # the checksum counts its own field as spaces
 _BLANK_SUM = sum(_BLANK) - sum(_BLANK[_CHECKSUM_AT : _CHECKSUM_AT + 8]) + 8 * ord(" ")
 
 
+Blocks = tuple[bytes | memoryview, ...]
+
+
 @dataclass
 class _Tar:
-    """One set's tar of a part, being written; ``digester`` digests the spans of samples meanwhile."""
+    """One set's tar of a part, being written; ``digester`` digests the spans of samples meanwhile.
+
+    The pictures are never copied here: what waits to be written and digested are views into the batches.
+    """
 
     file: HashingFile
     digester: ThreadPoolExecutor
     rows: list[dict[str, Any]] = field(default_factory=list)
-    _waiting: list[bytes | memoryview] = field(default_factory=list)
-    _flushed: int = 0
+    _end: int = 0
+    _waiting: list[Blocks] = field(default_factory=list)
     _digesting: deque[Future[list[str]]] = field(default_factory=deque)
     _digests: list[str] = field(default_factory=list)
 
-    def add(self, key: str, members: Mapping[str, bytes | memoryview]) -> None:
+    def add(self, key: str, jpg: memoryview, json: memoryview, txt: memoryview) -> None:
         """Takes up the sample's members and notes where they will lie; ``flush`` writes them."""
-        last = self.rows[-1] if self.rows else {"offset": 0, "size": 0}
-        start = end = last["offset"] + last["size"]
+        start = end = self._end
         row: dict[str, Any] = {"key": key, "offset": start}
-        for member in MEMBERS:
-            data = members[member]
-            padding = -len(data) % tarfile.BLOCKSIZE
-            row |= {f"{member}_offset": end + tarfile.BLOCKSIZE, f"{member}_size": len(data)}
-            self._waiting += (member_header(f"{key}.{member}", len(data)), data, bytes(padding))
-            end += tarfile.BLOCKSIZE + len(data) + padding
-        self.rows.append(row | {"size": end - start})
-        if end - self.file.bytes_written >= _BLOCK_BYTES:
+        small: list[bytes | memoryview] = []
+        for member, data in zip(MEMBERS, (jpg, json, txt), strict=True):
+            size = len(data)
+            padding = -size % tarfile.BLOCKSIZE
+            row[f"{member}_offset"], row[f"{member}_size"] = end + tarfile.BLOCKSIZE, size
+            small += (member_header(f"{key}.{member}", size), data, _PADDING[padding])
+            end += tarfile.BLOCKSIZE + size + padding
+        row["size"] = end - start
+        self.rows.append(row)
+        self._waiting.append((small[0], jpg, b"".join(small[2:])))
+        self._end = end
+        if end - self.file.bytes_written >= _FLUSH_BYTES:
             self.flush()
 
     def flush(self) -> None:
-        """Writes the samples that wait as one block; a few blocks may still be digested when the next is written."""
-        start, fresh = self.file.bytes_written, self.rows[self._flushed :]
-        if fresh:
-            block = b"".join(self._waiting)
-            self.file.write(block)
-            spans = [(row["offset"] - start, row["size"]) for row in fresh]
-            self._digesting.append(self.digester.submit(_digests, block, spans))
-            self._waiting.clear()
-            self._flushed = len(self.rows)
-            self._take_digests(leave=_BLOCKS_AHEAD)
+        """Writes the samples that wait; a few such runs may still be digested when the next is written."""
+        if self._waiting:
+            self._digesting.append(self.digester.submit(_digests, self._waiting))
+            self.file.write_together([block for blocks in self._waiting for block in blocks])
+            self._waiting = []
+            self._take_digests(leave=_RUNS_AHEAD)
 
     def _take_digests(self, leave: int) -> None:
         while len(self._digesting) > leave:
@@ -94,9 +103,14 @@ class _Tar:
             row["sha256"] = sha256
 
 
-def _digests(block: bytes, spans: Sequence[tuple[int, int]]) -> list[str]:
-    view = memoryview(block)
-    return [hashlib.sha256(view[start : start + size]).hexdigest() for start, size in spans]
+def _digests(samples: Sequence[Blocks]) -> list[str]:
+    found = []
+    for first, *others in samples:
+        digest = hashlib.sha256(first)
+        for block in others:
+            digest.update(block)
+        found.append(digest.hexdigest())
+    return found
 
 
 def write_shards(store: Store, table: Table, part: int, batches: Iterator[pa.RecordBatch], origin: Origin) -> Sidecar:
@@ -110,7 +124,7 @@ def write_shards(store: Store, table: Table, part: int, batches: Iterator[pa.Rec
             for name, key, *members in zip(*map(_values, batch.columns), strict=True):
                 if name not in tars:
                     tars[name] = _Tar(drafts.enter_context(store.draft(tar_path(name, part))), digester)
-                tars[name].add(key, dict(zip(MEMBERS, members, strict=True)))
+                tars[name].add(key, *members)
             for tar in tars.values():
                 tar.flush()
         for tar in tars.values():
@@ -140,7 +154,7 @@ def write_shards(store: Store, table: Table, part: int, batches: Iterator[pa.Rec
 
 
 def _values(column: pa.Array) -> list[Any]:
-    """Texts as they are; bytes as views into the batch, because a picture is copied once, into its block."""
+    """Texts as they are; bytes as views into the batch, which keep it in memory."""
     if pa.types.is_binary(column.type):
         return [memoryview(value.as_buffer()) for value in column]
     return list(column.to_pylist())
@@ -153,11 +167,8 @@ def member_header(name: str, size: int) -> bytes:
     """
     encoded, digits = name.encode("ascii"), b"%011o" % size
     assert len(encoded) <= _NAME_BYTES and len(digits) == _SIZE_DIGITS, (name, size)
-    header = bytearray(_BLANK)
-    header[: len(encoded)] = encoded
-    header[_SIZE_AT : _SIZE_AT + _SIZE_DIGITS] = digits
-    header[_CHECKSUM_AT : _CHECKSUM_AT + 6] = b"%06o" % (_BLANK_SUM + sum(encoded) + sum(digits))
-    return bytes(header)
+    checksum = b"%06o" % (_BLANK_SUM + sum(encoded) + sum(digits))
+    return b"".join((encoded.ljust(_NAME_BYTES, b"\0"), _BEFORE_SIZE, digits, _BEFORE_CHECKSUM, checksum, _THE_REST))
 
 
 def tar_path(name: str, part: int) -> str:
