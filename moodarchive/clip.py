@@ -63,12 +63,20 @@ class ClipEncoder:
 
     def images(self, images: Sequence[Image.Image]) -> Embeddings:
         """[len(images), width], each row of length 1."""
+        return self.prepared_images([self.prepared(image) for image in images])
+
+    def prepared(self, image: Image.Image) -> Any:
+        """The model's own pixels of the picture, [3, side, side]; threads may call it once the model is loaded."""
+        return self._loaded[1](image)
+
+    def prepared_images(self, pixels: Sequence[Any]) -> Embeddings:
+        """``images`` of what ``prepared`` gave."""
         import torch
 
-        model, preprocess, _, device = self._loaded
-        pixels = torch.stack([preprocess(image) for image in images]).to(device, next(model.parameters()).dtype)
+        model, _, _, device = self._loaded
+        stacked = torch.stack(list(pixels)).to(device, next(model.parameters()).dtype)
         with torch.inference_mode():
-            features = model.encode_image(pixels, normalize=True)
+            features = model.encode_image(stacked, normalize=True)
         return np.asarray(features.float().cpu().numpy(), dtype=np.float32)
 
     def patches(self, image: Image.Image) -> Embeddings:

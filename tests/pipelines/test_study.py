@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
+from moodarchive.clip import ClipEncoder
 from moodarchive.errors import StudyError
 from moodarchive.schemas import DEALT, KEPT
 from moodarchive.store import Store
@@ -16,7 +17,10 @@ from moodarchive.verdict_schema import VERDICTS
 from pipelines.cli import app
 from shards.seal import seal
 from tests.making import pack_parts, rows_of, write_rows
+from tests.train.small import tiny_clip
 from tests.validate.study.archives import HOSTILE, study_archive
+from train.evaluation import evaluate
+from train.verified import open_verified
 from validate.study.answers import read_table
 from validate.study.items import read_items
 from validate.study.verdicts import read_verdicts
@@ -92,6 +96,14 @@ def test_the_verified_set_holds_the_accepted_heldout_images_with_their_counts(ju
     for one in about:
         assert one["human_verification"]["answers"] == 5 and one["licence"]
     assert b"no person has verified" in judged.read_bytes("moodarchive-5k/README.md")
+
+
+def test_a_model_is_measured_on_the_verified_set(judged: Store, tmp_path: Path) -> None:
+    told = json.loads(judged.read_bytes("moodarchive-5k/manifest.json"))
+    verified = open_verified(judged.root)
+    assert verified.simulated
+    found = evaluate(verified.archive, ClipEncoder(model=tiny_clip(tmp_path)))
+    assert found.pictures == told["samples"] >= 10 and found.folds == 5
 
 
 def test_the_archive_is_still_whole_and_damage_to_the_verified_set_is_named(judged: Store, tmp_path: Path) -> None:

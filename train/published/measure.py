@@ -44,8 +44,9 @@ def measure(data: Labelled | Captioned, encoder: ClipEncoder, *, seed: int = 0) 
 
 def _measure_classes(data: Labelled, encoder: ClipEncoder, seed: int) -> Evaluation:
     folds = stratified_folds(data.strata, seed)
+    classes = class_embeddings(encoder, data.classes)
     images, seen, unreadable = _images(data.name, data.folder, data.pictures, encoder)
-    scores = images @ class_embeddings(encoder, data.classes).T
+    scores = images @ classes.T
     labels = [data.labels[place] for place in seen]
     figures = top_figures(scores, labels, _kept(folds, seen, data.name))
     return Evaluation(
@@ -63,9 +64,9 @@ def _measure_pairs(data: Captioned, encoder: ClipEncoder, seed: int) -> Evaluati
     pairs = [data.pairs[place] for fold in chosen for place in fold]
     ends = np.cumsum([len(fold) for fold in chosen])
     folds = [np.arange(end - len(fold), end) for end, fold in zip(ends, chosen, strict=True)]
+    captions = encoder.texts([pair.caption for pair in pairs])
     images, seen, unreadable = _images(data.name, data.folder, [pair.picture for pair in pairs], encoder)
-    captions = encoder.texts([pairs[place].caption for place in seen])
-    figures = recall_figures(images, captions, _kept(folds, seen, data.name))
+    figures = recall_figures(images, captions[seen], _kept(folds, seen, data.name))
     return Evaluation(
         model=encoder.model,
         data=data.name,
@@ -81,13 +82,13 @@ def _images(
 ) -> tuple[Embeddings, npt.NDArray[np.int64], list[Unreadable]]:
     """[seen, D] unit vectors, the places of the pictures that could be read, and the others."""
     found, seen, unreadable, at = [], [], [], 0
-    for batch in batches(folder, pictures):
+    for batch in batches(folder, pictures, encoder.prepared):
         images = [opened for opened in batch if not isinstance(opened, Unreadable)]
         unreadable += [opened for opened in batch if isinstance(opened, Unreadable)]
         seen += [at + place for place, opened in enumerate(batch) if not isinstance(opened, Unreadable)]
         at += len(batch)
         if images:
-            found.append(encoder.images(images))
+            found.append(encoder.prepared_images(images))
     if not found:
         reasons = ", ".join(sorted({bad.reason for bad in unreadable}))
         raise DatasetError(

@@ -3,9 +3,10 @@
 import io
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 from PIL import Image
 
@@ -17,25 +18,30 @@ MAX_BYTES = 64 << 20
 MAX_PIXELS = 100_000_000
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
 AT_ONCE = 64
-Opened = Image.Image | Unreadable
+Prepared = TypeVar("Prepared")
 
 
-def batches(folder: Path, pictures: Sequence[Located]) -> Iterator[list[Opened]]:
-    """The pictures in order, 64 at a time, each as RGB or as the reason why not; threads decode the next batch."""
+def batches(
+    folder: Path, pictures: Sequence[Located], prepare: Callable[[Image.Image], Prepared]
+) -> Iterator[list[Prepared | Unreadable]]:
+    """The pictures in order, 64 at a time, each as ``prepare`` makes it or as the reason why not.
+
+    Threads work on the next batch; each holds one whole picture, so that large ones do not add up.
+    """
+
+    def opened(located: Located) -> Prepared | Unreadable:
+        try:
+            return prepare(open_picture(folder, located))
+        except RowError as error:
+            return Unreadable(picture=located.path, reason=error.kind)
+
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-        waiting: list[Future[Opened]] = []
+        waiting: list[Future[Prepared | Unreadable]] = []
         for at in range(0, len(pictures) + AT_ONCE, AT_ONCE):
-            ahead = [pool.submit(_opened, folder, located) for located in pictures[at : at + AT_ONCE]]
+            ahead = [pool.submit(opened, located) for located in pictures[at : at + AT_ONCE]]
             if waiting:
                 yield [future.result() for future in waiting]
             waiting = ahead
-
-
-def _opened(folder: Path, located: Located) -> Opened:
-    try:
-        return open_picture(folder, located)
-    except RowError as error:
-        return Unreadable(picture=located.path, reason=error.kind)
 
 
 def open_picture(folder: Path, located: Located) -> Image.Image:
