@@ -40,7 +40,8 @@ class Asking:
     """Which model is asked, where and how often; each attempt has a seed of its own."""
 
     server: str
-    model: str = "llava-hf/llava-v1.6-mistral-7b-hf"
+    model: str
+    """The name under which the server knows it."""
     prompt: str = "region_and_prompt"
     """A bundled prompt's name, or the path of a TOML file."""
     attempts: int = 3

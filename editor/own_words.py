@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -58,6 +59,13 @@ class OwnWords:
             parts = np.split(vectors, ends)
             self._texts[emotion] = {c: (listed[c], part) for c, part in zip(CONTEXTS, parts, strict=True)}
         return self._texts[emotion]
+
+
+def open_clip_folder(model: str) -> str | None:
+    """Where an exported MoodifyCLIP has its picture tower: ``model``, a root's model/, or beside hub/; else None."""
+    folder = Path(model).expanduser()
+    places = (folder, folder / "model", folder.parent)
+    return next((str(place) for place in places if (place / "open_clip_config.json").is_file()), None)
 
 
 def region_of(near: Floats, size: tuple[int, int]) -> Mask:

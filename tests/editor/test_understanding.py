@@ -34,7 +34,7 @@ def _own_words() -> OwnWords:
 
 def test_a_served_model_gives_object_region_and_prompt() -> None:
     with plan_server() as server:
-        found = Understander(asking=Asking(server=server.url)).understood(_lake(), Wish(emotion="joy"))
+        found = Understander(asking=Asking(server=server.url, model="m")).understood(_lake(), Wish(emotion="joy"))
     assert (found.prompt, found.target_object) == (GOOD["prompt"], "the grey sky")
     assert found.prompt_by == found.region_by == SERVED and found.notes == ()
     assert found.mask is not None and found.mask[:60].all() and not found.mask[60:].any()
@@ -73,14 +73,14 @@ def test_malformed_answers_are_asked_again_with_other_seeds() -> None:
     with plan_server(*answers) as server:
         for bad in BAD:
             before = len(server.bodies)
-            found = Understander(asking=Asking(server=server.url)).understood(_lake(), Wish(emotion="fear"))
+            found = Understander(asking=Asking(server=server.url, model="m")).understood(_lake(), Wish(emotion="fear"))
             assert found.prompt_by == SERVED and len(server.bodies) == before + 3, bad
             assert len({body["seed"] for body in server.bodies[before:]}) == 3
 
 
 def test_after_so_many_bad_answers_the_lexicon_and_clip_take_over_and_it_is_told() -> None:
     with plan_server("nonsense") as server:
-        told = Understander(asking=Asking(server=server.url), own_words=_own_words)
+        told = Understander(asking=Asking(server=server.url, model="m"), own_words=_own_words)
         found = told.understood(_lake(), Wish(emotion="joy"))
     assert len(server.bodies) == 3
     assert found.prompt_by == OWN and found.prompt.startswith("A photo that evokes joy: ")
@@ -89,16 +89,16 @@ def test_after_so_many_bad_answers_the_lexicon_and_clip_take_over_and_it_is_told
 
 
 def test_a_server_that_is_not_there_or_wants_a_key_is_told_and_not_papered_over() -> None:
-    understander = Understander(asking=Asking(server="http://127.0.0.1:9"), own_words=_own_words)
+    understander = Understander(asking=Asking(server="http://127.0.0.1:9", model="m"), own_words=_own_words)
     with pytest.raises(ServiceError, match=r"127\.0\.0\.1:9"):
         understander.understood(_lake(), Wish(emotion="joy"))
     with plan_server(401) as server, pytest.raises(ServiceError, match="HTTP 401"):
-        Understander(asking=Asking(server=server.url)).understood(_lake(), Wish(emotion="joy"))
+        Understander(asking=Asking(server=server.url, model="m")).understood(_lake(), Wish(emotion="joy"))
 
 
 def test_what_a_person_gives_is_taken_and_nobody_is_asked() -> None:
     with plan_server() as server:
-        understander = Understander(asking=Asking(server=server.url))
+        understander = Understander(asking=Asking(server=server.url, model="m"))
         wish = Wish(emotion="joy", prompt="A lake in summer", boxes=(Box(0, 0, 0.5, 1),))
         found = understander.understood(_lake(), wish)
         assert server.bodies == [] and found.prompt == "A lake in summer"
@@ -136,10 +136,10 @@ def test_a_wish_that_cannot_be_is_told(wish: dict[str, Any], says: str) -> None:
 
 def test_a_facial_picture_keeps_its_fixed_region_whatever_the_model_boxes() -> None:
     with plan_server({**GOOD, "target_object": "the man's face"}) as server:
-        found = Understander(asking=Asking(server=server.url)).understood(drawn_face(), Wish(emotion="joy"))
+        found = Understander(asking=Asking(server=server.url, model="m")).understood(drawn_face(), Wish(emotion="joy"))
         assert found.region_by == FACES and found.mask is not None and not found.mask[:5].any()
     with plan_server() as server:  # the plan is about the sky behind the face
-        found = Understander(asking=Asking(server=server.url)).understood(drawn_face(), Wish(emotion="joy"))
+        found = Understander(asking=Asking(server=server.url, model="m")).understood(drawn_face(), Wish(emotion="joy"))
         assert found.region_by == SERVED
 
 
