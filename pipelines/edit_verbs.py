@@ -59,3 +59,30 @@ def edit(
     wanted = Wanted(prompt=prompt, mask=mask, boxes=tuple(box or ()), whole=whole, plain_prompt=plain_prompt, seed=seed)
     tools, console = replace(tools, own_surroundings=own_surroundings), Console(stderr=True)
     edit_files(tools, wanted, pictures=pictures, emotions=emotion, out=out, console=console)
+
+
+@edit_verbs.command()
+def studio(
+    *,
+    model: Model = "",
+    base: Base = "",
+    server: Server = "",
+    server_model: ServerModel = "",
+    method: MethodName = "moodifier",
+    steps: Steps = None,
+    guidance: Guidance = None,
+    size: Size = None,
+    text_encoder: TextEncoder = None,
+    host: Annotated[str, typer.Option(help="Where to listen; the page knows no passwords.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 takes a free one.", min=0, max=65535)] = 7860,
+    folder: Annotated[str, typer.Option(help="The work folder: all that the page reads and writes.")] = "runs/studio",
+) -> None:
+    """Edit photos on a page in the browser: a brush, the emotions, before and after, a history."""
+    from pathlib import Path
+
+    from editor.studio.serve import serve
+    from pipelines.editing import Tools, make_editor
+
+    settings = dict(zip(SETTINGS, (steps, guidance, None, None, size, text_encoder), strict=True))
+    tools = Tools(method=method, model=model, base=base, server=server, server_model=server_model, settings=settings)
+    serve(make_editor(tools), Path(folder), host=host, port=port, tell=typer.echo)

@@ -1,0 +1,1 @@
+"""The editor's web page, for one person on one machine."""

@@ -1,0 +1,87 @@
+"""The page's layout: a photo with a brush, the emotions, before and after, and the history."""
+
+from pathlib import Path
+from typing import Any
+
+from editor.studio.handlers import Handlers
+from moodarchive.taxonomy import EMOTIONS, words
+
+CSS = Path(__file__).with_name("page.css")
+_INTRO = """<header class="intro"><h1>MoodArchive Studio</h1>
+<p>Open a photo, choose what it should make people feel, and compare. Paint over what may change, or leave it to the
+model.</p></header>"""
+
+
+def make_page(handlers: Handlers) -> Any:
+    """The Blocks; every event has an explicit name in the API."""
+    import gradio as gr
+
+    with gr.Blocks(title="MoodArchive Studio", analytics_enabled=False, delete_cache=(3600, 86400)) as page:
+        photo = gr.State("")
+        gr.HTML(_INTRO, padding=False)
+        with gr.Row(equal_height=False):
+            with gr.Column(scale=5, min_width=360):
+                opened = gr.UploadButton("Open a photo", file_types=["image"], variant="primary", elem_id="open")
+                brush = gr.ImageEditor(
+                    type="pil",
+                    label="Paint what may change",
+                    sources=(),
+                    transforms=(),
+                    layers=False,
+                    brush=gr.Brush(colors=["#ff5c8a"], color_mode="fixed"),
+                    height=430,
+                    elem_id="brush",
+                    buttons=[],
+                    placeholder="Open a photo to begin",
+                )
+                emotion = gr.Radio([(words(e), e) for e in EMOTIONS], value="joy", label="Emotion", elem_id="emotions")
+                strength = gr.Slider(0.1, 1, value=1, step=0.05, label="Strength: less keeps more of the photo")
+                prompt = gr.Textbox(
+                    label="Prompt", placeholder="Empty: found from photo and emotion", max_lines=3, elem_id="prompt"
+                )
+                with gr.Accordion("More", open=False):
+                    region = gr.Radio(
+                        [("painted, else found", "found"), ("all of the picture", "whole")],
+                        value="found",
+                        label="What may change",
+                    )
+                    seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=2**31 - 1)
+                with gr.Row():
+                    go = gr.Button("Edit", variant="primary", elem_id="go")
+                    halt = gr.Button("Stop", variant="stop", elem_id="stop", interactive=False)
+            with gr.Column(scale=6, min_width=360):
+                status = gr.HTML(handlers.ready(), elem_id="status", padding=False)
+                both = gr.ImageSlider(
+                    label="Before and after", type="pil", interactive=False, height=470, elem_id="both", buttons=[]
+                )
+                with gr.Row(equal_height=False):
+                    used = gr.HTML("", elem_id="used", padding=False)
+                    mask = gr.Image(
+                        label="Region used", interactive=False, height=190, elem_id="mask", buttons=[], min_width=160
+                    )
+                saved = gr.DownloadButton("Save the edit", interactive=False, elem_id="save")
+        past = gr.Gallery(
+            label="History",
+            columns=8,
+            height="auto",
+            object_fit="cover",
+            allow_preview=False,
+            interactive=False,
+            elem_id="history",
+            buttons=[],
+        )
+        results = [status, both, used, mask, saved, past, go, halt]
+        opened.upload(handlers.open, [opened], [photo, brush, status], api_name="open", show_progress="minimal")
+        go.click(
+            handlers.edit,
+            [photo, brush, emotion, strength, prompt, region, seed],
+            results,
+            api_name="edit",
+            concurrency_limit=1,
+            show_progress="hidden",
+        )
+        halt.click(handlers.stop, None, [status], api_name="stop", queue=False, show_progress="hidden")
+        past.select(handlers.show, None, [status, both, used, mask, saved], api_name="show", show_progress="hidden")
+        page.load(handlers.history, None, [past], api_name="history", show_progress="hidden")
+    page.queue(max_size=16, api_open=False)
+    return page

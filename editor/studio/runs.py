@@ -1,0 +1,87 @@
+"""Edits that go on while the page looks on: each in a thread, with its progress, and a way to stop it."""
+
+import queue
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from editor.edit import EditStopped
+from editor.job import Edited, Editor, settings_with
+from editor.pictures import SourcePicture
+from editor.understanding import Wish
+from moodarchive.errors import MoodArchiveError
+
+_LOOK_S = 0.2
+
+
+class Going(NamedTuple):
+    """Steps done of all; (0, 0) while models are loaded and prompt and region are sought."""
+
+    done: int
+    of: int
+
+
+@dataclass(kw_only=True)
+class Runs:
+    """One editor, one edit at a time; ``stop`` ends the edit of one page and no other."""
+
+    editor: Editor
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _stops: dict[str, threading.Event] = field(default_factory=dict)
+
+    def run(self, page: str, source: SourcePicture, wish: Wish, strength: float) -> Iterator[Going | Edited]:
+        """Progress again and again, then the edit. EditStopped, or the error of the edit."""
+        stop = self._stops[page] = threading.Event()
+        told: queue.SimpleQueue[Going | Edited | BaseException] = queue.SimpleQueue()
+        thread = threading.Thread(target=self._work, args=(told, stop, source, wish, strength), daemon=True)
+        thread.start()
+        try:
+            latest = Going(0, 0)
+            while True:
+                try:
+                    news = told.get(timeout=_LOOK_S)
+                except queue.Empty:
+                    yield latest
+                    continue
+                if isinstance(news, BaseException):
+                    raise news
+                yield news
+                if isinstance(news, Edited):
+                    return
+                latest = news
+        finally:
+            stop.set()  # also when the page was closed
+            self._stops.pop(page, None)
+
+    def stop(self, page: str) -> bool:
+        """True when an edit of this page was going on."""
+        found = self._stops.get(page)
+        if found is not None:
+            found.set()
+        return found is not None
+
+    def _work(
+        self,
+        told: "queue.SimpleQueue[Going | Edited | BaseException]",
+        stop: threading.Event,
+        source: SourcePicture,
+        wish: Wish,
+        strength: float,
+    ) -> None:
+        with self._lock:
+            try:
+                if stop.is_set():
+                    raise EditStopped("stopped before it began")
+                editor = self._with(strength)
+                (made,) = editor.edited(source, [wish], lambda done, of: told.put(Going(done, of)), stop.is_set)
+                told.put(made)
+            except (MoodArchiveError, MemoryError, RuntimeError, ValueError, OSError) as error:
+                told.put(error)
+
+    def _with(self, strength: float) -> Editor:
+        """The editor at this strength; another strength loads the method anew, so that one model is held at a time."""
+        if self.editor.settings.strength != strength:
+            settings = settings_with(self.editor.method, **{**self.editor.settings.model_dump(), "strength": strength})
+            self.editor = replace(self.editor, settings=settings)
+        return self.editor
