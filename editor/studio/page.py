@@ -1,7 +1,9 @@
 """The page's layout: a photo with a brush, the emotions, before and after, and the history."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import gradio as gr
 
 from editor.studio.handlers import Handlers
 from moodarchive.taxonomy import EMOTIONS, words
@@ -12,54 +14,41 @@ _INTRO = """<header class="intro"><h1>MoodArchive Studio</h1>
 model.</p></header>"""
 
 
+class Wanted(NamedTuple):
+    """The fields of a wish, in the order in which ``Handlers.edit`` takes them."""
+
+    brush: Any
+    emotion: Any
+    strength: Any
+    prompt: Any
+    region: Any
+    seed: Any
+
+
+class Shown(NamedTuple):
+    """What shows an edit, in the order in which the handlers give it."""
+
+    status: Any
+    both: Any
+    used: Any
+    mask: Any
+    saved: Any
+
+
 def make_page(handlers: Handlers) -> Any:
     """The Blocks; every event has an explicit name in the API."""
-    import gradio as gr
-
     with gr.Blocks(title="MoodArchive Studio", analytics_enabled=False, delete_cache=(3600, 86400)) as page:
         photo = gr.State("")
         gr.HTML(_INTRO, padding=False)
         with gr.Row(equal_height=False):
             with gr.Column(scale=5, min_width=360):
                 opened = gr.UploadButton("Open a photo", file_types=["image"], variant="primary", elem_id="open")
-                brush = gr.ImageEditor(
-                    type="pil",
-                    label="Paint what may change",
-                    sources=(),
-                    transforms=(),
-                    layers=False,
-                    brush=gr.Brush(colors=["#ff5c8a"], color_mode="fixed"),
-                    height=430,
-                    elem_id="brush",
-                    buttons=[],
-                    placeholder="Open a photo to begin",
-                )
-                emotion = gr.Radio([(words(e), e) for e in EMOTIONS], value="joy", label="Emotion", elem_id="emotions")
-                strength = gr.Slider(0.1, 1, value=1, step=0.05, label="Strength: less keeps more of the photo")
-                prompt = gr.Textbox(
-                    label="Prompt", placeholder="Empty: found from photo and emotion", max_lines=3, elem_id="prompt"
-                )
-                with gr.Accordion("More", open=False):
-                    region = gr.Radio(
-                        [("painted, else found", "found"), ("all of the picture", "whole")],
-                        value="found",
-                        label="What may change",
-                    )
-                    seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=2**31 - 1)
+                wanted = _wanted()
                 with gr.Row():
                     go = gr.Button("Edit", variant="primary", elem_id="go")
                     halt = gr.Button("Stop", variant="stop", elem_id="stop", interactive=False)
             with gr.Column(scale=6, min_width=360):
-                status = gr.HTML(handlers.ready(), elem_id="status", padding=False)
-                both = gr.ImageSlider(
-                    label="Before and after", type="pil", interactive=False, height=470, elem_id="both", buttons=[]
-                )
-                with gr.Row(equal_height=False):
-                    used = gr.HTML("", elem_id="used", padding=False)
-                    mask = gr.Image(
-                        label="Region used", interactive=False, height=190, elem_id="mask", buttons=[], min_width=160
-                    )
-                saved = gr.DownloadButton("Save the edit", interactive=False, elem_id="save")
+                result = _result(handlers)
         past = gr.Gallery(
             label="History",
             columns=8,
@@ -70,18 +59,52 @@ def make_page(handlers: Handlers) -> Any:
             elem_id="history",
             buttons=[],
         )
-        results = [status, both, used, mask, saved, past, go, halt]
-        opened.upload(handlers.open, [opened], [photo, brush, status], api_name="open", show_progress="minimal")
-        go.click(
-            handlers.edit,
-            [photo, brush, emotion, strength, prompt, region, seed],
-            results,
-            api_name="edit",
-            concurrency_limit=1,
-            show_progress="hidden",
+        quiet: dict[str, Any] = {"show_progress": "hidden"}
+        opened.upload(
+            handlers.open, [opened], [photo, wanted.brush, result.status], api_name="open", show_progress="minimal"
         )
-        halt.click(handlers.stop, None, [status], api_name="stop", queue=False, show_progress="hidden")
-        past.select(handlers.show, None, [status, both, used, mask, saved], api_name="show", show_progress="hidden")
-        page.load(handlers.history, None, [past], api_name="history", show_progress="hidden")
+        go.click(
+            handlers.edit, [photo, *wanted], [*result, past, go, halt], api_name="edit", concurrency_limit=1, **quiet
+        )
+        halt.click(handlers.stop, None, [result.status], api_name="stop", queue=False, **quiet)
+        past.select(handlers.show, None, [*result], api_name="show", **quiet)
+        page.load(handlers.history, None, [past], api_name="history", **quiet)
     page.queue(max_size=16, api_open=False)
     return page
+
+
+def _wanted() -> Wanted:
+    brush = gr.ImageEditor(
+        type="pil",
+        label="Paint what may change",
+        sources=(),
+        transforms=(),
+        layers=False,
+        brush=gr.Brush(colors=["#ff5c8a"], color_mode="fixed"),
+        height=430,
+        elem_id="brush",
+        buttons=[],
+        placeholder="Open a photo to begin",
+    )
+    emotion = gr.Radio([(words(e), e) for e in EMOTIONS], value="joy", label="Emotion", elem_id="emotions")
+    strength = gr.Slider(0.1, 1, value=1, step=0.05, label="Strength: less keeps more of the photo", elem_id="strength")
+    prompt = gr.Textbox(
+        label="Prompt", placeholder="Empty: found from photo and emotion", max_lines=3, elem_id="prompt"
+    )
+    with gr.Accordion("More", open=False):
+        choices = [("painted, else found", "found"), ("all of the picture", "whole")]
+        region = gr.Radio(choices, value="found", label="What may change")
+        seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=2**31 - 1)
+    return Wanted(brush, emotion, strength, prompt, region, seed)
+
+
+def _result(handlers: Handlers) -> Shown:
+    status = gr.HTML(handlers.ready(), elem_id="status", padding=False)
+    both = gr.ImageSlider(
+        label="Before and after", type="pil", interactive=False, height=470, elem_id="both", buttons=[]
+    )
+    with gr.Row(equal_height=False):
+        used = gr.HTML("", elem_id="used", padding=False)
+        mask = gr.Image(label="Region used", interactive=False, height=190, elem_id="mask", buttons=[], min_width=160)
+    saved = gr.DownloadButton("Save the edit", interactive=False, elem_id="save")
+    return Shown(status, both, used, mask, saved)
