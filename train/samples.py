@@ -30,14 +30,16 @@ def _open_clip() -> ModuleType:
 
 
 class Sample(NamedTuple):
-    """One decoded sample. ``replaced`` names the corrupt samples in whose place it stands."""
+    """One decoded sample."""
 
     key: str
-    pixels: Tensor
     full: list[int]
     short: list[int]
     stimuli: list[list[int]]
-    replaced: tuple[str, ...] = ()
+    replaced: tuple[str, ...]
+    """The corrupt samples in whose place it stands"""
+    pixels: Tensor
+    """[3, H, W], last: it travels between processes by itself"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,10 +77,11 @@ class Decoder:
             raise RowError("bad_metadata", f"{key}: {error}") from None
         return Sample(
             key=key,
-            pixels=self._pixels(key, epoch, jpg),
             full=self._tokens(key, full),
             short=self._tokens(key, f"{summary} {assessment}"),
             stimuli=[self._tokens(key, stimulus) for stimulus in stimuli],
+            replaced=(),
+            pixels=self._pixels(key, epoch, jpg),
         )
 
     def _pixels(self, key: str, epoch: int, jpg: bytes) -> Tensor:

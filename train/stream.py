@@ -7,6 +7,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from moodarchive.errors import RowError, StageError
@@ -128,13 +129,34 @@ class RankStream(IterableDataset[list[tuple[int, Sample]]]):
             self,
             batch_size=None,
             num_workers=workers,
+            collate_fn=_packed,
             # spawned workers see their parent die; those of a fork server would outlive it
             multiprocessing_context="spawn" if workers else None,
             prefetch_factor=4 if workers else None,
         )
-        shares: list[list[tuple[int, Sample]]] = []
+        shares: list[_Share] = []
         for share in loader:
             shares.append(share)
             if len(shares) == max(1, workers):
-                yield [sample for _, sample in sorted((item for part in shares for item in part), key=lambda i: i[0])]
+                placed = sorted((item for one in shares for item in _unpacked(one)), key=lambda item: item[0])
+                yield [sample for _, sample in placed]
                 shares = []
+
+
+class _Share(NamedTuple):
+    """A worker's part of one batch on its way between processes; each tensor that travels costs a file handle."""
+
+    items: list[tuple[int, tuple[Any, ...]]]
+    """Places in the rank's batch, and samples without their pixels"""
+    pixels: Tensor
+    """[items, 3, H, W]"""
+
+
+def _packed(share: list[tuple[int, Sample]]) -> _Share:
+    pixels = torch.stack([sample.pixels for _, sample in share]) if share else torch.empty(0)
+    return _Share([(place, sample[:-1]) for place, sample in share], pixels)
+
+
+def _unpacked(share: _Share) -> Iterator[tuple[int, Sample]]:
+    for (place, fields), pixels in zip(share.items, share.pixels, strict=True):
+        yield place, Sample._make((*fields, pixels))

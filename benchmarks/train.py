@@ -1,0 +1,253 @@
+"""A training step beside open_clip's own trainer, and the stream beside plain webdataset, on the same archive.
+
+Without a GPU the model has ViT-B/16's geometry (224 pixels, patches of 16, widths 768 and 512, 248 positions) with two
+layers a tower instead of twelve, so that towers and losses keep their proportion at a batch of 16. With a GPU, ViT-B/16
+and ViT-L/14 are stepped whole, in bf16. Weights are random; generation is not timed.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+HOUSE = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(HOUSE), str(HOUSE / "benchmarks")]
+
+from moodarchive.torch_compat import import_torchvision_safely  # noqa: E402
+
+import_torchvision_safely()
+import open_clip  # noqa: E402
+import torch  # noqa: E402
+import webdataset  # noqa: E402
+from open_clip_train.scheduler import cosine_lr  # noqa: E402
+from open_clip_train.train import train_one_epoch  # noqa: E402
+from synthetic.captioned import seal_captioned  # noqa: E402
+from torch.utils.data import DataLoader  # noqa: E402
+
+from moodarchive.long_text import stretch  # noqa: E402
+from train.archive import Shard, open_archive  # noqa: E402
+from train.model import Batch, MoodifyClip  # noqa: E402
+from train.order import Order  # noqa: E402
+from train.samples import Decoder, Sample, collated  # noqa: E402
+from train.settings import LossSettings, OptimiserSettings  # noqa: E402
+from train.step import Stepper  # noqa: E402
+from train.stream import RankStream  # noqa: E402
+
+PARTS, ROWS, CONTEXT = 4, 32, 248
+STREAM_BATCH, WORKERS, PREFETCHED = 16, 2, 4
+FULL_ALONE = LossSettings(short=0, fine_grained=0, transport=0)
+LAYERS = {"ViT-B-16-quickgelu": 12, "ViT-L-14-quickgelu": 12}
+Step = Callable[[], object]
+
+
+def decoder() -> Decoder:
+    """Pictures of 224 pixels, CLIP's tokens."""
+    prepared = {"size": [224, 224], "mode": "RGB", "mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic"}
+    return Decoder(model="ViT-B-16", context=CONTEXT, preprocess_config=prepared, seed=0)
+
+
+def stream(shards: Sequence[Shard], batch: int, steps: int) -> RankStream:
+    """One rank's stream, with as many canonical streams as there are shards."""
+    order = Order(
+        archives=[[shard.samples for shard in shards]], weights=[1.0], seed=0, batch=batch, streams=len(shards)
+    )
+    return RankStream(
+        shards=shards, order=order, decoder=decoder(), rank=0, ranks=1, first_step=0, last_step=steps
+    )  # fmt: skip
+
+
+class Trainers:
+    """The same model thrice: open_clip's trainer, our step with L_f alone, our step with all four losses."""
+
+    def __init__(self, config: dict[str, Any], samples: Sequence[Sample], device: torch.device) -> None:
+        self.samples, self.device, self.bf16 = samples, device, device.type == "cuda"
+        self._models = [self._model(config) for _ in range(3)]
+        self.ours_alone = self._ours(self._models[0], FULL_ALONE)
+        self.ours_whole = self._ours(self._models[1], LossSettings())
+        self.peer = self._peer(self._models[2])
+
+    def _model(self, config: dict[str, Any]) -> Any:
+        torch.manual_seed(0)
+        clip = open_clip.CLIP(**config, output_dict=True)
+        stretch(clip)
+        return clip.to(self.device).train()
+
+    def _ours(self, clip: Any, losses: LossSettings) -> Step:
+        read = {"short": losses.reads_short, "fine": losses.reads_stimuli}
+        stepper = Stepper(MoodifyClip(clip, **read).train(), OptimiserSettings(), losses, steps=1_000)
+        batch = self.samples
+
+        def step() -> dict[str, float]:
+            return stepper([collated(batch, **read).on(self.device)], 0, bf16=self.bf16)
+
+        return step
+
+    def _peer(self, clip: Any) -> Step:
+        """open_clip's train_one_epoch over one batch, its texts padded to the context as its tokenizer pads them."""
+        texts = torch.zeros(len(self.samples), CONTEXT, dtype=torch.long)
+        for row, sample in enumerate(self.samples):
+            texts[row, : len(sample.full)] = torch.tensor(sample.full)
+        given = OptimiserSettings()
+        plain = [p for name, p in clip.named_parameters() if p.ndim < 2 or "ln" in name or "bias" in name]
+        chosen = {id(p) for p in plain}
+        optimiser = torch.optim.AdamW(
+            [
+                {"params": plain, "weight_decay": 0.0},
+                {"params": [p for p in clip.parameters() if id(p) not in chosen], "weight_decay": given.weight_decay},
+            ],
+            lr=given.learning_rate, betas=(given.beta1, given.beta2), eps=given.epsilon,
+        )  # fmt: skip
+        loader = _Loader([(torch.stack([sample.pixels for sample in self.samples]), texts)])
+        loss = open_clip.ClipLoss(cache_labels=True)
+        asked = Namespace(
+            device=str(self.device), precision="amp_bf16" if self.bf16 else "fp32", distill=False, accum_freq=1,
+            skip_scheduler=False, horovod=False, grad_clip_norm=None, log_every_n_steps=1, rank=0, world_size=1,
+            batch_size=len(self.samples), wandb=False, log_local=False,
+        )  # fmt: skip
+        schedule = cosine_lr(optimiser, given.learning_rate, given.warmup_steps, 1_000)
+        data = {"train": _Data(loader)}
+        return partial(train_one_epoch, clip, data, loss, 0, optimiser, None, schedule, None, asked)
+
+
+class _Loader(list[Any]):
+    """Batches in memory, with what open_clip's trainer asks of a loader."""
+
+    num_batches = 1
+
+    @property
+    def num_samples(self) -> int:
+        return len(self[0][0])
+
+
+class _Data:
+    def __init__(self, dataloader: _Loader) -> None:
+        self.dataloader = dataloader
+
+    def set_epoch(self, epoch: int) -> None:
+        """The order is the same in each."""
+
+
+def seconds(step: Step) -> float:
+    """Of one step, whatever it left running on a GPU included."""
+    began = time.perf_counter()
+    step()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - began
+
+
+def interleaved(steps: dict[str, Step], rounds: int) -> dict[str, float]:
+    """Each step's median, after one that is not counted; every round starts with another one."""
+    taken: dict[str, list[float]] = {name: [] for name in steps}
+    for number in range(rounds + 1):
+        names = list(steps)[number % len(steps) :] + list(steps)[: number % len(steps)]
+        for name in names:
+            once = seconds(steps[name])
+            if number:
+                taken[name].append(once)
+    return {name: statistics.median(all_of) for name, all_of in taken.items()}
+
+
+def step_claims(name: str, config: dict[str, Any], samples: Sequence[Sample], rounds: int) -> list[dict[str, object]]:
+    """L_f alone, and all four losses, beside open_clip's trainer."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    trainers = Trainers(config, samples, device)
+    steps = {"peer": trainers.peer, "alone": trainers.ours_alone, "whole": trainers.ours_whole}
+    found = interleaved(steps, rounds)
+    where = f"{name}, batch {len(samples)}"
+    return [
+        claim(f"{where}: L_f alone", len(samples) / found["alone"], len(samples) / found["peer"], "samples/s", 1.0),
+        claim(f"{where}: a step with all four losses, transport within the batch", found["whole"], found["peer"], "s",
+              1 / 1.4, cost=True),
+    ]  # fmt: skip
+
+
+def reduced(layers: int) -> dict[str, Any]:
+    """ViT-B/16's geometry with so many layers a tower."""
+    config: dict[str, Any] = open_clip.get_model_config("ViT-B-16-quickgelu")
+    config["vision_cfg"]["layers"] = config["text_cfg"]["layers"] = layers
+    return config
+
+
+def _decoded(decode: Decoder, sample: dict[str, Any]) -> Sample:
+    return decode(sample["__key__"], 0, sample["jpg"], sample["json"])
+
+
+def webdataset_batches(root: str, shards: Sequence[Shard]) -> Iterator[Batch]:
+    """The same shards, decoder, batch, workers and shuffle buffers through webdataset."""
+    urls = [f"{root}/{shard.tar}" for shard in shards]
+    buffer = 64 * len(shards) // WORKERS
+    dataset = webdataset.WebDataset(urls, shardshuffle=False).repeat().shuffle(buffer, initial=buffer)
+    dataset = dataset.map(partial(_decoded, decoder())).batched(STREAM_BATCH, collation_fn=collated)
+    loader = DataLoader(
+        dataset, batch_size=None, num_workers=WORKERS, multiprocessing_context="spawn", prefetch_factor=PREFETCHED
+    )
+    return iter(loader)
+
+
+def stream_claim(root: str, rounds: int, batches: int) -> dict[str, object]:
+    """Batches from either, in turns, once its workers' prefetched ones are used up."""
+    shards = open_archive(root).shards
+    ours = (collated(batch) for batch in stream(shards, STREAM_BATCH, 10**6).batches(WORKERS))
+    feeds: dict[str, Iterator[Batch]] = {"ours": ours, "peer": webdataset_batches(root, shards)}
+    rates: dict[str, list[float]] = {name: [] for name in feeds}
+    for number in range(rounds + 1):
+        for name in sorted(feeds, reverse=number % 2 == 0):
+            time.sleep(1)  # the other one's workers fill their queues, and rest
+            for _ in islice(feeds[name], WORKERS * PREFETCHED + WORKERS):
+                pass
+            began = time.perf_counter()
+            for _ in islice(feeds[name], batches):
+                pass
+            if number:
+                rates[name].append(batches * STREAM_BATCH / (time.perf_counter() - began))
+    found = {name: statistics.median(all_of) for name, all_of in rates.items()}
+    return claim(
+        f"the stream alone beside webdataset, {WORKERS} workers", found["ours"], found["peer"], "samples/s", 1.0
+    )
+
+
+def claim(text: str, ours: float, peer: float, unit: str, bar: float, *, cost: bool = False) -> dict[str, object]:
+    """One claim; the ratio is the larger the better."""
+    ratio = peer / ours if cost else ours / peer
+    return {
+        "claim": text, "ours": round(ours, 3), "peer": round(peer, 3), "unit": unit, "ratio": round(ratio, 3),
+        "bar": round(bar, 3), "met": round(ratio, 3) >= round(bar, 3),
+    }  # fmt: skip
+
+
+def main() -> None:
+    asked = argparse.ArgumentParser(description=__doc__)
+    asked.add_argument("--batch", type=int, default=128 if torch.cuda.is_available() else 16)
+    asked.add_argument("--layers", type=int, default=2, help="a tower, without a GPU")
+    asked.add_argument("--rounds", type=int, default=7)
+    asked.add_argument("--stream-batches", type=int, default=32)
+    options = asked.parse_args()
+    claims = []
+    with tempfile.TemporaryDirectory() as root:
+        seal_captioned(root, PARTS, max(ROWS, -(-options.batch // PARTS)))
+        samples = next(stream(open_archive(root).shards, options.batch, 1).batches(0))
+        lengths = sorted(len(sample.full) for sample in samples)
+        print(f"tokens a caption: median {statistics.median(lengths)}, most {lengths[-1]}", file=sys.stderr)
+        models = {f"ViT-B/16 of {options.layers} layers, fp32": reduced(options.layers)}
+        if torch.cuda.is_available():
+            models = {f"{name}, bf16": open_clip.get_model_config(name) for name in LAYERS}
+        for name, config in models.items():
+            for one in step_claims(name, config, samples, options.rounds):
+                claims.append(one)
+                print(json.dumps(one), flush=True)
+        claims.append(stream_claim(root, options.rounds, options.stream_batches))
+        print(json.dumps(claims[-1]))
+    print(json.dumps(min(claims, key=lambda one: float(str(one["ratio"])) / float(str(one["bar"])))))
+
+
+if __name__ == "__main__":
+    main()
