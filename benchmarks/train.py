@@ -45,13 +45,18 @@ PARTS, ROWS, CONTEXT = 4, 32, 248
 STREAM_BATCH, WORKERS, PREFETCHED = 16, 2, 4
 FULL_ALONE = LossSettings(short=0, fine_grained=0, transport=0)
 LAYERS = {"ViT-B-16-quickgelu": 12, "ViT-L-14-quickgelu": 12}
+PREPARED = {"size": [224, 224], "mode": "RGB", "mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic"}
 Step = Callable[[], object]
 
 
 def decoder() -> Decoder:
     """Pictures of 224 pixels, CLIP's tokens."""
-    prepared = {"size": [224, 224], "mode": "RGB", "mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic"}
-    return Decoder(model="ViT-B-16", context=CONTEXT, preprocess_config=prepared, seed=0)
+    return Decoder(model="ViT-B-16", context=CONTEXT, preprocess_config=PREPARED, seed=0)
+
+
+def normed(pixels: torch.Tensor) -> torch.Tensor:
+    """[..., 3, H, W] of [..., H, W, 3] bytes, as torchvision's ToTensor and Normalize do it."""
+    return pixels.movedim(-1, -3).contiguous().float().div_(255).sub_(0.5).div_(0.5)
 
 
 def stream(shards: Sequence[Shard], batch: int, steps: int) -> RankStream:
@@ -82,7 +87,9 @@ class Trainers:
 
     def _ours(self, clip: Any, losses: LossSettings) -> Step:
         read = {"short": losses.reads_short, "fine": losses.reads_stimuli}
-        stepper = Stepper(MoodifyClip(clip, **read).train(), OptimiserSettings(), losses, steps=1_000)
+        stepper = Stepper(
+            MoodifyClip(clip, PREPARED, **read).to(self.device).train(), OptimiserSettings(), losses, steps=1_000
+        )
         batch = self.samples
 
         def step() -> dict[str, float]:
@@ -105,7 +112,7 @@ class Trainers:
             ],
             lr=given.learning_rate, betas=(given.beta1, given.beta2), eps=given.epsilon,
         )  # fmt: skip
-        loader = _Loader([(torch.stack([sample.pixels for sample in self.samples]), texts)])
+        loader = _Loader([(normed(torch.stack([sample.pixels for sample in self.samples])), texts)])
         loss = open_clip.ClipLoss(cache_labels=True)
         asked = Namespace(
             device=str(self.device), precision="amp_bf16" if self.bf16 else "fp32", distill=False, accum_freq=1,
@@ -178,7 +185,9 @@ def reduced(layers: int) -> dict[str, Any]:
 
 
 def _decoded(decode: Decoder, sample: dict[str, Any]) -> Sample:
-    return decode(sample["__key__"], 0, sample["jpg"], sample["json"])
+    """With floats, as a transform of open_clip's ends."""
+    found = decode(sample["__key__"], 0, sample["jpg"], sample["json"])
+    return found._replace(pixels=normed(found.pixels))
 
 
 def webdataset_batches(root: str, shards: Sequence[Shard]) -> Iterator[Batch]:
@@ -196,7 +205,8 @@ def webdataset_batches(root: str, shards: Sequence[Shard]) -> Iterator[Batch]:
 def stream_claim(root: str, rounds: int, batches: int) -> dict[str, object]:
     """Batches from either, in turns, once its workers' prefetched ones are used up."""
     shards = open_archive(root).shards
-    ours = (collated(batch) for batch in stream(shards, STREAM_BATCH, 10**6).batches(WORKERS))
+    raw = (collated(batch) for batch in stream(shards, STREAM_BATCH, 10**6).batches(WORKERS))
+    ours = (batch._replace(pixels=normed(batch.pixels)) for batch in raw)
     feeds: dict[str, Iterator[Batch]] = {"ours": ours, "peer": webdataset_batches(root, shards)}
     rates: dict[str, list[float]] = {name: [] for name in feeds}
     for number in range(rounds + 1):

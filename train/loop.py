@@ -86,7 +86,9 @@ class _Run:
     def _model(self) -> nn.Module:
         if self.settings.loop.activation_checkpoints:
             self.towers.clip.set_grad_checkpointing(True)
-        model: nn.Module = MoodifyClip(self.towers.clip, **self._read).to(self.device).train()
+        model: nn.Module = (
+            MoodifyClip(self.towers.clip, self.towers.preprocess_config, **self._read).to(self.device).train()
+        )
         if self.settings.loop.compile:
             model.compile()
         if world_size() == 1:
@@ -133,7 +135,8 @@ class _Run:
         size = -(-len(samples) // self.settings.loop.accumulate)
         slices = [collated(samples[i : i + size], **self._read).on(self.device) for i in range(0, len(samples), size)]
         # all randomness of a step is a function of seed, step and rank, so that no generator need be saved
-        torch.manual_seed(hash((self.settings.loop.seed, step, rank())))
+        seed = hash((self.settings.loop.seed, step, rank()))
+        (torch.cuda.manual_seed if self.device.type == "cuda" else torch.default_generator.manual_seed)(seed)
         losses = self.stepper(slices, step, bf16=self._bf16)
         names = list(losses)
         means = _mean_over_ranks(torch.tensor([losses[name] for name in names], dtype=torch.float64))

@@ -1,5 +1,6 @@
 """MoodifyCLIP: open_clip's towers with long texts, patches in the joint space, and texts no longer than they are."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -16,7 +17,7 @@ class Batch(NamedTuple):
     """n samples as tensors."""
 
     pixels: Tensor
-    """[n, 3, H, W]"""
+    """[n, H, W, 3] bytes"""
     texts: Texts
     """n texts of all five sentences; then, where a loss reads them, n of summary and assessment, and 3 n stimuli"""
     present: Tensor
@@ -49,8 +50,14 @@ class Embeddings(NamedTuple):
 class MoodifyClip(nn.Module):
     """Wraps an open_clip CLIP; its parameters are ``clip``'s own."""
 
-    def __init__(self, clip: Any, *, short: bool = True, fine: bool = True) -> None:
-        """``short``: a loss reads summary and assessment; ``fine``: a loss reads patches and stimuli."""
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, clip: Any, preprocess: Mapping[str, Any], *, short: bool = True, fine: bool = True) -> None:
+        """``preprocess`` gives mean and std of pixels from 0 to 1.
+
+        ``short``: a loss reads summary and assessment; ``fine``: a loss reads patches and stimuli.
+        """
         super().__init__()
         if not all(hasattr(clip, name) for name in ("token_embedding", "positional_embedding", "transformer")):
             raise ConfigError(
@@ -58,13 +65,16 @@ class MoodifyClip(nn.Module):
                 "(ViT-B-16-quickgelu, ViT-L-14-quickgelu, …) as model.name"
             )
         self.clip, self.short, self.fine = clip, short, fine
+        for name in ("mean", "std"):
+            self.register_buffer(name, torch.tensor(preprocess[name])[:, None, None], persistent=False)
         # the first positions stay as pretrained; the hook keeps gradient and weight decay's grip off them
         clip.positional_embedding.register_hook(_without_kept_positions)
 
     def forward(self, batch: Batch) -> Embeddings:
         """All embeddings of a batch that a loss reads."""
         n = len(batch.pixels)
-        images, patches = self.images(batch.pixels)
+        pixels = batch.pixels.permute(0, 3, 1, 2).contiguous()
+        images, patches = self.images(pixels.float().div_(255).sub_(self.mean).div_(self.std))
         full, short, stimuli = torch.split(self.texts(batch.texts), [n, n * self.short, 3 * n * self.fine])
         return Embeddings(
             images=images,

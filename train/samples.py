@@ -10,6 +10,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -39,7 +40,7 @@ class Sample(NamedTuple):
     replaced: tuple[str, ...]
     """The corrupt samples in whose place it stands"""
     pixels: Tensor
-    """[3, H, W], last: it travels between processes by itself"""
+    """[H, W, 3] bytes, last: it travels between processes by itself"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,11 +57,19 @@ class Decoder:
         return _open_clip().get_tokenizer(self.model)
 
     @cached_property
-    def _preprocess(self) -> Callable[[Image.Image], Tensor]:
+    def _crop(self) -> Callable[[Image.Image], Image.Image]:
+        """open_clip's training transform up to the picture; the model turns a whole batch into normed floats."""
         transforms = import_module(f"{_open_clip().__name__}.transform")
         config = transforms.PreprocessCfg(**self.preprocess_config)
-        prepare: Callable[[Image.Image], Tensor] = transforms.image_transform_v2(config, is_train=True)
-        return prepare
+        *crop, to_tensor, normalize = transforms.image_transform_v2(config, is_train=True).transforms
+        assert [type(step).__name__ for step in (to_tensor, normalize)] == ["MaybeToTensor", "Normalize"]
+
+        def cropped(image: Image.Image) -> Image.Image:
+            for step in crop:
+                image = step(image)
+            return image
+
+        return cropped
 
     @cached_property
     def _side(self) -> int:
@@ -93,9 +102,14 @@ class Decoder:
             image = opened.convert("RGB")
         except (OSError, ValueError, Image.DecompressionBombError) as error:
             raise RowError("bad_picture", f"{key}: {error}") from None
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(hashlib.sha256(f"{self.seed}/{epoch}/{key}".encode()).hexdigest()[:15], 16))
-            return self._preprocess(image)
+        generator = torch.default_generator
+        before = generator.get_state()
+        try:
+            # torch.manual_seed would note a stack trace for each call on a machine without a GPU
+            generator.manual_seed(int(hashlib.sha256(f"{self.seed}/{epoch}/{key}".encode()).hexdigest()[:15], 16))
+            return torch.from_numpy(np.array(self._crop(image)))
+        finally:
+            generator.set_state(before)
 
     def _tokens(self, key: str, text: str) -> list[int]:
         tokenizer = self._tokenizer

@@ -149,7 +149,7 @@ class _Share(NamedTuple):
     items: list[tuple[int, tuple[Any, ...]]]
     """Places in the rank's batch, and samples without their pixels"""
     pixels: Tensor
-    """[items, 3, H, W]"""
+    """[items, H, W, 3] bytes"""
 
 
 def _packed(share: list[tuple[int, Sample]]) -> _Share:
