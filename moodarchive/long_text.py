@@ -2,6 +2,8 @@
 
 from typing import Any
 
+PLAIN_CONTEXT = 77
+"""Positions of a CLIP text tower that was not stretched."""
 KEPT_POSITIONS = 20
 """The positions that short texts use: well trained, and therefore kept exactly and frozen."""
 FACTOR = 4

@@ -40,11 +40,12 @@ def demo(
         str, typer.Option(help="A folder of your own pictures instead (with an optional photos.csv).")
     ] = "",
     seed: Annotated[int, typer.Option(help="Another seed draws other pictures.")] = 0,
+    train: Annotated[bool, typer.Option(help="Train on the sealed pictures, a minute more.")] = True,
 ) -> None:
-    """Run the whole pipeline on embedded parts, offline: a stock site, a caption server, a small CLIP."""
+    """Run the whole pipeline on embedded parts, offline: a stock site, a caption server, a small CLIP that trains."""
     from pipelines.demo.run import DemoOptions, run_demo
 
-    run_demo(DemoOptions(root=root, images=images, photos=photos, seed=seed))
+    run_demo(DemoOptions(root=root, images=images, photos=photos, seed=seed, train=train))
 
 
 @app.command()

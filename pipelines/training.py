@@ -29,6 +29,11 @@ def run_training(config: str, root: str, console: Console) -> None:
     if settings.ray.workers:
         _done(train_on_ray(settings, root), console)
         return
+    _done(train_and_tell(settings, root, console), console)
+
+
+def train_and_tell(settings: TrainSettings, root: str, console: Console) -> Store:
+    """Trains in this process, a line of losses a step on a terminal; returns the store that holds ``model/``."""
     with Live(console=console, refresh_per_second=4, transient=True) as live:
         last = 0.0
 
@@ -41,8 +46,7 @@ def run_training(config: str, root: str, console: Console) -> None:
                 last = time.monotonic()
                 console.print(line)
 
-        store = train(settings, root, tell)
-    _done(store, console)
+        return train(settings, root, tell)
 
 
 def _done(store: Store, console: Console) -> None:

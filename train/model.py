@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from moodarchive.clip_patches import image_and_patches
 from moodarchive.errors import ConfigError
-from moodarchive.long_text import KEPT_POSITIONS
+from moodarchive.long_text import KEPT_POSITIONS, PLAIN_CONTEXT
 from train.texts import Texts
 
 
@@ -67,8 +67,9 @@ class MoodifyClip(nn.Module):
         self.clip, self.short, self.fine = clip, short, fine
         for name in ("mean", "std"):
             self.register_buffer(name, torch.tensor(preprocess[name])[:, None, None], persistent=False)
-        # the first positions stay as pretrained; the hook keeps gradient and weight decay's grip off them
-        clip.positional_embedding.register_hook(_without_kept_positions)
+        if clip.context_length > PLAIN_CONTEXT:
+            # of a stretched table the first positions stay as pretrained; the hook keeps their gradient at zero
+            clip.positional_embedding.register_hook(_without_kept_positions)
 
     def forward(self, batch: Batch) -> Embeddings:
         """All embeddings of a batch that a loss reads."""

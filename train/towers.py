@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from moodarchive.errors import ConfigError, MissingExtraError
-from moodarchive.long_text import stretch
+from moodarchive.long_text import PLAIN_CONTEXT, stretch
 from train.settings import ModelSettings
 
-_PLAIN_CONTEXT = 77
 _FOLDER = "local-dir:"
 
 
@@ -44,7 +43,7 @@ def open_towers(settings: ModelSettings) -> Towers:
             f"{str(error)[:200]}; remedy: name a model that this machine can download, or an exported folder as "
             f"{_FOLDER}FOLDER"
         ) from error
-    if settings.long_text and clip.context_length == _PLAIN_CONTEXT:
+    if settings.long_text and clip.context_length == PLAIN_CONTEXT:
         stretch(clip)
     config["text_cfg"]["context_length"] = clip.context_length
     return Towers(

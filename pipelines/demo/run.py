@@ -3,7 +3,6 @@
 import json
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from importlib.resources import files
 from pathlib import Path
 from time import monotonic
 
@@ -23,8 +22,10 @@ from moodarchive.store import Store
 from moodarchive.taxonomy import CONTEXTS
 from pipelines.archive import Archive
 from pipelines.cluster import OWN
+from pipelines.demo.bundled import CLIP
 from pipelines.demo.caption_server import MODEL
 from pipelines.demo.catalogue import EMOTIONS, drawn_catalogue, photo_catalogue
+from pipelines.demo.learning import Learned, learn, told
 from pipelines.demo.reckoning import Reckoning, reckon
 from pipelines.demo.serving import started
 from pipelines.demo.stock_site import HOST
@@ -56,6 +57,8 @@ class DemoOptions:
     images: int = 400
     photos: str = ""
     seed: int = 0
+    train: bool = True
+    """Train on the drawn pictures once they are sealed; a folder's pictures are not trained on."""
 
 
 def run_demo(options: DemoOptions) -> None:
@@ -70,7 +73,8 @@ def run_demo(options: DemoOptions) -> None:
         settings = demo_settings(options, len(pictures), site, captions)
         Archive(store, settings, Progress(store, console)).run()
     reckoning = [] if options.photos else reckon(store, pictures)
-    _write_extra(store, options, reckoning)
+    learned = learn(store, console) if options.train and not options.photos else None
+    _write_extra(store, options, reckoning, learned)
     report = write_report(store)
     unhandled = [
         f"planted fault {line.kind}: {line.handled} of {line.planted} handled"
@@ -81,6 +85,8 @@ def run_demo(options: DemoOptions) -> None:
     if problems:
         raise MoodArchiveError("the archive is not whole:\n" + "\n".join(problems))
     _summarise(console, store, report, monotonic() - began)
+    for line in told(learned) if learned else ():
+        console.print(line, highlight=False, soft_wrap=True)
 
 
 def demo_settings(options: DemoOptions, pictures: int, site: str, captions: str) -> ArchiveSettings:
@@ -102,8 +108,8 @@ def demo_settings(options: DemoOptions, pictures: int, site: str, captions: str)
         deal=DealSettings(rows_per_part=max(20, pictures // 8)),
         download=DownloadSettings(deadline_s=6.0, in_flight=16, host_limit="500/s"),
         caption=CaptionSettings(model=MODEL, servers=(captions,), in_flight=8),
-        score=ScoreSettings(model=f"local-dir:{files('pipelines.demo') / 'checkpoint'}", pretrained=""),
-        cut=CutSettings(heldout=0.05, validation=0.02),
+        score=ScoreSettings(model=CLIP, pretrained=""),
+        cut=CutSettings(heldout=0.15, validation=0.02),  # so many that a training can be measured on them
     )
 
 
@@ -121,10 +127,13 @@ def _site_arguments(options: DemoOptions) -> list[str]:
     return ["--images", str(options.images), "--seed", str(options.seed)]
 
 
-def _write_extra(store: Store, options: DemoOptions, reckoning: list[Reckoning]) -> None:
-    notes = [_NOTE_MODELS, *([_NOTE_PHOTOS] if options.photos else [])]
-    text = json.dumps({"notes": notes, "planted": [asdict(line) for line in reckoning]}, indent=1, ensure_ascii=False)
-    store.write_bytes(EXTRA_PATH, text.encode())
+def _write_extra(store: Store, options: DemoOptions, reckoning: list[Reckoning], learned: Learned | None) -> None:
+    extra = {
+        "notes": [_NOTE_MODELS, *([_NOTE_PHOTOS] if options.photos else [])],
+        "planted": [asdict(line) for line in reckoning],
+        "learned": asdict(learned) if learned else None,
+    }
+    store.write_bytes(EXTRA_PATH, json.dumps(extra, indent=1, ensure_ascii=False).encode())
 
 
 def _summarise(console: Console, store: Store, report: str, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""What a run adds to its report by hand: notes, and the faults that were planted on purpose (report/extra.json)."""
+"""What a run adds to its report by hand: notes, planted faults, what a training learned (report/extra.json)."""
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -23,6 +23,28 @@ class Planted(BaseModel):
         return self.planted == self.handled
 
 
+class Changed(BaseModel):
+    """A figure in per cent: by guessing, before the training and after it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    figure: str
+    chance: float
+    before: float
+    after: float
+
+
+class Learned(BaseModel):
+    """A training on the archive's pictures, and what it changed on the held-out ones."""
+
+    model_config = ConfigDict(frozen=True)
+
+    steps: int = Field(ge=0)
+    pictures: int = Field(ge=0)
+    heldout: int = Field(ge=0)
+    changes: tuple[Changed, ...] = ()
+
+
 class Extra(BaseModel):
     """The file's content."""
 
@@ -30,6 +52,7 @@ class Extra(BaseModel):
 
     notes: tuple[str, ...] = ()
     planted: tuple[Planted, ...] = ()
+    learned: Learned | None = None
 
 
 def read_extra(store: Store) -> Extra:

@@ -1,4 +1,4 @@
-"""The benchmarks of whole archives run, small, and print what they claim as JSON."""
+"""The benchmarks of whole archives and of training run, small, and print what they claim as JSON."""
 
 import json
 import subprocess
@@ -19,6 +19,7 @@ pytestmark = pytest.mark.torture
         ("archive.py", ["--images", "2000", "6000"], 13),
         ("pack.py", ["--gb", "0.2", "--rounds", "1"], 3),
         ("cut.py", ["--images", "20000", "--sample", "20000"], 3),
+        ("learning.py", ["--seeds", "2", "--per-cell", "4", "--measured-per-cell", "2"], 9),
     ],
 )
 def test_each_claim_is_a_line_and_the_weakest_stands_last(

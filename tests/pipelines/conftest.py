@@ -16,7 +16,7 @@ IMAGES = 120
 def demo_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sealed archive of drawn pictures; tests that change it take a copy."""
     root = tmp_path_factory.mktemp("demo") / "archive"
-    done = moodarchive("demo", "--root", str(root), "--images", str(IMAGES))
+    done = moodarchive("demo", "--root", str(root), "--images", str(IMAGES), "--no-train")
     assert done.returncode == 0, done.stdout + done.stderr
     (root.parent / "output.txt").write_text(done.stdout)
     return root

@@ -16,7 +16,7 @@ from moodarchive.schemas import TABLES
 from moodarchive.store import Store
 
 COMMAND = (sys.executable, "-m", "pipelines.cli")
-FLAGS = ("--images", "60")
+FLAGS = ("--images", "60", "--no-train")
 """The demo whose digest ``undisturbed`` knows."""
 TIMELESS_FOLDERS = ("logs", "report", "crawl")
 

@@ -14,7 +14,7 @@ import pipelines.demo
 from moodarchive.clip import ClipEncoder
 from moodarchive.store import Store
 from moodarchive.torch_compat import import_torchvision_safely
-from pipelines.demo.scenes.pool import CELLS
+from pipelines.demo.drawn_samples import CELLS
 from pipelines.demo.scenes.scene import draw_scene
 from tests.making import encoded, sealed_archive
 from tests.train.small import small_settings

@@ -414,8 +414,22 @@ def test_planted_faults_and_notes_are_shown(tmp_path: Path) -> None:
     assert "Drawn &lt;b&gt;scenes&lt;/b&gt;." in page
     assert page.count("✓ yes") == 1
     assert page.count("✗ no") == 1
+    assert "held-out pictures, %" not in page
     store.write_bytes("report/extra.json", b"{")
     assert "report/extra.json could not be read" in _page(store)
+
+
+def test_a_training_is_shown_before_and_after(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "root"))
+    fill(store, _archive())
+    change = {"figure": "image to text, R@1", "chance": 10.0, "before": 12.34, "after": 56.78}
+    learned = {"seal": "ab", "steps": 60, "pictures": 1234, "heldout": 77, "changes": [change]}
+    store.write_bytes("report/extra.json", json.dumps({"learned": learned}).encode())
+    page = _page(store)
+    told = ("On 77 held-out pictures, %", ">10.0<", ">12.3<", ">56.8<", "60 steps on 1,234 drawn pictures")
+    assert not [words for words in told if words not in page]
+    store.write_bytes("report/extra.json", json.dumps({"learned": learned | {"changes": []}}).encode())
+    assert "Too few pictures are held out" in _page(store)
 
 
 def test_shards_older_than_the_cut_are_called_out(tmp_path: Path) -> None:

@@ -6,13 +6,15 @@ import random
 import numpy as np
 import pytest
 
+from filter.score import ScoreSettings, phrases_of_emotions
 from moodarchive.clip import ClipEncoder
-from pipelines.demo.scenes.scene import cell_phrases, draw_scene
+from pipelines.demo.bundled import CHECKPOINT, CLIP
+from pipelines.demo.drawn_samples import CELLS
+from pipelines.demo.scenes.scene import DRAWN_EMOTIONS, cell_phrases, draw_scene
 
 pytest.importorskip("torch")
 
-from pipelines.demo.scenes.pool import CELLS
-from pipelines.demo.train_checkpoint import CHECKPOINT, EMOTION_TEMPLATES, TRAINING_SEEDS
+from pipelines.demo.train_checkpoint import TRAINING_SEEDS
 
 PER_CELL = 10
 FIRST_SEED = 500_000
@@ -20,7 +22,7 @@ FIRST_SEED = 500_000
 
 @pytest.fixture(scope="module")
 def encoder() -> ClipEncoder:
-    return ClipEncoder(model=f"local-dir:{CHECKPOINT}", threads=2)
+    return ClipEncoder(model=CLIP, threads=2)
 
 
 @pytest.fixture(scope="module")
@@ -51,18 +53,10 @@ def test_zero_shot_accuracy_is_five_times_chance(pictures: np.ndarray, phrases: 
     assert _accuracy(pictures, phrases, cells) >= 5 / cells
 
 
-def test_mislabelled_pictures_score_lowest_in_their_cell(
-    encoder: ClipEncoder, pictures: np.ndarray, phrases: list[np.ndarray]
-) -> None:
+def test_mislabelled_pictures_score_lowest_in_their_cell(encoder: ClipEncoder, pictures: np.ndarray) -> None:
     rng = random.Random(0)
-    emotions = [emotion for emotion, _ in CELLS[::4]]
-    scores = np.stack(
-        [
-            (pictures @ np.concatenate([encoder.texts(_templates(emotion)), *phrases[4 * i : 4 * i + 4]]).T).max(axis=1)
-            for i, emotion in enumerate(emotions)
-        ],
-        axis=1,
-    )
+    told = phrases_of_emotions(ScoreSettings().templates)
+    scores = np.stack([(pictures @ encoder.texts(told[name]).T).max(axis=1) for name in DRAWN_EMOTIONS], axis=1)
     true = np.repeat(np.arange(24), PER_CELL)
     labels = true.copy()
     # One picture of each cell takes another emotion's label, in the same context.
@@ -75,10 +69,6 @@ def test_mislabelled_pictures_score_lowest_in_their_cell(
         members = np.flatnonzero(labels == cell)
         cut.update(members[np.argsort(own[members])][: max(1, len(members) // 5)].tolist())
     assert len(cut.intersection(wrong)) >= 0.8 * len(wrong)
-
-
-def _templates(emotion: str) -> list[str]:
-    return [template.format(emotion) for template in EMOTION_TEMPLATES[:3]]
 
 
 def test_embeddings_have_length_one(encoder: ClipEncoder, pictures: np.ndarray) -> None:
