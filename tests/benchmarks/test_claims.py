@@ -1,6 +1,7 @@
 """The benchmarks of whole archives and of training run, small, and print what they claim as JSON."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,8 @@ import pytest
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 FIELDS = {"claim", "ours", "peer", "unit", "ratio", "bar", "met"}
+
+WITHOUT_GPU = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
 
 pytestmark = pytest.mark.torture
 
@@ -20,13 +23,14 @@ pytestmark = pytest.mark.torture
         ("pack.py", ["--gb", "0.2", "--rounds", "1"], 3),
         ("cut.py", ["--images", "20000", "--sample", "20000"], 3),
         ("learning.py", ["--seeds", "2", "--per-cell", "4", "--measured-per-cell", "2"], 9),
+        ("edit.py", ["--rounds", "1"], 1),
     ],
 )
 def test_each_claim_is_a_line_and_the_weakest_stands_last(
     script: str, options: list[str], claims: int, tmp_path: Path
 ) -> None:
     command = [sys.executable, str(BENCHMARKS / script), *options]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path, env=WITHOUT_GPU)
     *told, last = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(told) == claims and all(set(claim) == FIELDS for claim in told)
     assert last == min(told, key=lambda claim: claim["ratio"] / claim["bar"])

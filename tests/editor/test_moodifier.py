@@ -166,6 +166,36 @@ def test_a_long_prompt_reaches_the_unet_whole(method: InversionFree, picture: Im
     assert not torch.allclose(plain, changed, atol=1e-6)
 
 
+def test_strength_leaves_out_the_noisiest_steps(small: SmallModels, picture: Image.Image) -> None:
+    edit = Edit(image=picture, prompt=JOY)
+    mild, full = _opened(small, strength=0.5), _opened(small)
+    seen = list(mild.steps([edit], SIZE))
+    assert [step.level for step in seen] == [step.level for step in full.steps([edit], SIZE)][2:]
+    source = _source(mild, picture)
+    assert (seen[-1].clean - source).abs().mean() < (_last(full, [edit]) - source).abs().mean()
+
+
+def test_a_feathered_mask_changes_less_towards_its_edge_and_nothing_outside(
+    small: SmallModels, picture: Image.Image
+) -> None:
+    method = _opened(small, feather=12)
+    last, source = _last(method, [Edit(image=picture, prompt=JOY, mask=_box())]), _source(method, picture)
+    changed = (last - source)[0].abs().mean(0)
+    assert changed[:, :4].max() == changed[:, 10:].max() == changed[12:].max() == changed[:2].max() == 0
+    assert 0 < changed[4:10, 4].mean() < changed[4:10, 6:8].mean()
+
+
+def test_in_bfloat16_the_equations_stay_in_float32(small: SmallModels, picture: Image.Image) -> None:
+    method = _opened(small, dtype="bfloat16")
+    edits = [Edit(image=picture, prompt=JOY, source_prompt="a girl", mask=_box(), seed=seed) for seed in (1, 2)]
+    source = _source(method, picture)
+    for step in method.steps(edits, SIZE):
+        assert step.clean.dtype == step.target.dtype == torch.float32
+        assert step.clean[:, :, 12:].equal(source.expand(2, -1, -1, -1)[:, :, 12:])
+        assert step.clean.isfinite().all()
+    assert [image.size for image in _made(method, edits)] == [SIZE, SIZE]
+
+
 def test_nothing_is_edited_for_nobody(method: InversionFree) -> None:
     assert _made(method, []) == []
 
