@@ -9,6 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from moodarchive.errors import MoodArchiveError
+from pipelines.edit_eval_verb import edit_eval_verb
 from pipelines.edit_verbs import edit_verbs
 from pipelines.model_verbs import model_verbs
 from pipelines.study_verbs import study
@@ -23,6 +24,7 @@ app = typer.Typer(
 app.add_typer(study, name="study")
 app.add_typer(model_verbs)
 app.add_typer(edit_verbs)
+app.add_typer(edit_eval_verb)
 
 Root = Annotated[str, typer.Argument(help="The archive's root: a folder, s3://…, any fsspec URL.")]
 INTERRUPTED = 130

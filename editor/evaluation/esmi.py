@@ -1,0 +1,127 @@
+"""ESMI (EmoEditor, arXiv 2403.08255): did the picture come nearer to an emotion by changing what evoked another?"""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+from PIL import Image
+
+from editor.evaluation.frames import Frames, Pixels
+from editor.evaluation.grad_cam import Heat, logits_and_heat
+from editor.evaluation.measure import Column, Values, Weights, device, imports, loaded, weights_digest
+from editor.evaluation.pairs import MIKELS_EIGHT
+from moodarchive.errors import EditError
+from moodarchive.taxonomy import MIKELS
+
+WEIGHTS = Weights(
+    what="a convolutional classifier of Mikels' eight emotions, for ESMI",
+    licence="the one of the classifier that you choose",
+    size="about 100 MB (ResNet-50)",
+    get="--emotions with a transformers folder or hub id, its labels named; EmoEditor's authors publish theirs with "
+    "their code, to be saved as a ResNetForImageClassification",
+)
+SIDE, ALPHA, HOT = 224, 0.5, 0.5
+
+
+@dataclass(eq=False)
+class Esmi:
+    """ESMI, its two halves, and the probability of the wanted emotion after the edit; None without a Mikels class.
+
+    Pictures are shrunk to 224 x 224 as in the paper, then scaled as the classifier's own processor says.
+    """
+
+    model: str = ""
+    columns: ClassVar[tuple[Column, ...]] = (
+        Column(name="esmi", title="ESMI ×10²", short="ESMI ×10²", better="higher", scale=1e2),
+        Column(
+            name="esmi_emotion",
+            title="ESMI's emotion half ×10²",
+            short="ESMI, emotion ×10²",
+            better="higher",
+            scale=1e2,
+        ),
+        Column(
+            name="esmi_structure",
+            title="ESMI's structure half ×10²",
+            short="ESMI, structure ×10²",
+            better="higher",
+            scale=1e2,
+        ),
+        Column(
+            name="target_probability",
+            title="Probability of the emotion ×10²",
+            short="probability ×10²",
+            better="higher",
+            scale=1e2,
+        ),
+    )
+    _network: Any = field(default=None, repr=False)
+    _processor: Any = field(default=None, repr=False)
+    _classes: dict[str, int] = field(default_factory=dict, repr=False)
+    _source: tuple[str, tuple[Any, Heat] | None] = ("", None)
+
+    def load(self) -> str:
+        """The classifier, and which of its classes are Mikels' eight."""
+        torch, _ = imports()
+        if not self.model:
+            raise WEIGHTS.missing("", "ESMI has no classifier of its own")
+        self._processor = loaded(WEIGHTS, "AutoImageProcessor", self.model)
+        network = loaded(WEIGHTS, "AutoModelForImageClassification", self.model)
+        places = {str(name).casefold(): int(place) for place, name in network.config.id2label.items()}
+        if missing := [emotion for emotion in MIKELS_EIGHT if emotion not in places]:
+            raise EditError(
+                f"--emotions {self.model} knows no class {', '.join(missing)}; remedy: name the classes as "
+                f"{', '.join(MIKELS_EIGHT)} in its config.json (id2label)"
+            )
+        self._classes = {emotion: places[emotion] for emotion in MIKELS_EIGHT}
+        self._network = network.to(device(), torch.float32).eval()
+        scaling = self._processor.to_dict()
+        told = [scaling.get(name) for name in ("do_rescale", "do_normalize", "image_mean", "image_std")]
+        return weights_digest(f"esmi 1 {self._classes} {told}", network.state_dict())
+
+    def of(self, frames: Frames) -> Values:
+        """ESMI, its emotion half, its structure half, the target's probability."""
+        wanted = MIKELS.get(frames.emotion, frames.emotion)
+        if wanted not in self._classes:
+            return None, None, None, None
+        source, edited = _small(frames.source), _small(frames.edited)
+        if self._source[0] != frames.source_sha256:
+            self._source = frames.source_sha256, logits_and_heat(self._network, self._pixels(source))
+        assert self._source[1] is not None
+        before, heat = self._source[1]
+        after = self._network(pixel_values=self._pixels(edited)).logits[0].detach()
+        place = self._classes[wanted]
+        likely = _surprise(after, place)
+        emotion = emotion_half(_surprise(before, place), likely)
+        structure = structure_half(source, edited, heat)
+        return ALPHA * emotion + (1 - ALPHA) * structure, emotion, structure, math.exp(-likely)
+
+    def _pixels(self, pixels: Pixels) -> Any:
+        given = self._processor(images=[pixels], do_resize=False, do_center_crop=False, return_tensors="pt")
+        return given["pixel_values"].to(next(self._network.parameters()).device)
+
+
+def emotion_half(before: float, after: float) -> float:
+    """max(0, before - after) / before, of the divergences KL(one-hot || p) = -ln p of the wanted emotion.
+
+    A source that already is all of it scores 1 if the edited picture is too, else 0.
+    """
+    if before <= 0:
+        return 1.0 if after <= 0 else 0.0
+    return max(0.0, before - after) / before
+
+
+def structure_half(source: Pixels, edited: Pixels, heat: Heat) -> float:
+    """The share of the absolute change that lies where the heat is above 0.5; 1 for an unchanged picture."""
+    change = np.abs(source.astype(np.int64) - edited.astype(np.int64)).sum(axis=2)
+    return float(change[heat > HOT].sum() / change.sum()) if change.any() else 1.0
+
+
+def _surprise(logits: Any, place: int) -> float:
+    """-ln of the class's probability, in double precision."""
+    return max(0.0, float(-logits.double().log_softmax(-1)[place]))
+
+
+def _small(pixels: Pixels) -> Pixels:
+    return np.array(Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.BICUBIC), np.uint8)
