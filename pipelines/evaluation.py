@@ -75,7 +75,9 @@ def _measures(asked: Asked, root: str) -> dict[str, Measure]:
         _add_sealed(found, archive, f"{asked.of_set} (seal {archive.seal})")
     for named in asked.data:
         name, _, folder = named.partition("=")
-        data = read_published(name, Path(folder))
+        data = read_published(name, Path(folder).expanduser())
+        if data.name in found:
+            raise ConfigError(f"--data names {name} twice; remedy: one folder a set")
         found[data.name] = lambda encoder, data=data: measure(data, encoder)  # type: ignore[misc]
     if not found:
         raise ConfigError(
@@ -121,11 +123,11 @@ def _notes(console: Console, model: EvaluatedModel, caveat: str, found: Sequence
     if caveat:
         console.print(f"{model.role}: {caveat}", style="yellow")
     for one in found:
-        bad = f"; {len(one.unreadable):,} could not be read" if one.unreadable else ""
+        bad = f"; {len(one.left_out):,} left out" if one.left_out else ""
         folds = f"{one.folds} fold{'s' if one.folds > 1 else ''}"
         console.print(f"{one.data}: {one.pictures:,} pictures, {folds}; mean ± deviation over the folds{bad}")
-        for unreadable in one.unreadable[:5]:
-            console.print(f"  {unreadable.picture}: {unreadable.reason}", style="yellow", markup=False)
+        for other in one.left_out[:5]:
+            console.print(f"  {other.picture}: {other.reason}", style="yellow", markup=False)
 
 
 def _keep(

@@ -26,8 +26,8 @@ class Figure:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Unreadable:
-    """A picture that a list names and that could not be shown to the model."""
+class LeftOut:
+    """A picture that a list names and no figure counts, and why: ``missing``, ``corrupt_image``, ``no_label``, …"""
 
     picture: str
     reason: str
@@ -42,7 +42,7 @@ class Evaluation:
     pictures: int
     folds: int
     figures: Mapping[str, Figure]
-    unreadable: Sequence[Unreadable] = ()
+    left_out: Sequence[LeftOut] = ()
 
 
 def figure_of(values: Sequence[float], chance: float) -> Figure:

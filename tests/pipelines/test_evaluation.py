@@ -12,7 +12,7 @@ from moodarchive.errors import ConfigError, MoodArchiveError, NotAnArchiveError
 from moodarchive.store import Store
 from pipelines.cli import app
 from pipelines.evaluated_model import evaluated
-from pipelines.paper_tables import PAPER
+from pipelines.paper_tables import CLASSIFIED, PAPER, RETRIEVED
 from tests.making import sealed_archive
 from tests.train.published import made
 from tests.train.small import small_settings, tiny_clip
@@ -118,12 +118,23 @@ def test_training_from_random_weights_is_told(root: Path) -> None:
     assert "trained from random weights" in evaluated("model", str(root / "again")).caveat
 
 
-def test_a_name_that_is_no_model_and_nothing_to_measure_on_are_refused(root: Path, tmp_path: Path) -> None:
+def test_the_papers_figures_are_those_of_five_folds_of_a_thousand_pairs() -> None:
+    retrieved = [values for row in PAPER["retrieval"] for name, values in row.items() if name != "model"]
+    ablated = [row[kind] for row in PAPER["ablation"] for kind in ("text_retrieval", "image_retrieval")]
+    means = [round(100 * float(value.split("±")[0])) for values in (*retrieved, *ablated) for value in values]
+    assert len(means) == 120 and all(mean % 2 == 0 for mean in means)
+    assert PAPER["ablation"][-1]["classification"] == [PAPER["zero_shot"][-1][name][0] for name in CLASSIFIED]
+    assert PAPER["ablation"][-1]["text_retrieval"] == [PAPER["retrieval"][-1][name][0] for name in RETRIEVED]
+
+
+def test_a_name_that_is_no_model_and_nothing_to_measure_on_are_refused(root: Path, sets: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="holds no model: neither it nor its model/"):
         _eval(tmp_path)
     with pytest.raises(ConfigError, match="nothing to measure on; remedy: --archive ROOT"):
         _eval(root / "model")
     with pytest.raises(NotAnArchiveError, match="remedy: moodarchive study apply"):
         _eval(root, "--set", "moodarchive-5k")
+    with pytest.raises(ConfigError, match="--data names emotion6 twice"):
+        _eval(root, *(2 * ["--data", f"emotion6={sets / 'emotion6'}"]))
     with pytest.raises(MoodArchiveError, match="no published dataset is called 'x'"):
         _eval(root, "--data", "x=y")

@@ -50,6 +50,19 @@ def test_a_perfect_model_has_everything_right_and_a_blind_one_is_at_chance() -> 
         assert figure.mean == pytest.approx(figure.chance, abs=3), name
 
 
+def test_groups_forgive_a_guess_within_the_group() -> None:
+    told, guessed = ("joy", "joy", "anger", "fear", "surprise"), ("joy", "love", "annoyance", "sadness", "joy")
+    prompts = np.eye(27, dtype=np.float32)
+    images = prompts[[EMOTIONS.index(emotion) for emotion in guessed]]
+    figures = _classification(Embedded(images=images, captions=images, emotions=told), prompts, [np.arange(5)])
+    assert figures["zero-shot, emotions"].mean == 20.0  # joy
+    assert figures["zero-shot, ekman"].mean == 60.0  # love is joy, annoyance is anger; fear is not sadness
+    assert figures["zero-shot, sentiment"].mean == 80.0  # fear and sadness are both negative; surprise is ambiguous
+    shares = [12 / 27, 12 / 27, 3 / 27, 2 / 27, 4 / 27]
+    assert figures["zero-shot, ekman"].chance == pytest.approx(100 * sum(shares) / 5)
+    assert figures["zero-shot, emotions"].chance == pytest.approx(100 / 27)
+
+
 def test_a_model_that_sees_no_difference_gets_no_credit() -> None:
     same = np.tile(np.eye(27, dtype=np.float32)[:1], (50, 1))
     found = Embedded(images=same, captions=same, emotions=["joy"] * 50)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from train.published.dataset import Captioned, Located, Pair, Publication
 from train.published.listing import list_text
+from train.scoring import LeftOut
 
 PUBLISHED = Publication(
     name="Affection",
@@ -20,7 +21,7 @@ def read_affection(folder: Path) -> Captioned:
     """Every explanation of every split, with its picture and its emotion; empty explanations are left out."""
     path = PUBLISHED.file(folder, "affection.csv", "affection/affection.csv")
     under = PUBLISHED.pictures_under(folder, "images")
-    pairs = []
+    pairs, left_out = [], []
     try:
         table = csv.DictReader(io.StringIO(list_text(PUBLISHED, path), newline=""), strict=True)
         columns = table.fieldnames or ()
@@ -29,14 +30,16 @@ def read_affection(folder: Path) -> Captioned:
         for row in table:
             if row[picture] is None or row[text] is None or row[emotion] is None:
                 raise csv.Error("too few cells")
+            located = Located(under + PUBLISHED.inside(row[picture], path))
             if caption := row[text].strip():
-                name = PUBLISHED.inside(row[picture], path)
-                pairs.append(Pair(Located(under + name), caption, row[emotion].strip()))
+                pairs.append(Pair(located, caption, row[emotion].strip()))
+            else:
+                left_out.append(LeftOut(picture=located.path, reason="no_caption"))
     except csv.Error as error:
         raise PUBLISHED.error(f"{path}, line {table.line_num}: {error}") from None
     if not pairs:
         raise PUBLISHED.error(f"{path} holds no explanation")
-    return Captioned(name=PUBLISHED.name, folder=folder, pairs=pairs)
+    return Captioned(name=PUBLISHED.name, folder=folder, pairs=pairs, left_out=left_out)
 
 
 def _column(path: Path, columns: object, names: tuple[str, ...]) -> str:

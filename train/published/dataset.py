@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from moodarchive.errors import DatasetError
+from train.scoring import LeftOut
 
 
 class Located(NamedTuple):
@@ -32,6 +33,8 @@ class Labelled:
     classes: Sequence[str]
     pictures: Sequence[Located]
     labels: Sequence[Sequence[int]]
+    left_out: Sequence[LeftOut] = ()
+    """What the list has without a class."""
 
     @property
     def strata(self) -> list[str]:
@@ -50,6 +53,8 @@ class Captioned:
     name: str
     folder: Path
     pairs: Sequence[Pair]
+    left_out: Sequence[LeftOut] = ()
+    """What the list has without a caption."""
 
 
 @dataclass(frozen=True, kw_only=True)

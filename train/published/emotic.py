@@ -9,6 +9,7 @@ import numpy as np
 from moodarchive.errors import MissingExtraError
 from train.published.dataset import Labelled, Located, Publication
 from train.published.listing import MAX_LIST_BYTES
+from train.scoring import LeftOut
 
 CLASSES = (
     "Affection", "Anger", "Annoyance", "Anticipation", "Aversion", "Confidence", "Disapproval", "Disconnection",
@@ -26,12 +27,13 @@ SPLITS = ("train", "val", "test")
 def read_emotic(folder: Path) -> Labelled:
     """Every annotated person of all three splits, seen by the person's box: what is labelled is the person.
 
-    Labels are ``annotations_categories`` in train (one annotator) and ``combined_categories`` in val and test.
+    Labels are ``annotations_categories`` in train (one annotator) and ``combined_categories`` in val and test. People
+    without any are left out.
     """
     path = PUBLISHED.file(folder, "Annotations/Annotations.mat", "Annotations.mat")
     under = PUBLISHED.pictures_under(folder, "emotic", "images")
     places = {name.casefold(): place for place, name in enumerate(CLASSES)}
-    pictures, labels = [], []
+    pictures, labels, left_out = [], [], []
     for split, number, image, person in _people(path):
         where = f"{path}, {split}, picture {number}"
         try:
@@ -41,14 +43,20 @@ def read_emotic(folder: Path) -> Labelled:
         except (KeyError, TypeError, ValueError) as error:
             raise PUBLISHED.error(f"{where} lacks {error}") from None
         unknown = [name for name in named if name.casefold() not in places]
-        if unknown or not named or len(box) != 4 or not np.isfinite(box).all():
+        if unknown or len(box) != 4 or not np.isfinite(box).all():
             raise PUBLISHED.error(f"{where} has a person without four corners or with other emotions: {unknown or box}")
-        pictures.append(Located(f"{under}{PUBLISHED.inside(file, path)}", (box[0], box[1], box[2], box[3])))
+        located = Located(f"{under}{PUBLISHED.inside(file, path)}", (box[0], box[1], box[2], box[3]))
+        if not named:
+            left_out.append(LeftOut(picture=located.path, reason="no_label"))
+            continue
+        pictures.append(located)
         labels.append(sorted({places[name.casefold()] for name in named}))
     if not labels:
         raise PUBLISHED.error(f"{path} names no person")
     classes = [name.replace("/", " or ").lower() for name in CLASSES]
-    return Labelled(name=PUBLISHED.name, folder=folder, classes=classes, pictures=pictures, labels=labels)
+    return Labelled(
+        name=PUBLISHED.name, folder=folder, classes=classes, pictures=pictures, labels=labels, left_out=left_out
+    )
 
 
 def _people(path: Path) -> Iterator[tuple[str, int, Mapping[str, Any], Mapping[str, Any]]]:

@@ -17,7 +17,7 @@ from train.published.emotion6 import read_emotion6
 from train.published.folds import pair_folds, stratified_folds
 from train.published.pictures import batches
 from train.published.senticap import read_senticap
-from train.scoring import Evaluation, Fold, Unreadable, recall_figures, top_figures
+from train.scoring import Evaluation, Fold, LeftOut, recall_figures, top_figures
 
 READERS: Mapping[str, Callable[[Path], Labelled | Captioned]] = {
     "emotion6": read_emotion6,
@@ -45,7 +45,7 @@ def measure(data: Labelled | Captioned, encoder: ClipEncoder, *, seed: int = 0) 
 def _measure_classes(data: Labelled, encoder: ClipEncoder, seed: int) -> Evaluation:
     folds = stratified_folds(data.strata, seed)
     classes = class_embeddings(encoder, data.classes)
-    images, seen, unreadable = _images(data.name, data.folder, data.pictures, encoder)
+    images, seen, left_out = _images(data.name, data.folder, data.pictures, encoder)
     scores = images @ classes.T
     labels = [data.labels[place] for place in seen]
     figures = top_figures(scores, labels, _kept(folds, seen, data.name))
@@ -55,7 +55,7 @@ def _measure_classes(data: Labelled, encoder: ClipEncoder, seed: int) -> Evaluat
         pictures=len(seen),
         folds=len(folds),
         figures=figures,
-        unreadable=unreadable,
+        left_out=[*data.left_out, *left_out],
     )
 
 
@@ -65,7 +65,7 @@ def _measure_pairs(data: Captioned, encoder: ClipEncoder, seed: int) -> Evaluati
     ends = np.cumsum([len(fold) for fold in chosen])
     folds = [np.arange(end - len(fold), end) for end, fold in zip(ends, chosen, strict=True)]
     captions = encoder.texts([pair.caption for pair in pairs])
-    images, seen, unreadable = _images(data.name, data.folder, [pair.picture for pair in pairs], encoder)
+    images, seen, left_out = _images(data.name, data.folder, [pair.picture for pair in pairs], encoder)
     figures = recall_figures(images, captions[seen], _kept(folds, seen, data.name))
     return Evaluation(
         model=encoder.model,
@@ -73,29 +73,29 @@ def _measure_pairs(data: Captioned, encoder: ClipEncoder, seed: int) -> Evaluati
         pictures=len(seen),
         folds=len(folds),
         figures=figures,
-        unreadable=unreadable,
+        left_out=[*data.left_out, *left_out],
     )
 
 
 def _images(
     name: str, folder: Path, pictures: Sequence[Located], encoder: ClipEncoder
-) -> tuple[Embeddings, npt.NDArray[np.int64], list[Unreadable]]:
+) -> tuple[Embeddings, npt.NDArray[np.int64], list[LeftOut]]:
     """[seen, D] unit vectors, the places of the pictures that could be read, and the others."""
-    found, seen, unreadable, at = [], [], [], 0
+    found, seen, left_out, at = [], [], [], 0
     for batch in batches(folder, pictures, encoder.prepared):
-        images = [opened for opened in batch if not isinstance(opened, Unreadable)]
-        unreadable += [opened for opened in batch if isinstance(opened, Unreadable)]
-        seen += [at + place for place, opened in enumerate(batch) if not isinstance(opened, Unreadable)]
+        images = [opened for opened in batch if not isinstance(opened, LeftOut)]
+        left_out += [opened for opened in batch if isinstance(opened, LeftOut)]
+        seen += [at + place for place, opened in enumerate(batch) if not isinstance(opened, LeftOut)]
         at += len(batch)
         if images:
             found.append(encoder.prepared_images(images))
     if not found:
-        reasons = ", ".join(sorted({bad.reason for bad in unreadable}))
+        reasons = ", ".join(sorted({bad.reason for bad in left_out}))
         raise DatasetError(
             f"{name}: none of its {len(pictures):,} pictures under {folder} can be read ({reasons}; the first is "
             f"{folder / pictures[0].path}); remedy: unpack the pictures there"
         )
-    return np.concatenate(found), np.array(seen, dtype=np.int64), unreadable
+    return np.concatenate(found), np.array(seen, dtype=np.int64), left_out
 
 
 def _kept(folds: Sequence[Fold], seen: npt.NDArray[np.int64], name: str) -> list[Fold]:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from moodarchive.errors import RowError
 from train.published.dataset import Located
-from train.scoring import Unreadable
+from train.scoring import LeftOut
 
 MAX_BYTES = 64 << 20
 MAX_PIXELS = 100_000_000
@@ -23,20 +23,20 @@ Prepared = TypeVar("Prepared")
 
 def batches(
     folder: Path, pictures: Sequence[Located], prepare: Callable[[Image.Image], Prepared]
-) -> Iterator[list[Prepared | Unreadable]]:
+) -> Iterator[list[Prepared | LeftOut]]:
     """The pictures in order, 64 at a time, each as ``prepare`` makes it or as the reason why not.
 
     Threads work on the next batch; each holds one whole picture, so that large ones do not add up.
     """
 
-    def opened(located: Located) -> Prepared | Unreadable:
+    def opened(located: Located) -> Prepared | LeftOut:
         try:
             return prepare(open_picture(folder, located))
         except RowError as error:
-            return Unreadable(picture=located.path, reason=error.kind)
+            return LeftOut(picture=located.path, reason=error.kind)
 
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-        waiting: list[Future[Prepared | Unreadable]] = []
+        waiting: list[Future[Prepared | LeftOut]] = []
         for at in range(0, len(pictures) + AT_ONCE, AT_ONCE):
             ahead = [pool.submit(opened, located) for located in pictures[at : at + AT_ONCE]]
             if waiting:

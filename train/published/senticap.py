@@ -4,6 +4,7 @@ from pathlib import Path
 
 from train.published.dataset import Captioned, Located, Pair, Publication
 from train.published.listing import list_json
+from train.scoring import LeftOut
 
 PUBLISHED = Publication(
     name="SentiCap",
@@ -21,16 +22,19 @@ def read_senticap(folder: Path) -> Captioned:
     images = told.get("images") if isinstance(told, dict) else None
     if not isinstance(images, list):
         raise PUBLISHED.error(f"{path} has no list of images")
-    pairs = []
+    pairs, left_out = [], []
     for number, image in enumerate(images):
         try:
             picture = Located(under + PUBLISHED.inside(str(image["filename"]), path))
             for sentence in image["sentences"]:
-                pairs.append(Pair(picture, str(sentence["raw"]).strip(), SENTIMENTS[int(sentence["sentiment"])]))
+                if caption := str(sentence["raw"]).strip():
+                    pairs.append(Pair(picture, caption, SENTIMENTS[int(sentence["sentiment"])]))
+                else:
+                    left_out.append(LeftOut(picture=picture.path, reason="no_caption"))
         except (KeyError, TypeError, ValueError) as error:
             raise PUBLISHED.error(
                 f"{path}, image {number} is not filename and sentences of raw and sentiment (0 or 1): {error!r}"
             ) from None
     if not pairs:
         raise PUBLISHED.error(f"{path} holds no sentence")
-    return Captioned(name=PUBLISHED.name, folder=folder, pairs=pairs)
+    return Captioned(name=PUBLISHED.name, folder=folder, pairs=pairs, left_out=left_out)

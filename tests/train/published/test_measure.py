@@ -68,7 +68,7 @@ def test_pictures_that_cannot_be_read_are_named_and_left_out(encoder: ClipEncode
     (tmp_path / "images" / "fear" / "4.jpg").unlink()
     found = measure(read_published("emotion6", tmp_path), encoder)
     assert found.pictures == 28
-    assert [(bad.picture, bad.reason) for bad in found.unreadable] == [
+    assert [(bad.picture, bad.reason) for bad in found.left_out] == [
         ("images/fear/4.jpg", "missing"),
         ("images/joy/2.jpg", "corrupt_image"),
     ]

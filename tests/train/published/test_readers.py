@@ -16,7 +16,7 @@ from tests.train.published import made
 from train.published.dataset import Captioned, Labelled, Located
 from train.published.measure import READERS, read_published
 from train.published.pictures import MAX_PIXELS, batches, open_picture
-from train.scoring import Unreadable
+from train.scoring import LeftOut
 
 MAKERS: dict[str, Callable[[Path], Path]] = {name: getattr(made, name) for name in READERS}
 
@@ -52,7 +52,7 @@ def test_every_picture_that_a_set_names_can_be_opened(originals: Path) -> None:
         pictures = found.pictures if isinstance(found, Labelled) else [pair.picture for pair in found.pairs]
         opened = [one for batch in batches(originals / name, pictures, lambda image: image.size) for one in batch]
         assert len(opened) == len(pictures)
-        assert not [one for one in opened if isinstance(one, Unreadable)]
+        assert not [one for one in opened if isinstance(one, LeftOut)]
 
 
 def test_emotion6_takes_the_class_from_the_folder_with_and_without_its_ground_truth(sets: Path) -> None:
@@ -156,6 +156,21 @@ def test_an_emotion_that_emotic_does_not_have_is_refused(tmp_path: Path) -> None
     made.emotic(tmp_path, [[["Envy"]], [["Fear"]], [["Fear"]]])
     with pytest.raises(DatasetError, match="other emotions: \\['Envy'\\]"):
         read_published("emotic", tmp_path)
+
+
+def test_what_has_no_label_or_no_caption_is_left_out_by_name(sets: Path) -> None:
+    made.emotic(sets / "bare", [[["Fear"], []], [["Pain"]], [["Fear"]]])
+    bare = read_published("emotic", sets / "bare")
+    assert isinstance(bare, Labelled) and len(bare.pictures) == 3
+    assert [(one.picture[-6:], one.reason) for one in bare.left_out] == [("00.jpg", "no_label")]
+    for name, file, old in (
+        ("senticap", "senticap_dataset.json", '"a dreadful scene number 0, told 2"'),
+        ("affection", "affection.csv", '"I feel ""fine"", since place 0 is calm"'),
+    ):
+        path, before = sets / name / file, len(_captioned(name, sets).pairs)
+        path.write_text(path.read_text().replace(old, '" "', 1))
+        found = _captioned(name, sets)
+        assert len(found.pairs) == before - 1 and [one.reason for one in found.left_out] == ["no_caption"]
 
 
 def test_an_unknown_set_and_a_folder_that_is_not_there_are_refused(tmp_path: Path) -> None:
