@@ -1,7 +1,6 @@
 """The model that an evaluation measures: where it lies, what it was trained from, and what must be said of it."""
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,24 +48,21 @@ class EvaluatedModel:
         return f"{' and '.join(reasons)}: the figures prove plumbing only" if reasons else ""
 
 
-def evaluated(role: str, named: str) -> EvaluatedModel:
+def evaluated(role: str, named: str, threads: int = 1) -> EvaluatedModel:
     """``named`` is a folder with an export, a root with one in model/, local-dir:FOLDER, or open_clip's NAME/TAG."""
     folder = Path(named.removeprefix(FOLDER))
     for candidate in (folder, folder / "model"):
         if (candidate / "open_clip_config.json").is_file():
-            return EvaluatedModel(role=role, encoder=_encoder(f"{FOLDER}{candidate}"), folder=candidate)
+            return EvaluatedModel(
+                role=role, encoder=ClipEncoder(model=f"{FOLDER}{candidate}", threads=threads), folder=candidate
+            )
     if named.startswith(FOLDER) or folder.is_dir():
         raise ConfigError(
             f"{folder} holds no model: neither it nor its model/ has an open_clip_config.json; remedy: moodarchive "
             "train makes one, or name a model of open_clip as NAME/TAG"
         )
     name, _, tag = named.partition("/")
-    return EvaluatedModel(role=role, encoder=_encoder(name, tag), folder=None)
-
-
-def _encoder(name: str, tag: str = "") -> ClipEncoder:
-    """On a CPU the whole machine is its own: nothing else of an evaluation runs beside it for long."""
-    return ClipEncoder(model=name, pretrained=tag, threads=os.cpu_count() or 1)
+    return EvaluatedModel(role=role, encoder=ClipEncoder(model=name, pretrained=tag, threads=threads), folder=None)
 
 
 def archive_of(named: str) -> str:

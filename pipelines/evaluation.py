@@ -10,7 +10,7 @@ from rich.table import Table
 
 from moodarchive.clip import ClipEncoder
 from moodarchive.errors import ConfigError
-from moodarchive.layout import VERIFIED_FOLDER
+from moodarchive.layout import SETS, VERIFIED_FOLDER
 from moodarchive.store import Store
 from pipelines.evaluated_model import EvaluatedModel, archive_of, evaluated
 from pipelines.model_card import with_figures
@@ -36,11 +36,13 @@ class Asked:
     of_set: str
     data: Sequence[str]
     output: str
+    threads: int
 
 
 def run_evaluation(asked: Asked, console: Console) -> None:
     """Prints the tables; keeps the figures as JSON beside the model, in the archive's report and in ``output``."""
-    models = [evaluated("model", asked.model), *([evaluated("baseline", asked.baseline)] if asked.baseline else [])]
+    roles = [("model", asked.model), *([("baseline", asked.baseline)] if asked.baseline else [])]
+    models = [evaluated(role, named, asked.threads) for role, named in roles]
     root = asked.archive or archive_of(asked.model)
     measures = _measures(asked, root)
     caveats = [model.caveat for model in models]  # loads the models: a name that is none is told before any work
@@ -66,6 +68,8 @@ def run_evaluation(asked: Asked, console: Console) -> None:
 def _measures(asked: Asked, root: str) -> dict[str, Measure]:
     """What is to be measured, the sealed set first; every list is read before any model looks at a picture."""
     found: dict[str, Measure] = {}
+    if asked.of_set not in (*SETS, VERIFIED_FOLDER):
+        raise ConfigError(f"--set {asked.of_set}: legal are {', '.join((*SETS, VERIFIED_FOLDER))}")
     if root and asked.of_set == VERIFIED_FOLDER:
         verified = open_verified(root)
         judged = ", simulated: judged by programs" if verified.simulated else ""

@@ -36,11 +36,20 @@ def evaluate(
         typer.Option(help="NAME=FOLDER, again and again: emotion6, emoset, emotic, senticap, affection."),
     ] = None,
     output: Annotated[str, typer.Option(help="A further file for the figures, as JSON.")] = "",
+    threads: Annotated[int, typer.Option(help="CPU threads of the model, where there is no GPU.", min=1)] = 1,
 ) -> None:
     """Measure a model on a sealed set and on published ones, beside chance, a baseline and the paper's tables."""
     from rich.console import Console
 
     from pipelines.evaluation import Asked, run_evaluation
 
-    asked = Asked(model=model, baseline=baseline, archive=archive, of_set=of_set, data=tuple(data or ()), output=output)
+    asked = Asked(
+        model=model,
+        baseline=baseline,
+        archive=archive,
+        of_set=of_set,
+        data=tuple(data or ()),
+        output=output,
+        threads=threads,
+    )
     run_evaluation(asked, Console())

@@ -1,6 +1,7 @@
 """A trained model as folders that other programs read, with a card that says what it was trained on."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 from moodarchive.store import Store
@@ -10,6 +11,7 @@ from train.settings import TrainSettings
 from train.towers import Towers
 
 FOLDER = "model"
+FOLDER_PREFIX = "local-dir:"
 HUB_FOLDER = "model/hub"
 
 
@@ -31,10 +33,21 @@ def _origin(progress: Progress, settings: TrainSettings) -> dict[str, Any]:
     """What an evaluation must know of the training to label its figures."""
     return {
         "started_from": settings.model.name,
-        "from_random_weights": not settings.model.pretrained and not settings.model.name.startswith("local-dir:"),
+        "from_random_weights": _from_random_weights(settings),
         "steps": progress.step,
         "losses": {name: getattr(settings.loss, name) for name in ("full", "short", "fine_grained", "transport")},
     }
+
+
+def _from_random_weights(settings: TrainSettings) -> bool:
+    """True without pretrained weights; a folder says it of itself."""
+    if not settings.model.name.startswith(FOLDER_PREFIX):
+        return not settings.model.pretrained
+    try:
+        told = json.loads(Path(settings.model.name.removeprefix(FOLDER_PREFIX), "training.json").read_text("utf-8"))
+        return bool(told["from_random_weights"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _card(progress: Progress, settings: TrainSettings, towers: Towers) -> str:

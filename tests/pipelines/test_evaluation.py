@@ -116,6 +116,9 @@ def test_training_from_random_weights_is_told(root: Path) -> None:
     towers = open_towers(ModelSettings(name=f"local-dir:{root / 'model'}", pretrained=""))
     export(store, towers, Progress(step=7, settings={}, seals=["0"]), random)
     assert "trained from random weights" in evaluated("model", str(root / "again")).caveat
+    onwards = small_settings(f"local-dir:{root / 'again' / 'model'}", root)
+    export(Store(str(root / "onwards")), towers, Progress(step=9, settings={}, seals=["0"]), onwards)
+    assert "trained from random weights" in evaluated("model", str(root / "onwards")).caveat
 
 
 def test_the_papers_figures_are_those_of_five_folds_of_a_thousand_pairs() -> None:
@@ -132,6 +135,8 @@ def test_a_name_that_is_no_model_and_nothing_to_measure_on_are_refused(root: Pat
         _eval(tmp_path)
     with pytest.raises(ConfigError, match="nothing to measure on; remedy: --archive ROOT"):
         _eval(root / "model")
+    with pytest.raises(ConfigError, match=r"--set nope: legal are train, .*moodarchive-5k"):
+        _eval(root, "--set", "nope")
     with pytest.raises(NotAnArchiveError, match="remedy: moodarchive study apply"):
         _eval(root, "--set", "moodarchive-5k")
     with pytest.raises(ConfigError, match="--data names emotion6 twice"):
