@@ -90,7 +90,10 @@ class Method(Protocol):
     name: str
 
     def edit(self, edits: Sequence[Edit], progress: Progress, stopped: Stopped) -> list[Image.Image]:
-        """The edited pictures, RGB, in their sources' order and sizes; EditStopped as soon as ``stopped()`` is true."""
+        """The edited pictures, RGB, in their sources' order and sizes; EditStopped as soon as ``stopped()`` is true.
+
+        One call at a time: a method's models hold the state of the edits that are being made.
+        """
 
 
 def default_settings(name: str) -> EditSettings:

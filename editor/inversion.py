@@ -15,18 +15,13 @@ def noised(clean: Tensor, noise: Tensor, abar: float) -> Tensor:
     return sqrt(abar) * clean + sqrt(1 - abar) * noise
 
 
-def consistent_noise(source: Tensor, clean: Tensor, abar: float) -> Tensor:
-    """eps_c = (z_s - sqrt(abar) x0) / sqrt(1 - abar): the noise with which the source's step leads to x0 exactly."""
-    return (source - sqrt(abar) * clean) / sqrt(1 - abar)
-
-
 def target_clean(
     *, clean: Tensor, source: Tensor, target: Tensor, source_noise: Tensor, target_noise: Tensor, abar: float
 ) -> Tensor:
     """x0_tgt = x0 + [(z_t - z_s) - sqrt(1 - abar) (eps_tgt - eps_src)] / sqrt(abar).
 
-    The same as the clean latent predicted from z_t with the noise eps_tgt - eps_src + eps_c; written so that equal
-    branches give x0 without rounding.
+    The same as the clean latent predicted from z_t with the noise eps_tgt - eps_src + eps_c, where eps_c, which is
+    (z_s - sqrt(abar) x0) / sqrt(1 - abar), leads the source's step to x0; so written, equal branches give x0 to the bit.
     """
     return clean + ((target - source) - sqrt(1 - abar) * (target_noise - source_noise)) / sqrt(abar)
 

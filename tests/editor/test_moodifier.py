@@ -166,6 +166,30 @@ def test_a_long_prompt_reaches_the_unet_whole(method: InversionFree, picture: Im
     assert not torch.allclose(plain, changed, atol=1e-6)
 
 
+def test_every_resolution_of_the_unet_has_its_mask(method: InversionFree, picture: Image.Image) -> None:
+    edits = [Edit(image=picture, prompt=JOY, mask=_box(0, 0, 17, 64)), Edit(image=picture, prompt=JOY)]
+    next(method.steps(edits, SIZE))
+    found = {pixels: weights[0, 0, :, 0] for pixels, weights in method.control.weights.items()}
+    columns = {256: 5, 64: 3, 16: 2}  # 17 of 64 pixels reach into so many of 16, 8 and 4 columns
+    assert {pixels: int(weights.sum()) for pixels, weights in found.items()} == {
+        pixels: many * round(pixels**0.5) for pixels, many in columns.items()
+    }
+    assert all(weights[1].min() == 1 for weights in method.control.weights.values())
+    read = {layer.shape[1] for layer in _attended(method, edits)}
+    assert read == set(columns)
+
+
+def _attended(method: InversionFree, edits: Sequence[Edit]) -> list[torch.Tensor]:
+    """What the attention layers of one step were given."""
+    given: list[torch.Tensor] = []
+    layers = [layer for layer in method._base.unet.modules() if hasattr(layer, "set_processor")]
+    watches = [layer.register_forward_pre_hook(lambda _, args: given.append(args[0])) for layer in layers]
+    next(method.steps(edits, SIZE))
+    for watch in watches:
+        watch.remove()
+    return given
+
+
 def test_strength_leaves_out_the_noisiest_steps(small: SmallModels, picture: Image.Image) -> None:
     edit = Edit(image=picture, prompt=JOY)
     mild, full = _opened(small, strength=0.5), _opened(small)
