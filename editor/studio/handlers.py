@@ -33,13 +33,14 @@ class Handlers:
         return line("Ready.")
 
     def open(self, path: str) -> tuple[Any, ...]:
-        """The upload is read, kept without its metadata, and removed."""
+        """The upload is read, kept without its metadata, and removed; a path elsewhere, which no page sends, is not."""
         try:
+            if not path or not Path(path).resolve().is_relative_to(self.work.uploads):
+                raise EditError("that file was not uploaded here")
             try:
                 picture = read_picture(path)
             finally:
-                if Path(path).resolve().is_relative_to(self.work.uploads.resolve()):
-                    Path(path).unlink(missing_ok=True)
+                Path(path).unlink(missing_ok=True)
             self.work.keep_source(picture)
         except MoodArchiveError as error:
             return "", None, line(str(error).replace(path, Path(path).name), "bad")

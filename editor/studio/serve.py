@@ -63,9 +63,10 @@ def make_app(runs: Runs, work: Work, host: str) -> Any:
         font=["ui-sans-serif", "system-ui", "sans-serif"],
         font_mono=["ui-monospace", "monospace"],
     )
+    page = make_page(Handlers(work=work, runs=runs))
     mounted = gr.mount_gradio_app(
         app,
-        make_page(Handlers(work=work, runs=runs)),
+        page,
         path="/",
         allowed_paths=[str(work.edits)],
         max_file_size=MOST_BYTES,
@@ -79,6 +80,8 @@ def make_app(runs: Runs, work: Work, host: str) -> Any:
         theme=theme,
         css_paths=[CSS],
     )
+    # only of a page that was launched does gradio look whether a file was uploaded before it takes and serves it
+    page.has_launched = True
     mounted.add_middleware(_Guarded)
     mounted.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]", host])
     return mounted
