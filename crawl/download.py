@@ -15,6 +15,7 @@ from yarl import URL
 from crawl.bulk import Bulk, fetched_in_bulk
 from crawl.fetch import Fetcher, FetchLimits
 from crawl.folder import picture_in
+from crawl.kept_memory import keep_freed_memory
 from crawl.limits import parsed_limit
 from crawl.manners import Manners
 from crawl.pictures import PictureLimits, to_picture
@@ -87,6 +88,7 @@ class Downloader:
     _decoders: ThreadPoolExecutor = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        keep_freed_memory()
         self._decoders = ThreadPoolExecutor(self.settings.decoders)
 
     def __call__(self, part: int, readers: Readers) -> Iterator[pa.RecordBatch]:

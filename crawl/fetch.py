@@ -1,6 +1,7 @@
 """One hostile URL becomes bytes within limits, or a RowError that names why not."""
 
 import asyncio
+import io
 import random
 import ssl
 from collections.abc import Mapping
@@ -224,12 +225,12 @@ class Fetcher:
         most = self.limits.max_bytes
         if (response.content_length or 0) > most:
             raise RowError("too_many_bytes", f"{url}: announces {response.content_length} bytes, limit {most}")
-        body = bytearray()  # a list of chunks would cost a hostile server's single bytes forty times as much
+        body = io.BytesIO()  # a list of chunks would cost a hostile server's single bytes forty times as much
         async for chunk in response.content.iter_any():
-            body += chunk
-            if len(body) > most:
+            body.write(chunk)
+            if body.tell() > most:
                 raise RowError("too_many_bytes", f"{url}: more than {most} bytes")
-        return bytes(body)
+        return body.getvalue()  # without a copy
 
 
 async def _start_of(response: aiohttp.ClientResponse, most: int) -> bytes:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from crawl.phash import perceptual_hash
+from crawl.phash import perceptual_hash, small_greys
 from tests.making import textured
 
 
@@ -21,6 +21,30 @@ def test_hashes_are_those_of_imagehash() -> None:
     found = [perceptual_hash(np.asarray(picture)) for picture in pictures]
     assert found == [_by_imagehash(picture) for picture in pictures]
     assert len(set(found)) == len(pictures)
+
+
+@pytest.mark.parametrize(
+    "size",
+    [
+        (1, 1),
+        (1, 101),
+        (2, 255),
+        (3, 300),
+        (4, 400),
+        (5, 31),
+        (31, 33),
+        (32, 32),
+        (33, 97),
+        (512, 341),
+        (768, 767),
+        (900, 2),
+    ],
+)
+def test_small_greys_are_pillow_s_value_for_value(size: tuple[int, int]) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (*size[::-1], 3), dtype=np.uint8)
+    for pixels in (noise, (noise > 127).astype(np.uint8) * 255):
+        grey = Image.fromarray(pixels).convert("L").resize((32, 32), Image.Resampling.LANCZOS)
+        assert np.array_equal(small_greys(pixels), np.asarray(grey))
 
 
 @pytest.mark.parametrize("colour", ["black", "white", "red", (7, 9, 200)])
