@@ -21,7 +21,7 @@ def target_clean(
     """x0_tgt = x0 + [(z_t - z_s) - sqrt(1 - abar) (eps_tgt - eps_src)] / sqrt(abar).
 
     The same as the clean latent predicted from z_t with the noise eps_tgt - eps_src + eps_c, where eps_c, which is
-    (z_s - sqrt(abar) x0) / sqrt(1 - abar), leads the source's step to x0; so written, equal branches give x0 to the bit.
+    (z_s - sqrt(abar) x0) / sqrt(1 - abar), leads the source's step to x0; so written, equal branches give x0 exactly.
     """
     return clean + ((target - source) - sqrt(1 - abar) * (target_noise - source_noise)) / sqrt(abar)
 
