@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Annotated, Any, Literal
 
@@ -155,15 +155,16 @@ class Downloader:
             if served is None:
                 served = await fetcher.fetch(url)
             picture = await asyncio.get_running_loop().run_in_executor(
-                self._decoders, to_picture, served, self._picture_limits()
+                self._decoders, to_picture, served, self._picture_limits
             )
         except RowError as error:
             LOGGER.getChild("download").info("%s failed: %s: %s", key, error.kind, error)
             return empty_row(IMAGES, key=key, status="failed", error=error.kind)
         if picture.sha256 in self._taken_down:
             return empty_row(IMAGES, key=key, status=TAKEN_DOWN)
-        return {"key": key, **asdict(picture), "status": "ok", "error": None}
+        return {"key": key, **vars(picture), "status": "ok", "error": None}
 
+    @cached_property
     def _picture_limits(self) -> PictureLimits:
         return PictureLimits(
             max_pixels=self.settings.max_pixels,
