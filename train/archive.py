@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from moodarchive.layout import MANIFEST_PATH, SETS
 from moodarchive.manifest import Manifest, read_manifest
 from moodarchive.parquet import read_table as read_parquet
 from moodarchive.schemas import SHARD_INDEX
+from moodarchive.spans import member_span, sample_span
 from moodarchive.store import Store
 
 
@@ -51,11 +52,30 @@ class Shard:
         if found < wanted:
             raise self._changed(self.tar, f"has {found} bytes, its index says at least {wanted}")
 
-    def check_digest(self) -> None:
-        """DamagedPartError unless the tar's bytes are those that were sealed."""
+    def check_content(self, read_caption: Callable[[str, str], None]) -> None:
+        """DamagedPartError unless the tar's bytes are those that were sealed.
+
+        ``read_caption`` takes the key and the caption of each sample, and may raise a StageError.
+        """
         self.check_size()
-        if Store(self.root).sha256(self.tar) != self.tar_sha256:
+        columns = self.rows()
+        found = hashlib.sha256()
+        refused: StageError | None = None
+        with Store(self.root).open_read(self.tar) as file:
+            for values in zip(*columns.values(), strict=True):
+                row = dict(zip(columns, values, strict=True))
+                span = sample_span(row)
+                data = span.read(file)
+                found.update(data)
+                try:
+                    read_caption(row["key"], member_span(row, "txt").within(span, data).decode("utf-8", "replace"))
+                except StageError as error:
+                    refused = refused or error  # a changed shard is the worse news
+            found.update(file.read())
+        if found.hexdigest() != self.tar_sha256:
             raise self._changed(self.tar, "is not the one that was sealed")
+        if refused:
+            raise refused
 
     def _changed(self, path: str, what: str) -> DamagedPartError:
         return DamagedPartError(

@@ -12,6 +12,7 @@ from torch import Tensor, distributed, nn
 
 from moodarchive.errors import ConfigError
 from moodarchive.settings import Kind
+from moodarchive.spread import in_threads
 from moodarchive.store import Store
 from train.archive import SealedArchive, open_archive
 from train.checkpoint import Progress, load_newest, save
@@ -49,8 +50,8 @@ def train(settings: TrainSettings, root: str, tell: Listener) -> Store:
     with _process_group():
         if settings.loop.threads:
             torch.set_num_threads(settings.loop.threads)
-        archives = _checked_archives(settings, root)
-        run = _Run(settings, archives)
+        run = _Run(settings, _archives(settings, root))
+        run.check_shards()
         run.go(tell)
         if rank() == 0:
             export(run.store, run.towers, run.progress, run.settings)
@@ -68,6 +69,12 @@ class _Run:
             self.device = torch.device("cpu")
         torch.manual_seed(settings.loop.seed)  # random starting weights are the same on all ranks
         self.towers: Towers = open_towers(settings.model)
+        self.decoder = Decoder(
+            model=settings.model.name,
+            context=self.towers.context,
+            preprocess_config=self.towers.preprocess_config,
+            seed=settings.loop.seed,
+        )
         self.order = _order(settings, archives)
         self.order.check_ranks(world_size())
         self.shards = [shard for archive in archives for shard in archive.shards]
@@ -97,17 +104,22 @@ class _Run:
         # a term that is switched off leaves no parameter without gradient: all towers serve the terms that remain
         return nn.parallel.DistributedDataParallel(model, device_ids=devices)
 
+    def check_shards(self) -> None:
+        """Each rank compares its share of the shards with the seal, and holds their captions against the context."""
+        by_content = self.settings.data.check == "digests"
+        counter = replace(self.decoder)  # what a decoder has loaded would travel to the reading processes
+        for _ in in_threads(
+            lambda shard: shard.check_content(counter.check_caption) if by_content else shard.check_size(),
+            self.shards[rank() :: world_size()],
+        ):
+            pass
+
     def go(self, tell: Listener) -> None:
         """Steps to the end."""
         stream = RankStream(
             shards=self.shards,
             order=self.order,
-            decoder=Decoder(
-                model=self.settings.model.name,
-                context=self.towers.context,
-                preprocess_config=self.towers.preprocess_config,
-                seed=self.settings.loop.seed,
-            ),
+            decoder=self.decoder,
             rank=rank(),
             ranks=world_size(),
             first_step=self.progress.step,
@@ -178,15 +190,11 @@ def _order(settings: TrainSettings, archives: Sequence[SealedArchive]) -> Order:
     )
 
 
-def _checked_archives(settings: TrainSettings, root: str) -> list[SealedArchive]:
-    """Each rank compares its share of the shards with the seal."""
+def _archives(settings: TrainSettings, root: str) -> list[SealedArchive]:
     roots = [share.root for share in settings.data.archives] or [root]
     if not all(roots):
         raise ConfigError("no archive: neither --root nor data.archives names one")
-    archives = [open_archive(name, settings.data.sets) for name in roots]
-    for shard in [shard for archive in archives for shard in archive.shards][rank() :: world_size()]:
-        shard.check_digest() if settings.data.check == "digests" else shard.check_size()
-    return archives
+    return [open_archive(name, settings.data.sets) for name in roots]
 
 
 @contextmanager

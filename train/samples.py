@@ -93,6 +93,10 @@ class Decoder:
             pixels=self._pixels(key, epoch, jpg),
         )
 
+    def check_caption(self, key: str, text: str) -> None:
+        """StageError for a caption that the model cannot read whole."""
+        self._tokens(key, text)
+
     def _pixels(self, key: str, epoch: int, jpg: bytes) -> Tensor:
         try:
             opened = Image.open(io.BytesIO(jpg), formats=("JPEG",))

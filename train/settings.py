@@ -31,7 +31,8 @@ class DataSettings(Settings):
     workers: Annotated[int, Field(ge=0), Kind.EXECUTION] = 2
     """Reading processes a rank; 0 reads in the rank's own."""
     check: Annotated[Literal["digests", "sizes"], Kind.EXECUTION] = "digests"
-    """What is compared with the seal before the first step: every byte, or only that nothing is missing."""
+    """What happens before the first step: every byte is compared with the seal and every caption counted, or only
+    lengths and indexes are looked at; a caption that is too long is then named by the batch that meets it."""
 
 
 class ModelSettings(Settings):

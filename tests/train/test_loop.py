@@ -13,9 +13,12 @@ import torch
 from moodarchive.errors import ConfigError, DamagedPartError, NotAnArchiveError, StageError
 from moodarchive.store import Store
 from tests.making import sealed_archive
-from tests.train.small import log_of, small_settings, tiny_clip
+from tests.train.small import PREPROCESS, log_of, small_settings, tiny_clip
+from train.archive import open_archive
 from train.loop import StepReport, train
+from train.samples import Decoder
 from train.settings import TrainSettings
+from train.stream import RankStream
 
 
 @pytest.fixture(scope="module")
@@ -132,20 +135,54 @@ def test_a_checkpoint_of_another_run_is_refused(root: str, model: str, undisturb
         train(changed, root, _never)
 
 
-def test_a_caption_over_the_models_limit_is_named(root: str, model: str, tmp_path: Path) -> None:
-    short = Path(model.removeprefix("local-dir:"))
-    told = json.loads((short / "open_clip_config.json").read_text())
-    folder = tmp_path / "short"
-    folder.mkdir()
-    told["model_cfg"]["text_cfg"]["context_length"] = 24
-    (folder / "open_clip_config.json").write_text(json.dumps(told))
+@pytest.mark.parametrize("check", ["digests", "sizes"])
+def test_a_caption_over_the_models_limit_is_named_before_the_first_step(
+    check: str, root: str, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = _longest_caption(root, model) - 1
+    name = _with_context(model, tmp_path / "short", context)
+    settings = small_settings(name, tmp_path, data={"check": check})
+    if check == "digests":
+        monkeypatch.setattr(RankStream, "__iter__", _never)
+    with pytest.raises(
+        StageError, match=rf"the caption of [0-9a-f]{{16}} has {context + 1} tokens, the model reads {context}; remedy"
+    ):
+        train(settings, root, lambda report: None)
+
+
+def test_a_shard_whose_captions_alone_have_changed_is_named_as_changed(root: str, model: str, tmp_path: Path) -> None:
+    copy = _copy(root, tmp_path / "copy")
+    shard = open_archive(root).shards[0]
+    where = shard.rows()["txt_offset"][0]
+    path = copy / shard.tar
+    data = bytearray(path.read_bytes())
+    data[where : where + 20] = b"\xff" * 20
+    path.write_bytes(data)
+    name = _with_context(model, tmp_path / "short", _longest_caption(root, model))
+    with pytest.raises(DamagedPartError, match=r"is not the one that was sealed; remedy: moodarchive verify"):
+        train(small_settings(name, tmp_path), str(copy), _never)
+
+
+def _longest_caption(root: str, model: str) -> int:
+    decoder = Decoder(model=model, context=248, preprocess_config=PREPROCESS, seed=0)
+    captions = []
+    for shard in open_archive(root).shards:
+        shard.check_content(lambda _, text: captions.append(text))
+    return max(len(decoder._tokens("k", text)) for text in captions)
+
+
+def _with_context(model: str, folder: Path, context: int) -> str:
     from safetensors.torch import load_file, save_file
 
-    weights = load_file(short / "open_clip_model.safetensors")
-    weights["positional_embedding"] = weights["positional_embedding"][:24].clone()
+    long = Path(model.removeprefix("local-dir:"))
+    told = json.loads((long / "open_clip_config.json").read_text())
+    folder.mkdir()
+    told["model_cfg"]["text_cfg"]["context_length"] = context
+    (folder / "open_clip_config.json").write_text(json.dumps(told))
+    weights = load_file(long / "open_clip_model.safetensors")
+    weights["positional_embedding"] = weights["positional_embedding"][:context].clone()
     save_file(weights, folder / "open_clip_model.safetensors")
-    with pytest.raises(StageError, match=r"the caption of [0-9a-f]{16} has \d+ tokens, the model reads 24; remedy"):
-        train(small_settings(f"local-dir:{folder}", tmp_path), root, _never)
+    return f"local-dir:{folder}"
 
 
 def test_a_model_that_cannot_be_had_is_named(root: str, tmp_path: Path) -> None:
@@ -164,8 +201,8 @@ def test_a_loss_that_is_not_finite_stops_the_run(root: str, model: str, tmp_path
         train(small_settings(f"local-dir:{broken}", tmp_path), root, _never)
 
 
-def _never(report: StepReport) -> Any:
-    raise AssertionError(f"step {report.step} was done")
+def _never(*given: Any) -> Any:
+    raise AssertionError(f"a step was done: {given}")
 
 
 def _copy(root: str, to: Path) -> Path:
