@@ -56,4 +56,5 @@ def _done(store: Store, console: Console) -> None:
 def _line(report: StepReport) -> str:
     terms = "  ".join(f"{name} {value:.4f}" for name, value in report.losses.items())
     replaced = f"  {report.replaced} corrupt replaced" if report.replaced else ""
-    return f"step {report.step:,}/{report.steps:,}  {terms}  {report.samples_per_second:.1f} samples/s{replaced}"
+    mfu = "" if report.mfu is None else f"  MFU {report.mfu:.0%}"
+    return f"step {report.step:,}/{report.steps:,}  {terms}  {report.samples_per_second:.1f} samples/s{mfu}{replaced}"

@@ -1,5 +1,8 @@
 """What the ranks of one training job know of each other: gathered tensors with gradient, and global means."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -55,3 +58,30 @@ def global_mean(values: Tensor, valid: Tensor | None = None) -> Tensor:
         distributed.all_reduce(count)
     local = torch.where(valid, values, torch.zeros_like(values)).sum()
     return local * world_size() / count.clamp(min=1)
+
+
+@contextmanager
+def process_group() -> Iterator[None]:
+    """Joins torchrun's ranks; a process alone, or one whose ranks have met already, joins nothing."""
+    if "WORLD_SIZE" not in os.environ or distributed.is_initialized():
+        yield
+        return
+    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    try:
+        yield
+        distributed.barrier()  # a rank that leaves while another still talks to it may abort that one
+    finally:
+        distributed.destroy_process_group()
+
+
+def sum_over_ranks(values: Tensor) -> Tensor:
+    """Added up, on the CPU; without gradient."""
+    if world_size() > 1:
+        values = values.cuda() if torch.cuda.is_available() else values
+        distributed.all_reduce(values)
+    return values.cpu()
+
+
+def mean_over_ranks(values: Tensor) -> Tensor:
+    """As ``sum_over_ranks``."""
+    return sum_over_ranks(values) / world_size()

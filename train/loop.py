@@ -2,29 +2,31 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 
 from moodarchive.errors import ConfigError
 from moodarchive.settings import Kind
 from moodarchive.spread import in_threads
 from moodarchive.store import Store
+from train import flops
 from train.archive import SealedArchive, open_archive
 from train.checkpoint import Progress, load_newest, save
 from train.export import export
-from train.gather import rank, world_size
+from train.gather import mean_over_ranks, process_group, rank, sum_over_ranks, world_size
 from train.model import MoodifyClip
 from train.order import Order
 from train.samples import Decoder, Sample, collated
-from train.settings import TrainSettings
+from train.settings import TrackerSettings, TrainSettings
 from train.step import Stepper
 from train.stream import RankStream
 from train.towers import Towers, open_towers
+from train.trackers import Track, trackers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,14 @@ class StepReport:
     losses: dict[str, float]
     samples_per_second: float
     replaced: int
+    mfu: float | None
+    """The share of the GPU's peak that the towers' operations are; None where the peak is not known"""
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """What changes from step to step, by name."""
+        mfu = {} if self.mfu is None else {"mfu": self.mfu}
+        return {**self.losses, "samples_per_second": self.samples_per_second, "replaced": self.replaced, **mfu}
 
 
 Listener = Callable[[StepReport], None]
@@ -47,12 +57,18 @@ def train(settings: TrainSettings, root: str, tell: Listener) -> Store:
     Under torchrun each process is one rank; without it this process is the only one. ``tell`` hears every step on rank
     0. ``root`` is used when the settings name no archive.
     """
-    with _process_group():
+    with process_group():
         if settings.loop.threads:
             torch.set_num_threads(settings.loop.threads)
         run = _Run(settings, _archives(settings, root))
         run.check_shards()
-        run.go(tell)
+        with run.trackers() as track:
+
+            def told(report: StepReport) -> None:
+                track(report.step, report.figures)
+                tell(report)
+
+            run.go(told)
         if rank() == 0:
             export(run.store, run.towers, run.progress, run.settings)
         return run.store
@@ -114,6 +130,11 @@ class _Run:
         ):
             pass
 
+    def trackers(self) -> AbstractContextManager[Track]:
+        """Of this run; only rank 0 has any."""
+        asked = self.settings.trackers if rank() == 0 else TrackerSettings()
+        return trackers(asked, self.store.root, dict(self.progress.settings), self.progress.step)
+
     def go(self, tell: Listener) -> None:
         """Steps to the end."""
         stream = RankStream(
@@ -125,22 +146,26 @@ class _Run:
             first_step=self.progress.step,
             last_step=self.steps,
         )
-        began = time.monotonic()
+        self._began = time.monotonic()
         for samples in stream.batches(self.settings.data.workers):
             losses = self._step(samples)
-            rate = self.order.batch / max(1e-9, time.monotonic() - began)
-            began = time.monotonic()
+            report = self._reported(losses)
             if rank() == 0:
-                tell(
-                    StepReport(
-                        step=self.progress.step,
-                        steps=self.steps,
-                        losses=losses,
-                        samples_per_second=rate,
-                        replaced=self.progress.replaced,
-                    )
-                )
+                tell(report)
                 self._save_if_due()
+
+    def _reported(self, losses: dict[str, float]) -> StepReport:
+        taken = max(1e-9, time.monotonic() - self._began)
+        self._began = time.monotonic()
+        peak = flops.peak(self.device, bf16=self._bf16)
+        return StepReport(
+            step=self.progress.step,
+            steps=self.steps,
+            losses=losses,
+            samples_per_second=self.order.batch / taken,
+            replaced=self.progress.replaced,
+            mfu=self._flops / taken / peak if peak and self._flops else None,
+        )
 
     def _step(self, samples: Sequence[Sample]) -> dict[str, float]:
         step = self.progress.step
@@ -150,9 +175,14 @@ class _Run:
         seed = hash((self.settings.loop.seed, step, rank()))
         (torch.cuda.manual_seed if self.device.type == "cuda" else torch.default_generator.manual_seed)(seed)
         losses = self.stepper(slices, step, bf16=self._bf16)
+        counts = [
+            flops.step_flops(self.towers.config, len(one.pixels), one.texts.groups, fine=self._read["fine"])
+            for one in slices
+        ]
+        self._flops = sum(count or 0.0 for count in counts)
         names = list(losses)
-        means = _mean_over_ranks(torch.tensor([losses[name] for name in names], dtype=torch.float64))
-        told = _sum_over_ranks(
+        means = mean_over_ranks(torch.tensor([losses[name] for name in names], dtype=torch.float64))
+        told = sum_over_ranks(
             torch.tensor([sum(len(s.replaced) for s in samples), *_fingerprint([s.key for s in samples])])
         )
         losses = dict(zip(names, means.tolist(), strict=True))
@@ -195,31 +225,6 @@ def _archives(settings: TrainSettings, root: str) -> list[SealedArchive]:
     if not all(roots):
         raise ConfigError("no archive: neither --root nor data.archives names one")
     return [open_archive(name, settings.data.sets) for name in roots]
-
-
-@contextmanager
-def _process_group() -> Iterator[None]:
-    """Joins torchrun's ranks; a process alone, or one whose ranks have met already, joins nothing."""
-    if "WORLD_SIZE" not in os.environ or distributed.is_initialized():
-        yield
-        return
-    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-    try:
-        yield
-        distributed.barrier()  # a rank that leaves while another still talks to it may abort that one
-    finally:
-        distributed.destroy_process_group()
-
-
-def _sum_over_ranks(values: Tensor) -> Tensor:
-    if world_size() > 1:
-        values = values.cuda() if torch.cuda.is_available() else values
-        distributed.all_reduce(values)
-    return values.cpu()
-
-
-def _mean_over_ranks(values: Tensor) -> Tensor:
-    return _sum_over_ranks(values) / world_size()
 
 
 _HALF = 1 << 32

@@ -111,6 +111,15 @@ class RayTrainSettings(Settings):
     """Where Ray Train notes the job's state; a cluster needs a folder that all its nodes see."""
 
 
+class TrackerSettings(Settings):
+    """Where each step's figures go beside the run's own log."""
+
+    tensorboard: Annotated[str, Kind.EXECUTION] = ""
+    """A folder for TensorBoard's event files; empty: none."""
+    wandb: Annotated[str, Kind.EXECUTION] = ""
+    """A project of Weights & Biases; empty: none. Its own environment (WANDB_API_KEY, WANDB_MODE, …) holds the rest."""
+
+
 class TrainSettings(Settings):
     """The whole file."""
 
@@ -122,3 +131,4 @@ class TrainSettings(Settings):
     optimiser: OptimiserSettings = OptimiserSettings()
     loop: LoopSettings = LoopSettings()
     ray: RayTrainSettings = RayTrainSettings()
+    trackers: TrackerSettings = TrackerSettings()

@@ -1,0 +1,70 @@
+"""Hands each step's figures to TensorBoard and Weights & Biases, where the settings ask for them."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from importlib import import_module
+from typing import Any
+
+from moodarchive.errors import ConfigError, MissingExtraError
+from moodarchive.keys import digest
+from train.settings import TrackerSettings
+
+Track = Callable[[int, Mapping[str, float]], None]
+"""Takes a step's number and its figures."""
+
+
+@contextmanager
+def trackers(settings: TrackerSettings, run: str, facts: Mapping[str, Any], done: int) -> Iterator[Track]:
+    """One function that tells all trackers; what an earlier run told of steps after ``done`` no longer counts.
+
+    ``run`` names the training run among others, the same after a resumption; ``facts`` are its settings.
+    """
+    with ExitStack() as stack:
+        told: list[Track] = []
+        if settings.tensorboard:
+            told.append(stack.enter_context(_tensorboard(settings.tensorboard, done)))
+        if settings.wandb:
+            told.append(stack.enter_context(_wandb(settings.wandb, digest(run), facts)))
+        yield lambda step, figures: _tell_all(told, step, figures)
+
+
+def _tell_all(told: Sequence[Track], step: int, figures: Mapping[str, float]) -> None:
+    for track in told:
+        track(step, figures)
+
+
+@contextmanager
+def _tensorboard(folder: str, done: int) -> Iterator[Track]:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise MissingExtraError(error.name or "tensorboard", "train") from error
+    writer = SummaryWriter(folder, purge_step=done + 1)
+
+    def track(step: int, figures: Mapping[str, float]) -> None:
+        for name, value in figures.items():
+            writer.add_scalar(f"train/{name}", value, step)
+
+    try:
+        yield track
+    finally:
+        writer.close()
+
+
+@contextmanager
+def _wandb(project: str, identity: str, facts: Mapping[str, Any]) -> Iterator[Track]:
+    """WANDB_MODE, WANDB_DIR, WANDB_API_KEY and the others are W&B's own environment."""
+    try:
+        wandb = import_module("wandb")
+    except ImportError as error:
+        raise MissingExtraError(error.name or "wandb", "train") from error
+    try:
+        run = wandb.init(project=project, id=identity, resume="allow", config=dict(facts))
+    except Exception as error:  # its errors share no base
+        raise ConfigError(
+            f"W&B cannot be reached: {str(error)[:300]}; remedy: WANDB_API_KEY, or WANDB_MODE=offline"
+        ) from error
+    try:
+        yield lambda step, figures: run.log({f"train/{name}": value for name, value in figures.items()}, step=step)
+    finally:
+        run.finish()
