@@ -1,0 +1,171 @@
+"""The studio in a real browser: a photo, a brush, an edit, a stop, the history; and what hostile callers get."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import requests
+from PIL import Image
+
+from editor.provenance import read_record
+from tests.editor.browsing import Studio, studio
+from tests.editor.small_models import SmallModels
+from tests.validate.study.browsing import chromium
+
+pytestmark = pytest.mark.browser
+PATIENCE_MS = 240_000
+"""Nothing here goes by the clock: a busy machine is only waited for longer."""
+
+
+@pytest.fixture(scope="module")
+def served(small: SmallModels, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    with studio(small, tmp_path_factory.mktemp("studio") / "work") as found:
+        yield found
+
+
+def _photo(path: Path) -> Path:
+    exif = Image.Exif()
+    exif[0x010E] = "Anna's garden"
+    noise = np.random.default_rng(3).integers(60, 200, (30, 40, 3), np.uint8)
+    Image.fromarray(noise).resize((400, 300)).save(path, exif=exif)
+    return path
+
+
+def _open(page: Any, path: Path) -> None:
+    page.locator("#open").locator("xpath=..").locator("input[type=file]").first.set_input_files(str(path))
+
+
+def _says(page: Any, words: str) -> None:
+    page.locator("#status", has_text=words).wait_for(timeout=PATIENCE_MS)
+
+
+def _paint(page: Any) -> None:
+    box = page.locator("#brush canvas").first.bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.4, box["y"] + box["height"] * 0.5)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + box["height"] * 0.5, steps=6)
+    page.mouse.up()
+
+
+def test_a_photo_is_painted_edited_stopped_and_found_again(served: Studio, tmp_path: Path) -> None:
+    photo = _photo(tmp_path / "anna.jpg")
+    with chromium() as browser:
+        page = browser.new_page(viewport={"width": 1300, "height": 1250})
+        page.set_default_timeout(PATIENCE_MS)
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(served.url)
+        _says(page, "Ready.")
+        page.locator("#go").click()
+        _says(page, "no photo is open")
+
+        _open(page, photo)
+        _says(page, "Opened: 400 x 300 pixels.")
+        page.locator("#brush canvas").first.wait_for()
+        page.wait_for_timeout(1_000)  # the canvas takes its size
+        _paint(page)
+        page.get_by_text("fear", exact=True).click()
+        strength = page.locator("#strength input[type=number]")
+        strength.fill("0.1")
+        strength.press("Tab")
+        page.locator("#go").click()
+        _says(page, "Done")
+        (edit,) = served.folder.joinpath("edits").glob("*.png")
+        record = read_record(edit)
+        assert record is not None and record.emotion == "fear" and record.settings["strength"] == 0.1
+        assert record.region_by == "given" and len(record.mask_sha256) == 64
+        with Image.open(edit) as made, Image.open(photo) as source:
+            changed = (np.asarray(made) != np.asarray(source.convert("RGB"))).any(axis=2)
+        # what was painted lies in the middle; all else is the photo's own
+        assert changed[130:170, 180:220].mean() > 0.9 and not changed[:60].any() and not changed[:, :60].any()
+        assert record.prompt in page.locator("#used").inner_text()
+        assert page.locator("#both img").count() == 2
+        assert page.locator("#history img").count() == 1
+
+        strength.fill("1")
+        strength.press("Tab")
+        page.locator("#go").click()
+        _says(page, "Step ")
+        page.locator("#stop").click()
+        _says(page, "Stopped")
+        assert len(list(served.folder.joinpath("edits").glob("*.png"))) == 1
+
+        page.reload()
+        _says(page, "Ready.")
+        page.locator("#history img").first.click()
+        _says(page, "From the history: fear.")
+        assert record.prompt in page.locator("#used").inner_text()
+        assert [url for url in asked if not url.startswith((served.url, "data:", "blob:"))] == []
+        page.close()
+    for path in served.folder.rglob("*"):
+        assert "anna" not in path.name and (path.is_dir() or b"Anna" not in path.read_bytes())
+
+
+def _uploaded(served: Studio, name: str, data: bytes) -> str:
+    answer = requests.post(f"{served.url}/gradio_api/upload", files={"files": (name, data)}, timeout=60)
+    assert answer.status_code == 200
+    return str(answer.json()[0])
+
+
+def _called(served: Studio, event: str, data: list[Any]) -> str:
+    """Everything that the event's stream says."""
+    begun = requests.post(f"{served.url}/gradio_api/call/{event}", json={"data": data}, timeout=60)
+    if begun.status_code != 200:
+        return begun.text
+    stream = requests.get(f"{served.url}/gradio_api/call/{event}/{begun.json()['event_id']}", timeout=240)
+    return stream.text
+
+
+def _file(path: str) -> dict[str, Any]:
+    return {"path": path, "meta": {"_type": "gradio.FileData"}}
+
+
+def test_hostile_uploads_are_told_and_leave_nothing(served: Studio) -> None:
+    page = "<script>alert(1)</script>.png"
+    for name, data, says in (
+        (page, b"<html><script>alert(1)</script></html>", "no picture"),
+        ("a.png", b"\x89PNG\r\n\x1a\n" + b"\0" * 100, "damaged"),
+        ("../../../../escaped.png", b"GIF89a", "damaged"),
+    ):
+        path = _uploaded(served, name, data)
+        assert Path(path).resolve().is_relative_to(served.folder)
+        told = _called(served, "open", [_file(path)])
+        assert says in told or "no picture" in told
+        assert "<script>" not in told
+        assert not Path(path).exists()
+    assert not any(path.name == "escaped.png" for path in served.folder.parent.rglob("*"))
+
+
+def test_no_file_outside_the_work_folder_can_be_read(served: Studio, tmp_path: Path) -> None:
+    secret = _photo(tmp_path / "secret.png")
+    before = set(served.folder.joinpath("sources").iterdir())
+    for path in (str(secret), "/etc/passwd", f"{served.folder}/../../secret.png"):
+        answer = requests.get(f"{served.url}/gradio_api/file={path}", timeout=60)
+        assert answer.status_code in (403, 404), path
+        told = _called(served, "open", [_file(path)])
+        assert "Opened" not in told
+        # nor by way of a component that reads pictures
+        painted = {"background": None, "layers": [_file(path)], "composite": None}
+        assert "Done" not in _called(served, "edit", ["0" * 64, painted, "joy", 1, "", "found", 0])
+    assert set(served.folder.joinpath("sources").iterdir()) == before
+    for kept in served.folder.rglob("*"):
+        assert kept.is_dir() or kept.read_bytes() not in (secret.read_bytes(), Path("/etc/passwd").read_bytes())
+
+
+def test_other_hosts_are_refused_and_every_answer_binds_the_browser(served: Studio) -> None:
+    assert requests.get(served.url, headers={"Host": "evil.example"}, timeout=60).status_code == 400
+    answer = requests.get(served.url, timeout=60)
+    assert "default-src 'self'" in answer.headers["content-security-policy"]
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    for outside in ("fonts.googleapis.com", "cdnjs", "api.gradio.app"):
+        assert f'src="https://{outside}' not in answer.text and f'href="https://{outside}' not in answer.text
+
+
+def test_a_wish_that_no_page_would_send_is_refused_and_the_page_goes_on(served: Studio) -> None:
+    for photo in ("../../etc/passwd", "0" * 64, ""):
+        told = _called(served, "edit", [photo, None, "joy", 1, "", "found", 0])
+        assert "Done" not in told and "/etc/passwd" not in told
+    assert "not in the list of choices" in _called(served, "edit", ["", None, "rage", 1, "", "found", 0])
+    assert requests.get(served.url, timeout=60).status_code == 200
