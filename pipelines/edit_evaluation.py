@@ -87,9 +87,9 @@ def _measures(options: EvaluationOptions) -> Sequence[Measure]:
 def _beside(published: PublishedTable, measured: Measured) -> Table:
     """The paper's line of each method, and ours below where the method was run here."""
     columns = [next(column for column in SCORED if column.name == name) for name in published.columns]
-    table = _table(f"{published.title}\n(indented: measured here; without such a line: not run)")
+    table = _table(f"{published.title}\n(indented: measured here; else not run)")
     for column in columns:
-        table.add_column(column.short, justify="right", no_wrap=True)
+        table.add_column(column.short.replace(" ", "\n"), justify="right", no_wrap=True)
     run = set(methods_of(measured.rows))
     for row in published.rows:
         table.add_row(row.title, *published.shown(row))

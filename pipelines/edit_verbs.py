@@ -46,19 +46,24 @@ def edit(
     own_surroundings: Annotated[
         bool, typer.Option(help="Keep the photo's own pixels outside the region, or the autoencoder's.")
     ] = True,
+    pairs: Annotated[str, typer.Option(help="A folder for edit-eval: also note pairs.csv, sources, masks.")] = "",
+    category: Annotated[str, typer.Option(help="What the pictures show, for --pairs.")] = "all",
 ) -> None:
     """Edit photos so that they evoke an emotion."""
     from dataclasses import replace
+    from pathlib import Path
 
     from rich.console import Console
 
+    from pipelines.edit_pairs import PairsWanted
     from pipelines.editing import Tools, Wanted, edit_files
 
     settings = dict(zip(SETTINGS, (steps, guidance, tau_c, strength, size, text_encoder), strict=True))
     tools = Tools(method=method, model=model, base=base, server=server, server_model=server_model, settings=settings)
     wanted = Wanted(prompt=prompt, mask=mask, boxes=tuple(box or ()), whole=whole, plain_prompt=plain_prompt, seed=seed)
     tools, console = replace(tools, own_surroundings=own_surroundings), Console(stderr=True)
-    edit_files(tools, wanted, pictures=pictures, emotions=emotion, out=out, console=console)
+    noted = PairsWanted(folder=Path(pairs), out=Path(out), category=category) if pairs else None
+    edit_files(tools, wanted, pictures=pictures, emotions=emotion, out=out, console=console, pairs=noted)
 
 
 @edit_verbs.command()

@@ -20,6 +20,7 @@ from editor.understanding import Understander, Wish
 from editor.weights import BASES
 from moodarchive.clip import ClipEncoder
 from moodarchive.errors import EditError, PictureError
+from pipelines.edit_pairs import PairsWanted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,9 +69,16 @@ def make_editor(tools: Tools) -> Editor:
 
 
 def edit_files(
-    tools: Tools, wanted: Wanted, *, pictures: Sequence[str], emotions: Sequence[str], out: str, console: Console
+    tools: Tools,
+    wanted: Wanted,
+    *,
+    pictures: Sequence[str],
+    emotions: Sequence[str],
+    out: str,
+    console: Console,
+    pairs: PairsWanted | None = None,
 ) -> None:
-    """Writes every picture in every emotion.
+    """Writes every picture in every emotion, and its row for `moodarchive edit-eval` where ``pairs`` are wanted.
 
     Of several pictures each that cannot be read is told and left out, and the command ends with 1.
     """
@@ -93,6 +101,8 @@ def edit_files(
         for path, edited in zip(paths, made, strict=True):
             write_edit(path, edited.image, edited.record)
             _tell(path, edited)
+        if pairs:
+            pairs.note(Path(name), list(zip(paths, made, strict=True)))
     if failures:
         typer.echo(f"{failures} of {len(targets)} pictures could not be edited", err=True)
         raise typer.Exit(1)

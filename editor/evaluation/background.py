@@ -1,6 +1,7 @@
 """What an edit changed outside its region: PSNR, MSE and SSIM of both frames multiplied by (1 - mask)."""
 
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any, ClassVar
 
 from editor.evaluation.frames import Frames
@@ -34,9 +35,9 @@ class Background:
     )
 
     def load(self) -> str:
-        """No weights."""
+        """No weights; the definitions are those of the version of torchmetrics."""
         imports()
-        return "background 1"
+        return f"background 1, torchmetrics {version('torchmetrics')}"
 
     def of(self, frames: Frames) -> Values:
         """All three, or none where there is no background."""
