@@ -38,11 +38,19 @@ class Baseline:
         self._asked |= (
             {"image_guidance_scale": settings.image_guidance} if instructed else {"strength": settings.strength}
         )
-        self._steps = settings.steps if instructed else int(settings.steps * settings.strength)
-        if not self._steps:
+        self._steps = self._counted(instructed)
+
+    def _counted(self, instructed: bool) -> int:
+        """The steps that the base's scheduler really takes: PNDM adds one, a strength below 1 leaves some out."""
+        settings, scheduler = self._settings, self._pipe.scheduler
+        if not instructed and not int(settings.steps * settings.strength):
             raise EditError(
                 f"steps = {settings.steps} at strength = {settings.strength} leave no step; remedy: raise one"
             )
+        scheduler.set_timesteps(settings.steps)
+        if instructed:
+            return len(scheduler.timesteps)
+        return len(self._pipe.get_timesteps(settings.steps, settings.strength, None)[0])
 
     def edit(self, edits: Sequence[Edit], progress: Progress, stopped: Stopped) -> list[Image.Image]:
         """See ``Method``."""

@@ -1,6 +1,9 @@
 """The methods that Moodifier is held against take and give what it does."""
 
+import json
+import shutil
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -43,6 +46,23 @@ def test_every_method_edits_stops_and_repeats_itself(small: SmallModels, name: s
     with pytest.raises(EditStopped):
         method.edit(edits, lambda done, total: told.append((done, total)), lambda: len(told) == 2)
     assert len(told) == 2
+
+
+@pytest.mark.parametrize("scheduler", ["PNDMScheduler", "EulerAncestralDiscreteScheduler"])
+def test_progress_counts_what_the_bases_scheduler_takes(small: SmallModels, tmp_path: Path, scheduler: str) -> None:
+    told: list[tuple[int, int]] = []
+    for name, base in (("sdedit", small.base), ("instruct-pix2pix", small.instruct)):
+        folder = shutil.copytree(base, tmp_path / name)
+        config = json.loads((folder / "scheduler" / "scheduler_config.json").read_text())
+        config |= {"_class_name": scheduler, "skip_prk_steps": True}
+        (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps(config))
+        settings = default_settings(name).model_copy(update={"size": 48, "steps": 6})
+        told.clear()
+        edits = [Edit(image=textured(48, 48, seed=1), prompt="rain")] * 2
+        method = load_method(name, str(folder), None, settings)
+        method.edit(edits, lambda done, total: told.append((done, total)), lambda: False)
+        assert told == [(done, len(told)) for done in range(1, len(told) + 1)]
+        assert len(told) >= 4
 
 
 def test_plain_inversion_free_editing_knows_no_mask_and_no_control(small: SmallModels) -> None:
