@@ -22,7 +22,7 @@ from moodarchive.in_order import in_order
 from moodarchive.keys import digest
 from moodarchive.loop import LoopThread
 from moodarchive.measured import note
-from moodarchive.schemas import CAPTIONS, DEALT, IMAGES, SAFETY, as_batch, empty_row
+from moodarchive.schemas import CAPTIONS, DEALT, IMAGES, REPEATS, SAFETY, as_batch, empty_row
 from moodarchive.settings import Kind
 from moodarchive.stage import Readers, Resources, Stage, joined
 
@@ -52,8 +52,10 @@ class CaptionSettings(ChatSettings):
     workers: Annotated[int, Kind.EXECUTION, Field(ge=1)] = 1
 
 
-def caption_stage(settings: CaptionSettings, live: LiveServers | None = None) -> Stage:
+def caption_stage(settings: CaptionSettings, live: LiveServers | None = None, *, after_repeats: bool = False) -> Stage:
     """The stage, which asks the ``live`` servers, else those of the settings. ConfigError for a bad prompt.
+
+    ``after_repeats``: it reads repeats/ too, and describes none of them.
 
     The prompt is read here and travels with the worker, so that a file that changes, or differs on another machine,
     cannot give rows of another prompt under the same digest.
@@ -61,7 +63,7 @@ def caption_stage(settings: CaptionSettings, live: LiveServers | None = None) ->
     prompt = load_prompt(settings.prompt)
     return Stage(
         name="caption",
-        reads=(DEALT, IMAGES, SAFETY),
+        reads=(DEALT, IMAGES, SAFETY, REPEATS) if after_repeats else (DEALT, IMAGES, SAFETY),
         writes=CAPTIONS,
         make_worker=partial(CaptionWorker, settings, prompt, live),
         resources=Resources(
@@ -140,10 +142,12 @@ class CaptionWorker:
     async def _jobs(
         self, asking: Callable[[dict[str, Any], bytes], Coroutine[Any, Any, Row]], readers: Readers
     ) -> AsyncIterator[Coroutine[Any, Any, Row]]:
-        batches = joined(readers, DEALT.name, IMAGES.name, SAFETY.name)
+        judged = [name for name in (DEALT.name, IMAGES.name, SAFETY.name, REPEATS.name) if name in readers]
+        batches = joined(readers, *judged)
         while (batch := await asyncio.to_thread(next, batches, None)) is not None:
-            for dealt, image, safety in zip(*batch, strict=True):
-                if image["status"] == "ok" and safety["verdict"] == "safe":
+            for dealt, image, safety, *repeated in zip(*batch, strict=True):
+                is_repeat = any(row["reason"] for row in repeated)
+                if image["status"] == "ok" and safety["verdict"] == "safe" and not is_repeat:
                     yield asking(dealt, cast("bytes", image["bytes"]))
                 else:
                     yield _skipped(dealt["key"])

@@ -13,7 +13,7 @@ from filter.rejected import mark_rejected, verdict_digests
 from filter.repeats import mark_repeats
 from moodarchive.keys import digest
 from moodarchive.parts import Origin, finished_parts, write_part
-from moodarchive.schemas import CAPTIONS, DEALT, IMAGES, KEPT, SAFETY, SCORES, Table
+from moodarchive.schemas import CAPTIONS, DEALT, IMAGES, KEPT, REPEATS, SAFETY, SCORES, Table
 from moodarchive.settings import Kind, Settings
 from moodarchive.sql import PART, connect, view
 from moodarchive.store import Store
@@ -29,32 +29,29 @@ INPUTS: tuple[tuple[Table, str], ...] = (
     (SCORES, "key, status, score, emotion, context"),
 )
 
+BEFORE_CAPTIONS = """
+CASE WHEN i.status <> 'ok' AND i.sha256 IS NULL THEN 'failed_download' WHEN f.status <> 'ok' THEN 'failed_safety'
+     WHEN f.verdict <> 'safe' THEN 'unsafe' END
+"""
+"""Why an image fell before anybody described it."""
+SPLIT = """
+CASE WHEN i.sha256 IS NULL THEN NULL WHEN share < $heldout THEN 'heldout'
+     WHEN share < $heldout + $validation THEN 'validation' ELSE 'train' END
+"""
+SHARE = "LATERAL (SELECT ('0x' || left(i.sha256, 12))::UBIGINT / 281474976710656.0 AS share)"
+
 # One row an image; an earlier failure explains the later ones, so the first that holds is the reason. An image that was
 # taken down keeps its place among look-alikes and scores: a takedown changes no other verdict, lets no look-alike in.
-_JUDGED = """
+_JUDGED = f"""
 CREATE TABLE judged AS
 SELECT d.key, d.part, d.round, i.phash, i.area, s.score,
        coalesce(s.emotion, d.emotion) AS emotion, coalesce(s.context, d.context) AS context,
        i.status = 'taken_down' AS taken,
-       CASE WHEN i.status <> 'ok' AND i.sha256 IS NULL THEN 'failed_download' WHEN f.status <> 'ok' THEN 'failed_safety'
-            WHEN f.verdict <> 'safe' THEN 'unsafe' WHEN c.status NOT IN ('ok', 'taken_down') THEN 'failed_caption'
-            WHEN s.status <> 'ok' THEN 'failed_score' END AS reason,
-       CASE WHEN i.sha256 IS NULL THEN NULL WHEN share < $heldout THEN 'heldout'
-            WHEN share < $heldout + $validation THEN 'validation' ELSE 'train' END AS split
+       coalesce({BEFORE_CAPTIONS}, CASE WHEN c.status NOT IN ('ok', 'taken_down') THEN 'failed_caption'
+                                        WHEN s.status <> 'ok' THEN 'failed_score' END) AS reason,
+       {SPLIT} AS split
 FROM dealt d JOIN images i USING (key) JOIN safety f USING (key) JOIN captions c USING (key) JOIN scores s USING (key),
-     LATERAL (SELECT ('0x' || left(i.sha256, 12))::UBIGINT / 281474976710656.0 AS share)
-"""
-# Who survives among look-alikes: the earlier round, then the held-out picture (training must not see its like), then
-# the larger one.
-_RANKED = """
-CREATE TABLE ranked AS
-SELECT row_number() OVER (ORDER BY round, split <> 'heldout', area DESC, key) AS place, key, phash, split
-FROM judged WHERE reason IS NULL
-"""
-_MARKED = """
-CREATE TABLE marked AS
-SELECT r.key, CASE WHEN o.split = 'heldout' AND r.split <> 'heldout' THEN 'near_heldout' ELSE 'repeat' END AS reason
-FROM repeats p JOIN ranked r ON r.place = p.place JOIN ranked o ON o.place = p.of
+     {SHARE}
 """
 _CUT = """
 CREATE TABLE verdicts AS
@@ -70,7 +67,7 @@ low AS (  -- multiplied first: 29 / 100 of 100 rows would be 28.999 of them
       AND CASE WHEN cell_size >= $smallest_cell THEN cell_place <= floor(cell_size * $percentile / 100)
                ELSE wide_place <= floor(wide_size * $percentile / 100) END)
 SELECT j.part, j.key, CASE WHEN j.taken THEN 'taken_down'
-       ELSE coalesce(j.reason, m.reason, CASE WHEN l.key IS NOT NULL THEN 'low_score' END,
+       ELSE coalesce(m.reason, j.reason, CASE WHEN l.key IS NOT NULL THEN 'low_score' END,
                      CASE WHEN p.key IS NOT NULL THEN 'rejected_by_people' END) END AS reason,
        j.emotion, j.context, j.split, j.round
 FROM judged j LEFT JOIN marked m USING (key) LEFT JOIN low l USING (key) LEFT JOIN rejected p USING (key)
@@ -114,7 +111,7 @@ def cut(store: Store, settings: CutSettings, parts: list[int]) -> None:
     whole = _digest_of_inputs(store, settings, parts)
     with connect(store) as connection:
         judge(connection, store, settings, parts)
-        rows = _Parts(connection)
+        rows = OrderedParts(connection, KEPT, _ORDERED)
         for part in sorted(parts):
             origin = Origin(settings=settings.digest(Kind.WHOLE_TABLE), inputs={"tables": whole}, started=time.time())
             write_part(store, KEPT, part, rows.of(part), origin)
@@ -126,9 +123,12 @@ def judge(connection: duckdb.DuckDBPyConnection, store: Store, settings: CutSett
     for table, columns in INPUTS:
         view(connection, store, table, parts, columns)
     connection.execute(_JUDGED, {"heldout": settings.heldout, "validation": settings.validation})
-    connection.execute(_RANKED)
-    mark_repeats(connection)
-    connection.execute(_MARKED)
+    if finished_parts(store, REPEATS):
+        # judged before captions: a repeat has none, and that is not why it fell
+        view(connection, store, REPEATS, parts)
+        connection.execute("CREATE TABLE marked AS SELECT key, reason FROM repeats WHERE reason IS NOT NULL")
+    else:
+        mark_repeats(connection)
     connection.execute(_CUT.format(**_partitions(settings)), settings.model_dump(include=_CUT_VALUES))
 
 
@@ -148,11 +148,12 @@ def _partitions(settings: CutSettings) -> dict[str, str]:
     return {name: ", ".join(of) or "true" for name, of in columns.items()}
 
 
-class _Parts:
-    """The ordered verdicts, handed out part by part as they are read; parts are asked for in rising order."""
+class OrderedParts:
+    """Rows ordered by part and key, handed out part by part as they are read; parts are asked for in rising order."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
-        self._batches = iter(connection.sql(_ORDERED).to_arrow_reader(10_000))
+    def __init__(self, connection: duckdb.DuckDBPyConnection, table: Table, query: str) -> None:
+        self._schema = table.schema
+        self._batches = iter(connection.sql(query).to_arrow_reader(10_000))
         self._waiting: pa.RecordBatch | None = next(self._batches, None)
 
     def of(self, part: int) -> Iterator[pa.RecordBatch]:
@@ -160,7 +161,7 @@ class _Parts:
         while self._waiting is not None:
             mine = int(np.searchsorted(self._waiting["part"].to_numpy(), part, side="right"))
             if mine:
-                yield self._waiting.slice(0, mine).select(KEPT.schema.names).cast(KEPT.schema)
+                yield self._waiting.slice(0, mine).select(self._schema.names).cast(self._schema)
             if mine < self._waiting.num_rows:
                 self._waiting = self._waiting.slice(mine)
                 return
@@ -169,5 +170,7 @@ class _Parts:
 
 def _digest_of_inputs(store: Store, settings: CutSettings, parts: list[int]) -> str:
     digests = {table.name: finished_parts(store, table) for table, _ in INPUTS}
+    if early := finished_parts(store, REPEATS):
+        digests[REPEATS.name] = early
     told: dict[str, object] = {name: [done[part].sha256 for part in parts] for name, done in digests.items()}
     return digest(told | (verdict_digests(store) if settings.rejected == "cut" else {}))

@@ -1,4 +1,4 @@
-"""Which pictures repeat another that survives: exact, or near by perceptual hash."""
+"""Which pictures repeat another that survives, exact or near by perceptual hash, and who survives."""
 
 from collections.abc import Iterator
 from itertools import combinations
@@ -10,6 +10,20 @@ from numpy.typing import NDArray
 
 NEAR_BITS = 3
 """Two pictures of at most this Hamming distance (of 64) look the same."""
+
+# Who survives among look-alikes: the earlier round, then the held-out picture (training must not see its like), then
+# the larger one.
+_RANKED = """
+CREATE TABLE ranked AS
+SELECT row_number() OVER (ORDER BY round, split <> 'heldout', area DESC, key) AS place, key, phash, split
+FROM judged WHERE reason IS NULL
+"""
+_MARKED = """
+CREATE TABLE marked AS
+SELECT r.key, CASE WHEN o.split = 'heldout' AND r.split <> 'heldout' THEN 'near_heldout' ELSE 'repeat' END AS reason,
+       o.key AS of
+FROM near p JOIN ranked r ON r.place = p.place JOIN ranked o ON o.place = p.of
+"""
 
 Places = NDArray[np.int64]
 Hashes = NDArray[np.uint64]
@@ -24,7 +38,14 @@ _MASKS = tuple(
 
 
 def mark_repeats(connection: duckdb.DuckDBPyConnection) -> None:
-    """Makes the table ``repeats`` (place, of) from ``ranked`` (place, phash): who repeats which survivor.
+    """Makes the table ``marked`` (key, reason, of) from ``judged``: which of its rows without a reason repeat whom."""
+    connection.execute(_RANKED)
+    find_repeats(connection)
+    connection.execute(_MARKED)
+
+
+def find_repeats(connection: duckdb.DuckDBPyConnection) -> None:
+    """Makes the table ``near`` (place, of) from ``ranked`` (place, phash): who repeats which survivor.
 
     Places are judged in order, each against survivors only: a picture near a repeat, but near no survivor, survives.
     Memory: about 60 bytes a picture.
@@ -32,7 +53,7 @@ def mark_repeats(connection: duckdb.DuckDBPyConnection) -> None:
     columns = connection.execute("SELECT place, phash FROM ranked ORDER BY place").fetchnumpy()
     place, of = _repeats(np.asarray(columns["place"], np.int64), np.asarray(columns["phash"], np.uint64))
     connection.register("found", pa.table({"place": pa.array(place, pa.int64()), "of": pa.array(of, pa.int64())}))
-    connection.execute("CREATE OR REPLACE TABLE repeats AS SELECT * FROM found")
+    connection.execute("CREATE OR REPLACE TABLE near AS SELECT * FROM found")
     connection.unregister("found")
 
 

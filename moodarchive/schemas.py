@@ -148,6 +148,16 @@ SAFETY = Table(
         *_OUTCOME,
     ),
 )
+REPEATS = Table(
+    name="repeats",
+    written_by="filter.early_repeats",
+    says="Which safe pictures repeat another and are never captioned; only with `repeats.before_captions`.",
+    schema=_schema(
+        _KEY,
+        ("reason", pa.string(), "`repeat` or `near_heldout`, as kept/ will say; null when it repeats no survivor"),
+        ("of", pa.string(), "the key of the survivor that it looks like; null without a reason"),
+    ),
+)
 CAPTIONS = Table(
     name="captions",
     written_by="annotate.caption",
@@ -218,6 +228,7 @@ TABLES: tuple[Table, ...] = (
     REQUERIED,
     IMAGES,
     SAFETY,
+    REPEATS,
     CAPTIONS,
     SCORES,
     KEPT,

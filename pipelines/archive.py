@@ -25,6 +25,7 @@ from moodarchive.takedown import bound_by
 from moodarchive.writer_lock import only_writer
 from pipelines.change.verbs import go_on
 from pipelines.cluster import Cluster, address_of
+from pipelines.early_repeats import bring_marks_up_to_date
 from pipelines.execute import pending_parts, run_stages
 from pipelines.guard import guard, refuse_foreign
 from pipelines.nodes import begin_sight
@@ -125,6 +126,12 @@ class Archive:
         if bound_by(self.store):
             forget_answers(self.store)  # resumed searches need them no longer, and they name what was taken down
         stages = [stage for stage in self._image_stages() if _reaches(until, stage.name)]
+        if settings.repeats.before_captions:
+            judging = [stage for stage in stages if _reaches("safety", stage.name)]
+            self._run(judging, dealt.image_parts)
+            if _reaches(until, "caption"):
+                bring_marks_up_to_date(self.store, settings.cut, dealt.number)
+            stages = stages[len(judging) :]
         self._run(stages, dealt.image_parts)
         return _reaches(until, "score")
 
@@ -154,7 +161,11 @@ class Archive:
                 store=self.store,
             ),
             safety_stage(settings.safety),
-            caption_stage(settings.caption, self.servers.live if settings.servers.count else None),
+            caption_stage(
+                settings.caption,
+                self.servers.live if settings.servers.count else None,
+                after_repeats=settings.repeats.before_captions,
+            ),
             score_stage(settings.score),
         )
 

@@ -48,6 +48,8 @@ def guard(store: Store, settings: Settings) -> None:
     }
     if store.exists(RECORD_PATH):
         known = recorded(store)
+        # a root that was begun before there was a setting has what is its default
+        known = known | {"per_row": _completed(known["per_row"], type(settings)().of_kind(Kind.PER_ROW))}
         for key, old, new in differences(known["per_row"], asked["per_row"]):
             raise ConfigError(
                 f"{key} = {_shown(new)}, but {store.root} was begun with {key} = {_shown(old)}, and rows of two kinds "
@@ -56,6 +58,14 @@ def guard(store: Store, settings: Settings) -> None:
         if known == asked:
             return
     store.write_bytes(RECORD_PATH, (json.dumps(asked, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode())
+
+
+def _completed(known: Any, defaults: Any) -> Any:
+    """What is known, and what is not known as the defaults have it."""
+    if not isinstance(known, dict) or not isinstance(defaults, dict):
+        return known
+    found = {name: _completed(known[name], value) if name in known else value for name, value in defaults.items()}
+    return known | found
 
 
 def _shown(value: Any) -> str:

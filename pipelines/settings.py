@@ -22,6 +22,7 @@ from crawl.sites.unsplash import UnsplashSettings
 from crawl.sites.unsplash_dataset import UnsplashDatasetSettings
 from crawl.sites.urls import UrlsSettings
 from filter.cut import CutSettings
+from filter.early_repeats import RepeatSettings
 from filter.safety import SafetySettings
 from filter.score import ScoreSettings
 from moodarchive.errors import ConfigError
@@ -70,6 +71,7 @@ class ArchiveSettings(Settings):
     deal: DealSettings = DealSettings()
     download: DownloadSettings = DownloadSettings()
     safety: SafetySettings = SafetySettings()
+    repeats: RepeatSettings = RepeatSettings()
     caption: CaptionSettings = CaptionSettings()
     servers: ServerSettings = ServerSettings()
     score: ScoreSettings = ScoreSettings()

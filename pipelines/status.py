@@ -8,7 +8,7 @@ from rich.table import Table as RichTable
 from annotate.part_facts import costs_of
 from moodarchive.layout import MANIFEST_PATH
 from moodarchive.parts import Sidecar, finished_parts
-from moodarchive.schemas import CAPTIONS, TABLES
+from moodarchive.schemas import CAPTIONS, REPEATS, TABLES
 from moodarchive.store import Store
 from pipelines.guard import recorded
 
@@ -17,6 +17,8 @@ def show_status(store: Store, console: Console) -> None:
     """Prints the counts; NotAnArchiveError when there is no archive."""
     recorded(store)
     found = {table.name: finished_parts(store, table) for table in TABLES}
+    if not found[REPEATS.name]:
+        del found[REPEATS.name]
     console.print(_counts(found))
     failures = _failures(found)
     if failures.row_count:

@@ -10,7 +10,7 @@ from moodarchive.keys import canonical_json
 from moodarchive.layout import MANIFEST_PATH, SETS
 from moodarchive.parts import Sidecar, finished_parts
 from moodarchive.pruned import PRUNED_PATH, read_pruned, write_pruned
-from moodarchive.schemas import DEALT, IMAGES, KEPT, SCHEMA_VERSION, SHARD_INDEX, TABLES
+from moodarchive.schemas import DEALT, IMAGES, KEPT, REPEATS, SCHEMA_VERSION, SHARD_INDEX, TABLES
 from moodarchive.sql import connect, view
 from moodarchive.store import Store
 from moodarchive.takedown import takedown_paths
@@ -112,7 +112,7 @@ def _told(store: Store, sidecars: Mapping[str, Mapping[int, Sidecar]]) -> dict[s
         "schema_version": SCHEMA_VERSION,
         "code_version": version("moodarchive"),
         "settings": json.loads(store.read_bytes("settings.json")),
-        "counts": {name: _counts(of_table) for name, of_table in sidecars.items()},
+        "counts": {name: _counts(of_table) for name, of_table in sidecars.items() if of_table or name != REPEATS.name},
         "sets": _sets(sidecars[SHARD_INDEX.name]),
         **_provenance(store, sorted(sidecars[KEPT.name])),
         "pruned": {path: file.left for path, file in read_pruned(store).files.items()},

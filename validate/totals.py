@@ -7,7 +7,7 @@ from typing import Any
 
 from moodarchive.manifest import IMAGE_TABLES, Manifest
 from moodarchive.parts import Sidecar, input_digest
-from moodarchive.schemas import DEALT, KEPT, TABLES
+from moodarchive.schemas import DEALT, KEPT, REPEATS, TABLES
 from moodarchive.sql import connect, view
 from moodarchive.store import Store
 
@@ -15,7 +15,10 @@ from moodarchive.store import Store
 def total_problems(manifest: Manifest) -> Iterator[str]:
     """What the manifest says of tables and sets, and its parts do not."""
     for table in TABLES:
-        expected = _totals(manifest.of_table(table.name))
+        parts = manifest.of_table(table.name)
+        if table is REPEATS and not parts and table.name not in manifest.counts:
+            continue
+        expected = _totals(parts)
         if manifest.counts.get(table.name) != expected:
             yield f"counts of {table.name}: {manifest.counts.get(table.name)}, its parts say {expected}"
     sets: dict[str, dict[str, int]] = {}
@@ -42,9 +45,10 @@ def _totals(parts: Sequence[Sidecar]) -> dict[str, Any]:
 
 def unequal_parts(manifest: Manifest) -> Iterator[tuple[int, str, str]]:
     """(part, ``table/NNNNN``, what) for each part that has not as many rows as the part was dealt."""
+    optional = (REPEATS.name,) if manifest.of_table(REPEATS.name) else ()
     for part in manifest.image_parts:
         dealt = manifest.parts[f"dealt/{part:05d}"].rows
-        for table in IMAGE_TABLES:
+        for table in (*IMAGE_TABLES, *optional):
             name = f"{table}/{part:05d}"
             if name not in manifest.parts:
                 yield part, name, f"no such part, dealt has {dealt} rows"

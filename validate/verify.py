@@ -17,6 +17,7 @@ from validate.attribution import attribution_problems
 from validate.contents import part_problems
 from validate.history import history_problems, verdict_problems
 from validate.pruning import pruning_problems
+from validate.repeats import repeat_problems
 from validate.study.verified import verified_problems
 from validate.takedowns import takedown_problems, unfinished_takedowns
 from validate.totals import provenance_problems, stale_parts, total_problems, unequal_parts
@@ -152,6 +153,7 @@ def _contents(store: Store, manifest: Manifest, incomplete: set[int], over: Spre
     if not incomplete:
         yield from (Problem(MANIFEST_PATH, what) for what in provenance_problems(store, manifest))
         yield from (Problem(where, what) for where, what in verdict_problems(store, manifest))
+        yield from (Problem(where, what) for where, what in repeat_problems(store, manifest))
         yield from (Problem(where, what) for where, what in takedown_problems(store, manifest))
         yield from (Problem(where, what) for where, what in attribution_problems(store, manifest))
 

@@ -4,9 +4,10 @@ from crawl.rounds import read_rounds
 from filter.cut import CutSettings, cut, is_cut_current
 from moodarchive.part_log import part_log
 from moodarchive.parts import finished_parts
-from moodarchive.schemas import SCORES
+from moodarchive.schemas import REPEATS, SCORES
 from moodarchive.stage import run_part
 from moodarchive.store import Store
+from pipelines.early_repeats import bring_marks_up_to_date
 from pipelines.execute import pending_parts
 from pipelines.guard import recorded
 from shards.pack import ShardSettings, pack_stage
@@ -18,6 +19,9 @@ def finish(store: Store) -> bool:
     parts, whole = _scored_parts(store)
     settings = recorded(store).get("whole_table", {})
     rules = CutSettings.model_validate(settings.get("cut", {}))
+    marked = finished_parts(store, REPEATS)
+    if done := [record.number for record in read_rounds(store) if marked.keys() & set(record.image_parts)]:
+        bring_marks_up_to_date(store, rules, max(done))
     if not is_cut_current(store, rules, parts):
         unseal(store)
         cut(store, rules, parts)

@@ -8,7 +8,18 @@ from typing import Any
 import duckdb
 
 from moodarchive.parts import Sidecar, finished_parts, part_path
-from moodarchive.schemas import CANDIDATES, CAPTIONS, DEALT, DESCRIPTORS, IMAGES, REQUERIED, SHARD_INDEX, TABLES, Table
+from moodarchive.schemas import (
+    CANDIDATES,
+    CAPTIONS,
+    DEALT,
+    DESCRIPTORS,
+    IMAGES,
+    REPEATS,
+    REQUERIED,
+    SHARD_INDEX,
+    TABLES,
+    Table,
+)
 from moodarchive.sql import PART, connect, view
 from moodarchive.store import Store
 
@@ -73,7 +84,7 @@ def opened(store: Store) -> Iterator[Tables]:
         yield Tables(
             store=store,
             sql=connection,
-            coverage=tuple(_coverage(table, sidecars) for table in TABLES),
+            coverage=tuple(_coverage(table, sidecars) for table in TABLES if table is not REPEATS or sidecars[table]),
             caption_parts=tuple(sidecars[CAPTIONS].values()),
         )
 

@@ -3,7 +3,7 @@
 import duckdb
 import pytest
 
-from filter.repeats import NEAR_BITS, mark_repeats
+from filter.repeats import NEAR_BITS, find_repeats
 from tests.filter.reference import clustered_hashes, repeats_of
 
 
@@ -11,8 +11,8 @@ def _marked(hashes: list[int]) -> dict[int, int]:
     with duckdb.connect() as connection:
         connection.execute("CREATE TABLE ranked (place BIGINT, phash UBIGINT)")
         connection.execute("INSERT INTO ranked SELECT unnest(?), unnest(?)", [list(range(len(hashes))), hashes])
-        mark_repeats(connection)
-        return dict(connection.execute("SELECT place, of FROM repeats").fetchall())
+        find_repeats(connection)
+        return dict(connection.execute("SELECT place, of FROM near").fetchall())
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from filter.cut import CutSettings, cut, is_cut_current
-from filter.repeats import mark_repeats
+from filter.repeats import find_repeats
 from moodarchive.parts import finished_parts
 from moodarchive.schemas import KEPT
 from moodarchive.store import Store
@@ -20,8 +20,8 @@ def _repeats(hashes: list[int]) -> dict[int, int]:
     ranked = pa.table({"place": range(1, len(hashes) + 1), "phash": pa.array(hashes, pa.uint64())})
     with duckdb.connect() as connection:
         connection.register("ranked", ranked)
-        mark_repeats(connection)
-        return dict(connection.execute("SELECT place, of FROM repeats").fetchall())
+        find_repeats(connection)
+        return dict(connection.execute("SELECT place, of FROM near").fetchall())
 
 
 def test_any_three_flipped_bits_are_found_and_four_are_not() -> None:

@@ -1,0 +1,28 @@
+"""A sealed archive on an object store changes as one on a disk does."""
+
+import fsspec
+
+from moodarchive.schemas import IMAGES
+from moodarchive.store import Store
+from pipelines.change.verbs import prune, take_down
+from shards.history import changes_between, seal_numbers
+from tests.making import rows_of
+from tests.object_store import BUCKET, ObjectStore, object_store  # noqa: F401  the fixture ``server``
+from tests.whole_root import Pictured, timeless_files
+from validate.verify import verify
+
+
+def test_takedown_and_prune_leave_on_s3_what_they_leave_on_a_disk(server: ObjectStore, archive: Store) -> None:
+    remote = Store(f"s3://{BUCKET}/changed")
+    fsspec.filesystem("s3").put(f"{archive.root}/", f"{BUCKET}/changed/", recursive=True)
+    names = f"{archive.root}.txt"
+    with open(names, "w") as file:
+        file.write(f"{Pictured(7).url}\ncreator: Ann Müller 2\n")
+    for store in (archive, remote):
+        take_down(store, names, lambda _: None)
+        prune(store, lambda _: None)
+        assert list(verify(store)) == []
+    assert seal_numbers(remote) == [0, 1, 2]
+    assert changes_between(remote, 0, 1).samples_out == changes_between(archive, 0, 1).samples_out != {}
+    assert not any(row["bytes"] for row in rows_of(remote, IMAGES, 0))
+    assert timeless_files(remote) == timeless_files(archive)
