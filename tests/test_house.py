@@ -69,7 +69,7 @@ def test_every_verb_is_documented_and_no_other() -> None:
 
 
 def test_the_tables_page_is_generated_from_the_schemas() -> None:
-    from moodarchive.schemas import markdown
+    from moodarchive.tables_page import markdown
 
     assert (HOUSE / "docs" / "tables.md").read_text() == markdown() + "\n"
 
