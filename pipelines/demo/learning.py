@@ -84,7 +84,8 @@ def training_settings(pictures: int) -> "TrainSettings":
             "data": {"batch": batch, "epochs": -(-STEPS // (pictures // batch)), "streams": 8, "workers": 0},
             "model": {"name": CLIP, "pretrained": ""},
             "optimiser": {"learning_rate": 3e-4, "warmup_steps": 10},
-            "loop": {"precision": "fp32", "checkpoint_steps": 20, "keep_checkpoints": 1},
+            # one thread: two on a busy machine wait for each other
+            "loop": {"precision": "fp32", "checkpoint_steps": 20, "keep_checkpoints": 1, "threads": 1},
         }
     )
 
