@@ -38,7 +38,7 @@ def test_training_reads_what_was_made(store: Store, drawn: list[Made]) -> None:
     archive = open_archive(store.root)
     found = {}
     for shard in archive.shards:
-        shard.check_digest()
+        shard.check_content(lambda key, caption: None)
         rows = shard.rows()
         tar = Path(store.root, shard.tar).read_bytes()
         for row in range(shard.samples):
