@@ -26,9 +26,9 @@ def cached(repository: str, patterns: Sequence[str]) -> Path | None:
 
 def download(repository: str, patterns: Sequence[str]) -> Path:
     """The folder with the repository's files that match; ServiceError says why there is none."""
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import constants, snapshot_download
 
-    address = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
+    address = (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
     _ask(address, repository)
     try:
         return Path(snapshot_download(repository, allow_patterns=list(patterns), endpoint=address))
