@@ -16,7 +16,7 @@ import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from itertools import islice
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -75,33 +75,33 @@ def stream(shards: Sequence[Shard], batch: int, steps: int) -> RankStream:
     )  # fmt: skip
 
 
+def a_model(config: dict[str, Any], device: torch.device) -> Any:
+    """Random weights, the same each time, stretched to 248 positions."""
+    torch.manual_seed(0)
+    clip = open_clip.CLIP(**config, output_dict=True)
+    stretch(clip)
+    return clip.to(device).train()
+
+
+def our_step(clip: Any, losses: LossSettings, samples: Sequence[Sample], device: torch.device) -> Step:
+    """A step of ours over the samples as one batch."""
+    read = {"short": losses.reads_short, "fine": losses.reads_stimuli}
+    stepper = Stepper(MoodifyClip(clip, PREPARED, **read).to(device).train(), OptimiserSettings(), losses, steps=1_000)
+
+    def step() -> dict[str, float]:
+        return stepper([collated(samples, **read).on(device)], 0, bf16=device.type == "cuda")
+
+    return step
+
+
 class Trainers:
     """The same model thrice: open_clip's trainer, our step with L_f alone, our step with all four losses."""
 
     def __init__(self, config: dict[str, Any], samples: Sequence[Sample], device: torch.device) -> None:
         self.samples, self.device, self.bf16 = samples, device, device.type == "cuda"
-        self._models = [self._model(config) for _ in range(3)]
-        self.ours_alone = self._ours(self._models[0], FULL_ALONE)
-        self.ours_whole = self._ours(self._models[1], LossSettings())
-        self.peer = self._peer(self._models[2])
-
-    def _model(self, config: dict[str, Any]) -> Any:
-        torch.manual_seed(0)
-        clip = open_clip.CLIP(**config, output_dict=True)
-        stretch(clip)
-        return clip.to(self.device).train()
-
-    def _ours(self, clip: Any, losses: LossSettings) -> Step:
-        read = {"short": losses.reads_short, "fine": losses.reads_stimuli}
-        stepper = Stepper(
-            MoodifyClip(clip, PREPARED, **read).to(self.device).train(), OptimiserSettings(), losses, steps=1_000
-        )
-        batch = self.samples
-
-        def step() -> dict[str, float]:
-            return stepper([collated(batch, **read).on(self.device)], 0, bf16=self.bf16)
-
-        return step
+        self.ours_alone = our_step(a_model(config, device), FULL_ALONE, samples, device)
+        self.ours_whole = our_step(a_model(config, device), LossSettings(), samples, device)
+        self.peer = self._peer(a_model(config, device))
 
     def _peer(self, clip: Any) -> Step:
         """open_clip's train_one_epoch over one batch, its texts padded to the context as its tokenizer pads them."""
@@ -181,6 +181,24 @@ def step_claims(name: str, config: dict[str, Any], samples: Sequence[Sample], ro
         claim(f"{where}: all four losses, transport within the batch", found["whole"], found["peer"], SECOND, 1 / 1.4,
               cost=True),
     ]  # fmt: skip
+
+
+def gpu_memory(name: str, config: dict[str, Any], samples: Sequence[Sample]) -> dict[str, object]:
+    """What our step with all four losses takes of the GPU at this batch, and the largest doubling of it that fits."""
+    device, batch, peak = torch.device("cuda"), len(samples), 0.0
+    clip = a_model(config, device)
+    largest = 0
+    while True:
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+        try:
+            our_step(clip, LossSettings(), list(islice(cycle(samples), batch)), device)()
+            torch.cuda.synchronize()
+        except torch.cuda.OutOfMemoryError:
+            return {"measured": f"{name}, all four losses", "peak_gib": round(peak, 2), "batch": len(samples),
+                    "largest_batch": largest}  # fmt: skip
+        peak = peak or torch.cuda.max_memory_allocated() / 2**30
+        largest, batch = batch, 2 * batch
 
 
 def reduced(layers: int) -> dict[str, Any]:
@@ -269,6 +287,8 @@ def main() -> None:
             for one in step_claims(name, config, samples, options.rounds):
                 claims.append(one)
                 print(json.dumps(one), flush=True)
+            if torch.cuda.is_available():
+                print(json.dumps(gpu_memory(name, config, samples)), flush=True)
         claims.append(stream_claim(root, options.rounds, options.stream_batches))
         print(json.dumps(claims[-1]))
     print(json.dumps(min(claims, key=lambda one: float(str(one["ratio"])) / float(str(one["bar"])))))

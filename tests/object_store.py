@@ -65,6 +65,9 @@ class ObjectStore:
 @pytest.fixture(scope="module", name="server")
 def object_store() -> Iterator[ObjectStore]:
     """A server with an empty bucket, which this process's environment leads to."""
+    from s3fs import S3FileSystem
+
+    S3FileSystem.clear_instance_cache()  # those of another module lead to its server, which is gone
     with started("tests.object_store", []) as url, pytest.MonkeyPatch.context() as environment:
         running = ObjectStore(url)
         for name, value in running.environment.items():

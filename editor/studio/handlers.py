@@ -81,15 +81,15 @@ class Handlers:
                     made = self._made(source.image, news)
                     yield (*made, self.history(), *idle)
                 else:
-                    yield (progress(news.done, news.of), *keep, *busy)
+                    yield (line("Stopping …", "busy") if news.stopping else progress(news.done, news.of), *keep, *busy)
         except EditStopped:
             yield (line("Stopped; nothing was changed."), *keep, *idle)
         except (MoodArchiveError, MemoryError, RuntimeError, ValueError, OSError) as error:
             yield (line(str(error) or type(error).__name__, "bad"), *keep, *idle)
 
-    def stop(self, request: gr.Request) -> str:
-        """Between two steps the edit ends."""
-        return line("Stopping …", "busy") if self.runs.stop(str(request.session_hash)) else line("Nothing to stop.")
+    def stop(self, request: gr.Request) -> None:
+        """Between two steps the edit ends; the edit's own event says so, or the last word could come from this one."""
+        self.runs.stop(str(request.session_hash))
 
     def show(self, event: gr.SelectData) -> tuple[Any, ...]:
         """A past edit, as it was when it was made."""

@@ -66,7 +66,7 @@ def make_page(handlers: Handlers) -> Any:
         go.click(
             handlers.edit, [photo, *wanted], [*result, past, go, halt], api_name="edit", concurrency_limit=1, **quiet
         )
-        halt.click(handlers.stop, None, [result.status], api_name="stop", queue=False, **quiet)
+        halt.click(handlers.stop, None, None, api_name="stop", queue=False, **quiet)
         past.select(handlers.show, None, [*result], api_name="show", **quiet)
         page.load(handlers.history, None, [past], api_name="history", **quiet)
     page.queue(max_size=16, api_open=False)

@@ -20,6 +20,7 @@ class Going(NamedTuple):
 
     done: int
     of: int
+    stopping: bool = False
 
 
 @dataclass(kw_only=True)
@@ -42,24 +43,24 @@ class Runs:
                 try:
                     news = told.get(timeout=_LOOK_S)
                 except queue.Empty:
-                    yield latest
+                    yield latest._replace(stopping=stop.is_set())
                     continue
                 if isinstance(news, BaseException):
                     raise news
-                yield news
                 if isinstance(news, Edited):
+                    yield news
                     return
-                latest = news
+                latest = news._replace(stopping=stop.is_set())
+                yield latest
         finally:
             stop.set()  # also when the page was closed
             self._stops.pop(page, None)
 
-    def stop(self, page: str) -> bool:
-        """True when an edit of this page was going on."""
+    def stop(self, page: str) -> None:
+        """Ends this page's edit, if one is going on."""
         found = self._stops.get(page)
         if found is not None:
             found.set()
-        return found is not None
 
     def _work(
         self,

@@ -15,7 +15,7 @@ from tests.editor.small_models import SmallModels
 from tests.validate.study.browsing import chromium
 
 pytestmark = pytest.mark.browser
-PATIENCE_MS = 240_000
+PATIENCE_MS = 120_000
 """Nothing here goes by the clock: a busy machine is only waited for longer."""
 
 
