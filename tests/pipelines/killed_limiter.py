@@ -1,0 +1,50 @@
+"""Spends a quota, kills the limiter's process, and asks again: a process of its own, as every run is."""
+
+import sys
+import time
+
+import psutil
+import ray
+
+from crawl.limits import parsed_limit
+from crawl.manners import Manners
+from moodarchive.errors import ServiceError
+from moodarchive.store import Store
+from pipelines.cluster import Cluster
+
+REFUSED = "may not be asked for another"
+
+
+def _asked(manners: Manners, times: int) -> str:
+    """Why the last one was refused."""
+    try:
+        for _ in range(times):
+            manners.acquire("stock.test", "stock")
+    except ServiceError as error:
+        return str(error)
+    return ""
+
+
+def main() -> None:
+    """Prints how long the second refusal took; a failed assertion ends it otherwise."""
+    manners = Manners(
+        store=Store(sys.argv[1]),
+        host_limit=parsed_limit("100/s"),
+        source_limits={"stock": (parsed_limit("3/h"),)},
+        longest_wait_s=1,
+    )
+    with Cluster(cpus=1, begin=manners.begin) as cluster:
+        cluster.start([])
+        # on a busy machine a turn that came too late is spent as well: three of them end the quota sooner
+        assert REFUSED in _asked(manners, 4)
+        children = psutil.Process().children(recursive=True)
+        (limiter,) = [process for process in children if "ray::Limiter" in " ".join(process.cmdline())]
+        limiter.kill()
+        began = time.monotonic()
+        assert REFUSED in _asked(manners, 1)
+        assert ray.is_initialized()
+        print(time.monotonic() - began)
+
+
+if __name__ == "__main__":
+    main()
