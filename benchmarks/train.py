@@ -229,7 +229,11 @@ def webdataset_batches(root: str, shards: Sequence[Shard]) -> Iterator[Batch]:
 
 
 def stream_claim(root: str, rounds: int, batches: int) -> dict[str, object]:
-    """Batches from either, in turns, once its workers' prefetched ones are used up."""
+    """Batches from either, in turns, once its workers' prefetched ones are used up.
+
+    What takes them has one thread: a second one would spin beside the readers.
+    """
+    torch.set_num_threads(1)
     shards = open_archive(root).shards
     raw = (collated(batch) for batch in stream(shards, STREAM_BATCH, 10**6).batches(WORKERS))
     ours = (batch._replace(pixels=normed(batch.pixels)) for batch in raw)
