@@ -44,6 +44,7 @@ class Picture:
 
     bytes: bytes
     sha256: str
+    stored_sha256: str
     phash: int
     width: int
     height: int
@@ -72,6 +73,7 @@ def to_picture(served: bytes, limits: PictureLimits) -> Picture:
     return Picture(
         bytes=encoded,
         sha256=hashlib.sha256(served).hexdigest(),
+        stored_sha256=hashlib.sha256(encoded).hexdigest(),
         phash=perceptual_hash(pixels),
         width=pixels.shape[1],
         height=pixels.shape[0],

@@ -2,7 +2,6 @@
 
 import os
 import threading
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -29,31 +28,6 @@ def create_whole(path: str, data: bytes, aside_suffix: str) -> bool:
         with suppress(FileNotFoundError):
             os.unlink(aside)
     return True
-
-
-_VECTOR_BLOCKS = os.sysconf("SC_IOV_MAX")
-
-
-def write_vector(handle: int, blocks: Sequence[bytes | memoryview]) -> None:
-    """Writes the blocks one after the other where the file stands, all of them."""
-    left = list(blocks)
-    while left:
-        written = os.writev(handle, left[:_VECTOR_BLOCKS])
-        done = 0
-        while done < len(left) and written >= len(left[done]):
-            written -= len(left[done])
-            done += 1
-        left = left[done:]
-        if written:
-            left[0] = memoryview(left[0])[written:]
-
-
-def start_writing_back(handle: int, start: int, size: int) -> None:
-    """Has the kernel write these bytes to the disk now and waits for nothing, so that a later fsync finds little to do.
-
-    The kernel takes its advice that they are not needed so, and then drops from memory what the disk has already.
-    """
-    os.posix_fadvise(handle, start, size, os.POSIX_FADV_DONTNEED)
 
 
 def sync_folder(folder: str) -> None:

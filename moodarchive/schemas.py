@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised by one whenever a column's name, type or meaning changes; a root of another version is refused."""
 
 
@@ -124,6 +124,7 @@ IMAGES = Table(
         _KEY,
         ("bytes", pa.binary(), "a JPEG of three components, no metadata; null unless ok, and once pruned"),
         ("sha256", pa.string(), "of the bytes that the site served"),
+        ("stored_sha256", pa.string(), "of `bytes`, taken as they were made; stays when they are pruned"),
         ("phash", pa.uint64(), "64-bit perceptual hash (DCT) of the picture"),
         ("width", pa.int32(), "pixels of `bytes`"),
         ("height", pa.int32(), "pixels of `bytes`"),
@@ -214,7 +215,7 @@ SHARD_INDEX = Table(
         ("json_size", pa.int64(), "length of the metadata"),
         ("txt_offset", pa.int64(), "of the caption's bytes"),
         ("txt_size", pa.int64(), "length of the caption"),
-        ("sha256", pa.string(), "of the sample's span in the tar, headers included"),
+        ("sha256", pa.string(), "of the SHA-256 (32 bytes each) of jpg, json and txt, one after the other"),
     ),
 )
 

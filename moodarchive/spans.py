@@ -1,5 +1,6 @@
-"""Where a sample and its members lie in a shard's tar, by the row of the shard's index, and their bytes."""
+"""Where a sample and its members lie in a shard's tar, by the row of the shard's index, their bytes and its digest."""
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any, BinaryIO, NamedTuple
 
@@ -22,10 +23,18 @@ class Span(NamedTuple):
 
 
 def sample_span(row: Mapping[str, Any]) -> Span:
-    """All members of the sample with their headers and padding: the bytes that its sha256 is of."""
+    """All members of the sample with their headers and padding."""
     return Span(row["offset"], row["size"])
 
 
 def member_span(row: Mapping[str, Any], member: str) -> Span:
     """The content of the sample's jpg, json or txt."""
     return Span(row[f"{member}_offset"], row[f"{member}_size"])
+
+
+def sample_sha256(jpg: bytes, json: bytes, txt: bytes) -> str:
+    """The sample's digest in the index: SHA-256 of its members' SHA-256 digests, 32 bytes each.
+
+    A picture's digest is taken when it is stored and goes with it: what changes on the way to the shard shows there.
+    """
+    return hashlib.sha256(jpg + json + txt).hexdigest()

@@ -18,7 +18,8 @@ from fsspec.implementations.local import LocalFileSystem
 
 from moodarchive.digesting import BackgroundDigest
 from moodarchive.errors import StorageError, StorageFullError
-from moodarchive.local_files import content, create_whole, start_writing_back, sync_folder, write_vector
+from moodarchive.large_file import LargeFile
+from moodarchive.local_files import content, create_whole, sync_folder
 from moodarchive.remote import (
     UPLOAD_PIECE,
     abort_uploads,
@@ -29,7 +30,6 @@ from moodarchive.remote import (
 )
 
 DRAFT_SUFFIX = ".draft"
-_SEND_BYTES = 8 << 20
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -40,7 +40,6 @@ class HashingFile(io.RawIOBase):
     inner: BinaryIO
     bytes_written: int = 0
     _digest: BackgroundDigest = field(default_factory=BackgroundDigest)
-    _sent_to_disk: int = 0
 
     def writable(self) -> bool:
         return True
@@ -53,18 +52,10 @@ class HashingFile(io.RawIOBase):
         return len(view)
 
     def write_together(self, blocks: Sequence[bytes | memoryview]) -> None:
-        """Writes the blocks one after the other, uncopied where that can be; nobody may change them any more."""
+        """Writes the blocks one after the other; nobody may change them any more."""
         self._digest.update_later(blocks)
+        self.inner.writelines(blocks)
         self.bytes_written += sum(map(len, blocks))
-        if not isinstance(self.inner, io.BufferedWriter):
-            self.inner.write(b"".join(blocks))
-            return
-        self.inner.flush()
-        write_vector(self.inner.fileno(), blocks)
-        fresh = self.bytes_written - self._sent_to_disk
-        if fresh >= _SEND_BYTES:
-            start_writing_back(self.inner.fileno(), self._sent_to_disk, fresh)
-            self._sent_to_disk = self.bytes_written
 
     def tell(self) -> int:
         return self.bytes_written
@@ -187,14 +178,14 @@ class Store:
             return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
 
     @contextmanager
-    def draft(self, relative: str) -> Iterator[HashingFile]:
+    def draft(self, relative: str, *, large: bool = False) -> Iterator[HashingFile]:
         """A file that appears under its name only when the block ends well.
 
-        Local files are written aside, synced and renamed; object stores publish on close. Raises StorageFullError when
-        the disk is full, and leaves nothing behind.
+        Local files are written aside, synced and renamed, ``large`` ones beside the page cache: they are not read soon.
+        Object stores publish on close. Raises StorageFullError when the disk is full, and leaves nothing behind.
         """
-        draft = self._local_draft if self.is_local else self._remote_draft
-        with self._fullness_explained(relative), draft(relative) as file:
+        draft = self._local_draft(relative, large) if self.is_local else self._remote_draft(relative)
+        with self._fullness_explained(relative), draft as file:
             yield file
 
     @contextmanager
@@ -210,12 +201,12 @@ class Store:
             raise
 
     @contextmanager
-    def _local_draft(self, relative: str) -> Iterator[HashingFile]:
+    def _local_draft(self, relative: str, large: bool) -> Iterator[HashingFile]:
         final = self.path(relative)
         aside = f"{final}.{socket.gethostname()}.{os.getpid()}.{threading.get_ident()}{DRAFT_SUFFIX}"
         os.makedirs(os.path.dirname(final), exist_ok=True)
         try:
-            with open(aside, "wb") as inner:
+            with cast(BinaryIO, LargeFile(aside)) if large else open(aside, "wb") as inner:
                 file = HashingFile(inner)
                 yield file
                 inner.flush()

@@ -80,6 +80,7 @@ class Packer:
             ],
             "key": kept[DEALT.name]["key"],
             "jpg": kept[IMAGES.name]["bytes"],
+            "jpg_sha256": kept[IMAGES.name]["stored_sha256"],
             "json": [_ENCODER.encode(row).encode() for row in rows],
             "txt": [caption_text(*caption).encode() for caption in captions],
         }

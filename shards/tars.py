@@ -4,9 +4,7 @@ import hashlib
 import io
 import tarfile
 import time
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,13 +15,23 @@ import pyarrow.parquet as pq
 from moodarchive.layout import SETS
 from moodarchive.parts import Origin, Sidecar, write_sidecar
 from moodarchive.schemas import Table
+from moodarchive.spans import sample_sha256
 from moodarchive.store import HashingFile, Store
 
 MEMBERS = ("jpg", "json", "txt")
-SAMPLES = pa.schema([("set", pa.string()), ("key", pa.string()), *((member, pa.binary()) for member in MEMBERS)])
-"""What a packing worker yields: the set, the key and the bytes of each member."""
+SAMPLES = pa.schema(
+    [
+        ("set", pa.string()),
+        ("key", pa.string()),
+        ("jpg", pa.binary()),
+        ("jpg_sha256", pa.string()),
+        ("json", pa.binary()),
+        ("txt", pa.binary()),
+    ]
+)
+"""What a packing worker yields: set, key, the bytes of each member, and the digest that the picture came with."""
 
-_FLUSH_BYTES, _RUNS_AHEAD = 1 << 20, 2
+_FLUSH_BYTES = 1 << 20
 _PADDING = [bytes(size) for size in range(tarfile.BLOCKSIZE)]
 _NAME_BYTES, _SIZE_AT, _SIZE_DIGITS, _CHECKSUM_AT = 100, 124, 11, 148
 
@@ -45,72 +53,43 @@ _THE_REST = _BLANK[_CHECKSUM_AT + 6 :]
 _BLANK_SUM = sum(_BLANK) - sum(_BLANK[_CHECKSUM_AT : _CHECKSUM_AT + 8]) + 8 * ord(" ")
 
 
-Blocks = tuple[bytes | memoryview, ...]
-
-
 @dataclass
 class _Tar:
-    """One set's tar of a part, being written; ``digester`` digests the spans of samples meanwhile.
-
-    The pictures are never copied here: what waits to be written and digested are views into the batches.
-    """
+    """One set's tar of a part, being written. The pictures are not copied on the way to the file."""
 
     file: HashingFile
-    digester: ThreadPoolExecutor
     rows: list[dict[str, Any]] = field(default_factory=list)
     _end: int = 0
-    _waiting: list[Blocks] = field(default_factory=list)
-    _digesting: deque[Future[list[str]]] = field(default_factory=deque)
-    _digests: list[str] = field(default_factory=list)
+    _waiting: list[bytes | memoryview] = field(default_factory=list)
 
-    def add(self, key: str, jpg: memoryview, json: memoryview, txt: memoryview) -> None:
+    def add(self, key: str, jpg: memoryview, jpg_sha256: str, json: memoryview, txt: memoryview) -> None:
         """Takes up the sample's members and notes where they will lie; ``flush`` writes them."""
         start = end = self._end
         row: dict[str, Any] = {"key": key, "offset": start}
-        small: list[bytes | memoryview] = []
+        blocks: list[bytes | memoryview] = []
         for member, data in zip(MEMBERS, (jpg, json, txt), strict=True):
             size = len(data)
             padding = -size % tarfile.BLOCKSIZE
             row[f"{member}_offset"], row[f"{member}_size"] = end + tarfile.BLOCKSIZE, size
-            small += (member_header(f"{key}.{member}", size), data, _PADDING[padding])
+            blocks += (member_header(f"{key}.{member}", size), data, _PADDING[padding])
             end += tarfile.BLOCKSIZE + size + padding
-        row["size"] = end - start
+        row |= {"size": end - start, "sha256": sample_sha256(bytes.fromhex(jpg_sha256), _digest(json), _digest(txt))}
         self.rows.append(row)
-        self._waiting.append((small[0], jpg, b"".join(small[2:])))
+        self._waiting += (blocks[0], jpg, b"".join(blocks[2:]))
         self._end = end
         if end - self.file.bytes_written >= _FLUSH_BYTES:
             self.flush()
 
     def flush(self) -> None:
-        """Writes the samples that wait; a few such runs may still be digested when the next is written."""
-        if self._waiting:
-            self._digesting.append(self.digester.submit(_digests, self._waiting))
-            self.file.write_together([block for blocks in self._waiting for block in blocks])
-            self._waiting = []
-            self._take_digests(leave=_RUNS_AHEAD)
-
-    def _take_digests(self, leave: int) -> None:
-        while len(self._digesting) > leave:
-            self._digests += self._digesting.popleft().result()
+        """Writes the samples that wait."""
+        self.file.write_together(self._waiting)
+        self._waiting = []
 
     def close(self) -> None:
-        """Ends the tar: two empty blocks, then up to a whole record. All rows have their digests then."""
+        """Ends the tar: two empty blocks, then up to a whole record."""
         self.flush()
         end = 2 * tarfile.BLOCKSIZE
         self.file.write(bytes(end + -(self.file.bytes_written + end) % tarfile.RECORDSIZE))
-        self._take_digests(leave=0)
-        for row, sha256 in zip(self.rows, self._digests, strict=True):
-            row["sha256"] = sha256
-
-
-def _digests(samples: Sequence[Blocks]) -> list[str]:
-    found = []
-    for first, *others in samples:
-        digest = hashlib.sha256(first)
-        for block in others:
-            digest.update(block)
-        found.append(digest.hexdigest())
-    return found
 
 
 def write_shards(store: Store, table: Table, part: int, batches: Iterator[pa.RecordBatch], origin: Origin) -> Sidecar:
@@ -119,11 +98,11 @@ def write_shards(store: Store, table: Table, part: int, batches: Iterator[pa.Rec
     Memory is bounded by one batch of samples: bytes go to the drafts as they come.
     """
     tars: dict[str, _Tar] = {}
-    with ThreadPoolExecutor(1) as digester, ExitStack() as drafts:
+    with ExitStack() as drafts:
         for batch in batches:
             for name, key, *members in zip(*map(_values, batch.columns), strict=True):
                 if name not in tars:
-                    tars[name] = _Tar(drafts.enter_context(store.draft(tar_path(name, part))), digester)
+                    tars[name] = _Tar(drafts.enter_context(store.draft(tar_path(name, part), large=True)))
                 tars[name].add(key, *members)
             for tar in tars.values():
                 tar.flush()
@@ -151,6 +130,10 @@ def write_shards(store: Store, table: Table, part: int, batches: Iterator[pa.Rec
     )
     write_sidecar(store, table, sidecar)
     return sidecar
+
+
+def _digest(data: memoryview) -> bytes:
+    return hashlib.sha256(data).digest()
 
 
 def _values(column: pa.Array) -> list[Any]:

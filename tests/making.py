@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import io
+import json
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ from moodarchive.schemas import (
     KEPT,
     REQUERIED,
     SAFETY,
+    SCHEMA_VERSION,
     SCORES,
     Table,
     as_batch,
@@ -131,7 +133,8 @@ class Fate:
         return {
             "dealt": dealt,
             "images": {
-                "key": key, "bytes": jpeg, "sha256": hashlib.sha256(jpeg).hexdigest(), "phash": 2**63 + self.number,
+                "key": key, "bytes": jpeg, "sha256": hashlib.sha256(jpeg).hexdigest(),
+                "stored_sha256": hashlib.sha256(jpeg).hexdigest(), "phash": 2**63 + self.number,
                 "width": 96, "height": 72, "original_width": 96, "original_height": 72, "original_bytes": len(jpeg),
                 "original_type": "JPEG", "status": "ok",
             },
@@ -174,7 +177,8 @@ def pack_parts(store: Store, parts: Iterable[int], settings: ShardSettings = PLA
 
 def sealed_archive(store: Store, settings: ShardSettings = PLAIN, licence: str | None = "by 2.0") -> None:
     """A whole small archive of two parts in every table, with settings, a round, shards and its seal."""
-    store.write_bytes("settings.json", b'{"schema_version": 1, "per_row": {"download": {"longest_side": 768}}}')
+    told = {"schema_version": SCHEMA_VERSION, "per_row": {"download": {"longest_side": 768}}}
+    store.write_bytes("settings.json", json.dumps(told).encode())
     query = Query(source="openverse", emotion="joy", context="natural_scenery", phrase="sunlit meadow", results=99)
     record = Round(number=0, growth={}, queries=(query,), first_candidates_part=0, first_part=0, parts=2, dealt=True)
     write_round(store, record)

@@ -13,7 +13,7 @@ from crawl.rounds import read_rounds as rounds_of
 from filter.cut import CutSettings
 from moodarchive.keys import image_key
 from moodarchive.parts import TIMINGS, Origin, finished_parts
-from moodarchive.schemas import CANDIDATES, CAPTIONS, DEALT, DESCRIPTORS, IMAGES, SAFETY, SCORES, Table
+from moodarchive.schemas import CANDIDATES, CAPTIONS, DEALT, DESCRIPTORS, IMAGES, SAFETY, SCHEMA_VERSION, SCORES, Table
 from moodarchive.settings import Kind
 from moodarchive.store import Store
 from pipelines.change.finishing import finish
@@ -83,6 +83,7 @@ class Pictured:
         unsafe = self.number % 13 == 6
         images: Row = {
             "key": self.key, "bytes": jpeg, "sha256": hashlib.sha256(jpeg).hexdigest(),
+            "stored_sha256": hashlib.sha256(jpeg).hexdigest(),
             "phash": numbers.getrandbits(64), "width": 80, "height": 60, "original_width": 80, "original_height": 60,
             "original_bytes": len(jpeg), "original_type": "JPEG", "status": "ok",
         }  # fmt: skip
@@ -106,7 +107,7 @@ class Pictured:
 def built_root(store: Store, pictures: int = PICTURES) -> list[Pictured]:
     """A sealed archive of one round in parts of a dozen rows."""
     settings = {
-        "schema_version": 1,
+        "schema_version": SCHEMA_VERSION,
         "per_row": {},
         "whole_table": {
             "cut": CUT.of_kind(Kind.WHOLE_TABLE),

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from moodarchive.errors import RowError, StageError
-from moodarchive.spans import member_span, sample_span
+from moodarchive.spans import member_span, sample_sha256, sample_span
 from moodarchive.store import Store
 from train.archive import Shard
 from train.order import Order, StreamOrder
@@ -80,8 +80,9 @@ class _StreamReader:
         place = {name: column[row] for name, column in columns.items()}
         span = sample_span(place)
         data = span.read(file)
-        jpg, metadata = (member_span(place, name).within(span, data) for name in ("jpg", "json"))
-        return _Raw(place["key"], jpg, metadata, hashlib.sha256(data).hexdigest() == place["sha256"])
+        members = [member_span(place, name).within(span, data) for name in ("jpg", "json", "txt")]
+        sha256 = sample_sha256(*(hashlib.sha256(member).digest() for member in members))
+        return _Raw(place["key"], members[0], members[1], sha256 == place["sha256"])
 
 
 @dataclass(frozen=True, kw_only=True)

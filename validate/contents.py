@@ -1,10 +1,11 @@
 """Looks inside one part: tables agree key by key, shards hold exactly the kept rows, pictures decode."""
 
+import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 from PIL import Image
 
@@ -12,9 +13,17 @@ from moodarchive.layout import PRIVATE, SETS
 from moodarchive.parquet import read_table as read_parquet
 from moodarchive.parts import part_path, read_part
 from moodarchive.schemas import CAPTIONS, DEALT, IMAGES, KEPT, SAFETY, SCORES, Table
+from moodarchive.spans import member_span, sample_sha256
 from moodarchive.store import Store
 
 Found = Iterator[tuple[str, str]]
+_MEMBERS = ("jpg", "json", "txt")
+
+
+class _Member(NamedTuple):
+    offset: int
+    size: int
+    sha256: bytes
 
 
 def part_problems(store: Store, part: int, sealed: frozenset[str]) -> Found:
@@ -59,23 +68,33 @@ def _shard_problems(store: Store, name: str, part: int, packed: dict[str, str]) 
     path = f"shards/{name}/{part:05d}.tar"
     with store.open_read(f"shards/{name}/{part:05d}.parquet") as file:
         index = {row["key"]: row for row in read_parquet(file).to_pylist()}
-    seen: dict[str, dict[str, tuple[int, int]]] = {}
+    seen: dict[str, dict[str, _Member]] = {}
     with store.open_read(path) as file, tarfile.open(fileobj=file, mode="r:") as tar:
         for member in tar:
             key, _, kind = member.name.partition(".")
-            seen.setdefault(key, {})[kind] = (member.offset_data, member.size)
-            content = tar.extractfile(member)
-            if content and (problem := _content_problem(kind, content.read())):
+            held = tar.extractfile(member)
+            content = held.read() if held else b""
+            seen.setdefault(key, {})[kind] = _Member(member.offset_data, member.size, hashlib.sha256(content).digest())
+            if problem := _content_problem(kind, content):
                 yield f"{path}:{member.name}", problem
     for key in sorted(seen.keys() ^ index.keys()):
         yield path, f"{key} is in {'the tar' if key in seen else 'the index'} only"
-    for key in seen.keys() & index.keys():
-        expected = {kind: (index[key][f"{kind}_offset"], index[key][f"{kind}_size"]) for kind in ("jpg", "json", "txt")}
-        if seen[key] != expected:
-            yield path, f"the members of {key} do not lie where the index says"
+    for key in sorted(seen.keys() & index.keys()):
+        if problem := _index_problem(index[key], seen[key]):
+            yield path, problem
         if key in packed:
             yield key, f"in two sets, {packed[key]} and {name}"
         packed[key] = name
+
+
+def _index_problem(row: Mapping[str, Any], members: Mapping[str, _Member]) -> str | None:
+    if {kind: member[:2] for kind, member in members.items()} != {kind: member_span(row, kind) for kind in _MEMBERS}:
+        return f"the members of {row['key']} do not lie where the index says"
+    if sample_sha256(*(members[kind].sha256 for kind in _MEMBERS)) != row["sha256"]:
+        return (
+            f"{row['key']} has not the digest of the index; remedy: remove images/ and shards/ of this part, run again"
+        )
+    return None
 
 
 def _content_problem(kind: str, content: bytes) -> str | None:

@@ -1,5 +1,6 @@
 """A sealed archive of pictures that can be decoded, with captions as long as a vision-language model's."""
 
+import hashlib
 import io
 
 import numpy as np
@@ -48,10 +49,11 @@ def _write(store: Store, part: int, rows: int) -> None:
     query = {"emotion": "joy", "context": "natural_scenery", "phrase": "sunlit meadow", "rank": 1}
     summary, first, second, third, assessment = (_sentences(rows, part * 5 + place) for place in range(5))
     written = {"summary": summary, "stimuli": list(zip(first, second, third, strict=True)), "assessment": assessment}
+    pictures = [photograph(number) for number in image]
     tables = {
         DEALT: {**provenance(image), "queries": [[query]] * rows, "retrieved_on": ["2026-11-21"] * rows},
         IMAGES: {
-            "bytes": [photograph(number) for number in image],
+            "bytes": pictures, "stored_sha256": [hashlib.sha256(picture).hexdigest() for picture in pictures],
             "sha256": pc.binary_join_element_wise(*(hexed(hashed(word, 11 + i)) for i in range(4)), ""),
             "phash": word, "width": np.full(rows, 768), "height": np.full(rows, 576),
             "original_width": np.full(rows, 1024), "original_height": np.full(rows, 768),

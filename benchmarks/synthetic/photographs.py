@@ -1,5 +1,7 @@
 """Parts whose pictures weigh what photographs do: noise of that length, since packing never looks into a picture."""
 
+import hashlib
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,10 +24,11 @@ def write_photographs(store: Store, part: int, rows: int) -> None:
     noise = np.random.default_rng(part).bytes(3 * MEAN_BYTES)
     length = (MEAN_BYTES * (0.5 + uniform(hashed(image, 5)))).astype(np.int64)
     start = (hashed(image, 6) % np.uint64(MEAN_BYTES)).astype(np.int64)
+    pictures = [noise[first : first + count] for first, count in zip(start, length, strict=True)]
     tables = {
         DEALT: {**provenance(image), "queries": [[_QUERY]] * rows, "retrieved_on": ["2026-11-21"] * rows},
         IMAGES: {
-            "bytes": [noise[first : first + count] for first, count in zip(start, length, strict=True)],
+            "bytes": pictures, "stored_sha256": [hashlib.sha256(picture).hexdigest() for picture in pictures],
             "sha256": pc.binary_join_element_wise(*(hexed(hashed(word, 11 + i)) for i in range(4)), ""),
             "phash": word, "width": np.full(rows, 768), "height": np.full(rows, 576),
             "original_width": np.full(rows, 1024), "original_height": np.full(rows, 768), "original_bytes": 2 * length,

@@ -202,6 +202,7 @@ class Judged:
         size = np.full(len(word), 16, np.int32)
         return {
             "bytes": pa.array(self.pictures, pa.binary()).take(which),
+            "stored_sha256": pa.array([hashlib.sha256(one).hexdigest() for one in self.pictures]).take(which),
             "sha256": pc.binary_join_element_wise(*served, ""),
             "phash": hashed(copied, 15) ^ np.where(copied != word, flips, 0).astype(np.uint64),
             "width": size, "height": size, "original_width": area, "original_height": area * 3 // 4,

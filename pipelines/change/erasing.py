@@ -28,7 +28,7 @@ from pipelines.change.matching import parts_holding
 _ERASED: Mapping[str, tuple[str, ...]] = {
     CANDIDATES.name: ERASED_PROVENANCE,
     DEALT.name: ERASED_PROVENANCE,
-    IMAGES.name: ("bytes",),
+    IMAGES.name: ("bytes", "stored_sha256"),
     CAPTIONS.name: ("summary", "stimuli", "assessment", "emotions"),
 }
 """What goes. Hash, perceptual hash, score and cell stay: by them the cut keeps copies and look-alikes out."""

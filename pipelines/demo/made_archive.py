@@ -76,8 +76,9 @@ def _rows(pictures: Sequence[Made]) -> Iterator[tuple[Row, ...]]:
         yield (
             {"key": key, "source": SOURCE, "source_id": made.name, "title": made.name, "queries": [], "round": 0},
             {
-                **size, "key": key, "bytes": made.jpeg, "sha256": sha256, "phash": int(sha256[:16], 16),
-                "original_bytes": len(made.jpeg), "original_type": "JPEG", "status": "ok",
+                **size, "key": key, "bytes": made.jpeg, "sha256": sha256, "stored_sha256": sha256,
+                "phash": int(sha256[:16], 16), "original_bytes": len(made.jpeg),
+                "original_type": "JPEG", "status": "ok",
             },
             {"key": key, "verdict": "safe", "status": "ok"},
             {**told, "key": key, "emotions": [], "model": SOURCE, "status": "ok"},

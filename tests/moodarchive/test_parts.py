@@ -19,7 +19,7 @@ from moodarchive.parts import (
     sidecar_path,
     write_part,
 )
-from moodarchive.schemas import CAPTIONS, DESCRIPTORS, IMAGES, KEPT, SAFETY, Table, as_batch, empty_row
+from moodarchive.schemas import CAPTIONS, DESCRIPTORS, IMAGES, KEPT, SAFETY, SCHEMA_VERSION, Table, as_batch, empty_row
 from moodarchive.store import Store
 from tests.making import ORIGIN, rows_of, write_rows
 
@@ -137,12 +137,16 @@ def test_known_sidecars_are_not_read_again(store: Store) -> None:
 def test_another_schema_version_is_refused_with_what_to_do(store: Store) -> None:
     write_rows(store, KEPT, 0, [])
     fields = json.loads(store.read_bytes(sidecar_path(KEPT, 0)))
-    store.write_bytes(sidecar_path(KEPT, 0), json.dumps({**fields, "schema_version": 2, "new": 1}).encode())
-    with pytest.raises(NotAnArchiveError, match=r"kept/00000\.json has schema version 2.*reads 1.*remedy: "):
+    later = {**fields, "schema_version": SCHEMA_VERSION + 1, "new": 1}
+    store.write_bytes(sidecar_path(KEPT, 0), json.dumps(later).encode())
+    told = rf"kept/00000\.json has schema version {SCHEMA_VERSION + 1}.*reads {SCHEMA_VERSION}.*remedy: "
+    with pytest.raises(NotAnArchiveError, match=told):
         read_sidecar(store, KEPT, 0)
 
 
-@pytest.mark.parametrize("garbage", [b"", b"{", b"[]", b"{}", b"\xff\xfe", b'{"schema_version": 1}'])
+@pytest.mark.parametrize(
+    "garbage", [b"", b"{", b"[]", b"{}", b"\xff\xfe", json.dumps({"schema_version": SCHEMA_VERSION}).encode()]
+)
 def test_a_sidecar_of_garbage_is_named(store: Store, garbage: bytes) -> None:
     store.write_bytes(sidecar_path(KEPT, 3), garbage)
     with pytest.raises(NotAnArchiveError, match=r"kept/00003\.json is no sidecar.*remedy"):

@@ -114,10 +114,13 @@ def test_a_lock_on_a_full_disk_says_so_too(tiny_disk: Store) -> None:
     assert [path for path in Path(tiny_disk.root).rglob("*") if path.is_file()] == []
 
 
+@pytest.mark.parametrize("large", [False, True])
 @pytest.mark.parametrize("blocks", [[], [b"", b"a" * 70_000, memoryview(b"bc"), b""], [b"xy"] * 3_000])
-def test_blocks_that_are_written_together_are_the_file(store: Store, blocks: list[bytes | memoryview]) -> None:
+def test_blocks_that_are_written_together_are_the_file(
+    store: Store, blocks: list[bytes | memoryview], large: bool
+) -> None:
     whole = b"first" + b"".join(blocks) + b"last"
-    with store.draft("a/b") as file:
+    with store.draft("a/b", large=large) as file:
         file.write(b"first")
         file.write_together(blocks)
         file.write(b"last")
@@ -125,9 +128,9 @@ def test_blocks_that_are_written_together_are_the_file(store: Store, blocks: lis
     assert (file.bytes_written, file.sha256) == (len(whole), hashlib.sha256(whole).hexdigest())
 
 
-def test_blocks_of_many_megabytes_survive_their_early_way_to_the_disk(store: Store) -> None:
+def test_blocks_of_many_megabytes_written_together_are_the_file(store: Store) -> None:
     blocks = [bytes([number]) * 3_000_000 for number in range(9)]
-    with store.draft("a/b") as file:
+    with store.draft("a/b", large=True) as file:
         for block in blocks:
             file.write_together((block, memoryview(block)[:1]))
     assert store.read_bytes("a/b") == b"".join(block + block[:1] for block in blocks)

@@ -9,7 +9,7 @@ import pytest
 
 from moodarchive.errors import ConfigError, ServiceError
 from moodarchive.keys import image_key
-from moodarchive.schemas import DEALT, IMAGES, SAFETY
+from moodarchive.schemas import DEALT, IMAGES, SAFETY, SCHEMA_VERSION
 from moodarchive.store import Store
 from pipelines.caption_sample import PAGE_PATH, SampleOptions, write_caption_sample
 from tests.annotate.described_part import GOOD, Asked, VisionServer, jpeg, serving
@@ -31,7 +31,7 @@ def store(tmp_path: Path) -> Store:
     store = Store(str(tmp_path / "root"))
     caption = {"model": "test-model", "max_attempts": 1, "max_tokens": 300}
     whole = {"shards": {"private_sources": ["mine"]}}
-    record = {"schema_version": 1, "per_row": {"caption": caption}, "whole_table": whole}
+    record = {"schema_version": SCHEMA_VERSION, "per_row": {"caption": caption}, "whole_table": whole}
     store.write_bytes("settings.json", json.dumps(record).encode())
     rows = sorted((image_key("test", name), name) for name in FATES)
     queries = {name: [{"emotion": "joy", "context": "natural_scenery", "phrase": name, "rank": 0}] for name in FATES}

@@ -39,7 +39,7 @@ def test_the_last_two_seals_are_compared(store: Store) -> None:
 def test_what_cannot_be_compared_is_said(store: Store) -> None:
     with pytest.raises(NotAnArchiveError):
         _told(store)
-    store.write_bytes("settings.json", b'{"schema_version": 1}')
+    store.write_bytes("settings.json", b'{"schema_version": 2}')
     with pytest.raises(UnknownSealError, match="was never sealed"):
         _told(store)
     sealed_archive(store)

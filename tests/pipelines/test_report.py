@@ -344,7 +344,7 @@ def test_the_change_between_the_last_two_seals_is_shown(store: Store) -> None:
     unseal(store)
     write_rows(store, KEPT, 1, rows)
     pack_parts(store, [1])
-    store.write_bytes("settings.json", b'{"schema_version": 1, "whole_table": {"cut": {"percentile": 12.5}}}')
+    store.write_bytes("settings.json", b'{"schema_version": 2, "whole_table": {"cut": {"percentile": 12.5}}}')
     seal(store)
     (section,) = re.findall(r'<section id="change".*?</section>', _page(store), re.S)
     text = " ".join(re.sub("<[^>]+>", " ", section).split())

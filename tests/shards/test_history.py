@@ -30,7 +30,7 @@ def _rejudged(store: Store) -> None:
     raised |= {"kept": True, "reason": None}
     write_rows(store, KEPT, 1, rows)
     pack_parts(store, [1])
-    store.write_bytes("settings.json", b'{"schema_version": 1, "per_row": {"download": {"longest_side": 512}}}')
+    store.write_bytes("settings.json", b'{"schema_version": 2, "per_row": {"download": {"longest_side": 512}}}')
     assert seal(store)
 
 

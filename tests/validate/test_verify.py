@@ -11,10 +11,22 @@ import pytest
 
 from moodarchive.errors import NotAnArchiveError
 from moodarchive.parts import Origin, finished_parts, run_of_parts, sidecar_path
-from moodarchive.schemas import CANDIDATES, CAPTIONS, DEALT, DESCRIPTORS, KEPT, REQUERIED, SCORES, TABLES, Table
+from moodarchive.schemas import (
+    CANDIDATES,
+    CAPTIONS,
+    DEALT,
+    DESCRIPTORS,
+    IMAGES,
+    KEPT,
+    REQUERIED,
+    SCORES,
+    SHARD_INDEX,
+    TABLES,
+    Table,
+)
 from moodarchive.store import Store
 from shards.seal import seal
-from tests.making import IMAGE_TABLES, rows_of, sealed_archive, write_rows
+from tests.making import IMAGE_TABLES, pack_parts, rows_of, sealed_archive, write_rows
 from validate.verify import verify
 
 ROW_TABLES = (DESCRIPTORS, CANDIDATES, REQUERIED, *IMAGE_TABLES)
@@ -158,6 +170,18 @@ def test_a_caption_short_of_a_sentence_is_found_under_a_new_seal(archive: Store)
     assert "has not five sentences" in _problems(archive)[short["key"]]
 
 
+def test_a_picture_that_changed_after_it_was_stored_is_found_in_its_shard(archive: Store) -> None:
+    rows = rows_of(archive, IMAGES, 0)
+    kept = {row["key"] for row in rows_of(archive, KEPT, 0) if row["kept"] and row["split"] == "train"}
+    changed = next(row for row in rows if row["key"] in kept)
+    other = next(row["bytes"] for row in rows if row["key"] in kept - {changed["key"]})
+    write_rows(archive, IMAGES, 0, [{**row, "bytes": other} if row is changed else row for row in rows])
+    archive.remove(sidecar_path(SHARD_INDEX, 0))
+    pack_parts(archive, (0,))
+    assert seal(archive)
+    assert f"{changed['key']} has not the digest of the index" in _problems(archive)["shards/train/00000.tar"]
+
+
 def test_a_part_made_from_another_run_of_parts_is_found_under_a_new_seal(archive: Store) -> None:
     made = run_of_parts(CANDIDATES, finished_parts(archive, CANDIDATES), [0])
     for sha256, found in ((made["candidates/00000-00000"], False), ("0" * 16, True)):
@@ -239,7 +263,7 @@ DAMAGES: dict[str, Change] = {
     "another seal": lambda manifest: manifest.update(seal=7),
     "no seal": _without("seal"),
     "other changes": lambda manifest: manifest["changes"].update(shards_added=0),
-    "another schema": lambda manifest: manifest.update(schema_version=2),
+    "another schema": lambda manifest: manifest.update(schema_version=99),
 }
 
 
