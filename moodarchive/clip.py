@@ -1,6 +1,7 @@
 """Loads an open_clip model by name or from a folder, and embeds pictures and texts with it."""
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -70,7 +71,31 @@ class ClipEncoder:
         return self._loaded[1](image)
 
     def prepared_images(self, pixels: Sequence[Any]) -> Embeddings:
-        """``images`` of what ``prepared`` gave."""
+        """``images`` of what ``prepared`` gave. A batch that memory cannot hold is halved, and so are later ones.
+
+        torch.OutOfMemoryError when even one picture does not fit.
+        """
+        import torch
+
+        found, done = [], 0
+        while done < len(pixels):
+            some = pixels[done : done + self._batch.most]
+            try:
+                found.append(self._encoded(some))
+            except torch.OutOfMemoryError:
+                if len(some) == 1:
+                    raise
+                self._batch.most = len(some) // 2
+                torch.cuda.empty_cache()
+            else:
+                done += len(some)
+        return np.concatenate(found)
+
+    @cached_property
+    def _batch(self) -> "_Batch":
+        return _Batch()
+
+    def _encoded(self, pixels: Sequence[Any]) -> Embeddings:
         import torch
 
         model, _, _, device = self._loaded
@@ -94,6 +119,11 @@ class ClipEncoder:
             found = torch.nn.functional.normalize(found[0].float(), dim=-1).cpu().numpy()
         rows = math.isqrt(len(found))
         return np.asarray(found.reshape(rows, -1, found.shape[-1]), dtype=np.float32)
+
+
+@dataclass
+class _Batch:
+    most: int = sys.maxsize
 
 
 def _imports() -> tuple[Any, Any]:
