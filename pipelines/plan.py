@@ -28,6 +28,8 @@ class Assumptions:
     safe_share: float = 0.98
     kept_share: float = 0.78
     """Of the safe ones, those that the score, repeats and captions leave."""
+    repeat_share: float = 0.05
+    """Of the safe ones, those that look like another one; kept_share leaves them out too."""
     served_kb: float = 350.0
     """Size of an image as a site serves it."""
     stored_kb: float = 110.0
@@ -51,7 +53,8 @@ class SourcePlan(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """The figures; ``phrases`` is how many times the settings' phrases it takes, 1 or less when they suffice."""
+    """The figures; ``phrases`` is how many times the settings' phrases it takes, 1 or less when they suffice;
+    ``gpu_hours_repeats`` are those for captions of repeats, spent unless repeats are found before captions."""
 
     sources: list[SourcePlan]
     lexicon_phrases: int
@@ -65,6 +68,7 @@ class Plan(NamedTuple):
     stored_gb: float
     parts: int
     gpu_hours_captions: float
+    gpu_hours_repeats: float
     gpu_hours_scores: float
     money: float
 
@@ -98,6 +102,9 @@ def make_plan(settings: ArchiveSettings, images: int, assume: Assumptions) -> Pl
     if download_days > days:
         days, bottleneck = download_days, "download.host_limit"
     captions = downloaded * assume.safe_share / assume.captions_per_gpu_s / 3600
+    of_repeats = captions * min(1.0, assume.repeat_share)
+    if settings.repeats.before_captions:
+        captions -= of_repeats
     scores = downloaded * assume.safe_share / assume.scores_per_gpu_s / 3600
     # images/ and the shards hold each picture once, until prune drops the former
     stored = (downloaded + images) * assume.stored_kb / 1e6
@@ -115,6 +122,7 @@ def make_plan(settings: ArchiveSettings, images: int, assume: Assumptions) -> Pl
         stored_gb=stored,
         parts=math.ceil(found / settings.deal.rows_per_part),
         gpu_hours_captions=captions,
+        gpu_hours_repeats=of_repeats,
         gpu_hours_scores=scores,
         money=money,
     )
@@ -168,6 +176,12 @@ def _written(settings: ArchiveSettings, plan: Plan) -> str:
     return f", {plan.written_phrases:,} by {settings.descriptors.writer.model} in about {plan.answers:,} answers"
 
 
+def _of_repeats(settings: ArchiveSettings, plan: Plan) -> str:
+    if settings.repeats.before_captions:
+        return f" ({plan.gpu_hours_repeats:,.1f} saved by repeats.before_captions)"
+    return f" ({plan.gpu_hours_repeats:,.1f} fewer with repeats.before_captions = true)"
+
+
 def show_plan(settings: ArchiveSettings, images: int, assume: Assumptions, console: Console) -> None:
     """Prints the plan and every assumption."""
     plan = make_plan(settings, images, assume)
@@ -188,7 +202,7 @@ def show_plan(settings: ArchiveSettings, images: int, assume: Assumptions, conso
         "GB fetched": f"{plan.served_gb:,.0f}",
         "GB stored (images/ and shards)": f"{plan.stored_gb:,.0f}",
         "parts, as many shards of each set": f"{plan.parts:,}",
-        "GPU-hours for captions": f"{plan.gpu_hours_captions:,.1f}",
+        "GPU-hours for captions": f"{plan.gpu_hours_captions:,.1f}{_of_repeats(settings, plan)}",
         "GPU-hours for scores": f"{plan.gpu_hours_scores:,.1f}",
         "money": f"{plan.money:,.0f}",
     }

@@ -11,6 +11,7 @@ from aiohttp import web
 from rich.console import Console
 
 from crawl.source import is_locked, is_private
+from filter.early_repeats import RepeatSettings
 from moodarchive.errors import ConfigError, SourceLockedError
 from moodarchive.store import Store
 from pipelines.archive import Archive, with_private
@@ -164,6 +165,19 @@ def test_a_plan_adds_up() -> None:
     assert plan.phrases < 1
     larger = make_plan(settings, 8_000_000, assume)
     assert larger.phrases > 1 and larger.days == pytest.approx(16_000_000 / (86_400 * 20 * 0.5))
+
+
+def test_a_plan_says_what_finding_repeats_first_saves() -> None:
+    assume = assumed(
+        ["download_share=1", "safe_share=1", "kept_share=0.5", "captions_per_gpu_s=1", "repeat_share=0.25"]
+    )
+    late, early = (
+        make_plan(_settings().model_copy(update={"repeats": RepeatSettings(before_captions=value)}), 3600, assume)
+        for value in (False, True)
+    )
+    assert (late.gpu_hours_captions, late.gpu_hours_repeats) == pytest.approx((2.0, 0.5))
+    assert (early.gpu_hours_captions, early.gpu_hours_repeats) == pytest.approx((1.5, 0.5))
+    assert early.money < late.money and early.gpu_hours_scores == late.gpu_hours_scores
 
 
 def test_a_plan_without_sources_says_so() -> None:
