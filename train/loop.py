@@ -17,6 +17,7 @@ from moodarchive.store import Store
 from train import flops
 from train.archive import SealedArchive, open_archive
 from train.checkpoint import Progress, load_newest, save
+from train.compiling import check_compiler, compile_blocks
 from train.export import export
 from train.gather import mean_over_ranks, process_group, rank, sum_over_ranks, world_size
 from train.model import MoodifyClip
@@ -83,6 +84,8 @@ class _Run:
         self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) if torch.cuda.is_available() else 0)
         if not torch.cuda.is_available():
             self.device = torch.device("cpu")
+        if settings.loop.compile:
+            check_compiler(self.device)
         torch.manual_seed(settings.loop.seed)  # random starting weights are the same on all ranks
         self.towers: Towers = open_towers(settings.model)
         self.decoder = Decoder(
@@ -113,7 +116,7 @@ class _Run:
             MoodifyClip(self.towers.clip, self.towers.preprocess_config, **self._read).to(self.device).train()
         )
         if self.settings.loop.compile:
-            model.compile()
+            compile_blocks(self.towers.clip)
         if world_size() == 1:
             return model
         devices = [self.device.index] if self.device.type == "cuda" else None

@@ -10,6 +10,7 @@ from torch.nn import functional
 from moodarchive.clip_patches import image_and_patches
 from moodarchive.errors import ConfigError
 from moodarchive.long_text import KEPT_POSITIONS, PLAIN_CONTEXT
+from train.compiling import of_any_size
 from train.texts import Texts
 
 
@@ -75,7 +76,7 @@ class MoodifyClip(nn.Module):
         """All embeddings of a batch that a loss reads."""
         n = len(batch.pixels)
         pixels = batch.pixels.permute(0, 3, 1, 2).contiguous()
-        images, patches = self.images(pixels.float().div_(255).sub_(self.mean).div_(self.std))
+        images, patches = self.images(pixels.to(self.mean.dtype).div_(255).sub_(self.mean).div_(self.std))
         full, short, stimuli = torch.split(self.texts(batch.texts), [n, n * self.short, 3 * n * self.fine])
         return Embeddings(
             images=images,
@@ -106,7 +107,8 @@ class MoodifyClip(nn.Module):
         ):
             length = shape[1]
             placed = found.reshape(*shape, -1) + clip.positional_embedding[:length]
-            seen = clip.transformer(placed, attn_mask=clip.attn_mask[:length, :length])
+            mask = clip.attn_mask[:length, :length]
+            seen = clip.transformer(of_any_size(placed, 0, 1), attn_mask=of_any_size(mask, 0, 1))
             # the end-of-text mark has the largest id, and nothing after it is seen
             ends = tokens.reshape(shape).argmax(dim=-1)
             pooled.append(seen[torch.arange(len(ends), device=ends.device), ends])

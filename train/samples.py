@@ -133,7 +133,8 @@ def collated(samples: Sequence[Sample], *, short: bool = True, fine: bool = True
     if short:
         texts += [sample.short for sample in samples]
     if fine:
-        texts += [text or [0] for of_image in stimuli for text in of_image]
+        # two tokens, because a compiled text tower would be compiled once more for texts of a single one
+        texts += [text or [0, 0] for of_image in stimuli for text in of_image]
     return Batch(
         pixels=torch.stack([sample.pixels for sample in samples]),
         texts=grouped(texts),

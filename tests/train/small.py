@@ -5,8 +5,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from moodarchive.long_text import stretch
 from moodarchive.torch_compat import import_torchvision_safely
-from train.settings import TrainSettings
+from train.model import Batch, MoodifyClip
+from train.settings import LossSettings, OptimiserSettings, TrainSettings
+from train.step import Stepper
+from train.texts import grouped
 
 CONFIG: dict[str, Any] = {
     "embed_dim": 32,
@@ -20,7 +26,6 @@ def tiny_clip(folder: Path, seed: int = 0) -> str:
     """The name by which open_clip loads a ViT CLIP of random weights, made here."""
     import_torchvision_safely()
     import open_clip
-    import torch
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -46,6 +51,34 @@ def small_settings(model: str, output: Path, **changes: dict[str, Any]) -> Train
     for section, values in changes.items():
         sections.setdefault(section, {}).update(values)
     return TrainSettings.model_validate({"output": str(output), **sections})
+
+
+def small_model() -> MoodifyClip:
+    """A stretched CLIP of random weights, the same each time."""
+    import_torchvision_safely()
+    import open_clip
+
+    torch.manual_seed(0)
+    clip = open_clip.CLIP(**CONFIG)
+    stretch(clip)
+    return MoodifyClip(clip, PREPROCESS).train()
+
+
+def small_stepper(model: torch.nn.Module, losses: LossSettings | None = None) -> Stepper:
+    """Of nine steps."""
+    return Stepper(model, OptimiserSettings(), losses or LossSettings(), steps=9)
+
+
+def random_batch(seed: int, rows: int = 4) -> Batch:
+    """Noise under texts whose lengths differ from seed to seed; the first sample has no third stimulus."""
+    random = torch.Generator().manual_seed(seed)
+    lengths = torch.randint(3, 60, (5 * rows,), generator=random).tolist()
+    texts = [[49406, *torch.randint(1, 49000, (length,), generator=random).tolist(), 49407] for length in lengths]
+    texts[2 * rows + 2] = [0, 0]
+    present = torch.ones(rows, 3, dtype=torch.bool)
+    present[0, 2] = False
+    pixels = torch.randint(0, 256, (rows, 32, 32, 3), generator=random, dtype=torch.uint8)
+    return Batch(pixels, grouped(texts), present)
 
 
 def log_of(output: Path) -> list[dict[str, Any]]:
