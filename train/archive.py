@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from moodarchive.captions import caption_text
 from moodarchive.errors import DamagedPartError, NotAnArchiveError, StageError
 from moodarchive.keys import digest
 from moodarchive.layout import MANIFEST_PATH, SETS
 from moodarchive.manifest import Manifest, read_manifest
 from moodarchive.parquet import read_table as read_parquet
-from moodarchive.schemas import SHARD_INDEX
+from moodarchive.schemas import CAPTIONS, SHARD_INDEX
 from moodarchive.spans import member_span, sample_span
 from moodarchive.store import Store
 
@@ -26,18 +27,25 @@ class Shard:
     index: str
     index_sha256: str
     samples: int
+    captions: str = ""
+    """The part of the captions' table that its samples' captions are in; empty in a set without tables"""
+    captions_sha256: str = ""
 
     def rows(self) -> dict[str, list[Any]]:
         """The index by column. DamagedPartError when it is not the one that was sealed."""
-        store = Store(self.root)
-        try:
-            data = store.read_bytes(self.index)
-        except FileNotFoundError:
-            raise self._changed(self.index, "is missing") from None
-        table = read_parquet(io.BytesIO(data)) if _sha256(data) == self.index_sha256 else None
-        if table is None or table.num_rows != self.samples:
+        found = self._columns(self.index, self.index_sha256)
+        if len(found["key"]) != self.samples:
             raise self._changed(self.index, "is not the one that was sealed")
-        found: dict[str, list[Any]] = table.to_pydict()
+        return found
+
+    def _columns(self, path: str, sha256: str, names: Sequence[str] | None = None) -> dict[str, list[Any]]:
+        try:
+            data = Store(self.root).read_bytes(path)
+        except FileNotFoundError:
+            raise self._changed(path, "is missing") from None
+        if _sha256(data) != sha256:
+            raise self._changed(path, "is not the one that was sealed")
+        found: dict[str, list[Any]] = read_parquet(io.BytesIO(data), names).to_pydict()
         return found
 
     def check_size(self) -> None:
@@ -51,6 +59,18 @@ class Shard:
             raise self._changed(self.tar, "is missing") from None
         if found < wanted:
             raise self._changed(self.tar, f"has {found} bytes, its index says at least {wanted}")
+
+    def check_captions(self, read_caption: Callable[[str, str], None]) -> None:
+        """Hands the key and the caption of each sample on, out of the archive's table; the tar is not opened.
+
+        DamagedPartError when the table's part is not the one that was sealed.
+        """
+        own = set(self.rows()["key"])
+        names = ("key", "summary", "stimuli", "assessment")
+        found = self._columns(self.captions, self.captions_sha256, names)
+        for key, summary, stimuli, assessment in zip(*(found[name] for name in names), strict=True):
+            if key in own:
+                read_caption(key, caption_text(summary, stimuli, assessment))
 
     def check_content(self, read_caption: Callable[[str, str], None]) -> None:
         """DamagedPartError unless the tar's bytes are those that were sealed.
@@ -112,9 +132,11 @@ def open_archive(root: str, sets: Sequence[str] = ("train",)) -> SealedArchive:
 
 def _shards(root: str, manifest: Manifest, sets: Sequence[str]) -> list[Shard]:
     found = []
+    captions = {part.part: part.files for part in manifest.of_table(CAPTIONS.name)}
     for part in sorted(manifest.of_table(SHARD_INDEX.name), key=lambda part: part.part):
         for of_set in sets:
             if samples := part.sets.get(of_set, 0):
+                table = f"{CAPTIONS.name}/{part.part:05d}.parquet"
                 tar, index = (f"shards/{of_set}/{part.part:05d}{ending}" for ending in (".tar", ".parquet"))
                 found.append(
                     Shard(
@@ -124,6 +146,8 @@ def _shards(root: str, manifest: Manifest, sets: Sequence[str]) -> list[Shard]:
                         index=index,
                         index_sha256=part.files[index],
                         samples=samples,
+                        captions=table,
+                        captions_sha256=captions[part.part][table],
                     )
                 )
     return found

@@ -15,7 +15,7 @@ from moodarchive.settings import Kind
 from moodarchive.spread import in_threads
 from moodarchive.store import Store
 from train import flops
-from train.archive import SealedArchive, open_archive
+from train.archive import SealedArchive, Shard, open_archive
 from train.checkpoint import Progress, load_newest, save
 from train.compiling import check_compiler, compile_blocks
 from train.export import export
@@ -125,12 +125,17 @@ class _Run:
 
     def check_shards(self) -> None:
         """Each rank compares its share of the shards with the seal, and holds their captions against the context."""
-        by_content = self.settings.data.check == "digests"
         counter = replace(self.decoder)  # what a decoder has loaded would travel to the reading processes
-        for _ in in_threads(
-            lambda shard: shard.check_content(counter.check_caption) if by_content else shard.check_size(),
-            self.shards[rank() :: world_size()],
-        ):
+
+        def checked(shard: Shard) -> None:
+            if self.settings.data.check == "digests":
+                shard.check_content(counter.check_caption)
+                return
+            shard.check_size()
+            if not self.progress.step:  # a step was done only after all ranks had counted the same archive's captions
+                shard.check_captions(counter.check_caption)
+
+        for _ in in_threads(checked, self.shards[rank() :: world_size()]):
             pass
 
     def trackers(self) -> AbstractContextManager[Track]:

@@ -31,8 +31,8 @@ class DataSettings(Settings):
     workers: Annotated[int, Field(ge=0), Kind.EXECUTION] = 2
     """Reading processes a rank; 0 reads in the rank's own."""
     check: Annotated[Literal["digests", "sizes"], Kind.EXECUTION] = "digests"
-    """What happens before the first step: every byte is compared with the seal and every caption counted, or only
-    lengths and indexes are looked at; a caption that is too long is then named by the batch that meets it."""
+    """What of the shards is compared with the seal: every byte, or only lengths and indexes. Every caption is counted
+    before the first step; with "sizes" they are read from captions/, and not again by a resumed run."""
 
 
 class ModelSettings(Settings):

@@ -142,12 +142,25 @@ def test_a_caption_over_the_models_limit_is_named_before_the_first_step(
     context = _longest_caption(root, model) - 1
     name = _with_context(model, tmp_path / "short", context)
     settings = small_settings(name, tmp_path, data={"check": check})
-    if check == "digests":
-        monkeypatch.setattr(RankStream, "__iter__", _never)
+    monkeypatch.setattr(RankStream, "__iter__", _never)
     with pytest.raises(
         StageError, match=rf"the caption of [0-9a-f]{{16}} has {context + 1} tokens, the model reads {context}; remedy"
     ):
         train(settings, root, lambda report: None)
+
+
+def test_captions_are_counted_from_the_table_once_for_a_run_and_its_resumption(
+    root: str, model: str, tmp_path: Path
+) -> None:
+    copy = _copy(root, tmp_path / "copy")
+    settings = small_settings(model, tmp_path / "out", data={"check": "sizes", "epochs": 1})
+    train(settings, str(copy), lambda report: None)
+    for table in (copy / "captions").glob("*.parquet"):
+        table.unlink()
+    train(settings, str(copy), _never)
+    (tmp_path / "out" / "checkpoints").rename(tmp_path / "away")
+    with pytest.raises(DamagedPartError, match=r"captions/0000[01].parquet is missing; remedy"):
+        train(settings, str(copy), _never)
 
 
 def test_a_shard_whose_captions_alone_have_changed_is_named_as_changed(root: str, model: str, tmp_path: Path) -> None:
