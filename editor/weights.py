@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from editor.hub import cached, download
 from moodarchive.errors import MissingWeightsError, ServiceError
+from moodarchive.hub import cached, download
 
 FILES = {
     "unet": ("config.json", "diffusion_pytorch_model.safetensors"),

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from moodarchive.errors import ConfigError, MissingExtraError
+from moodarchive.errors import ConfigError, MissingExtraError, ServiceError
+from moodarchive.hub import REMEDY, from_cache_first
 
 
 @dataclass(frozen=True)
@@ -24,13 +26,19 @@ class HubClassifier:
         torch, transformers = _imports()
         torch.set_num_threads(self.threads)
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        is_path = self.model.startswith(("/", ".", "~")) or Path(self.model).is_dir()
         try:
-            processor = transformers.AutoImageProcessor.from_pretrained(self.model)
-            network = transformers.AutoModelForImageClassification.from_pretrained(self.model)
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            processor, network = from_cache_first(
+                "" if is_path else self.model,
+                lambda: (
+                    transformers.AutoImageProcessor.from_pretrained(self.model),
+                    transformers.AutoModelForImageClassification.from_pretrained(self.model),
+                ),
+            )
+        except (ServiceError, OSError, ValueError, KeyError, RuntimeError) as error:
             raise ConfigError(
-                f"safety.model = {self.model!r} cannot be loaded: {str(error)[:200]}; remedy: name an image "
-                "classifier that this machine can download, a folder that holds one, or opennsfw"
+                f"safety.model = {self.model!r} cannot be loaded: {str(error)[:200]}; remedy: {REMEDY}, a folder that "
+                "holds an image classifier, or opennsfw"
             ) from error
         labels = {str(name).casefold(): int(place) for place, name in network.config.id2label.items()}
         places = sorted(labels[name.casefold()] for name in self.unsafe_labels if name.casefold() in labels)

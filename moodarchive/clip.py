@@ -2,18 +2,22 @@
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from pathlib import PurePosixPath
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from moodarchive.errors import ConfigError, MissingExtraError
+from moodarchive.hub import REMEDY, from_cache_first
 
 Embeddings = npt.NDArray[np.float32]
+T = TypeVar("T")
+_HUB = "hf-hub:"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,20 +34,19 @@ class ClipEncoder:
 
     @cached_property
     def _loaded(self) -> tuple[Any, Any, Any, Any]:
-        torch, open_clip = _imports()
+        torch, _ = _imports()
         torch.set_num_threads(self.threads)
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        try:
+
+        def load(open_clip: Any) -> tuple[Any, Any, Any]:
+            precision = "bf16" if device.type == "cuda" else "fp32"
             model, preprocess = open_clip.create_model_from_pretrained(
-                self.model, pretrained=self.pretrained or None, precision="bf16" if device.type == "cuda" else "fp32"
+                self.model, pretrained=self.pretrained or None, precision=precision
             )
-        except Exception as error:  # open_clip raises anything from RuntimeError to hub errors
-            raise ConfigError(
-                f"the CLIP model {self.model!r} (pretrained = {self.pretrained!r}) cannot be loaded: "
-                f"{str(error)[:200]}; remedy: name a model that this machine can download, or an exported folder as "
-                "local-dir:FOLDER"
-            ) from error
-        return model.to(device).eval(), preprocess, open_clip.get_tokenizer(self.model), device
+            return model, preprocess, open_clip.get_tokenizer(self.model)
+
+        model, preprocess, tokenizer = opened("the CLIP model", self.model, self.pretrained, load)
+        return model.to(device).eval(), preprocess, tokenizer, device
 
     @property
     def parameters(self) -> int:
@@ -124,6 +127,29 @@ class ClipEncoder:
 @dataclass
 class _Batch:
     most: int = sys.maxsize
+
+
+def opened(told: str, model: str, pretrained: str, load: Callable[[Any], T]) -> T:
+    """What ``load`` makes with the module open_clip, from earlier downloads first.
+
+    ConfigError within seconds when the model cannot be had; ``told`` says to people what names it.
+    """
+    _, open_clip = _imports()
+    try:
+        return from_cache_first(_repository(open_clip, model, pretrained), lambda: load(open_clip))
+    except Exception as error:  # open_clip raises anything from RuntimeError to hub errors
+        raise ConfigError(
+            f"{told} {model!r} (pretrained = {pretrained!r}) cannot be loaded: {str(error)[:200]}; remedy: {REMEDY}, "
+            "or an exported folder as local-dir:FOLDER"
+        ) from error
+
+
+def _repository(open_clip: Any, model: str, pretrained: str) -> str:
+    """Of the hub, where its weights lie; empty for a folder, random weights, or what open_clip does not know."""
+    if model.startswith(_HUB):
+        return model.removeprefix(_HUB)
+    known = open_clip.get_pretrained_cfg(model, pretrained) if pretrained else {}
+    return str(PurePosixPath(*PurePosixPath(known.get("hf_hub", "")).parts[:2])) if known.get("hf_hub") else ""
 
 
 def _imports() -> tuple[Any, Any]:

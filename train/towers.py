@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from moodarchive.errors import ConfigError, MissingExtraError
+from moodarchive.clip import opened
 from moodarchive.long_text import PLAIN_CONTEXT, stretch
 from train.settings import ModelSettings
 
@@ -25,24 +25,14 @@ class Towers:
 
 def open_towers(settings: ModelSettings) -> Towers:
     """ConfigError when the model cannot be had, or is none whose text tower can be stretched."""
-    try:
-        from moodarchive.torch_compat import import_torchvision_safely
 
-        import_torchvision_safely()
-        import open_clip
-    except ImportError as error:
-        raise MissingExtraError(error.name or "open_clip", "clip") from error
-    try:
+    def load(open_clip: Any) -> tuple[Any, dict[str, Any], Mapping[str, Any]]:
         clip, _, _ = open_clip.create_model_and_transforms(
             settings.name, pretrained=settings.pretrained or None, precision="fp32"
         )
-        config = _config(open_clip, settings.name)
-    except Exception as error:  # open_clip raises anything from RuntimeError to hub errors
-        raise ConfigError(
-            f"model.name = {settings.name!r} (pretrained = {settings.pretrained!r}) cannot be loaded: "
-            f"{str(error)[:200]}; remedy: name a model that this machine can download, or an exported folder as "
-            f"{_FOLDER}FOLDER"
-        ) from error
+        return clip, _config(open_clip, settings.name), open_clip.get_model_preprocess_cfg(clip)
+
+    clip, config, preprocess_config = opened("model.name =", settings.name, settings.pretrained, load)
     if settings.long_text and clip.context_length == PLAIN_CONTEXT:
         stretch(clip)
     config["text_cfg"]["context_length"] = clip.context_length
@@ -50,7 +40,7 @@ def open_towers(settings: ModelSettings) -> Towers:
         clip=clip,
         context=clip.context_length,
         config=config,
-        preprocess_config=open_clip.get_model_preprocess_cfg(clip),
+        preprocess_config=preprocess_config,
     )
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
 
 from editor.evaluation.frames import Frames
-from editor.hub import download
 from moodarchive.errors import MissingExtraError, MissingWeightsError, ServiceError
+from moodarchive.hub import download
 
 Values = tuple[float | None, ...]
 _UNREADABLE = (OSError, ValueError, KeyError, RuntimeError)

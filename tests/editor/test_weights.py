@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from editor import hub
 from editor.edit import METHODS, EditSettings, load_method
 from editor.weights import BASES, base_folder, moodify_folder
+from moodarchive import hub
 from moodarchive.errors import EditError, MissingWeightsError
-from tests.editor.hub_server import hub_of
 from tests.editor.small_models import SmallModels
+from tests.hub_server import hub_of
 
 NAME = "somebody/small-model"
 PARTS = ("unet", "vae", "scheduler")

@@ -1,9 +1,12 @@
-"""Fetches parts of a model from the hub, and finds out within seconds when the hub cannot be reached."""
+"""Models of the hub: from earlier downloads first, and an answer within seconds when the hub cannot be reached."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
+from typing import TypeVar
+from unittest.mock import patch
 
 import requests
 
@@ -11,6 +14,43 @@ from moodarchive.errors import ServiceError
 
 PATIENCE_S = 8.0
 """For the first answer of the hub, name resolution and proxies included."""
+REMEDY = (
+    "name a model that this machine can download or has downloaded (HF_HOME is where its downloads lie, and can be "
+    "brought from another machine; with HF_HUB_OFFLINE=1 nothing else is asked)"
+)
+_WEIGHTS = ("*.safetensors", "*.bin", "*.pt")
+T = TypeVar("T")
+
+
+def from_cache_first(repository: str, load: Callable[[], T]) -> T:
+    """What ``load`` makes of a repository's files: of earlier downloads where they suffice, else with the hub.
+
+    ServiceError when the hub must be asked and cannot be reached; an empty ``repository`` is none of the hub's.
+    """
+    if not repository:
+        return load()
+    lacking: Exception | None = None
+    folder = cached(repository, _WEIGHTS)
+    if folder and any(next(folder.rglob(pattern), None) for pattern in _WEIGHTS):
+        try:
+            with _offline():
+                return load()
+        except Exception as error:  # noqa: BLE001  libraries raise anything; the hub may have what is missing
+            lacking = error
+    try:
+        _ask(repository)
+    except ServiceError as error:
+        raise error from lacking
+    return load()
+
+
+@contextmanager
+def _offline() -> Iterator[None]:
+    """The hub's client takes what it has, and asks for no newer one."""
+    from huggingface_hub import constants
+
+    with patch.object(constants, "HF_HUB_OFFLINE", True):
+        yield
 
 
 def cached(repository: str, patterns: Sequence[str]) -> Path | None:
@@ -26,22 +66,25 @@ def cached(repository: str, patterns: Sequence[str]) -> Path | None:
 
 def download(repository: str, patterns: Sequence[str]) -> Path:
     """The folder with the repository's files that match; ServiceError says why there is none."""
-    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub import snapshot_download
 
-    address = (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
-    _ask(address, repository)
+    address = _ask(repository)
     try:
         return Path(snapshot_download(repository, allow_patterns=list(patterns), endpoint=address))
     except Exception as error:  # the hub's client raises its own, requests', and the file system's errors
         raise ServiceError(f"the download failed: {str(error)[:200]}") from error
 
 
-def _ask(address: str, repository: str) -> None:
-    """One small question with a bound of our own: a resolver that does not answer heeds no time limit of requests."""
+def _ask(repository: str) -> str:
+    """The hub's address, once it has answered that it has the repository; ServiceError when it does not.
+
+    One small question with a bound of our own: a resolver that does not answer heeds no time limit of requests.
+    """
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}:
         raise ServiceError("HF_HUB_OFFLINE is set")
-    from huggingface_hub import get_token
+    from huggingface_hub import constants, get_token
 
+    address = (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
     token = get_token()
     found: list[int | str] = []
 
@@ -64,3 +107,4 @@ def _ask(address: str, repository: str) -> None:
         raise ServiceError(f"{address} has no public model of this name (HTTP {answer}); a gated one needs HF_TOKEN")
     if answer != 200:
         raise ServiceError(f"{address} cannot be reached ({answer})")
+    return address

@@ -33,7 +33,8 @@ def hub_of(folder: Path, repository: str) -> Iterator[tuple[str, list[str]]]:
                 ]
                 info = {"id": repository, "sha": COMMIT, "siblings": [{"rfilename": name} for name in names]}
                 return self._answer(json.dumps(tree if "/tree/" in path else info).encode(), "application/json")
-            file = folder / path.removeprefix(f"/{repository}/resolve/{COMMIT}/")
+            name = path.removeprefix(f"/{repository}/resolve/")
+            file = folder / name.removeprefix(f"{COMMIT}/").removeprefix("main/")
             return self._answer(file.read_bytes(), "application/octet-stream") if file.is_file() else self._none()
 
         def _answer(self, body: bytes, kind: str) -> None:
@@ -48,6 +49,8 @@ def hub_of(folder: Path, repository: str) -> Iterator[tuple[str, list[str]]]:
 
         def _none(self) -> None:
             self.send_response(404)
+            self.send_header("X-Error-Code", "EntryNotFound")
+            self.send_header("X-Repo-Commit", COMMIT)
             self.send_header("Content-Length", "0")
             self.end_headers()
 
