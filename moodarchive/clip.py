@@ -1,5 +1,6 @@
 """Loads an open_clip model by name or from a folder, and embeds pictures and texts with it."""
 
+import difflib
 import math
 import sys
 from collections.abc import Callable, Sequence
@@ -138,9 +139,11 @@ def opened(told: str, model: str, pretrained: str, load: Callable[[Any], T]) -> 
     try:
         return from_cache_first(_repository(open_clip, model, pretrained), lambda: load(open_clip))
     except Exception as error:  # open_clip raises anything from RuntimeError to hub errors
+        close = difflib.get_close_matches(model, open_clip.list_models(), n=1)
+        hint = f"; did you mean {close[0]!r}?" if close and close[0] != model else ""
         raise ConfigError(
-            f"{told} {model!r} (pretrained = {pretrained!r}) cannot be loaded: {str(error)[:200]}; remedy: {REMEDY}, "
-            "or an exported folder as local-dir:FOLDER"
+            f"{told} {model!r} (pretrained = {pretrained!r}) cannot be loaded: {str(error)[:200]}{hint}; remedy: "
+            f"{REMEDY}, or an exported folder as local-dir:FOLDER"
         ) from error
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from moodarchive.captions import caption_text
-from moodarchive.errors import DamagedPartError, NotAnArchiveError, StageError
+from moodarchive.errors import ConfigError, DamagedPartError, NotAnArchiveError, StageError
 from moodarchive.keys import digest
 from moodarchive.layout import MANIFEST_PATH, SETS
 from moodarchive.manifest import Manifest, read_manifest
@@ -116,7 +116,7 @@ class SealedArchive:
 def open_archive(root: str, sets: Sequence[str] = ("train",)) -> SealedArchive:
     """NotAnArchiveError for a root without a seal, or one of another schema version."""
     if unknown := set(sets) - set(SETS):
-        raise StageError(f"no shard set is called {sorted(unknown)}; legal: {', '.join(SETS)}")
+        raise ConfigError(f"no shard set is called {', '.join(sorted(unknown))}; legal: {', '.join(SETS)}")
     store = Store(root)
     if not store.exists(MANIFEST_PATH):
         raise NotAnArchiveError(f"{root} is not sealed: it has no {MANIFEST_PATH}; remedy: moodarchive run finishes it")

@@ -5,14 +5,18 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
+from shutil import disk_usage
 from typing import Any, BinaryIO, cast
 
-from moodarchive.errors import ConfigError
+from torch import nn
+
+from moodarchive.errors import ConfigError, StorageFullError
 from moodarchive.keys import canonical_json
 from moodarchive.store import Store
 from train.step import Stepper
 
 LOG_PATH = "checkpoints/training.jsonl"
+_PROBE = "checkpoints/writable"
 _WEIGHTS, _OPTIMISER, _STATE = "model.safetensors", "optimiser.pt", "state.json"
 
 
@@ -27,6 +31,28 @@ class Progress:
     """Corrupt samples for which others stood in."""
     files: Mapping[str, str] = field(default_factory=dict)
     code_version: str = field(default_factory=lambda: version("moodarchive"))
+
+
+def check_room(store: Store, clip: nn.Module) -> None:
+    """ConfigError where nothing can be written, StorageFullError where the disk has no room for one checkpoint.
+
+    Otherwise a run would find out at its first checkpoint, after hours.
+    """
+    try:
+        store.write_bytes(_PROBE, b"")
+        store.remove(_PROBE)
+    except OSError as error:
+        raise ConfigError(
+            f"{store.root} cannot be written to: {error}; remedy: another folder as output, or the right to write there"
+        ) from None
+    # the weights, and AdamW's two means of each
+    needed = 3 * sum(parameter.numel() * parameter.element_size() for parameter in clip.parameters())
+    free = disk_usage(store.path("checkpoints")).free if store.is_local else needed
+    if free < needed:
+        raise StorageFullError(
+            f"a checkpoint takes {needed / 1e9:.2f} GB, {store.root} has {free / 1e9:.2f} GB free; remedy: free some "
+            "space, or another folder as output"
+        )
 
 
 def save(store: Store, stepper: Stepper, progress: Progress, log: Sequence[Mapping[str, Any]], *, keep: int) -> None:

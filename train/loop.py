@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from moodarchive.errors import ConfigError
 from moodarchive.settings import Kind
@@ -16,9 +16,10 @@ from moodarchive.spread import in_threads
 from moodarchive.store import Store
 from train import flops
 from train.archive import SealedArchive, Shard, open_archive
-from train.checkpoint import Progress, load_newest, save
+from train.checkpoint import Progress, check_room, load_newest, save
 from train.compiling import check_compiler, compile_blocks
 from train.export import export
+from train.fingerprint import fingerprint, halves
 from train.gather import mean_over_ranks, process_group, rank, sum_over_ranks, world_size
 from train.model import MoodifyClip
 from train.order import Order
@@ -107,6 +108,8 @@ class _Run:
         self.log: list[dict[str, Any]] = []
         if found := load_newest(self.store, self.stepper, self.progress):
             self.progress, self.log = found
+        if rank() == 0:
+            check_room(self.store, self.towers.clip)
         self._saved = time.monotonic()
 
     def _model(self) -> nn.Module:
@@ -190,12 +193,10 @@ class _Run:
         self._flops = sum(count or 0.0 for count in counts)
         names = list(losses)
         means = mean_over_ranks(torch.tensor([losses[name] for name in names], dtype=torch.float64))
-        told = sum_over_ranks(
-            torch.tensor([sum(len(s.replaced) for s in samples), *_fingerprint([s.key for s in samples])])
-        )
+        told = sum_over_ranks(torch.tensor([sum(len(s.replaced) for s in samples), *halves([s.key for s in samples])]))
         losses = dict(zip(names, means.tolist(), strict=True))
         self.progress = replace(self.progress, step=step + 1, replaced=self.progress.replaced + int(told[0]))
-        self.log.append({"step": step + 1, "keys": f"{_joined(told[1:]):016x}", **losses})
+        self.log.append({"step": step + 1, "keys": f"{fingerprint(told[1:]):016x}", **losses})
         return losses
 
     @property
@@ -233,17 +234,3 @@ def _archives(settings: TrainSettings, root: str) -> list[SealedArchive]:
     if not all(roots):
         raise ConfigError("no archive: neither --root nor data.archives names one")
     return [open_archive(name, settings.data.sets) for name in roots]
-
-
-_HALF = 1 << 32
-
-
-def _fingerprint(keys: Sequence[str]) -> tuple[int, int]:
-    """The keys' sum in two halves, so that the ranks' sums can be added without overflow."""
-    values = [int(key, 16) for key in keys]
-    return sum(value % _HALF for value in values), sum(value // _HALF for value in values)
-
-
-def _joined(halves: Tensor) -> int:
-    low, high = halves.tolist()
-    return int(low + high * _HALF) % (1 << 64)

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from moodarchive.settings import Kind, Settings
 from train.losses import Attention, Negatives
@@ -58,6 +58,12 @@ class LossSettings(Settings):
     negatives: Annotated[Negatives, Kind.TRAINING] = Negatives.IMAGE
     epsilon: Annotated[float, Field(gt=0), Kind.TRAINING] = 0.1
     transport_scope: Annotated[Literal["local", "global"], Kind.TRAINING] = "local"
+
+    @model_validator(mode="after")
+    def _some_term(self) -> "LossSettings":
+        if not (self.full or self.reads_short or self.reads_stimuli):
+            raise ValueError("all terms are switched off; remedy: a weight above 0")
+        return self
 
     @property
     def reads_short(self) -> bool:

@@ -24,6 +24,7 @@ pytestmark = pytest.mark.torture
         ("cut.py", ["--images", "20000", "--sample", "20000"], 3),
         ("learning.py", ["--seeds", "2", "--per-cell", "4", "--measured-per-cell", "2"], 9),
         ("edit.py", ["--rounds", "1"], 1),
+        ("train.py", ["--layers", "1", "--batch", "4", "--rounds", "1", "--stream-batches", "2"], 3),
     ],
 )
 def test_each_claim_is_a_line_and_the_weakest_stands_last(
