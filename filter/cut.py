@@ -1,7 +1,7 @@
 """The verdict on every image: kept, or the reason why not, and its split."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
 import duckdb
@@ -9,11 +9,12 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
+from filter.found_again import find_anew
 from filter.rejected import mark_rejected, verdict_digests
 from filter.repeats import mark_repeats
 from moodarchive.keys import digest
 from moodarchive.parts import Origin, finished_parts, write_part
-from moodarchive.schemas import CAPTIONS, DEALT, IMAGES, KEPT, REPEATS, SAFETY, SCORES, Table
+from moodarchive.schemas import CAPTIONS, DEALT, IMAGES, KEPT, REPEATS, REQUERIED, SAFETY, SCORES, Table
 from moodarchive.settings import Kind, Settings
 from moodarchive.sql import PART, connect, view
 from moodarchive.store import Store
@@ -53,24 +54,31 @@ SELECT d.key, d.part, d.round, i.phash, i.area, s.score,
 FROM dealt d JOIN images i USING (key) JOIN safety f USING (key) JOIN captions c USING (key) JOIN scores s USING (key),
      {SHARE}
 """
+# A later round judges a known image anew in its own cells. In those of the rounds before, the image keeps its place, so
+# that nobody else's rank changes.
 _CUT = """
 CREATE TABLE verdicts AS
-WITH counted AS (
+WITH members AS (
+    SELECT key, round, emotion, context, score
+    FROM judged ANTI JOIN marked USING (key) {but_latest} WHERE reason IS NULL
+    UNION ALL SELECT key, round, emotion, context, score FROM {again}),
+counted AS (
     SELECT *, count(*) OVER cell AS cell_size, row_number() OVER (cell ORDER BY score, key) AS cell_place,
            count(*) OVER wide AS wide_size, row_number() OVER (wide ORDER BY score, key) AS wide_place,
            row_number() OVER (PARTITION BY {floor} ORDER BY score DESC, key DESC) AS from_top
-    FROM judged ANTI JOIN marked USING (key) WHERE reason IS NULL
+    FROM members
     WINDOW cell AS (PARTITION BY {cell}), wide AS (PARTITION BY {wide})),
 low AS (  -- multiplied first: 29 / 100 of 100 rows would be 28.999 of them
-    SELECT key FROM counted
+    SELECT key, round FROM counted
     WHERE from_top > $floor
       AND CASE WHEN cell_size >= $smallest_cell THEN cell_place <= floor(cell_size * $percentile / 100)
                ELSE wide_place <= floor(wide_size * $percentile / 100) END)
 SELECT j.part, j.key, CASE WHEN j.taken THEN 'taken_down'
        ELSE coalesce(m.reason, j.reason, CASE WHEN l.key IS NOT NULL THEN 'low_score' END,
                      CASE WHEN p.key IS NOT NULL THEN 'rejected_by_people' END) END AS reason,
-       j.emotion, j.context, j.split, j.round
-FROM judged j LEFT JOIN marked m USING (key) LEFT JOIN low l USING (key) LEFT JOIN rejected p USING (key)
+       coalesce(a.emotion, j.emotion) AS emotion, coalesce(a.context, j.context) AS context, j.split, j.round
+FROM judged j LEFT JOIN marked m USING (key) LEFT JOIN latest a USING (key) LEFT JOIN rejected p USING (key)
+     LEFT JOIN low l ON l.key = j.key AND l.round = coalesce(a.round, j.round)
 """
 # Once over all verdicts: a query a part would join them all once a part.
 _ORDERED = """
@@ -94,9 +102,9 @@ class CutSettings(Settings):
     """What becomes of captions that people refused in a study: ``cut`` drops them, and no other verdict changes."""
 
 
-def is_cut_current(store: Store, settings: CutSettings, parts: list[int]) -> bool:
+def is_cut_current(store: Store, settings: CutSettings, parts: list[int], rounds: Sequence[int] = ()) -> bool:
     """True when every part's verdict was made from the tables and settings as they are now."""
-    whole = _digest_of_inputs(store, settings, parts)
+    whole = _digest_of_inputs(store, settings, parts, rounds)
     done = finished_parts(store, KEPT)
     return sorted(done) == parts and all(
         done[part].inputs == {"tables": whole} and done[part].settings == settings.digest(Kind.WHOLE_TABLE)
@@ -104,20 +112,25 @@ def is_cut_current(store: Store, settings: CutSettings, parts: list[int]) -> boo
     )
 
 
-def cut(store: Store, settings: CutSettings, parts: list[int]) -> None:
-    """Judges every image of the parts and writes kept/. Whole-table, exact, in bounded memory."""
+def cut(store: Store, settings: CutSettings, parts: list[int], rounds: Sequence[int] = ()) -> None:
+    """Judges every image of the parts and writes kept/. Whole-table, exact, in bounded memory.
+
+    ``rounds`` are those that the parts make up: what they asked of known images counts.
+    """
     if not parts:
         return
-    whole = _digest_of_inputs(store, settings, parts)
+    whole = _digest_of_inputs(store, settings, parts, rounds)
     with connect(store) as connection:
-        judge(connection, store, settings, parts)
+        judge(connection, store, settings, parts, rounds)
         rows = OrderedParts(connection, KEPT, _ORDERED)
         for part in sorted(parts):
             origin = Origin(settings=settings.digest(Kind.WHOLE_TABLE), inputs={"tables": whole}, started=time.time())
             write_part(store, KEPT, part, rows.of(part), origin)
 
 
-def judge(connection: duckdb.DuckDBPyConnection, store: Store, settings: CutSettings, parts: list[int]) -> None:
+def judge(
+    connection: duckdb.DuckDBPyConnection, store: Store, settings: CutSettings, parts: list[int], rounds: Sequence[int]
+) -> None:
     """Makes the table ``verdicts`` in the connection."""
     mark_rejected(connection, store, cut=settings.rejected == "cut")
     for table, columns in INPUTS:
@@ -129,9 +142,16 @@ def judge(connection: duckdb.DuckDBPyConnection, store: Store, settings: CutSett
         connection.execute("CREATE TABLE marked AS SELECT key, reason FROM repeats WHERE reason IS NOT NULL")
     else:
         mark_repeats(connection)
-    connection.execute(_CUT.format(**_partitions(settings)), settings.model_dump(include=_CUT_VALUES))
+    find_anew(connection, store, parts, rounds)
+    members = _MEMBERS[settings.rounds]
+    connection.execute(_CUT.format(**_partitions(settings), **members), settings.model_dump(include=_CUT_VALUES))
 
 
+_MEMBERS = {
+    "apart": {"but_latest": "", "again": "anew"},
+    "together": {"but_latest": "ANTI JOIN latest USING (key)", "again": "latest"},
+}
+"""Rounds as one have each image once, under its best."""
 _CUT_VALUES = {"smallest_cell", "percentile", "floor"}
 
 
@@ -168,9 +188,11 @@ class OrderedParts:
             self._waiting = next(self._batches, None)
 
 
-def _digest_of_inputs(store: Store, settings: CutSettings, parts: list[int]) -> str:
+def _digest_of_inputs(store: Store, settings: CutSettings, parts: list[int], rounds: Sequence[int]) -> str:
     digests = {table.name: finished_parts(store, table) for table, _ in INPUTS}
     if early := finished_parts(store, REPEATS):
         digests[REPEATS.name] = early
     told: dict[str, object] = {name: [done[part].sha256 for part in parts] for name, done in digests.items()}
+    again = finished_parts(store, REQUERIED)
+    told[REQUERIED.name] = [again[number].sha256 for number in rounds if number in again]
     return digest(told | (verdict_digests(store) if settings.rejected == "cut" else {}))

@@ -1,8 +1,8 @@
-"""How well a picture fits the emotion it was searched for: CLIP's cosine to that emotion's phrases."""
+"""How well a picture fits each emotion: CLIP's cosine to the emotion's phrases; and the best of those searched."""
 
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Annotated, Any
 
@@ -12,13 +12,17 @@ from PIL import Image
 from pydantic import Field, field_validator
 
 from moodarchive.clip import ClipEncoder, Embeddings
+from moodarchive.errors import PrunedPictureError
 from moodarchive.keys import digest
 from moodarchive.lexicon import load_lexicon
 from moodarchive.schemas import DEALT, IMAGES, SAFETY, SCORES, as_batch, empty_row
 from moodarchive.settings import Kind, Settings
 from moodarchive.stage import Readers, Resources, Stage, joined
+from moodarchive.taxonomy import EMOTIONS
 
 DECIMALS = 5
+_EVERY_EMOTION = 1
+"""Part of the settings' digest: rows that tell of the searched emotions only are made anew."""
 
 
 class ScoreSettings(Settings):
@@ -64,14 +68,19 @@ class Scorer:
     encoder: ClipEncoder
     templates: tuple[str, ...]
     batch: int
-    _embedded: dict[str, Embeddings] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         self.encoder.texts(["warm"])  # a worker that cannot load its model must die at once, not at its first part
 
     @cached_property
-    def _phrases(self) -> dict[str, tuple[str, ...]]:
-        return phrases_of_emotions(self.templates)
+    def _phrases(self) -> tuple[tuple[str, ...], ...]:
+        """Each emotion's phrases, in the taxonomy's order."""
+        of = phrases_of_emotions(self.templates)
+        return tuple(of[emotion] for emotion in EMOTIONS)
+
+    @cached_property
+    def _embedded(self) -> tuple[Embeddings, ...]:
+        return tuple(self.encoder.texts(phrases) for phrases in self._phrases)
 
     def __call__(self, part: int, readers: Readers) -> Iterator[pa.RecordBatch]:
         for dealt, images, safety in joined(readers, DEALT.name, IMAGES.name, SAFETY.name):
@@ -83,6 +92,8 @@ class Scorer:
 
     def _scored(self, rows: list[dict[str, Any]]) -> list[dict[str, object]]:
         chosen = [row for row in rows if row["safe"]]
+        if lost := [row["key"] for row in chosen if row["bytes"] is None]:
+            raise _pruned(lost)
         vectors: dict[str, Embeddings] = {}
         for start in range(0, len(chosen), self.batch):
             some = chosen[start : start + self.batch]
@@ -98,25 +109,37 @@ class Scorer:
         contexts: dict[str, str] = {}
         for query in row["queries"]:  # best rank first
             contexts.setdefault(query["emotion"], query["context"])
-        score, phrase, emotion = max((*self._best_phrase(emotion, vector), emotion) for emotion in contexts)
+        scores, phrases = self._fits(vector)
+        _, emotion, place = max((scores[EMOTIONS.index(name)], name, EMOTIONS.index(name)) for name in contexts)
         return {
             "key": row["key"],
-            "score": score,
-            "phrase": phrase,
+            "score": scores[place],
+            "phrase": phrases[place],
             "emotion": emotion,
             "context": contexts[emotion],
+            "emotion_scores": scores,
+            "emotion_phrases": phrases,
             "status": "ok",
             "error": None,
         }
 
-    def _best_phrase(self, emotion: str, vector: Embeddings) -> tuple[float, str]:
-        """Largest cosine among the emotion's phrases, rounded so that batch shape cannot change it, and the phrase."""
-        phrases = self._phrases[emotion]
-        if emotion not in self._embedded:
-            self._embedded[emotion] = self.encoder.texts(phrases)
-        cosines = self._embedded[emotion] @ vector
-        best = int(np.argmax(cosines))
-        return round(float(cosines[best]), DECIMALS), phrases[best]
+    def _fits(self, vector: Embeddings) -> tuple[list[float], list[str]]:
+        """Of each emotion the largest cosine, rounded so that batch shape cannot change it, and its phrase."""
+        scores, phrases = [], []
+        for embedded, of_emotion in zip(self._embedded, self._phrases, strict=True):
+            cosines = embedded @ vector
+            best = int(np.argmax(cosines))
+            scores.append(round(float(cosines[best]), DECIMALS))
+            phrases.append(of_emotion[best])
+        return scores, phrases
+
+
+def _pruned(keys: list[str]) -> PrunedPictureError:
+    return PrunedPictureError(
+        f"{len(keys)} pictures are to be scored anew, but images/ was pruned of them ({', '.join(keys[:3])}): their "
+        "scores are of an earlier program, or of another lexicon; remedy: restore the part's two files in images/ from "
+        "a copy, or remove both and run again, which downloads the part anew"
+    )
 
 
 def score_stage(settings: ScoreSettings) -> Stage:
@@ -134,5 +157,5 @@ def score_stage(settings: ScoreSettings) -> Stage:
             min_workers=settings.workers,
             max_workers=settings.workers,
         ),
-        settings=digest([settings.digest(), phrases]),
+        settings=digest([settings.digest(), phrases, _EVERY_EMOTION]),
     )

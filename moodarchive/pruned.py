@@ -14,11 +14,13 @@ PRUNED_PATH = "pruned.json"
 
 @dataclass(frozen=True, kw_only=True)
 class PrunedFile:
-    """``whole``: the sha256 in the sidecar, by which later tables know it; ``left``, ``size``: of what is left."""
+    """``whole``: the sha256 in the sidecar, by which later tables know it; ``left``, ``size``: of what is left;
+    ``seal``: the last one before the pictures went."""
 
     whole: str
     left: str
     size: int
+    seal: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,8 @@ class Table:
     says: str
     schema: pa.Schema
     rows_per_group: int = 10_000
+    added: tuple[str, ...] = ()
+    """Columns that parts of an earlier program lack; a view has null there."""
 
 
 def _schema(*columns: tuple[str, pa.DataType, str]) -> pa.Schema:
@@ -178,15 +180,22 @@ CAPTIONS = Table(
 SCORES = Table(
     name="scores",
     written_by="filter.score",
-    says="How well each picture fits the emotion it was searched for.",
+    says="How well each picture fits the emotion it was searched for, and every other.",
     schema=_schema(
         _KEY,
         ("score", pa.float32(), "largest cosine between the picture and the phrases of its emotion, rounded to 1e-5"),
         ("phrase", pa.string(), "the phrase that gave it"),
-        ("emotion", pa.string(), "the searched emotion of the best score"),
+        ("emotion", pa.string(), "the best-scoring emotion of those that the image's first round searched"),
         ("context", pa.string(), "the context in which that emotion was searched (best rank)"),
+        (
+            "emotion_scores",
+            pa.list_(pa.float32()),
+            "the same for each of the 27 emotions, in the taxonomy's order: what a later round may search is scored",
+        ),
+        ("emotion_phrases", pa.list_(pa.string()), "the phrases that gave these"),
         *_OUTCOME,
     ),
+    added=("emotion_scores", "emotion_phrases"),
 )
 KEPT = Table(
     name="kept",
@@ -196,7 +205,8 @@ KEPT = Table(
         _KEY,
         ("kept", pa.bool_(), "true: the image is in the shards"),
         ("reason", pa.string(), "why not; null when kept"),
-        *_CELL,
+        ("emotion", pa.string(), "the emotion under which it is judged: of all that found it, the best-scoring"),
+        ("context", pa.string(), "the context in which that emotion found it"),
         ("split", pa.string(), "`train`, `validation` or `heldout`, by content hash; null without content"),
         ("round", pa.int32(), "the crawl round that first met the image"),
     ),

@@ -171,11 +171,12 @@ class Archive:
 
     def _finish(self, until: str) -> None:
         """The steps that see the whole archive; the seal is broken before anything under it changes."""
-        parts = [part for record in read_rounds(self.store) for part in record.image_parts]
-        if not is_cut_current(self.store, self.settings.cut, parts):
+        records = read_rounds(self.store)
+        parts, rounds = [part for record in records for part in record.image_parts], [one.number for one in records]
+        if not is_cut_current(self.store, self.settings.cut, parts, rounds):
             unseal(self.store)
             with self.progress.step("cut"):
-                cut(self.store, self.settings.cut, parts)
+                cut(self.store, self.settings.cut, parts, rounds)
         pack = pack_stage(with_private(self.settings), self.store)
         if not _reaches(until, "pack"):
             return

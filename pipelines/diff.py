@@ -44,6 +44,7 @@ def _lines(changes: Changes) -> list[str]:
         *_counts("in", changes.samples_in),
         *_counts("out", changes.samples_out),
         *_counts("moved to another set", changes.samples_moved),
+        *_counts("judged under a better emotion", changes.samples_relabelled),
     ]
     lines += [f"setting {c.setting}: {told(c.was)} is now {told(c.now)}" for c in changes.settings]
     return lines or ["no shard, sample or setting changed"]

@@ -18,16 +18,18 @@ from moodarchive.settings import differences
 from moodarchive.sql import connect, location
 from moodarchive.store import Store
 
-_COLUMNS = ("key", "reason", "split")
+_COLUMNS = ("key", "reason", "split", "emotion")
 VERDICTS = pa.schema([pa.field(name, pa.string()) for name in _COLUMNS])
 ROWS_PER_GROUP = 100_000
 
 _JOURNEYS = """
 SELECT CASE WHEN now.key IS NOT NULL AND now.reason IS NULL AND (was.key IS NULL OR was.reason IS NOT NULL) THEN 'in'
             WHEN was.key IS NOT NULL AND was.reason IS NULL AND (now.key IS NULL OR now.reason IS NOT NULL) THEN 'out'
-            WHEN was.reason IS NULL AND now.reason IS NULL AND was.split <> now.split THEN 'moved' END AS way,
+            WHEN was.reason IS NULL AND now.reason IS NULL AND was.split <> now.split THEN 'moved'
+            WHEN was.reason IS NULL AND now.reason IS NULL AND was.emotion <> now.emotion THEN 'relabelled' END AS way,
        CASE way WHEN 'in' THEN coalesce(was.reason, 'new') WHEN 'out' THEN coalesce(now.reason, 'gone')
-            ELSE was.split || ' to ' || now.split END AS why, count(*)
+            WHEN 'moved' THEN was.split || ' to ' || now.split ELSE was.emotion || ' to ' || now.emotion END AS why,
+       count(*)
 FROM was FULL JOIN now USING (key) WHERE way IS NOT NULL GROUP BY ALL ORDER BY ALL
 """
 
@@ -46,7 +48,8 @@ class Changes:
     """What lies between two seals.
 
     ``since`` is the earlier seal's number, None before the first. Shards are tars by path. Samples that came in are
-    counted by why they had been out (``new``: not in the archive), those that left by why they are out now.
+    counted by why they had been out (``new``: not in the archive), those that left by why they are out now. Relabelled
+    are those that a later round found under a better emotion.
     """
 
     since: int | None
@@ -56,6 +59,7 @@ class Changes:
     samples_in: Mapping[str, int]
     samples_out: Mapping[str, int]
     samples_moved: Mapping[str, int]
+    samples_relabelled: Mapping[str, int]
     settings: Sequence[SettingChange]
 
     def counted(self) -> dict[str, Any]:
@@ -67,7 +71,7 @@ class Changes:
 @dataclass(frozen=True, kw_only=True)
 class SealEntry:
     """One seal, ``seals/NNNN.json``: ``contents`` names all that was sealed, ``shards`` maps tars to their sha256,
-    ``verdicts`` is the sha256 of ``seals/NNNN.parquet``: key, reason and split of every image."""
+    ``verdicts`` is the sha256 of ``seals/NNNN.parquet``: key, reason, split and emotion of every image."""
 
     seal: int
     contents: str
@@ -162,7 +166,7 @@ def _changes(
     store: Store, before: SealEntry | None, seal: int, shards: Mapping[str, str], settings: Mapping[str, Any]
 ) -> Changes:
     old = before.shards if before else {}
-    ways: dict[str, dict[str, int]] = {"in": {}, "out": {}, "moved": {}}
+    ways: dict[str, dict[str, int]] = {"in": {}, "out": {}, "moved": {}, "relabelled": {}}
     for way, why, count in _journeys(store, before.seal if before else None, seal):
         ways[way][why] = count
     changed = differences(before.settings, settings) if before else ()
@@ -174,6 +178,7 @@ def _changes(
         samples_in=ways["in"],
         samples_out=ways["out"],
         samples_moved=ways["moved"],
+        samples_relabelled=ways["relabelled"],
         settings=[SettingChange(setting=name, was=was, now=now) for name, was, now in changed],
     )
 
@@ -186,13 +191,14 @@ def _journeys(store: Store, before: int | None, seal: int) -> list[tuple[str, st
                 "restore it from a copy"
             )
     with connect(store) as connection:
+        connection.register("nothing", VERDICTS.empty_table())
         names = {"was": before, "now": seal}
         for name, number in names.items():
-            if number is None:
-                connection.register(name, VERDICTS.empty_table())
-            else:
+            rows = "nothing"
+            if number is not None:  # verdicts of an earlier program tell no emotion
                 quoted = location(store, verdicts_path(number)).replace("'", "''")
-                connection.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet('{quoted}')")
+                rows = f"read_parquet('{quoted}') UNION ALL BY NAME FROM nothing"
+            connection.execute(f"CREATE VIEW {name} AS FROM {rows}")
         return connection.execute(_JOURNEYS).fetchall()
 
 

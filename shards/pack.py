@@ -4,9 +4,10 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import Field
 
 from moodarchive.captions import caption_text
@@ -15,6 +16,7 @@ from moodarchive.schemas import CAPTIONS, DEALT, IMAGES, KEPT, SAFETY, SCORES, S
 from moodarchive.settings import Kind, Settings
 from moodarchive.stage import Readers, Resources, Stage, Worker, joined_batches
 from moodarchive.store import Store
+from moodarchive.taxonomy import EMOTIONS
 from shards.restored import PruneAwarePacker, write_and_forget
 from shards.tars import SAMPLES
 
@@ -71,6 +73,7 @@ class Packer:
     def _samples(self, kept: Mapping[str, pa.RecordBatch]) -> pa.RecordBatch:
         told = {name: kept[table.name][column].to_pylist() for name, (table, column) in METADATA.items()}
         told["phash"] = [f"{phash:016x}" for phash in told["phash"]]
+        _tell_of_later_emotions(told, kept[SCORES.name])
         rows = (dict(zip(told, values, strict=True)) for values in zip(*told.values(), strict=True))
         captions = zip(told["summary"], told["stimuli"], told["assessment"], strict=True)
         columns = {
@@ -85,6 +88,15 @@ class Packer:
             "txt": [caption_text(*caption).encode() for caption in captions],
         }
         return pa.RecordBatch.from_arrays([pa.array(columns[f.name], f.type) for f in SAMPLES], schema=SAMPLES)
+
+
+def _tell_of_later_emotions(told: dict[str, list[Any]], scores: pa.RecordBatch) -> None:
+    """Score and phrase of the emotion under which each image is judged, be it one that a later round found."""
+    judged = pa.array(told["emotion"], pa.string())
+    for row in pc.indices_nonzero(pc.not_equal(scores["emotion"], judged)).to_pylist():
+        place = EMOTIONS.index(told["emotion"][row])
+        told["score"][row] = scores["emotion_scores"][row][place].as_py()
+        told["score_phrase"][row] = scores["emotion_phrases"][row][place].as_py()
 
 
 def _make_worker(private_sources: tuple[str, ...], store: Store | None) -> Worker:

@@ -18,7 +18,7 @@ from moodarchive.parts import (
     write_part,
     write_sidecar,
 )
-from moodarchive.pruned import PrunedFile, read_pruned, write_pruned
+from moodarchive.pruned import read_pruned, write_pruned
 from moodarchive.schemas import CANDIDATES, CAPTIONS, DEALT, IMAGES, REQUERIED, SAFETY, SCORES, Table
 from moodarchive.store import Store
 from moodarchive.takedown import ERASED_PROVENANCE
@@ -74,7 +74,8 @@ class Eraser:
         """A part without pictures has none after its rows were erased."""
         pruned = read_pruned(self.store)
         if path in pruned.files:
-            files = {**pruned.files, path: PrunedFile(whole=fresh.sha256, left=fresh.sha256, size=fresh.bytes)}
+            left = replace(pruned.files[path], whole=fresh.sha256, left=fresh.sha256, size=fresh.bytes)
+            files = {**pruned.files, path: left}
             write_pruned(self.store, replace(pruned, files=files))
 
     def _erased(self, table: Table, part: int) -> Iterator[pa.RecordBatch]:

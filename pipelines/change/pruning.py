@@ -1,11 +1,14 @@
 """The parts of images/ lose their pictures, once a seal says that the shards hold those that are kept."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 
 import pyarrow as pa
 
 from moodarchive.errors import NotWholeError
+from moodarchive.layout import MANIFEST_PATH
+from moodarchive.manifest import read_manifest
 from moodarchive.parts import finished_parts, part_path, read_part, write_part_file
 from moodarchive.pruned import Pruned, PrunedFile, read_pruned, write_pruned
 from moodarchive.schemas import IMAGES
@@ -24,11 +27,12 @@ def refuse_unsound(store: Store) -> None:
 
 
 def plan_pruning(store: Store) -> bool:
-    """Records which parts are to lose their pictures, before any does; False when all have lost them."""
+    """Records which parts are to lose their pictures, before any does; False when all have lost them. It is sealed."""
+    seal = read_manifest(store.read_bytes(MANIFEST_PATH)).seal
     images = finished_parts(store, IMAGES)
     pruned = read_pruned(store).standing(store, images)
     fresh = {
-        path: PrunedFile(whole=sidecar.sha256, left="", size=0)
+        path: PrunedFile(whole=sidecar.sha256, left="", size=0, seal=seal)
         for part, sidecar in images.items()
         if (path := part_path(IMAGES, part)) not in pruned.files
     }
@@ -46,7 +50,7 @@ def drop_pictures(store: Store) -> None:
         if path in files and not files[path].left:
             left = write_part_file(store, IMAGES, part, _without_pictures(store, part))
             size = store.fs.size(store.path(path))
-            files[path] = PrunedFile(whole=files[path].whole, left=left, size=size)
+            files[path] = replace(files[path], left=left, size=size)
     write_pruned(store, Pruned(files=files, done=True))
 
 

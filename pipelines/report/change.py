@@ -28,12 +28,13 @@ class SealChange:
     came: tuple[Counted, ...]
     left: tuple[Counted, ...]
     moved: tuple[Counted, ...]
+    relabelled: tuple[Counted, ...]
     settings: tuple[SettingChange, ...]
 
     @property
     def nothing(self) -> bool:
         """True when the seal was made anew of equal shards, such as after pruning."""
-        return not (self.shards or self.came or self.left or self.moved or self.settings)
+        return not (self.shards or self.came or self.left or self.moved or self.relabelled or self.settings)
 
 
 def last_change(store: Store) -> SealChange | None:
@@ -51,6 +52,7 @@ def last_change(store: Store) -> SealChange | None:
             came=_counted(changes["samples_in"]),
             left=_counted(changes["samples_out"]),
             moved=_moved(changes["samples_moved"]),
+            relabelled=_relabelled(changes.get("samples_relabelled", {})),
             settings=tuple(SettingChange(**setting) for setting in changes["settings"]),
         )
     except (MoodArchiveError, KeyError, TypeError, ValueError):
@@ -70,6 +72,11 @@ def why(reason: str) -> str:
 def _counted(counts: Mapping[str, int]) -> tuple[Counted, ...]:
     most_first = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return tuple(Counted(name=why(reason), count=count) for reason, count in most_first)
+
+
+def _relabelled(counts: Mapping[str, int]) -> tuple[Counted, ...]:
+    most_first = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return tuple(Counted(name=way, count=count) for way, count in most_first)
 
 
 def _moved(counts: Mapping[str, int]) -> tuple[Counted, ...]:

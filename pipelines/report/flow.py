@@ -5,20 +5,25 @@ from dataclasses import dataclass
 
 from moodarchive.layout import SETS
 from moodarchive.schemas import CANDIDATES
+from moodarchive.taxonomy import EMOTIONS
 from pipelines.report.tables import Tables
 
 WAITING = "waiting"
 
 # One row an image. The first condition that holds is where it ended; a row that is not there yet waits at that step.
 # Images may have been pruned, so their absence counts only while the next table is absent too.
-_JOURNEY = """
+_MACROS = """
 CREATE TEMP MACRO stage_of(reason, otherwise) AS CASE
     WHEN reason = 'failed_download' THEN 'download' WHEN reason IN ('unsafe', 'failed_safety') THEN 'safety'
     WHEN reason = 'failed_caption' THEN 'caption' WHEN reason = 'failed_score' THEN 'score' ELSE otherwise END;
 CREATE TEMP MACRO ending(stage, kind) AS {'stage': stage, 'kind': coalesce(kind, 'unknown')};
+"""
+_JOURNEY = """
 CREATE TEMP TABLE journey AS
 WITH ended AS (
-    SELECT d.key, p.set_name, sc.score, coalesce(k.kept, false) AS kept,
+    SELECT d.key, p.set_name,
+           CASE WHEN k.emotion <> sc.emotion THEN sc.emotion_scores[list_position($emotions, k.emotion)]
+                ELSE sc.score END AS score, coalesce(k.kept, false) AS kept,
            coalesce(k.emotion, sc.emotion, d.queries[1].emotion) AS emotion,
            coalesce(k.context, sc.context, d.queries[1].context) AS context,
            CASE
@@ -113,7 +118,8 @@ class Flow:
 
 def trace(tables: Tables, *, sealed: bool) -> Flow:
     """Makes the temporary table ``journey`` and counts it."""
-    tables.sql.execute(_JOURNEY)
+    tables.sql.execute(_MACROS)
+    tables.sql.execute(_JOURNEY, {"emotions": list(EMOTIONS)})
     found, kept, packed = tables.numbers(
         "SELECT count(*), count(*) FILTER (stage IN ('pack', 'packed')), "
         "count(*) FILTER (stage = 'packed') FROM journey"

@@ -54,7 +54,10 @@ GROUP BY kind ORDER BY n DESC, kind
 _DETAILS = """
 SELECT key, d.title, d.landing_url, d.creator, d.creator_url, d.licence, d.licence_url, d.source,
        j.emotion, j.context, j.kind, j.set_name, j.score,
-       list_filter(d.queries, lambda q: q.emotion = j.emotion)[1].phrase AS phrase,
+       coalesce(list_filter(d.queries, lambda q: q.emotion = j.emotion)[1].phrase, (
+           SELECT min_by(r.query.phrase, (r.round, r.query.rank))
+           FROM (SELECT key, round, unnest(queries) AS query FROM requeried) r
+           WHERE r.key = p.key AND r.query.emotion = j.emotion)) AS phrase,
        c.summary, c.stimuli, c.assessment, c.emotions
 FROM picked p JOIN dealt d USING (key) JOIN journey j USING (key) LEFT JOIN captions c USING (key)
 ORDER BY p.place

@@ -2,17 +2,19 @@
 
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import floor
 from random import Random
+from typing import NamedTuple
 
 import numpy as np
 
 from filter.cut import CutSettings
 from moodarchive.keys import image_key
+from moodarchive.schemas import REQUERIED
 from moodarchive.store import Store
-from moodarchive.taxonomy import CONTEXTS
+from moodarchive.taxonomy import CONTEXTS, EMOTIONS
 from tests.making import IMAGE_TABLES, Row, write_rows
 
 
@@ -29,6 +31,10 @@ class Case:
     share: float = 0.9
     area: int = 10_000
     fate: str = "ok"
+    others: tuple[tuple[str, float], ...] = ()
+    """Scores of other emotions."""
+    again: tuple[tuple[int, tuple[tuple[str, str], ...]], ...] = ()
+    """Later rounds that found it anew, each with the (emotion, context) of its queries, best rank first."""
 
     @property
     def key(self) -> str:
@@ -63,8 +69,45 @@ class Case:
             "images": outcome("failed_download", picture),
             "safety": outcome("failed_safety", {"nsfw": 0.5, "verdict": verdict}),
             "captions": caption,
-            "scores": outcome("failed_score", {"score": self.score, "phrase": "p", **cell}),
+            "scores": outcome("failed_score", {"score": self.score, "phrase": "p", **cell, **self._every_emotion()}),
         }
+
+    def _every_emotion(self) -> Row:
+        known = {**dict(self.others), self.emotion: self.score}
+        return {
+            "emotion_scores": [known.get(emotion, -1.0) for emotion in EMOTIONS],
+            "emotion_phrases": [f"of {emotion}" for emotion in EMOTIONS],
+        }
+
+    def found_anew(self) -> dict[int, Row]:
+        """Later round → its row of requeried/."""
+        return {
+            number: {
+                "key": self.key, "round": number,
+                "queries": [{"emotion": e, "context": c, "phrase": "q", "rank": i} for i, (e, c) in enumerate(cells)],
+            }
+            for number, cells in self.again
+        }  # fmt: skip
+
+    def records(self) -> "list[Record]":
+        """Each round in which it beat all its scores before, the first round first."""
+        found = [Record(self.round, self.emotion, self.context, self.score)]
+        known = {**dict(self.others), self.emotion: self.score}
+        for number, cells in sorted(self.again):
+            best = max({emotion for emotion, _ in cells}, key=lambda emotion: (np.float32(known[emotion]), emotion))
+            if np.float32(known[best]) > np.float32(found[-1].score):
+                context = next(context for emotion, context in cells if emotion == best)
+                found.append(Record(number, best, context, known[best]))
+        return found
+
+
+class Record(NamedTuple):
+    """The round, the cell and the score under which an image is judged, until it is found under a better emotion."""
+
+    round: int
+    emotion: str
+    context: str
+    score: float
 
 
 def write_cases(store: Store, cases: list[Case], parts: int = 3) -> list[int]:
@@ -80,6 +123,9 @@ def write_cases(store: Store, cases: list[Case], parts: int = 3) -> list[int]:
         rows = [case.rows() for case in sorted(mine, key=lambda case: case.key)]
         for table in IMAGE_TABLES[:-1]:
             write_rows(store, table, part, [row[table.name] for row in rows])
+    for number in {case.round for case in cases}:
+        anew = sorted((case.key, case.found_anew()[number]) for case in cases if number in case.found_anew())
+        write_rows(store, REQUERIED, number, [row for _, row in anew])
     return sorted(dealt)
 
 
@@ -111,10 +157,11 @@ def repeats_of(hashes: list[int]) -> dict[int, int]:
 
 @dataclass
 class Verdicts:
-    """What the cut must say: key → reason (None: kept), and key → split."""
+    """What the cut must say: key → reason (None: kept), key → split, and key → emotion and context."""
 
     reasons: dict[str, str | None] = field(default_factory=dict)
     splits: dict[str, str | None] = field(default_factory=dict)
+    cells: dict[str, tuple[str, str]] = field(default_factory=dict)
 
 
 def _split(case: Case, settings: CutSettings) -> str | None:
@@ -140,26 +187,35 @@ def judged(cases: list[Case], settings: CutSettings) -> Verdicts:
         near_heldout = found.splits[sound[of].key] == "heldout" != found.splits[sound[place].key]
         found.reasons[sound[place].key] = "near_heldout" if near_heldout else "repeat"
     survivors = [case for case in sound if found.reasons[case.key] is None]
-    by_cell = settings.scope == "cell"
+    by_cell, apart = settings.scope == "cell", settings.rounds == "apart"
+    found.cells = {case.key: (case.emotion, case.context) for case in cases}
+    found.cells |= {case.key: case.records()[-1][1:3] for case in survivors}
+    members = [(case.key, record) for case in survivors for record in case.records()[0 if apart else -1 :]]
+    members.sort(key=lambda member: (np.float32(member[1].score), member[0]))
 
-    def groups(name: Callable[[Case], tuple[object, ...]]) -> dict[tuple[object, ...], list[Case]]:
-        members: dict[tuple[object, ...], list[Case]] = defaultdict(list)
-        for case in sorted(survivors, key=lambda c: (np.float32(c.score), c.key)):
-            members[name(case)].append(case)
-        return members
+    def groups(name: Callable[[Record], tuple[object, ...]]) -> dict[tuple[object, ...], list[Member]]:
+        of: dict[tuple[object, ...], list[Member]] = defaultdict(list)
+        for member in members:
+            of[name(member[1])].append(member)
+        return of
 
-    def judged_in(case: Case) -> int:
-        return case.round if settings.rounds == "apart" else 0
+    def judged_in(record: Record) -> int:
+        return record.round if apart else 0
 
-    narrow = groups(lambda c: (judged_in(c), c.emotion, c.context) if by_cell else (judged_in(c),))
-    wide = groups(lambda c: (judged_in(c), c.emotion) if by_cell else (judged_in(c),))
-    cells = groups(lambda c: (judged_in(c), c.emotion, c.context))
-    safe = {case for members in cells.values() for case in members[max(0, len(members) - settings.floor) :]}
-    for cell, members in narrow.items():
-        pool = members if len(members) >= settings.smallest_cell else wide[cell[:2] if by_cell else cell]
+    narrow = groups(lambda r: (judged_in(r), r.emotion, r.context) if by_cell else (judged_in(r),))
+    wide = groups(lambda r: (judged_in(r), r.emotion) if by_cell else (judged_in(r),))
+    cells = groups(lambda r: (judged_in(r), r.emotion, r.context))
+    safe = {member for of in cells.values() for member in of[max(0, len(of) - settings.floor) :]}
+    low: set[Member] = set()
+    for cell, of in narrow.items():
+        pool = of if len(of) >= settings.smallest_cell else wide[cell[:2] if by_cell else cell]
         lowest = set(pool[: floor(Fraction(str(settings.percentile)) * len(pool) / 100)]) - safe
-        found.reasons |= {case.key: "low_score" for case in members if case in lowest}
+        low |= lowest.intersection(of)
+    found.reasons |= {case.key: "low_score" for case in survivors if (case.key, case.records()[-1]) in low}
     return found
+
+
+Member = tuple[str, Record]
 
 
 def crowd(count: int, seed: int = 0) -> list[Case]:
@@ -182,3 +238,20 @@ def crowd(count: int, seed: int = 0) -> list[Case]:
         )
         for number in range(count)
     ]
+
+
+def crowd_found_again(count: int, seed: int = 0) -> list[Case]:
+    """A crowd of which later rounds find many images anew, under better emotions, worse ones and the same."""
+    random = Random(seed + 1)
+    emotions = ["joy", "fear", "love", "grief"]
+    found = []
+    for case in crowd(count, seed):
+        scores = {name: random.choice([0.2, 0.25, case.score, round(random.uniform(0.1, 0.4), 5)]) for name in emotions}
+        del scores[case.emotion]
+        again = tuple(
+            (number, tuple((random.choice(emotions), random.choice(CONTEXTS[:2])) for _ in range(random.randint(1, 3))))
+            for number in range(case.round + 1, 3)
+            if random.random() < 0.5
+        )
+        found.append(replace(case, others=tuple(scores.items()), again=again))
+    return found

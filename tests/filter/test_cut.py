@@ -4,13 +4,15 @@ from collections import Counter
 from dataclasses import replace
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from filter.cut import CutSettings, cut, is_cut_current
-from moodarchive.parts import finished_parts
-from moodarchive.schemas import CAPTIONS, DEALT, IMAGES, KEPT, SAFETY, SCORES, Table
+from moodarchive.parts import finished_parts, part_path
+from moodarchive.schemas import CAPTIONS, DEALT, IMAGES, KEPT, REQUERIED, SAFETY, SCORES, Table
 from moodarchive.store import Store
-from tests.filter.reference import Case, crowd, judged, write_cases
+from moodarchive.taxonomy import CONTEXTS
+from tests.filter.reference import Case, crowd, crowd_found_again, judged, write_cases
 from tests.making import Row, rows_of, write_rows
 
 SETTINGS = CutSettings(heldout=0.05, validation=0.05)
@@ -19,8 +21,12 @@ WHOLE = CutSettings(percentile=0, heldout=0.05, validation=0.05)
 
 def _cut(store: Store, cases: list[Case], settings: CutSettings) -> dict[str, Row]:
     parts = write_cases(store, cases)
-    cut(store, settings, parts)
+    cut(store, settings, parts, _rounds(cases))
     return {row["key"]: row for part in parts for row in rows_of(store, KEPT, part)}
+
+
+def _rounds(cases: list[Case]) -> list[int]:
+    return sorted({case.round for case in cases})
 
 
 def _reasons(store: Store, cases: list[Case], settings: CutSettings = WHOLE) -> list[str | None]:
@@ -34,7 +40,7 @@ def _apart(count: int, **more: Any) -> list[Case]:
     return [replace(Case(name=f"{i} {sorted(more)}", phash=phash), **more) for i, phash in enumerate(hashes)]
 
 
-@pytest.mark.parametrize(
+RULES = pytest.mark.parametrize(
     "settings",
     [
         SETTINGS,
@@ -57,6 +63,9 @@ def _apart(count: int, **more: Any) -> list[Case]:
         "60 percent with floors",
     ],
 )
+
+
+@RULES
 def test_the_cut_of_3000_images_is_what_the_rules_say(store: Store, settings: CutSettings) -> None:
     cases = crowd(3000)
     expected = judged(cases, settings)
@@ -68,6 +77,17 @@ def test_the_cut_of_3000_images_is_what_the_rules_say(store: Store, settings: Cu
     wanted = {None, "repeat", "unsafe", "failed_download", "failed_safety", "failed_caption", "failed_score"}
     assert wanted | ({"low_score"} if settings.percentile else set()) <= set(seen)
     assert (seen["near_heldout"] > 0) == (settings.heldout > 0)
+
+
+@RULES
+def test_images_found_again_are_judged_under_their_best_emotion(store: Store, settings: CutSettings) -> None:
+    cases = crowd_found_again(1500)
+    expected = judged(cases, settings)
+    rows = _cut(store, cases, settings)
+    assert {key: row["reason"] for key, row in rows.items()} == expected.reasons
+    assert {key: (row["emotion"], row["context"]) for key, row in rows.items()} == expected.cells
+    assert sum(expected.cells[case.key][0] != case.emotion for case in cases) > 100
+    assert sum(len(case.records()) > 2 for case in cases) > 5
 
 
 def test_every_part_has_the_keys_of_dealt(store: Store) -> None:
@@ -89,6 +109,54 @@ def test_the_bytes_of_two_cuts_are_equal(store: Store) -> None:
         cut(store, SETTINGS, parts)
         digests.append([finished_parts(store, KEPT)[part].sha256 for part in parts])
     assert digests[0] == digests[1]
+
+
+def test_a_later_round_changes_only_what_it_finds_under_a_better_emotion(store: Store) -> None:
+    cases = crowd_found_again(1500, seed=4)
+    late = _cut(store, cases, SETTINGS)
+    known = {case.round for case in cases if case.round < 2}
+    early = [replace(c, again=tuple(a for a in c.again if a[0] in known)) for c in cases if c.round in known]
+    for table in (DEALT, IMAGES, SAFETY, CAPTIONS, SCORES, KEPT, REQUERIED):
+        store.fs.rm(store.path(table.name), recursive=True)
+    soon = _cut(store, early, SETTINGS)
+    records = {case.key: case.records()[-1].round for case in cases}
+    unlike = {key for key, row in soon.items() if late[key] != row}
+    assert unlike and {records[key] for key in unlike} == {2}
+
+
+def test_of_equal_scores_the_earlier_round_stays(store: Store) -> None:
+    case = Case(name="a", emotion="fear", others=(("joy", 0.25),), again=((1, (("joy", CONTEXTS[1]),)),))
+    rows = _cut(store, [case, Case(name="later", round=1, phash=2**63 + 77)], WHOLE)
+    assert (rows[case.key]["emotion"], rows[case.key]["context"]) == ("fear", case.context)
+
+
+def test_a_round_whose_parts_are_not_judged_does_not_count(store: Store) -> None:
+    case = Case(name="a", others=(("love", 0.4),), again=((1, (("love", CONTEXTS[1]),)),))
+    parts = write_cases(store, [case, Case(name="b", round=1, phash=2**63 + 77)])
+    cut(store, WHOLE, parts[:3], [0])
+    first = {row["key"]: row for part in parts[:3] for row in rows_of(store, KEPT, part)}
+    assert first[case.key]["emotion"] == "joy"
+    assert is_cut_current(store, WHOLE, parts[:3], [0]) and not is_cut_current(store, WHOLE, parts[:3], [0, 1])
+    cut(store, WHOLE, parts, [0, 1])
+    both = {row["key"]: row for part in parts for row in rows_of(store, KEPT, part)}
+    assert (both[case.key]["emotion"], both[case.key]["context"]) == ("love", CONTEXTS[1])
+    assert both[case.key]["round"] == 0
+
+
+def test_scores_of_an_earlier_program_are_judged_as_it_did(store: Store) -> None:
+    case = Case(name="a", others=(("love", 0.4),), again=((1, (("love", CONTEXTS[1]),)),))
+    parts = write_cases(store, [case, Case(name="b", round=1, phash=2**63 + 77)])
+    for part in parts:
+        _forget_columns(store, part)
+    cut(store, WHOLE, parts, [0, 1])
+    kept = {row["key"]: row for part in parts for row in rows_of(store, KEPT, part)}
+    assert kept[case.key]["emotion"] == "joy"
+
+
+def _forget_columns(store: Store, part: int) -> None:
+    path = store.path(part_path(SCORES, part))
+    table = pq.read_table(path)
+    pq.write_table(table.drop_columns(list(SCORES.added)), path)
 
 
 def test_earlier_verdicts_stay_when_a_round_comes(store: Store) -> None:

@@ -41,7 +41,7 @@ def test_the_first_seal_says_that_everything_came_in(sealed: Store) -> None:
     kept = manifest["counts"]["shards"]["rows"]
     assert manifest["changes"] == {
         "since": None, "shards_added": 6, "shards_rewritten": 0, "shards_removed": 0, "samples_in": {"new": kept},
-        "samples_out": {}, "samples_moved": {}, "settings": [],
+        "samples_out": {}, "samples_moved": {}, "samples_relabelled": {}, "settings": [],
     }  # fmt: skip
 
 
