@@ -21,8 +21,6 @@ from moodarchive.stage import Readers, Resources, Stage, joined
 from moodarchive.taxonomy import EMOTIONS
 
 DECIMALS = 5
-_EVERY_EMOTION = 1
-"""Part of the settings' digest: rows that tell of the searched emotions only are made anew."""
 
 
 class ScoreSettings(Settings):
@@ -137,7 +135,7 @@ class Scorer:
 def _pruned(keys: list[str]) -> PrunedPictureError:
     return PrunedPictureError(
         f"{len(keys)} pictures are to be scored anew, but images/ was pruned of them ({', '.join(keys[:3])}): their "
-        "scores are of an earlier program, or of another lexicon; remedy: restore the part's two files in images/ from "
+        "scores are of another lexicon; remedy: restore the part's two files in images/ from "
         "a copy, or remove both and run again, which downloads the part anew"
     )
 
@@ -157,5 +155,5 @@ def score_stage(settings: ScoreSettings) -> Stage:
             min_workers=settings.workers,
             max_workers=settings.workers,
         ),
-        settings=digest([settings.digest(), phrases, _EVERY_EMOTION]),
+        settings=digest([settings.digest(), phrases]),
     )

@@ -20,7 +20,7 @@ class PrunedFile:
     whole: str
     left: str
     size: int
-    seal: int = 0
+    seal: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,8 +20,6 @@ class Table:
     says: str
     schema: pa.Schema
     rows_per_group: int = 10_000
-    added: tuple[str, ...] = ()
-    """Columns that parts of an earlier program lack; a view has null there."""
 
 
 def _schema(*columns: tuple[str, pa.DataType, str]) -> pa.Schema:
@@ -195,7 +193,6 @@ SCORES = Table(
         ("emotion_phrases", pa.list_(pa.string()), "the phrases that gave these"),
         *_OUTCOME,
     ),
-    added=("emotion_scores", "emotion_phrases"),
 )
 KEPT = Table(
     name="kept",

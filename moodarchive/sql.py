@@ -47,16 +47,12 @@ def view(
 ) -> None:
     """Makes the parts readable as a view of the table's name; without parts, an empty one of the same columns.
 
-    ``columns`` may use ``filename``, the path of a row's part; not so of a table with added columns.
+    ``columns`` may use ``filename``, the path of a row's part.
     """
     paths = [store.path(part_path(table, part)) for part in parts]
     if paths and store.is_local:
         quoted = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
         rows = f"read_parquet([{quoted}])"
-        if table.added:
-            # an empty table of all columns beside files that may lack some
-            connection.register(f"no {table.name}", table.schema.empty_table())
-            rows = f'(FROM read_parquet([{quoted}], union_by_name = true) UNION ALL BY NAME FROM "no {table.name}")'
     else:
         rows = f'"rows of {table.name}"'
         connection.register(rows.strip('"'), _read_by_arrow(store, table, paths))

@@ -191,14 +191,13 @@ def _journeys(store: Store, before: int | None, seal: int) -> list[tuple[str, st
                 "restore it from a copy"
             )
     with connect(store) as connection:
-        connection.register("nothing", VERDICTS.empty_table())
         names = {"was": before, "now": seal}
         for name, number in names.items():
-            rows = "nothing"
-            if number is not None:  # verdicts of an earlier program tell no emotion
+            if number is None:
+                connection.register(name, VERDICTS.empty_table())
+            else:
                 quoted = location(store, verdicts_path(number)).replace("'", "''")
-                rows = f"read_parquet('{quoted}') UNION ALL BY NAME FROM nothing"
-            connection.execute(f"CREATE VIEW {name} AS FROM {rows}")
+                connection.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet('{quoted}')")
         return connection.execute(_JOURNEYS).fetchall()
 
 

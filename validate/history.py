@@ -12,8 +12,10 @@ from moodarchive.store import Store
 _SHARED = ("seal", "counts", "sets", "licences", "sources", "settings", "changes")
 _UNLIKE = """
 SELECT count(*) FROM
-    (SELECT key, reason, split FROM kept) k FULL JOIN (SELECT key, reason, split FROM read_parquet(?)) v USING (key)
+    (SELECT key, reason, split, emotion FROM kept) k
+    FULL JOIN (SELECT key, reason, split, emotion FROM read_parquet(?)) v USING (key)
 WHERE k.key IS NULL OR v.key IS NULL OR k.reason IS DISTINCT FROM v.reason OR k.split IS DISTINCT FROM v.split
+   OR k.emotion IS DISTINCT FROM v.emotion
 """
 
 
@@ -49,7 +51,7 @@ def verdict_problems(store: Store, manifest: Manifest) -> Iterator[tuple[str, st
         yield path, "missing: the verdicts of this seal"
         return
     with connect(store) as connection:
-        view(connection, store, KEPT, manifest.image_parts, "key, reason, split")
+        view(connection, store, KEPT, manifest.image_parts, "key, reason, split, emotion")
         unlike = int(connection.execute(_UNLIKE, [location(store, path)]).fetchall()[0][0])
     if unlike:
         yield path, f"{unlike} verdicts are not those of kept/"

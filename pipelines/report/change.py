@@ -52,7 +52,7 @@ def last_change(store: Store) -> SealChange | None:
             came=_counted(changes["samples_in"]),
             left=_counted(changes["samples_out"]),
             moved=_moved(changes["samples_moved"]),
-            relabelled=_relabelled(changes.get("samples_relabelled", {})),
+            relabelled=_relabelled(changes["samples_relabelled"]),
             settings=tuple(SettingChange(**setting) for setting in changes["settings"]),
         )
     except (MoodArchiveError, KeyError, TypeError, ValueError):

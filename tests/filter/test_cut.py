@@ -4,11 +4,10 @@ from collections import Counter
 from dataclasses import replace
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 
 from filter.cut import CutSettings, cut, is_cut_current
-from moodarchive.parts import finished_parts, part_path
+from moodarchive.parts import finished_parts
 from moodarchive.schemas import CAPTIONS, DEALT, IMAGES, KEPT, REQUERIED, SAFETY, SCORES, Table
 from moodarchive.store import Store
 from moodarchive.taxonomy import CONTEXTS
@@ -141,22 +140,6 @@ def test_a_round_whose_parts_are_not_judged_does_not_count(store: Store) -> None
     both = {row["key"]: row for part in parts for row in rows_of(store, KEPT, part)}
     assert (both[case.key]["emotion"], both[case.key]["context"]) == ("love", CONTEXTS[1])
     assert both[case.key]["round"] == 0
-
-
-def test_scores_of_an_earlier_program_are_judged_as_it_did(store: Store) -> None:
-    case = Case(name="a", others=(("love", 0.4),), again=((1, (("love", CONTEXTS[1]),)),))
-    parts = write_cases(store, [case, Case(name="b", round=1, phash=2**63 + 77)])
-    for part in parts:
-        _forget_columns(store, part)
-    cut(store, WHOLE, parts, [0, 1])
-    kept = {row["key"]: row for part in parts for row in rows_of(store, KEPT, part)}
-    assert kept[case.key]["emotion"] == "joy"
-
-
-def _forget_columns(store: Store, part: int) -> None:
-    path = store.path(part_path(SCORES, part))
-    table = pq.read_table(path)
-    pq.write_table(table.drop_columns(list(SCORES.added)), path)
 
 
 def test_earlier_verdicts_stay_when_a_round_comes(store: Store) -> None:

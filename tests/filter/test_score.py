@@ -8,13 +8,13 @@ import pytest
 
 from filter.score import DECIMALS, Scorer, ScoreSettings, phrases_of_emotions, score_stage
 from moodarchive.clip import ClipEncoder
-from moodarchive.errors import ConfigError
+from moodarchive.errors import ConfigError, PrunedPictureError
 from moodarchive.lexicon import load_lexicon
 from moodarchive.schemas import DEALT, IMAGES, SAFETY, SCORES
 from moodarchive.settings import load
 from moodarchive.stage import run_part
 from moodarchive.store import Store
-from moodarchive.taxonomy import CONTEXTS, Cell
+from moodarchive.taxonomy import CONTEXTS, EMOTIONS, Cell
 from tests.making import Row, encoded, opened, rows_of, textured, write_rows
 
 CHECKPOINT = Path(__file__).parents[2] / "pipelines" / "demo" / "checkpoint"
@@ -95,3 +95,26 @@ def test_unsafe_pictures_are_passed_over_and_batches_change_nothing(store: Store
     assert [row["status"] for row in rows] == ["ok", "skipped", "skipped", "ok", "ok"]
     assert [rows[i] for i in (0, 3, 4)] == [alone[i] for i in (0, 3, 4)]
     assert rows[1]["score"] is None
+
+
+@needs_model
+def test_every_emotion_is_scored_and_the_searched_ones_name_the_row(store: Store) -> None:
+    (jpeg,) = _write(store, ["safe"], QUERIES)
+    (row,) = _scored(store)
+    encoder, phrases = ClipEncoder(model=SETTINGS.model), phrases_of_emotions(SETTINGS.templates)
+    (vector,) = encoder.images([opened(jpeg)])
+    for emotion, score, phrase in zip(EMOTIONS, row["emotion_scores"], row["emotion_phrases"], strict=True):
+        cosines = encoder.texts(phrases[emotion]) @ vector
+        assert score == pytest.approx(float(cosines.max()), abs=2e-5)
+        assert phrase == phrases[emotion][int(np.argmax(cosines))]
+    place = EMOTIONS.index(row["emotion"])
+    assert (row["score"], row["phrase"]) == (row["emotion_scores"][place], row["emotion_phrases"][place])
+    assert row["score"] == max(row["emotion_scores"][EMOTIONS.index(name)] for name in ("joy", "fear"))
+
+
+@needs_model
+def test_pictures_that_were_pruned_cannot_be_scored_anew(store: Store) -> None:
+    _write(store, ["safe"] * 2, QUERIES)
+    write_rows(store, IMAGES, 0, [{**row, "bytes": None} for row in rows_of(store, IMAGES, 0)])
+    with pytest.raises(PrunedPictureError, match=r"2 pictures are to be scored anew, but images/ was pruned.*remedy"):
+        _scored(store)

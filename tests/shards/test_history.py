@@ -67,6 +67,7 @@ def test_the_next_seal_says_what_changed_and_the_earlier_record_stays(sealed: St
         samples_in={"low_score": 1},
         samples_out={"repeat": 1},
         samples_moved={"train to validation": 1},
+        samples_relabelled={},
         settings=changes_between(sealed, 0, 1).settings,
     )
     (setting,) = changes_between(sealed, 0, 1).settings
