@@ -18,15 +18,17 @@ HOUSE = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(HOUSE), str(HOUSE / "benchmarks")]
 
 from synthetic.memory import peak_gib  # noqa: E402
+from synthetic.tables import write_columns  # noqa: E402
+from synthetic.words import every_emotion  # noqa: E402
 
 from filter.cut import CutSettings, cut  # noqa: E402
-from moodarchive.parts import Origin, finished_parts, write_part  # noqa: E402
-from moodarchive.schemas import CAPTIONS, DEALT, IMAGES, KEPT, SAFETY, SCORES, Table  # noqa: E402
+from moodarchive.parts import finished_parts  # noqa: E402
+from moodarchive.schemas import CAPTIONS, DEALT, IMAGES, KEPT, REQUERIED, SAFETY, SCORES, Table  # noqa: E402
 from moodarchive.store import Store  # noqa: E402
 from moodarchive.taxonomy import CONTEXTS, EMOTIONS  # noqa: E402
 
 LIMIT_S, LIMIT_GIB = 120.0, 4.0
-ORIGIN = Origin(settings="benchmark", inputs={}, started=0.0)
+ROUNDS = range(2)
 SETTINGS = CutSettings(heldout=0.01, validation=0.01)
 FATES = ("ok", "failed_download", "failed_safety", "unsafe", "failed_caption", "failed_score")
 
@@ -53,6 +55,10 @@ class Images:
         self.emotion = random.integers(0, len(EMOTIONS), count)
         self.context = random.integers(0, len(CONTEXTS), count)
         self.fate = random.choice(len(FATES), count, p=[0.93, 0.03, 0.005, 0.01, 0.015, 0.01])
+        # a quarter of the first round's images are found again by the second, under any emotion
+        self.again = random.random(count) < 0.25
+        self.emotion_again = random.integers(0, len(EMOTIONS), count)
+        self.context_again = random.integers(0, len(CONTEXTS), count)
 
 
 def _hex(values: np.ndarray) -> np.ndarray:
@@ -81,15 +87,32 @@ def _write(root: str, images: Images, rows: np.ndarray, part: int, round_number:
         CAPTIONS: {"key": key, "status": status(4)},
         SCORES: {
             "key": key, "status": status(5), "score": images.score[rows], "emotion": emotion, "context": context,
+            **every_emotion(images.score[rows], images.emotion[rows], images.key[rows]),
         },
     }  # fmt: skip
-    store = Store(root)
     for table, columns in tables.items():
-        arrays = [
-            pa.array(columns[field.name], field.type) if field.name in columns else pa.nulls(len(rows), field.type)
-            for field in table.schema
-        ]
-        write_part(store, table, part, [pa.RecordBatch.from_arrays(arrays, schema=table.schema)], ORIGIN)
+        write_columns(Store(root), table, part, len(rows), columns)
+
+
+def _write_requeried(work: tuple[str, int, int]) -> None:
+    """The last round's queries that found images of the first again."""
+    root, parts, rounds = work
+    images = _images[0]
+    rows = np.flatnonzero(images.again & (_round_of(len(images.key), parts, rounds) == 0))
+    emotion, context = np.array(EMOTIONS)[images.emotion_again[rows]], np.array(CONTEXTS)[images.context_again[rows]]
+    asked = pa.StructArray.from_arrays(
+        [pa.array(emotion), pa.array(context), pa.array(["phrase"] * len(rows)), pa.array(np.zeros(len(rows), "i4"))],
+        fields=list(REQUERIED.schema.field("queries").type.value_type),
+    )
+    columns = {
+        "key": _hex(images.key[rows]), "round": np.full(len(rows), rounds - 1),
+        "queries": pa.ListArray.from_arrays(np.arange(len(rows) + 1, dtype=np.int32), asked),
+    }  # fmt: skip
+    write_columns(Store(root), REQUERIED, rounds - 1, len(rows), columns)
+
+
+def _round_of(count: int, parts: int, rounds: int) -> np.ndarray:
+    return (np.arange(count) % parts) * rounds // parts
 
 
 _images: list[Images] = []
@@ -111,13 +134,14 @@ def generate(root: str, count: int, rows_per_part: int, rounds: int = 2) -> int:
     parts = max(rounds, count // rows_per_part)
     with ProcessPoolExecutor(2, initializer=_begin, initargs=(count,)) as pool:
         list(pool.map(_write_part, [(root, part, parts, rounds) for part in range(parts)], chunksize=4))
+        pool.submit(_write_requeried, (root, parts, rounds)).result()
     return parts
 
 
-def reference(images: Images, parts: int, rounds: int = 2) -> tuple[np.ndarray, np.ndarray]:
-    """Reason (``kept`` for none) and split of each image, by comparing all with all."""
+def reference(images: Images, parts: int, rounds: int = 2) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Reason (``kept`` for none), split and emotion of each image, by comparing all with all."""
     count = len(images.key)
-    round_of = (np.arange(count) % parts) * rounds // parts
+    round_of = _round_of(count, parts, rounds)
     share = (images.sha >> np.uint64(16)).astype(np.float64) / 2**48
     edges = SETTINGS.heldout, SETTINGS.heldout + SETTINGS.validation
     split = np.select(
@@ -134,33 +158,42 @@ def reference(images: Images, parts: int, rounds: int = 2) -> tuple[np.ndarray, 
             survives[place] = False
             from_heldout = split[ranked[near[0]]] == "heldout" != split[ranked[place]]
             reason[ranked[place]] = "near_heldout" if from_heldout else "repeat"
-    cell = (round_of * len(EMOTIONS) + images.emotion) * len(CONTEXTS) + images.context
     sound = np.flatnonzero(reason == "kept")
-    for one in np.unique(cell[sound]):
-        members = sound[cell[sound] == one]
+    fits = every_emotion(images.score, images.emotion, images.key)["emotion_scores"].flatten().to_numpy()
+    score_again = fits.reshape(count, -1)[np.arange(count), images.emotion_again]
+    moved = images.again & (round_of == 0) & (score_again > images.score) & (reason == "kept")
+    # who moves is judged in the last round's cell, and is counted in the first's
+    image = np.concatenate([sound, np.flatnonzero(moved)])
+    decides = np.concatenate([~moved[sound], np.ones(moved.sum(), bool)])
+    cell = (round_of * len(EMOTIONS) + images.emotion) * len(CONTEXTS) + images.context
+    again = ((rounds - 1) * len(EMOTIONS) + images.emotion_again) * len(CONTEXTS) + images.context_again
+    cell, score = np.concatenate([cell[sound], again[moved]]), np.concatenate([images.score[sound], score_again[moved]])
+    for one in np.unique(cell):
+        members = np.flatnonzero(cell == one)
         assert len(members) >= SETTINGS.smallest_cell
-        lowest = members[np.lexsort((images.key[members], images.score[members]))]
-        reason[lowest[: len(members) * 20 // 100]] = "low_score"
-    return reason, split
+        lowest = members[np.lexsort((images.key[image[members]], score[members]))][: len(members) * 20 // 100]
+        reason[image[lowest[decides[lowest]]]] = "low_score"
+    emotion = np.where(moved, images.emotion_again, images.emotion)
+    return reason, split, np.array(EMOTIONS)[emotion]
 
 
 def differences(count: int, rows_per_part: int) -> int:
     """Images of a smaller archive on which the cut and the reference do not agree."""
     with tempfile.TemporaryDirectory() as root:
         parts = generate(root, count, rows_per_part)
-        cut(Store(root), SETTINGS, list(range(parts)))
+        cut(Store(root), SETTINGS, list(range(parts)), ROUNDS)
         found = pa.concat_tables(pq.read_table(f"{root}/kept/{part:05d}.parquet") for part in range(parts))
     images = Images(count)
-    reason, split = reference(images, parts)
-    expected = {k: (r, s) for k, r, s in zip(_hex(images.key).tolist(), reason.tolist(), split.tolist(), strict=True)}
-    rows = zip(*(found[name].to_pylist() for name in ("key", "reason", "split")), strict=True)
-    return sum(expected.pop(key) != (why or "kept", of or "none") for key, why, of in rows) + len(expected)
+    reason, split, emotion = (verdict.tolist() for verdict in reference(images, parts))
+    expected = dict(zip(_hex(images.key).tolist(), zip(reason, split, emotion, strict=True), strict=True))
+    rows = zip(*(found[name].to_pylist() for name in ("key", "reason", "split", "emotion")), strict=True)
+    return sum(expected.pop(key) != (why or "kept", of or "none", e) for key, why, of, e in rows) + len(expected)
 
 
 def _timed(root: str, parts: int) -> None:
     """Runs in a process of its own, so that the peak of memory is the cut's."""
     began = time.perf_counter()
-    cut(Store(root), SETTINGS, list(range(parts)))
+    cut(Store(root), SETTINGS, list(range(parts)), ROUNDS)
     seconds = time.perf_counter() - began
     kept = finished_parts(Store(root), KEPT)
     print(json.dumps({"seconds": seconds, "gib": peak_gib(), "rows": sum(part.rows for part in kept.values())}))
@@ -184,7 +217,7 @@ def main() -> None:
     if options.timed:
         return _timed(options.timed[0], int(options.timed[1]))
     wrong = differences(options.sample, 2_000)
-    claims = [_claim(f"verdicts and splits of {options.sample:,} images unlike NumPy's", wrong, 0, "images")]
+    claims = [_claim(f"verdicts, splits and emotions of {options.sample:,} images unlike NumPy's", wrong, 0, "images")]
     print(json.dumps(claims[0]), flush=True)
     with tempfile.TemporaryDirectory() as root:
         parts = generate(root, options.images, options.rows_per_part)

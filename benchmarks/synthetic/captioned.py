@@ -12,9 +12,11 @@ from crawl.rounds import Round, write_round
 from moodarchive.schemas import CANDIDATES, CAPTIONS, DEALT, DESCRIPTORS, IMAGES, KEPT, REQUERIED, SAFETY, SCORES
 from moodarchive.stage import run_part
 from moodarchive.store import Store
+from moodarchive.taxonomy import EMOTIONS
 from shards.pack import ShardSettings, pack_stage
 from shards.seal import seal
-from synthetic.tables import caption_columns, hashed, hexed, provenance, write_columns
+from synthetic.tables import caption_columns, provenance, write_columns
+from synthetic.words import every_emotion, hashed, hexed
 
 _TEXT = (
     "a the of and with near under over bright soft warm quiet wide open old small two three people children hands "
@@ -50,6 +52,7 @@ def _write(store: Store, part: int, rows: int) -> None:
     summary, first, second, third, assessment = (_sentences(rows, part * 5 + place) for place in range(5))
     written = {"summary": summary, "stimuli": list(zip(first, second, third, strict=True)), "assessment": assessment}
     pictures = [photograph(number) for number in image]
+    score = np.full(rows, 0.25, np.float32)
     tables = {
         DEALT: {**provenance(image), "queries": [[query]] * rows, "retrieved_on": ["2026-11-21"] * rows},
         IMAGES: {
@@ -61,7 +64,8 @@ def _write(store: Store, part: int, rows: int) -> None:
         },
         SAFETY: {"nsfw": np.full(rows, 0.01, np.float32), "verdict": ["safe"] * rows},
         CAPTIONS: {**caption_columns(word), **written},
-        SCORES: {"score": np.full(rows, 0.25, np.float32), "phrase": ["sunlit meadow"] * rows, **cell},
+        SCORES: {"score": score, "phrase": ["sunlit meadow"] * rows, **cell,
+                 **every_emotion(score, np.full(rows, EMOTIONS.index(cell["emotion"][0])), word)},
         KEPT: {"kept": pa.array([True] * rows), "split": ["train"] * rows, **cell},
     }  # fmt: skip
     for table, columns in tables.items():

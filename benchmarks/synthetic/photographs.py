@@ -8,7 +8,9 @@ import pyarrow.compute as pc
 
 from moodarchive.schemas import CAPTIONS, DEALT, IMAGES, KEPT, SAFETY, SCORES
 from moodarchive.store import Store
-from synthetic.tables import caption_columns, hashed, hexed, provenance, uniform, write_columns
+from moodarchive.taxonomy import EMOTIONS
+from synthetic.tables import caption_columns, provenance, write_columns
+from synthetic.words import every_emotion, hashed, hexed, uniform
 
 MEAN_BYTES = 120_000
 """About that of a photograph of 768 x 576 pixels at the archive's JPEG quality."""
@@ -25,6 +27,7 @@ def write_photographs(store: Store, part: int, rows: int) -> None:
     length = (MEAN_BYTES * (0.5 + uniform(hashed(image, 5)))).astype(np.int64)
     start = (hashed(image, 6) % np.uint64(MEAN_BYTES)).astype(np.int64)
     pictures = [noise[first : first + count] for first, count in zip(start, length, strict=True)]
+    score = np.full(rows, 0.25, np.float32)
     tables = {
         DEALT: {**provenance(image), "queries": [[_QUERY]] * rows, "retrieved_on": ["2026-11-21"] * rows},
         IMAGES: {
@@ -36,7 +39,8 @@ def write_photographs(store: Store, part: int, rows: int) -> None:
         },
         SAFETY: {"nsfw": np.full(rows, 0.01, np.float32), "verdict": ["safe"] * rows},
         CAPTIONS: caption_columns(word),
-        SCORES: {"score": np.full(rows, 0.25, np.float32), "phrase": [_QUERY["phrase"]] * rows, **cell},
+        SCORES: {"score": score, "phrase": [_QUERY["phrase"]] * rows, **cell,
+                 **every_emotion(score, np.full(rows, EMOTIONS.index(cell["emotion"][0])), word)},
         KEPT: {"kept": pa.array([True] * rows), "split": ["train"] * rows, **cell},
     }  # fmt: skip
     for table, columns in tables.items():

@@ -12,7 +12,7 @@ from moodarchive.schemas import KEPT, SHARD_INDEX
 from moodarchive.stage import Stage, inputs_of
 from moodarchive.store import Store
 from shards.tars import index_path, tar_path
-from synthetic.tables import hashed
+from synthetic.words import hashed
 
 SAMPLE_BYTES = 110_000
 

@@ -18,9 +18,7 @@ from moodarchive.parts import Origin, part_path, write_part
 from moodarchive.schemas import CANDIDATES, CAPTIONS, DEALT, IMAGES, SAFETY, SCORES, Table
 from moodarchive.store import Store
 from moodarchive.taxonomy import CONTEXTS, EMOTIONS
-
-Words = NDArray[np.uint64]
-Columns = dict[str, object]
+from synthetic.words import Columns, Words, every_emotion, hashed, hexed, uniform
 
 FOUND_AGAIN = 0.25
 """Candidates a hundred images, beyond a hundred: an image is found under several queries."""
@@ -34,25 +32,6 @@ _SENTENCES = (
     "The soft background of leaves and distant houses keeps the eye on the middle of the picture",
     "Altogether the picture spreads a calm and hopeful mood that stays with the person who looks at it",
 )
-
-
-def hashed(numbers: NDArray[np.integer], salt: int) -> Words:
-    """64 well-mixed bits of each number (SplitMix64, Steele et al. 2014), other ones for another salt."""
-    with np.errstate(over="ignore"):
-        mixed = (numbers.astype(np.uint64) + np.uint64(salt * 2**40 + 1)) * np.uint64(0x9E3779B97F4A7C15)
-        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return mixed ^ (mixed >> np.uint64(31))
-
-
-def hexed(words: Words) -> pa.Array:
-    """16 hex digits each."""
-    return pa.array(np.frombuffer(words.astype(">u8").tobytes().hex().encode(), "S16").astype(str))
-
-
-def uniform(words: Words) -> NDArray[np.float64]:
-    """Each word as a number from 0 up to 1."""
-    return (words >> np.uint64(11)).astype(np.float64) / 2**53
 
 
 def pictures(count: int, side: int = 16) -> list[bytes]:
@@ -185,9 +164,11 @@ class Judged:
             "verdict": np.where(fate == 3, "unsafe", "safe"),
         })  # fmt: skip
         self._write(CAPTIONS, key, fate, 4, caption_columns(word))
+        score = np.round(0.12 + 0.25 * uniform(hashed(word, 7)), 5).astype(np.float32)
+        emotion = pc.index_in(first.field("emotion"), pa.array(EMOTIONS)).to_numpy().astype(np.int64)
         self._write(SCORES, key, fate, 5, {
-            "score": np.round(0.12 + 0.25 * uniform(hashed(word, 7)), 5).astype(np.float32),
-            "phrase": first.field("phrase"), "emotion": first.field("emotion"), "context": first.field("context"),
+            "score": score, "phrase": first.field("phrase"), "emotion": first.field("emotion"),
+            "context": first.field("context"), **every_emotion(score, emotion, word),
         })  # fmt: skip
         return rows
 

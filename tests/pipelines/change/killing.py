@@ -12,7 +12,7 @@ from moodarchive.writer_lock import only_writer
 from pipelines.change.finishing import finish
 from pipelines.change.verbs import go_on, prune, take_down
 from shards.seal import unseal
-from tests.whole_root import Pictured
+from tests.whole_root import Pictured, add_round
 
 _OPERATIONS = ("replace", "unlink", "remove", "link", "fsync")
 """What makes, moves and removes files, and what makes them last."""
@@ -46,6 +46,17 @@ def _pruned_then_set(store: Store) -> None:
     _set_percentile(store)
 
 
+def _found_again(store: Store) -> None:
+    """A later round that finds half of the pictures under an emotion that fits better, and two new ones."""
+    again = dict.fromkeys(range(0, 14, 2), ("love", "facial_expressions"))
+    add_round(store, [100, 101, *again], again)
+
+
+def _pruned_and_found_again(store: Store) -> None:
+    _pruned(store)
+    _found_again(store)
+
+
 def _nothing(_: Store) -> None:
     return
 
@@ -58,6 +69,8 @@ CHANGES: Mapping[str, tuple[Step, Step]] = {
     "prune": (_nothing, _pruned),
     "takedown after prune": (_pruned, _take_down),
     "pack after prune": (_pruned_then_set, _finish),
+    "better emotions": (_found_again, _finish),
+    "better emotions after prune": (_pruned_and_found_again, _finish),
 }
 """What is made ready first, and what is then killed."""
 

@@ -43,7 +43,7 @@ def _grow(store: Store, found: dict[int, tuple[str, str]], numbers: Iterable[int
     assert finish(store)
 
 
-def _samples(store: Store) -> dict[str, dict[str, Any]]:
+def samples_of(store: Store) -> dict[str, dict[str, Any]]:
     found = {}
     for path in (Path(store.root) / "shards").glob("*/*.tar"):
         with tarfile.open(path) as tar:
@@ -60,7 +60,7 @@ def _tars(store: Store) -> dict[str, bytes]:
 
 def test_it_is_judged_told_and_packed_under_its_best_and_nothing_else_changes(archive: Store) -> None:
     better, worse = _numbers(archive, None)[:2]
-    before, tars, samples = _kept(archive), _tars(archive), _samples(archive)
+    before, tars, samples = _kept(archive), _tars(archive), samples_of(archive)
     _grow(archive, {better: BETTER, worse: WORSE})
     after = _kept(archive)
     key = Pictured(better).key
@@ -68,7 +68,7 @@ def test_it_is_judged_told_and_packed_under_its_best_and_nothing_else_changes(ar
     assert {k for k in before if after[k] != before[k]} == {key}
     (row,) = [r for part in finished_parts(archive, SCORES) for r in rows_of(archive, SCORES, part) if r["key"] == key]
     place = EMOTIONS.index("love")
-    sample = _samples(archive)[key]
+    sample = samples_of(archive)[key]
     told = {name: sample[name] for name in ("emotion", "context", "score", "score_phrase")}
     assert told == {
         "emotion": "love", "context": BETTER[1], "score": row["emotion_scores"][place],
@@ -115,7 +115,7 @@ def test_after_a_prune_what_has_its_picture_moves_and_what_has_none_stays_cut(ar
     _grow(archive, {better: BETTER, fallen: BETTER})
     after = _kept(archive)
     assert {k for k in before if after[k] != before[k]} == {Pictured(better).key}
-    assert _samples(archive)[Pictured(better).key]["emotion"] == "love"
+    assert samples_of(archive)[Pictured(better).key]["emotion"] == "love"
     assert list(verify(archive)) == []
     files = timeless_files(archive)
     archive.remove("kept/00000.json")
