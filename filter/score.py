@@ -135,8 +135,8 @@ class Scorer:
 def _pruned(keys: list[str]) -> PrunedPictureError:
     return PrunedPictureError(
         f"{len(keys)} pictures are to be scored anew, but images/ was pruned of them ({', '.join(keys[:3])}): their "
-        "scores are of another lexicon; remedy: restore the part's two files in images/ from "
-        "a copy, or remove both and run again, which downloads the part anew"
+        "scores are of another lexicon or an earlier program; remedy: restore the part's two files in images/ from a "
+        "copy, or remove both and run again, which downloads the part anew"
     )
 
 
@@ -155,5 +155,5 @@ def score_stage(settings: ScoreSettings) -> Stage:
             min_workers=settings.workers,
             max_workers=settings.workers,
         ),
-        settings=digest([settings.digest(), phrases]),
+        settings=digest([settings.digest(), phrases, SCORES.schema.names]),
     )
