@@ -10,11 +10,12 @@ from rich.markup import escape
 from moodarchive.errors import UnknownKeyError
 from moodarchive.parquet import read_table as read_parquet
 from moodarchive.parts import finished_parts, part_path
-from moodarchive.schemas import CAPTIONS, DEALT, IMAGES, KEPT, SAFETY, SCORES, SHARD_INDEX, Table
+from moodarchive.schemas import CAPTIONS, DEALT, IMAGES, KEPT, REQUERIED, SAFETY, SCORES, SHARD_INDEX, Table
 from moodarchive.store import Store
 from pipelines.guard import recorded
 
 _FOLLOWED = (IMAGES, SAFETY, CAPTIONS, SCORES, KEPT)
+_LEFT_OUT = ("bytes", "key", "emotion_scores", "emotion_phrases")
 
 
 def show_image(store: Store, key: str, console: Console) -> None:
@@ -22,8 +23,11 @@ def show_image(store: Store, key: str, console: Console) -> None:
     recorded(store)
     part, dealt = _dealt_row(store, key)
     _print_row(console, f"dealt part {part:05d}", dealt)
+    for number in finished_parts(store, REQUERIED):
+        if again := _row(store, REQUERIED, number, key, ["queries"]):
+            _print_row(console, f"found again in round {number}", again)
     for table in _FOLLOWED:
-        columns = [name for name in table.schema.names if name not in ("bytes", "key")]
+        columns = [name for name in table.schema.names if name not in _LEFT_OUT]
         if part in finished_parts(store, table):
             _print_row(console, table.name, _row(store, table, part, key, columns) or {"": "no such row"})
         else:

@@ -80,13 +80,13 @@ def test_the_cut_of_3000_images_is_what_the_rules_say(store: Store, settings: Cu
 
 @RULES
 def test_images_found_again_are_judged_under_their_best_emotion(store: Store, settings: CutSettings) -> None:
-    cases = crowd_found_again(1500)
+    cases = crowd_found_again(900)
     expected = judged(cases, settings)
     rows = _cut(store, cases, settings)
     assert {key: row["reason"] for key, row in rows.items()} == expected.reasons
     assert {key: (row["emotion"], row["context"]) for key, row in rows.items()} == expected.cells
-    assert sum(expected.cells[case.key][0] != case.emotion for case in cases) > 100
-    assert sum(len(case.records()) > 2 for case in cases) > 5
+    assert sum(expected.cells[case.key][0] != case.emotion for case in cases) > 60
+    assert sum(len(case.records()) > 2 for case in cases) > 2
 
 
 def test_every_part_has_the_keys_of_dealt(store: Store) -> None:
@@ -111,7 +111,7 @@ def test_the_bytes_of_two_cuts_are_equal(store: Store) -> None:
 
 
 def test_a_later_round_changes_only_what_it_finds_under_a_better_emotion(store: Store) -> None:
-    cases = crowd_found_again(1500, seed=4)
+    cases = crowd_found_again(900, seed=4)
     late = _cut(store, cases, SETTINGS)
     known = {case.round for case in cases if case.round < 2}
     early = [replace(c, again=tuple(a for a in c.again if a[0] in known)) for c in cases if c.round in known]

@@ -18,6 +18,7 @@ from pipelines.change.finishing import finish
 from pipelines.change.verbs import prune, take_down
 from pipelines.diff import show_diff
 from pipelines.report.write import write_report
+from pipelines.show import show_image
 from tests.making import Row, rows_of
 from tests.whole_root import Pictured, add_round, timeless_files
 from validate.verify import verify
@@ -87,6 +88,9 @@ def test_it_is_judged_told_and_packed_under_its_best_and_nothing_else_changes(ar
     show_diff(archive, None, None, Console(file=said, width=500))
     assert f"1 shards rewritten: {rewritten[0]}" in said.getvalue()
     assert f"1 samples judged under a better emotion: 1 {before[key]['emotion']} to love" in said.getvalue()
+    history = StringIO()
+    show_image(archive, key, Console(file=history, width=500))
+    assert "found again in round 1" in history.getvalue() and "phrase found by love" in history.getvalue()
     assert "searched as “found by love”" in archive.read_bytes(write_report(archive)).decode()
 
 

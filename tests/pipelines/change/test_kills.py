@@ -38,7 +38,10 @@ def small_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(
     scope="module",
-    params=[pytest.param(name, marks=pytest.mark.torture) if "after" in name else name for name in CHANGES],
+    params=[
+        pytest.param(name, marks=pytest.mark.torture) if "after" in name or "better" in name else name
+        for name in CHANGES
+    ],
 )
 def undisturbed(
     request: pytest.FixtureRequest, small_root: Path, tmp_path_factory: pytest.TempPathFactory
