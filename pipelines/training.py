@@ -1,5 +1,6 @@
 """Runs a training job from its settings file, and shows on a terminal how it goes."""
 
+import os
 import time
 from pathlib import Path
 
@@ -18,7 +19,9 @@ _EVERY_SECONDS = 10.0
 
 
 def run_training(config: str, root: str, console: Console) -> None:
-    """Trains to the end, or goes on from the last checkpoint."""
+    """Trains to the end, or goes on from the last checkpoint; of torchrun's ranks only the first one talks."""
+    if os.environ.get("RANK", "0") != "0":
+        console = Console(quiet=True)
     try:
         text = Path(config).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -12,6 +12,7 @@ from torch import nn
 
 from moodarchive.errors import ConfigError, StorageFullError
 from moodarchive.keys import canonical_json
+from moodarchive.settings import differences
 from moodarchive.store import Store
 from train.step import Stepper
 
@@ -102,10 +103,8 @@ def load_newest(store: Store, stepper: Stepper, expected: Progress) -> tuple[Pro
 
 
 def _check_same(store: Store, found: Progress, expected: Progress) -> None:
-    before, now = _flat(found.settings), _flat(expected.settings)
-    changed = [f"{name} was {before.get(name)!r}, is {now.get(name)!r}" for name in sorted({*before, *now})]
     changed = [
-        line for line, name in zip(changed, sorted({*before, *now}), strict=True) if before.get(name) != now.get(name)
+        f"{name} was {before!r}, is {now!r}" for name, before, now in differences(found.settings, expected.settings)
     ]
     if list(found.seals) != list(expected.seals):
         changed.append("the archive was sealed anew since")
@@ -114,13 +113,6 @@ def _check_same(store: Store, found: Progress, expected: Progress) -> None:
             f"{store.root}/checkpoints is of another run: {'; '.join(changed)}; remedy: the same settings and archive, "
             "or another output for a new run"
         )
-
-
-def _flat(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in settings.items():
-        found |= _flat(value, f"{above}{name}.") if isinstance(value, dict) else {f"{above}{name}": value}
-    return found
 
 
 def _folder(step: int) -> str:

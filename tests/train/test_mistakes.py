@@ -1,13 +1,16 @@
 """A person's mistake in the training settings is told before the first step, in one line, without a traceback."""
 
+import io
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from moodarchive.errors import ConfigError, StorageFullError
 from moodarchive.settings import load
 from moodarchive.store import Store
+from pipelines.training import run_training
 from tests.making import sealed_archive
 from tests.train.small import small_settings, tiny_clip
 from train import checkpoint
@@ -58,3 +61,16 @@ def test_a_disk_without_room_for_a_checkpoint_is_told_before_the_first_step(
     monkeypatch.setattr(checkpoint, "disk_usage", lambda _: real._replace(free=30_000_000))
     with pytest.raises(StorageFullError, match=r"a checkpoint takes 0.04 GB, .* has 0.03 GB free; remedy"):
         train(small_settings(model, tmp_path / "out"), root, _never)
+
+
+def test_only_the_first_of_torchruns_ranks_talks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    config = tmp_path / "train.toml"
+    config.write_text('[model]\nname = "ViT-B-16"\npretrained = ""\n')
+    told = {}
+    for number in ("0", "1"):
+        monkeypatch.setenv("RANK", number)
+        shown = io.StringIO()
+        with pytest.raises(ConfigError, match="no archive"):
+            run_training(str(config), "", Console(file=shown))
+        told[number] = shown.getvalue()
+    assert "random weights" in told["0"] and told["1"] == ""
