@@ -35,10 +35,12 @@ class Progress:
 
 
 def check_room(store: Store, clip: nn.Module) -> None:
-    """ConfigError where nothing can be written, StorageFullError where the disk has no room for one checkpoint.
+    """Removes what killed runs left half written, and sees that a checkpoint can be written, before hours of steps.
 
-    Otherwise a run would find out at its first checkpoint, after hours.
+    ConfigError where nothing can be written, StorageFullError where the disk has no room for one checkpoint.
     """
+    for folder in ("checkpoints", "model"):
+        Store(f"{store.root.rstrip('/')}/{folder}").remove_drafts()
     try:
         store.write_bytes(_PROBE, b"")
         store.remove(_PROBE)
@@ -57,10 +59,15 @@ def check_room(store: Store, clip: nn.Module) -> None:
 
 
 def save(store: Store, stepper: Stepper, progress: Progress, log: Sequence[Mapping[str, Any]], *, keep: int) -> None:
-    """Writes a checkpoint and the log up to it; removes all but the newest ``keep``."""
+    """Writes a checkpoint and the log up to it; removes all but the newest ``keep``.
+
+    ConfigError when another run has begun to write here.
+    """
     import torch
     from safetensors.torch import save as packed
 
+    for found in filter(None, [_progress(store, step) for step in _finished(store)[-1:]]):
+        _check_same(store, found, progress)
     folder = _folder(progress.step)
     weights = {name: tensor.contiguous() for name, tensor in stepper.clip.state_dict().items()}
     files = {_WEIGHTS: store.write_bytes(f"{folder}/{_WEIGHTS}", packed(weights))}
@@ -84,9 +91,8 @@ def load_newest(store: Store, stepper: Stepper, expected: Progress) -> tuple[Pro
     from safetensors.torch import load as unpacked
 
     for step in reversed(_finished(store)):
-        told = json.loads(store.read_bytes(f"{_folder(step)}/{_STATE}"))
-        progress = Progress(**told)
-        if any(store.sha256(f"{_folder(step)}/{name}") != sha256 for name, sha256 in progress.files.items()):
+        progress = _progress(store, step)
+        if progress is None or not _is_whole(store, progress):
             continue
         _check_same(store, progress, expected)
         try:
@@ -100,6 +106,19 @@ def load_newest(store: Store, stepper: Stepper, expected: Progress) -> tuple[Pro
         stepper.optimiser.load_state_dict(state)
         return progress, [line for line in _log(store) if line["step"] <= step]
     return None
+
+
+def _progress(store: Store, step: int) -> Progress | None:
+    """What the checkpoint says of itself; None where it cannot be read."""
+    try:
+        return Progress(**json.loads(store.read_bytes(f"{_folder(step)}/{_STATE}")))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
+
+
+def _is_whole(store: Store, progress: Progress) -> bool:
+    files = {f"{_folder(progress.step)}/{name}": sha256 for name, sha256 in progress.files.items()}
+    return all(store.exists(path) and store.sha256(path) == sha256 for path, sha256 in files.items())
 
 
 def _check_same(store: Store, found: Progress, expected: Progress) -> None:
