@@ -99,13 +99,14 @@ def _write_requeried(work: tuple[str, int, int]) -> None:
     root, parts, rounds = work
     images = _images[0]
     rows = np.flatnonzero(images.again & (_round_of(len(images.key), parts, rounds) == 0))
-    emotion, context = np.array(EMOTIONS)[images.emotion_again[rows]], np.array(CONTEXTS)[images.context_again[rows]]
+    emotion = pa.array(EMOTIONS).take(pa.array(images.emotion_again[rows]))
+    context = pa.array(CONTEXTS).take(pa.array(images.context_again[rows]))
     asked = pa.StructArray.from_arrays(
-        [pa.array(emotion), pa.array(context), pa.array(["phrase"] * len(rows)), pa.array(np.zeros(len(rows), "i4"))],
+        [emotion, context, pa.array(["phrase"] * len(rows)), pa.array(np.zeros(len(rows), "i4"))],
         fields=list(REQUERIED.schema.field("queries").type.value_type),
     )
     columns = {
-        "key": _hex(images.key[rows]), "round": np.full(len(rows), rounds - 1),
+        "key": _hex(images.key[rows]).tolist(), "round": np.full(len(rows), rounds - 1),
         "queries": pa.ListArray.from_arrays(np.arange(len(rows) + 1, dtype=np.int32), asked),
     }  # fmt: skip
     write_columns(Store(root), REQUERIED, rounds - 1, len(rows), columns)

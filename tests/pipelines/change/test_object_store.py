@@ -13,7 +13,9 @@ from tests.whole_root import Pictured, add_round, timeless_files
 from validate.verify import verify
 
 
-def test_takedown_prune_and_a_later_round_leave_on_s3_what_they_leave_on_a_disk(server: ObjectStore, archive: Store) -> None:
+def test_takedown_prune_and_a_later_round_leave_on_s3_what_they_do_on_a_disk(
+    server: ObjectStore, archive: Store
+) -> None:
     remote = Store(f"s3://{BUCKET}/changed")
     fsspec.filesystem("s3").put(f"{archive.root}/", f"{BUCKET}/changed/", recursive=True)
     names = f"{archive.root}.txt"
