@@ -53,7 +53,8 @@ def _record(emotion: str, seed: int) -> dict[str, Any]:
 def _site() -> Iterator[Site]:
     async def search(request: web.Request) -> web.Response:
         found = [*DRAWN, *LATER] if request.query["q"] == OF_FEAR else DRAWN
-        return web.json_response({"page_count": 1, "results": [_record(*one) for one in found]})
+        answer = {"page_count": 1, "results": [_record(*one) for one in found]}
+        return web.json_response(answer, headers={"Date": "Thu, 01 Jan 2026 00:00:00 GMT"})
 
     scenes = {
         f"/{emotion}{seed}.jpg": giving(jpeg(draw_scene(emotion, CONTEXT, seed, (240, 180)).image))
