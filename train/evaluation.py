@@ -37,9 +37,14 @@ class Embedded:
 def evaluate(archive: SealedArchive, encoder: ClipEncoder, *, seed: int = 0, data: str = "heldout") -> Evaluation:
     """Zero-shot classification and retrieval over seeded folds. ConfigError for a set of under two pictures."""
     found = embedded(archive, encoder)
-    total = len(found.emotions)
-    if total < 2:
+    if (total := len(found.emotions)) < 2:
         raise ConfigError(f"{archive.root} has {total} such pictures, too few to measure on; remedy: another --set")
+    return evaluated(found, encoder, seed=seed, data=data)
+
+
+def evaluated(found: Embedded, encoder: ClipEncoder, *, seed: int = 0, data: str = "heldout") -> Evaluation:
+    """The same of a set that ``encoder`` has embedded."""
+    total = len(found.emotions)
     order = np.random.default_rng(seed).permutation(total)
     folds = [fold for fold in np.array_split(order, FOLDS) if len(fold) > 1] if total >= 2 * FOLDS else [order]
     prompts = emotion_embeddings(encoder)

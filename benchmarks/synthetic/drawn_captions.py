@@ -16,7 +16,7 @@ _SHOWN = {
     "object_classes": "things on a table",
 }
 _FEELS = {"positive": "pleasant", "negative": "unpleasant", "ambiguous": "hard to name"}
-_STIRS = ("{} stirs {}.", "{} speaks of {}.", "{} lets one feel {}.", "There is {} in {}.")
+_STIRS = ("{} evokes {}.", "{} stirs {}.", "{} speaks of {}.", "{} lets one feel {}.", "There is {} in {}.")
 
 
 def as_the_web_would(scene: Scene, rng: random.Random) -> Caption:

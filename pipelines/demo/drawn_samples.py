@@ -2,7 +2,7 @@
 
 import io
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
@@ -12,6 +12,8 @@ from pipelines.demo.scenes.scene import DRAWN_CONTEXTS, DRAWN_EMOTIONS, Scene, d
 
 CELLS = tuple((emotion, context) for emotion in DRAWN_EMOTIONS for context in DRAWN_CONTEXTS)
 Captioner = Callable[[Scene, random.Random], Caption]
+Drawer = Callable[[str, str, int, tuple[int, int]], Scene]
+"""Emotion, context, seed and size → the picture; ``draw_scene`` is one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,16 +26,24 @@ class Drawing:
     size: tuple[int, int]
 
 
-def draw_samples(drawing: Drawing, captioner: Captioner, processes: int = 2) -> list[Made]:
-    """Equal arguments give equal samples; ``captioner`` is a module's own function, since other processes call it."""
-    jobs = [(cell, drawing.first_seed + index) for cell in CELLS for index in range(drawing.per_cell)]
+def draw_samples(
+    drawing: Drawing,
+    captioner: Captioner,
+    processes: int = 2,
+    *,
+    cells: Sequence[tuple[str, str]] = CELLS,
+    draw: Drawer = draw_scene,
+) -> list[Made]:
+    """Equal arguments give equal samples; ``captioner`` and ``draw`` are modules' own functions: other processes call
+    them."""
+    jobs = [(cell, drawing.first_seed + index) for cell in cells for index in range(drawing.per_cell)]
     with get_context("spawn").Pool(processes) as workers:
-        return workers.map(partial(_drawn, drawing, captioner), jobs, chunksize=32)
+        return workers.map(partial(_drawn, drawing, captioner, draw), jobs, chunksize=32)
 
 
-def _drawn(drawing: Drawing, captioner: Captioner, job: tuple[tuple[str, str], int]) -> Made:
+def _drawn(drawing: Drawing, captioner: Captioner, draw: Drawer, job: tuple[tuple[str, str], int]) -> Made:
     (emotion, context), seed = job
-    scene = draw_scene(emotion, context, seed, drawing.size)
+    scene = draw(emotion, context, seed, drawing.size)
     packed = io.BytesIO()
     scene.image.save(packed, "JPEG", quality=90)
     name = f"{emotion} {context} {seed} {drawing.size}"
