@@ -2,7 +2,6 @@
 
 import hashlib
 from collections import deque
-from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 LARGE_BYTES = 1 << 17
@@ -12,8 +11,7 @@ _BLOCKS_AHEAD = 4
 class BackgroundDigest:
     """Digests blocks in their order; of large ones at most a few wait in memory.
 
-    Single blocks wait only as ``bytes``: nobody can change them meanwhile. hashlib leaves Python's lock alone on large
-    blocks.
+    Blocks wait only as ``bytes``: nobody can change them meanwhile. hashlib leaves Python's lock alone on large ones.
     """
 
     def __init__(self) -> None:
@@ -27,22 +25,14 @@ class BackgroundDigest:
             self._settle(0)
             self._hash.update(block)
             return
-        self.update_later((block,))
-
-    def update_later(self, blocks: Sequence[bytes | memoryview]) -> None:
-        """Takes the next blocks, which nobody may change until the digest is asked for."""
         self._pool = self._pool or ThreadPoolExecutor(1)
-        self._waiting.append(self._pool.submit(self._update_all, blocks))
+        self._waiting.append(self._pool.submit(self._hash.update, block))
         self._settle(_BLOCKS_AHEAD)
 
     def hexdigest(self) -> str:
         """The digest of all blocks so far."""
         self._settle(0)
         return self._hash.hexdigest()
-
-    def _update_all(self, blocks: Sequence[bytes | memoryview]) -> None:
-        for block in blocks:
-            self._hash.update(block)
 
     def _settle(self, most: int) -> None:
         while len(self._waiting) > most:

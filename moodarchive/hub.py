@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
 from typing import TypeVar
-from unittest.mock import patch
 
 import requests
 
@@ -49,8 +48,12 @@ def _offline() -> Iterator[None]:
     """The hub's client takes what it has, and asks for no newer one."""
     from huggingface_hub import constants
 
-    with patch.object(constants, "HF_HUB_OFFLINE", True):
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = True
+    try:
         yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
 
 
 def cached(repository: str, patterns: Sequence[str]) -> Path | None:

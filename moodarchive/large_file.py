@@ -1,11 +1,13 @@
-"""A large new file of this machine, written beside the page cache, by a thread, while its writer goes on.
+"""A large new file of this machine, digested and written beside the page cache by a thread while its writer goes on.
 
 What passes the cache is copied there page by page and sends other files out of it: for gigabytes that nobody reads
-soon, that costs more than the disk does.
+soon, that costs more than the disk does. Blocks are large because a thread gets Python's lock back only when the writer
+lets go of it: a digest of many small pieces mostly waits.
 """
 
 import errno
 import fcntl
+import hashlib
 import io
 import mmap
 import os
@@ -20,17 +22,21 @@ _DIRECT = getattr(os, "O_DIRECT", 0)
 
 
 class LargeFile(io.RawIOBase):
-    """Write-only, from start to end; what is written may be changed at once. ``flush`` before the handle is used.
+    """Write-only, from start to end; what is written may be changed at once.
+
+    ``flush`` before the handle or the digest is used.
 
     An OSError of the disk (no space, say) is raised by a later write or by ``flush``. Memory: four blocks.
     """
 
     def __init__(self, path: str) -> None:
         self._handle = _created(path)
-        self._written = self._filled = 0
+        self.bytes_written = 0
+        self._handed_over = self._filled = 0
+        self._hash = hashlib.sha256()
         self._blocks = deque(mmap.mmap(-1, BLOCK_BYTES) for _ in range(_BLOCKS))  # whole pages, as the disk wants them
-        self._writing: deque[Future[None]] = deque()
-        self._writer = ThreadPoolExecutor(1)
+        self._at_work: deque[tuple[Future[None], Future[None]]] = deque()
+        self._digester, self._writer = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
 
     def writable(self) -> bool:
         return True
@@ -48,20 +54,29 @@ class LargeFile(io.RawIOBase):
             done += len(some)
             if self._filled == BLOCK_BYTES:
                 self._hand_over()
+        self.bytes_written += len(view)
         return len(view)
+
+    @property
+    def sha256(self) -> str:
+        """Of all that was flushed."""
+        return self._hash.hexdigest()
 
     def _hand_over(self) -> None:
         """Gives the first block to the thread, and waits for the one that has been with it longest if all are."""
         block = self._blocks.popleft()
-        self._writing.append(self._writer.submit(self._write_all, memoryview(block)[: self._filled], self._written))
-        self._written += self._filled
+        filled = memoryview(block)[: self._filled]
+        digested = self._digester.submit(self._hash.update, filled)
+        self._at_work.append((digested, self._writer.submit(self._write_all, filled, self._handed_over)))
+        self._handed_over += self._filled
         self._filled = 0
         self._blocks.append(block)
         self._settle(_BLOCKS - 1)
 
     def _settle(self, most: int) -> None:
-        while len(self._writing) > most:
-            self._writing.popleft().result()
+        while len(self._at_work) > most:
+            for done in self._at_work.popleft():
+                done.result()
 
     def _write_all(self, block: memoryview, offset: int) -> None:
         while block:
@@ -85,6 +100,7 @@ class LargeFile(io.RawIOBase):
             try:
                 super().close()  # flushes
             finally:
+                self._digester.shutdown()
                 self._writer.shutdown()
                 os.close(self._handle)
 

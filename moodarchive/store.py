@@ -51,12 +51,6 @@ class HashingFile(io.RawIOBase):
         self.bytes_written += len(view)
         return len(view)
 
-    def write_together(self, blocks: Sequence[bytes | memoryview]) -> None:
-        """Writes the blocks one after the other; nobody may change them any more."""
-        self._digest.update_later(blocks)
-        self.inner.writelines(blocks)
-        self.bytes_written += sum(map(len, blocks))
-
     def tell(self) -> int:
         return self.bytes_written
 
@@ -178,14 +172,21 @@ class Store:
             return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
 
     @contextmanager
-    def draft(self, relative: str, *, large: bool = False) -> Iterator[HashingFile]:
+    def draft(self, relative: str) -> Iterator[HashingFile]:
         """A file that appears under its name only when the block ends well.
 
-        Local files are written aside, synced and renamed, ``large`` ones beside the page cache: they are not read soon.
-        Object stores publish on close. Raises StorageFullError when the disk is full, and leaves nothing behind.
+        Local files are written aside, synced and renamed; object stores publish on close. Raises StorageFullError when
+        the disk is full, and leaves nothing behind.
         """
-        draft = self._local_draft(relative, large) if self.is_local else self._remote_draft(relative)
-        with self._fullness_explained(relative), draft as file:
+        draft = self._local_draft if self.is_local else self._remote_draft
+        with self._fullness_explained(relative), draft(relative) as file:
+            yield file
+
+    @contextmanager
+    def large_draft(self, relative: str) -> Iterator[HashingFile | LargeFile]:
+        """As ``draft``, for gigabytes that nobody reads soon: a local file is written beside the page cache."""
+        draft = self._local_large_draft if self.is_local else self._remote_draft
+        with self._fullness_explained(relative), draft(relative) as file:
             yield file
 
     @contextmanager
@@ -201,16 +202,27 @@ class Store:
             raise
 
     @contextmanager
-    def _local_draft(self, relative: str, large: bool) -> Iterator[HashingFile]:
+    def _local_draft(self, relative: str) -> Iterator[HashingFile]:
+        with self._written_aside(relative) as aside, open(aside, "wb") as inner:
+            yield HashingFile(inner)
+            inner.flush()
+            os.fsync(inner.fileno())
+
+    @contextmanager
+    def _local_large_draft(self, relative: str) -> Iterator[LargeFile]:
+        with self._written_aside(relative) as aside, LargeFile(aside) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+
+    @contextmanager
+    def _written_aside(self, relative: str) -> Iterator[str]:
+        """Where the file is to be written and synced; it is renamed when the block ends well, and else removed."""
         final = self.path(relative)
         aside = f"{final}.{socket.gethostname()}.{os.getpid()}.{threading.get_ident()}{DRAFT_SUFFIX}"
         os.makedirs(os.path.dirname(final), exist_ok=True)
         try:
-            with cast(BinaryIO, LargeFile(aside)) if large else open(aside, "wb") as inner:
-                file = HashingFile(inner)
-                yield file
-                inner.flush()
-                os.fsync(inner.fileno())
+            yield aside
             os.replace(aside, final)
         except BaseException:
             if os.path.exists(aside):

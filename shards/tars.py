@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from moodarchive.large_file import LargeFile
 from moodarchive.layout import SETS
 from moodarchive.parts import Origin, Sidecar, write_sidecar
 from moodarchive.schemas import Table
@@ -31,7 +32,6 @@ SAMPLES = pa.schema(
 )
 """What a packing worker yields: set, key, the bytes of each member, and the digest that the picture came with."""
 
-_FLUSH_BYTES = 1 << 20
 _PADDING = [bytes(size) for size in range(tarfile.BLOCKSIZE)]
 _NAME_BYTES, _SIZE_AT, _SIZE_DIGITS, _CHECKSUM_AT = 100, 124, 11, 148
 
@@ -55,16 +55,14 @@ _BLANK_SUM = sum(_BLANK) - sum(_BLANK[_CHECKSUM_AT : _CHECKSUM_AT + 8]) + 8 * or
 
 @dataclass
 class _Tar:
-    """One set's tar of a part, being written. The pictures are not copied on the way to the file."""
+    """One set's tar of a part, being written."""
 
-    file: HashingFile
+    file: HashingFile | LargeFile
     rows: list[dict[str, Any]] = field(default_factory=list)
-    _end: int = 0
-    _waiting: list[bytes | memoryview] = field(default_factory=list)
 
     def add(self, key: str, jpg: memoryview, jpg_sha256: str, json: memoryview, txt: memoryview) -> None:
-        """Takes up the sample's members and notes where they will lie; ``flush`` writes them."""
-        start = end = self._end
+        """Writes the sample's members and notes where they lie."""
+        start = end = self.file.bytes_written
         row: dict[str, Any] = {"key": key, "offset": start}
         blocks: list[bytes | memoryview] = []
         for member, data in zip(MEMBERS, (jpg, json, txt), strict=True):
@@ -75,19 +73,11 @@ class _Tar:
             end += tarfile.BLOCKSIZE + size + padding
         row |= {"size": end - start, "sha256": sample_sha256(bytes.fromhex(jpg_sha256), _digest(json), _digest(txt))}
         self.rows.append(row)
-        self._waiting += (blocks[0], jpg, b"".join(blocks[2:]))
-        self._end = end
-        if end - self.file.bytes_written >= _FLUSH_BYTES:
-            self.flush()
-
-    def flush(self) -> None:
-        """Writes the samples that wait."""
-        self.file.write_together(self._waiting)
-        self._waiting = []
+        for block in (blocks[0], jpg, b"".join(blocks[2:])):
+            self.file.write(block)
 
     def close(self) -> None:
         """Ends the tar: two empty blocks, then up to a whole record."""
-        self.flush()
         end = 2 * tarfile.BLOCKSIZE
         self.file.write(bytes(end + -(self.file.bytes_written + end) % tarfile.RECORDSIZE))
 
@@ -102,10 +92,8 @@ def write_shards(store: Store, table: Table, part: int, batches: Iterator[pa.Rec
         for batch in batches:
             for name, key, *members in zip(*map(_values, batch.columns), strict=True):
                 if name not in tars:
-                    tars[name] = _Tar(drafts.enter_context(store.draft(tar_path(name, part), large=True)))
+                    tars[name] = _Tar(drafts.enter_context(store.large_draft(tar_path(name, part))))
                 tars[name].add(key, *members)
-            for tar in tars.values():
-                tar.flush()
         for tar in tars.values():
             tar.close()
     files: dict[str, str] = {}

@@ -4,10 +4,7 @@ Blocks are compiled, not the whole model: all blocks of a tower share one compil
 texts. A whole model would be compiled anew for each new division of a batch's texts into groups.
 """
 
-import os
-from tempfile import TemporaryDirectory
 from typing import Any
-from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +31,9 @@ def of_any_size(tensor: Tensor, *axes: int) -> Tensor:
 
 def check_compiler(device: torch.device) -> None:
     """ConfigError unless a small function can be compiled for the device, from nothing: about ten seconds of a CPU."""
-    with TemporaryDirectory() as empty, patch.dict(os.environ, TORCHINDUCTOR_CACHE_DIR=empty):
+    from torch._inductor.utils import fresh_cache
+
+    with fresh_cache():
         try:
             torch.compile(_probe)(torch.ones(8, device=device))
         except Exception as error:

@@ -36,12 +36,3 @@ def test_its_thread_ends_with_it() -> None:
     del digest, pool
     thread.join(10)
     assert not thread.is_alive()
-
-
-def test_blocks_that_are_taken_together_are_digested_in_their_order() -> None:
-    digest = BackgroundDigest()
-    digest.update(b"a" * LARGE_BYTES)
-    digest.update_later((b"b", memoryview(b"c" * 3), b"", b"d" * LARGE_BYTES))
-    digest.update(b"e")
-    whole = b"a" * LARGE_BYTES + b"bccc" + b"d" * LARGE_BYTES + b"e"
-    assert digest.hexdigest() == hashlib.sha256(whole).hexdigest()

@@ -1,6 +1,7 @@
 """A large file holds what was written, whatever the pieces, the file system, and where the disk ends."""
 
 import errno
+import hashlib
 import os
 import random
 from collections.abc import Callable
@@ -68,6 +69,8 @@ def test_the_file_is_what_was_written_whatever_the_pieces(tmp_path: Path, size: 
             held = bytearray(piece)
             assert file.write(held) == len(piece)
             held[:] = bytes(len(held))  # the writer may use its memory for something else at once
+        file.flush()
+        assert (file.bytes_written, file.sha256) == (size, hashlib.sha256(data).hexdigest())
     assert (tmp_path / "file").read_bytes() == data
 
 
@@ -88,21 +91,21 @@ def test_a_file_system_that_writes_otherwise_gets_the_same_file(
 def test_a_large_draft_that_does_not_fit_is_named_and_leaves_nothing(tiny_disk: Store) -> None:
     with (
         pytest.raises(StorageFullError, match=r"no space left.*a/b.*remedy"),
-        tiny_disk.draft("a/b", large=True) as file,
+        tiny_disk.large_draft("a/b") as file,
     ):
         for _ in range(64):
-            file.write_together((bytes(1 << 20),) * 4)
+            file.write(bytes(4 << 20))
     assert tiny_disk.names("a") == []
 
 
 def test_a_small_last_block_that_does_not_fit_is_named_too(tiny_disk: Store) -> None:
-    with pytest.raises(StorageFullError, match="no space left"), tiny_disk.draft("a/b", large=True) as file:
+    with pytest.raises(StorageFullError, match="no space left"), tiny_disk.large_draft("a/b") as file:
         file.write(bytes(200_000))
     assert tiny_disk.names("a") == []
 
 
 def test_a_large_draft_that_fails_midway_leaves_nothing(store: Store) -> None:
-    with pytest.raises(RuntimeError, match="midway"), store.draft("a/b", large=True) as file:
+    with pytest.raises(RuntimeError, match="midway"), store.large_draft("a/b") as file:
         file.write(bytes(3 * BLOCK_BYTES))
         raise RuntimeError("midway")
     assert list(Path(store.root, "a").iterdir()) == []
