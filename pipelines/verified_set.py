@@ -1,5 +1,6 @@
 """MoodArchive-5k: the first verified held-out images, sealed as a small archive of their own under moodarchive-5k/."""
 
+import hashlib
 import io
 import json
 import time
@@ -10,12 +11,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from moodarchive.errors import DamagedPartError
 from moodarchive.keys import canonical_json, digest
 from moodarchive.layout import VERIFIED_FOLDER
 from moodarchive.parquet import read_table as read_parquet
 from moodarchive.parts import Origin, finished_parts
 from moodarchive.schemas import SCHEMA_VERSION, SHARD_INDEX
-from moodarchive.spans import member_span
+from moodarchive.spans import member_span, sample_sha256
 from moodarchive.store import Store
 from shards.attribution import SCHEMA as ATTRIBUTION_SCHEMA
 from shards.tars import MEMBERS, SAMPLES, write_shards
@@ -74,10 +76,17 @@ def _of_shard(store: Store, path: str, accepted: Mapping[str, Row]) -> Iterator[
     with store.open_read(path.removesuffix(".parquet") + ".tar") as tar:
         for row in rows:
             members = {member: member_span(row, member).read(tar) for member in MEMBERS}
+            digests = {member: hashlib.sha256(data) for member, data in members.items()}
+            if sample_sha256(*(digests[member].digest() for member in MEMBERS)) != row["sha256"]:
+                where = f"{store.root}/{path}"
+                raise DamagedPartError(
+                    f"{row['key']} is not what {where} says; remedy: moodarchive verify {store.root}"
+                )
             about = json.loads(members["json"])
             judged = accepted[row["key"]]
             if caption_hash((about["summary"], *about["stimuli"], about["assessment"])) == judged["caption_hash"]:
-                yield {"key": row["key"], "about": about | {"human_verification": _verification(judged)}, **members}
+                told = about | {"human_verification": _verification(judged)}
+                yield {"key": row["key"], "about": told, "jpg_sha256": digests["jpg"].hexdigest(), **members}
 
 
 def _verification(judged: Row) -> dict[str, Any]:
@@ -89,7 +98,7 @@ def _verification(judged: Row) -> dict[str, Any]:
 def _batches(samples: Sequence[dict[str, Any]]) -> Iterator[pa.RecordBatch]:
     for sample in samples:
         text = json.dumps(sample["about"], sort_keys=True, ensure_ascii=False).encode()
-        row = {"set": SET, "key": sample["key"], "jpg": sample["jpg"], "json": text, "txt": sample["txt"]}
+        row = {name: sample[name] for name in ("key", "jpg", "jpg_sha256", "txt")} | {"set": SET, "json": text}
         yield pa.RecordBatch.from_pylist([row], schema=SAMPLES)
 
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from moodarchive.clip import ClipEncoder
-from moodarchive.errors import StudyError
+from moodarchive.errors import DamagedPartError, StudyError
 from moodarchive.schemas import DEALT, KEPT
 from moodarchive.store import Store
 from moodarchive.verdict_schema import VERDICTS
@@ -108,14 +109,27 @@ def test_a_model_is_measured_on_the_verified_set(judged: Store, tmp_path: Path) 
 
 def test_the_archive_is_still_whole_and_damage_to_the_verified_set_is_named(judged: Store, tmp_path: Path) -> None:
     assert list(verify(judged)) == []
-    import shutil
-
     copy = Store(str(shutil.copytree(judged.root, tmp_path / "copy")))
     path = Path(copy.path("moodarchive-5k/shards/heldout/00000.tar"))
     path.write_bytes(path.read_bytes()[:-1] + b"x")
     Path(copy.path("moodarchive-5k/odd.txt")).write_text("odd")
     found = {problem.where for problem in verify(copy, fast=True)}
     assert found == {"moodarchive-5k/shards/heldout/00000.tar", "moodarchive-5k/odd.txt"}
+
+
+def test_a_changed_heldout_sample_is_not_sealed_once_more(judged: Store, tmp_path: Path) -> None:
+    copy = Store(str(shutil.copytree(judged.root, tmp_path / "copy")))
+    shutil.rmtree(copy.path("moodarchive-5k"))
+    for part in (0, 1):
+        index = pq.read_table(copy.path(f"shards/heldout/{part:05d}.parquet")).to_pylist()
+        path = Path(copy.path(f"shards/heldout/{part:05d}.tar"))
+        data = bytearray(path.read_bytes())
+        for row in index:
+            data[row["jpg_offset"] + row["jpg_size"] // 2] ^= 1
+        path.write_bytes(data)
+    with pytest.raises(DamagedPartError, match=r"is not what .*shards/heldout/00000\.parquet says; remedy: .* verify"):
+        _study("apply", copy.root)
+    assert not copy.exists("moodarchive-5k/manifest.json")
 
 
 def test_doing_it_all_again_changes_no_byte(judged: Store) -> None:
