@@ -1,5 +1,6 @@
 """A small archive with one subject a picture, a tiny CLIP of random weights, and settings that train it in seconds."""
 
+import gc
 import hashlib
 import json
 from pathlib import Path
@@ -25,7 +26,11 @@ PREPROCESS = {"size": [32, 32], "mode": "RGB", "mean": [0.5] * 3, "std": [0.5] *
 def tiny_clip(folder: Path, seed: int = 0) -> str:
     """The name by which open_clip loads a ViT CLIP of random weights, made here."""
     import_torchvision_safely()
-    import open_clip
+    gc.disable()  # imported libraries parse their own source; in Python 3.11 that fails if it runs meanwhile
+    try:
+        import open_clip
+    finally:
+        gc.enable()
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
