@@ -40,7 +40,7 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 
 docs: $(READY)
-	$(BIN)/python -m moodarchive.tables_page > docs/tables.md
+	$(BIN)/python -m moodarchive.tables.tables_page > docs/tables.md
 
 $(VENV)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

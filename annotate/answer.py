@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from annotate.prompt import Asked
-from moodarchive.captions import caption_text
-from moodarchive.chat_messages import ChatAnswer
+from moodarchive.chat.messages import ChatAnswer
+from moodarchive.emotions.captions import caption_text
+from moodarchive.emotions.taxonomy import EMOTIONS
 from moodarchive.errors import RowError
-from moodarchive.taxonomy import EMOTIONS
 
 MAX_CLIP_TOKENS = 246
 """MoodifyCLIP reads 248 positions; the start and end marks take two."""

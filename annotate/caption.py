@@ -15,16 +15,16 @@ from annotate.clip_tokens import token_counter
 from annotate.describe import Describer, Row
 from annotate.part_facts import PartFacts
 from annotate.prompt import Prompt, load_prompt
-from moodarchive.chat import ChatClient
-from moodarchive.chat_servers import LiveServers
-from moodarchive.chat_settings import ChatSettings
-from moodarchive.in_order import in_order
+from moodarchive.chat.client import ChatClient
+from moodarchive.chat.servers import LiveServers
+from moodarchive.chat.settings import ChatSettings
 from moodarchive.keys import digest
-from moodarchive.loop import LoopThread
-from moodarchive.measured import note
-from moodarchive.schemas import CAPTIONS, DEALT, IMAGES, REPEATS, SAFETY, as_batch, empty_row
+from moodarchive.running.loop_thread import LoopThread
+from moodarchive.running.metrics import note
+from moodarchive.running.ordered_map import in_order
+from moodarchive.running.stage import Readers, Resources, Stage, joined
 from moodarchive.settings import Kind
-from moodarchive.stage import Readers, Resources, Stage, joined
+from moodarchive.tables.schemas import CAPTIONS, DEALT, IMAGES, REPEATS, SAFETY, as_batch, empty_row
 
 LOGGER = logging.getLogger("moodarchive.caption")
 

@@ -5,8 +5,8 @@ from functools import lru_cache
 from html import unescape
 from itertools import pairwise
 
-from moodarchive.clip_vocabulary import byte_units, merges
 from moodarchive.errors import MissingExtraError
+from moodarchive.models.clip_vocabulary import byte_units, merges
 
 _PIECES = r"<start_of_text>|<end_of_text>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"
 

@@ -9,11 +9,11 @@ from typing import Any
 from annotate.answer import Annotation, answer_schema, read_answer
 from annotate.picture import shrunk_jpeg
 from annotate.prompt import Asked, Prompt
-from moodarchive.chat import ChatClient, Timing
-from moodarchive.chat_messages import ChatAnswer, ChatRequest, Message
+from moodarchive.chat.client import ChatClient, Timing
+from moodarchive.chat.messages import ChatAnswer, ChatRequest, Message
 from moodarchive.errors import RowError
 from moodarchive.keys import digest
-from moodarchive.schemas import CAPTIONS, empty_row
+from moodarchive.tables.schemas import CAPTIONS, empty_row
 
 LOGGER = logging.getLogger("moodarchive.caption")
 

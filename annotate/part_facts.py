@@ -4,8 +4,8 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from moodarchive.chat import Timing
-from moodarchive.parts import Sidecar
+from moodarchive.chat.client import Timing
+from moodarchive.tables.parts import Sidecar
 
 
 @dataclass

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from importlib.resources import files
 
-from moodarchive.prompt import PromptFile
-from moodarchive.taxonomy import EMOTIONS, words
+from moodarchive.chat.prompt import PromptFile
+from moodarchive.emotions.taxonomy import EMOTIONS, words
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,15 +22,15 @@ from synthetic.memory import peak_gib  # noqa: E402
 from synthetic.shards import write_index_alone  # noqa: E402
 from synthetic.tables import Crawl, Judged, pictures  # noqa: E402
 
-from crawl.deal import DealSettings, deal  # noqa: E402
-from crawl.rounds import read_rounds  # noqa: E402
+from crawl.rounds.merge import DealSettings, deal  # noqa: E402
+from crawl.rounds.rounds import read_rounds  # noqa: E402
 from filter.cut import CutSettings, cut, is_cut_current  # noqa: E402
-from moodarchive.layout import MANIFEST_PATH  # noqa: E402
-from moodarchive.stage import run_part  # noqa: E402
-from moodarchive.store import Store  # noqa: E402
-from pipelines.execute import pending_parts  # noqa: E402
-from pipelines.guard import guard  # noqa: E402
-from pipelines.progress import count_stages  # noqa: E402
+from moodarchive.running.stage import run_part  # noqa: E402
+from moodarchive.storage.store import Store  # noqa: E402
+from moodarchive.tables.layout import MANIFEST_PATH  # noqa: E402
+from pipelines.runner.execute import pending_parts  # noqa: E402
+from pipelines.runner.progress import count_stages  # noqa: E402
+from pipelines.runner.settings_record import guard  # noqa: E402
 from pipelines.settings import ArchiveSettings  # noqa: E402
 from shards.pack import ShardSettings, pack_stage  # noqa: E402
 from shards.seal import seal  # noqa: E402

@@ -19,12 +19,12 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from annotate.answer import answer_schema
 from annotate.caption import CaptionSettings, caption_stage
 from annotate.prompt import load_prompt
-from moodarchive.chat import ChatClient
-from moodarchive.chat_messages import ChatRequest, Message
-from moodarchive.parts import read_part
-from moodarchive.schemas import CAPTIONS, DEALT, IMAGES
-from moodarchive.stage import run_part
-from moodarchive.store import Store
+from moodarchive.chat.client import ChatClient
+from moodarchive.chat.messages import ChatRequest, Message
+from moodarchive.running.stage import run_part
+from moodarchive.storage.store import Store
+from moodarchive.tables.parts import read_part
+from moodarchive.tables.schemas import CAPTIONS, DEALT, IMAGES
 from pipelines.demo.serving import started
 from tests.annotate.simulated_run import caption_parts, events_of, fullness, write_parts
 from tests.annotate.vllm_server import IN_FLIGHT, MODEL, serving_tiny_llava, vllm_python

@@ -22,10 +22,10 @@ from synthetic.tables import write_columns  # noqa: E402
 from synthetic.words import every_emotion  # noqa: E402
 
 from filter.cut import CutSettings, cut  # noqa: E402
-from moodarchive.parts import finished_parts  # noqa: E402
-from moodarchive.schemas import CAPTIONS, DEALT, IMAGES, KEPT, REQUERIED, SAFETY, SCORES, Table  # noqa: E402
-from moodarchive.store import Store  # noqa: E402
-from moodarchive.taxonomy import CONTEXTS, EMOTIONS  # noqa: E402
+from moodarchive.emotions.taxonomy import CONTEXTS, EMOTIONS  # noqa: E402
+from moodarchive.storage.store import Store  # noqa: E402
+from moodarchive.tables.parts import finished_parts  # noqa: E402
+from moodarchive.tables.schemas import CAPTIONS, DEALT, IMAGES, KEPT, REQUERIED, SAFETY, SCORES, Table  # noqa: E402
 
 LIMIT_S, LIMIT_GIB = 120.0, 4.0
 ROUNDS = range(2)

@@ -19,14 +19,14 @@ import pyarrow.parquet as pq
 HOUSE = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(HOUSE))
 
-from crawl.deal import DealSettings, deal  # noqa: E402
 from crawl.query import Query  # noqa: E402
-from crawl.rounds import Round, read_round, write_round  # noqa: E402
+from crawl.rounds.merge import DealSettings, deal  # noqa: E402
+from crawl.rounds.rounds import Round, read_round, write_round  # noqa: E402
+from moodarchive.emotions.taxonomy import CONTEXTS, EMOTIONS  # noqa: E402
 from moodarchive.keys import normalised_url  # noqa: E402
-from moodarchive.parts import Origin, finished_parts, write_part  # noqa: E402
-from moodarchive.schemas import CANDIDATES, DEALT  # noqa: E402
-from moodarchive.store import Store  # noqa: E402
-from moodarchive.taxonomy import CONTEXTS, EMOTIONS  # noqa: E402
+from moodarchive.storage.store import Store  # noqa: E402
+from moodarchive.tables.parts import Origin, finished_parts, write_part  # noqa: E402
+from moodarchive.tables.schemas import CANDIDATES, DEALT  # noqa: E402
 
 LIMIT_S, LIMIT_GIB = 600.0, 4.0
 ROWS_PER_PART = 10_000

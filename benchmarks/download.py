@@ -32,14 +32,14 @@ import pyarrow.parquet as pq
 import simplejpeg
 from PIL import Image
 
-from crawl.download import DownloadSettings, download_stage
-from crawl.limits import parsed_limit
-from crawl.manners import Manners
+from crawl.images.stage import DownloadSettings, download_stage
+from crawl.politeness.rate_limit_client import Manners
+from crawl.politeness.rate_limits import parsed_limit
 from moodarchive.keys import image_key
-from moodarchive.parts import Origin, write_part
-from moodarchive.schemas import DEALT, as_batch, empty_row
-from moodarchive.stage import run_part
-from moodarchive.store import Store
+from moodarchive.running.stage import run_part
+from moodarchive.storage.store import Store
+from moodarchive.tables.parts import Origin, write_part
+from moodarchive.tables.schemas import DEALT, as_batch, empty_row
 
 SIDE, QUALITY, START_UP = 512, 92, 8
 PEER_SETTINGS = ((1, 16), (2, 8), (2, 32), (4, 16))

@@ -21,9 +21,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from editor.base import diffusion_library, place
 from editor.edit import Edit, EditSettings, load_method
-from moodarchive.clip_vocabulary import merges, symbols
+from editor.methods.base import diffusion_library, place
+from moodarchive.models.clip_vocabulary import merges, symbols
 
 STEPS, ROWS = 12, 3
 """Our rows a step: the source, the target, and the target's empty prompt."""

@@ -26,9 +26,9 @@ os.environ["PYTHONPATH"] = os.pathsep.join(sys.path[:2])  # for the processes th
 from synthetic.drawn_captions import as_the_web_would, in_five_sentences  # noqa: E402
 from synthetic.drawn_emotions import CELLS, draw_emotion  # noqa: E402
 
-from moodarchive.clip import ClipEncoder  # noqa: E402
-from moodarchive.store import Store  # noqa: E402
-from moodarchive.taxonomy import EMOTIONS  # noqa: E402
+from moodarchive.emotions.taxonomy import EMOTIONS  # noqa: E402
+from moodarchive.models.clip import ClipEncoder  # noqa: E402
+from moodarchive.storage.store import Store  # noqa: E402
 from pipelines.demo.drawn_samples import Drawing, draw_samples  # noqa: E402
 from pipelines.demo.made_archive import seal_made  # noqa: E402
 from pipelines.demo.scenes.scene import DRAWN_EMOTIONS  # noqa: E402
@@ -63,7 +63,7 @@ PREPROCESS = {"size": [SIDE, SIDE], "mode": "RGB", "mean": [0.5] * 3, "std": [0.
 
 def random_clip(folder: Path, seed: int) -> str:
     """The name by which open_clip loads a small ViT CLIP of random weights."""
-    from moodarchive.torch_compat import import_torchvision_safely
+    from moodarchive.models.torch_compat import import_torchvision_safely
 
     import_torchvision_safely()
     import open_clip

@@ -22,11 +22,11 @@ sys.path[:0] = [str(HOUSE), str(HOUSE / "benchmarks")]
 
 from synthetic.photographs import MEAN_BYTES, write_photographs  # noqa: E402
 
-from moodarchive.captions import caption_text  # noqa: E402
-from moodarchive.schemas import SHARD_INDEX  # noqa: E402
-from moodarchive.stage import run_part  # noqa: E402
-from moodarchive.store import Store  # noqa: E402
-from pipelines.guard import guard  # noqa: E402
+from moodarchive.emotions.captions import caption_text  # noqa: E402
+from moodarchive.running.stage import run_part  # noqa: E402
+from moodarchive.storage.store import Store  # noqa: E402
+from moodarchive.tables.schemas import SHARD_INDEX  # noqa: E402
+from pipelines.runner.settings_record import guard  # noqa: E402
 from pipelines.settings import ArchiveSettings  # noqa: E402
 from shards.pack import METADATA, ShardSettings, pack_stage  # noqa: E402
 from shards.seal import seal  # noqa: E402
@@ -106,7 +106,7 @@ def _read_all(paths: Iterable[Path]) -> None:
 
 def _verify(root: str) -> None:
     environment = {**os.environ, "PYTHONPATH": str(HOUSE)}
-    command = [sys.executable, "-m", "pipelines.cli", "verify", root, "--fast"]
+    command = [sys.executable, "-m", "pipelines.commands.app", "verify", root, "--fast"]
     subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
 
 

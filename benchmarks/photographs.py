@@ -23,8 +23,8 @@ import numpy as np  # noqa: E402
 import numpy.typing as npt  # noqa: E402
 from PIL import Image  # noqa: E402
 
-from moodarchive.clip import ClipEncoder  # noqa: E402
-from moodarchive.store import Store  # noqa: E402
+from moodarchive.models.clip import ClipEncoder  # noqa: E402
+from moodarchive.storage.store import Store  # noqa: E402
 from pipelines.demo.bundled import CLIP  # noqa: E402
 from pipelines.demo.made_archive import Caption, Made, seal_made  # noqa: E402
 from train.loop import train  # noqa: E402

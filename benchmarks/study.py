@@ -14,14 +14,14 @@ from pathlib import Path
 HOUSE = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(HOUSE))
 
-from moodarchive.store import Store  # noqa: E402
+from moodarchive.storage.store import Store  # noqa: E402
 from tests.validate.study.archives import study_archive  # noqa: E402
 from validate.study.design import CAPTIONS, StudyDesign, read_design  # noqa: E402
 from validate.study.importing import RawAnswer  # noqa: E402
 from validate.study.items import read_items  # noqa: E402
 from validate.study.order import generated_first  # noqa: E402
 from validate.study.rehearsal import simulated_rows  # noqa: E402
-from validate.study.sample import SampleOptions, sample  # noqa: E402
+from validate.study.sampling.sample import SampleOptions, sample  # noqa: E402
 from validate.study.simulated_workers import CREW  # noqa: E402
 
 ITEMS, WORKERS, LIMIT_S = 10_000, 5, 60.0
@@ -50,7 +50,11 @@ def _results(path: Path, rows: list[RawAnswer], design: StudyDesign) -> None:
 def _timed(*words: str) -> tuple[float, str]:
     began = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "-m", "pipelines.cli", "study", *words], capture_output=True, text=True, check=True, cwd=HOUSE
+        [sys.executable, "-m", "pipelines.commands.app", "study", *words],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=HOUSE,
     )
     return time.monotonic() - began, done.stdout.strip()
 

@@ -23,7 +23,7 @@ from typing import Any
 HOUSE = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(HOUSE), str(HOUSE / "benchmarks")]
 
-from moodarchive.torch_compat import import_torchvision_safely  # noqa: E402
+from moodarchive.models.torch_compat import import_torchvision_safely  # noqa: E402
 
 import_torchvision_safely()
 import open_clip  # noqa: E402
@@ -34,7 +34,7 @@ from open_clip_train.train import train_one_epoch  # noqa: E402
 from synthetic.captioned import seal_captioned  # noqa: E402
 from torch.utils.data import DataLoader  # noqa: E402
 
-from moodarchive.long_text import stretch  # noqa: E402
+from moodarchive.models.long_text import stretch  # noqa: E402
 from train.archive import Shard, open_archive  # noqa: E402
 from train.model import Batch, MoodifyClip  # noqa: E402
 from train.order import Order  # noqa: E402

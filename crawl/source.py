@@ -7,9 +7,9 @@ from typing import Annotated, ClassVar, Protocol
 
 from pydantic import Field, field_validator
 
-from crawl.limits import Limit, parsed_limit
+from crawl.http.search_client import WebClient
+from crawl.politeness.rate_limits import Limit, parsed_limit
 from crawl.query import Found, Query
-from crawl.web import WebClient
 from moodarchive.errors import SourceLockedError
 from moodarchive.settings import Kind, Settings
 

@@ -10,9 +10,9 @@ from pydantic import ValidationError
 
 from editor.edit import Edit, EditSettings, Method, Progress, Stopped, default_settings, load_method
 from editor.pictures import SourcePicture
+from editor.planning.plan import OWN, SERVED, Understander, Understanding, Wish
+from editor.planning.regions import with_own_surroundings
 from editor.provenance import EditRecord, folder_name, mask_digest
-from editor.regions import with_own_surroundings
-from editor.understanding import OWN, SERVED, Understander, Understanding, Wish
 from moodarchive.errors import EditError
 from moodarchive.settings import Kind
 

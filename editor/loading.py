@@ -1,10 +1,10 @@
 """Loads a method: finds its weights, then opens them and sees that they fit together."""
 
-from editor.base import diffusion_library, open_base, place
-from editor.baselines import Baseline
 from editor.edit import EditSettings, Method
-from editor.inversion_free import InversionFree
-from editor.text import TextTower, fits
+from editor.methods.base import diffusion_library, open_base, place
+from editor.methods.baselines import Baseline
+from editor.methods.moodifier import InversionFree
+from editor.methods.text import TextTower, fits
 from editor.weights import base_folder, moodify_folder
 
 

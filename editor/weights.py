@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from moodarchive.errors import MissingWeightsError, ServiceError
-from moodarchive.hub import cached, download
+from moodarchive.models.hub import cached, download
 
 FILES = {
     "unet": ("config.json", "diffusion_pytorch_model.safetensors"),

@@ -13,11 +13,11 @@ from filter.found_again import find_anew
 from filter.rejected import mark_rejected, verdict_digests
 from filter.repeats import mark_repeats
 from moodarchive.keys import digest
-from moodarchive.parts import Origin, finished_parts, write_part
-from moodarchive.schemas import CAPTIONS, DEALT, IMAGES, KEPT, REPEATS, REQUERIED, SAFETY, SCORES, Table
 from moodarchive.settings import Kind, Settings
-from moodarchive.sql import PART, connect, view
-from moodarchive.store import Store
+from moodarchive.storage.store import Store
+from moodarchive.tables.parts import Origin, finished_parts, write_part
+from moodarchive.tables.schemas import CAPTIONS, DEALT, IMAGES, KEPT, REPEATS, REQUERIED, SAFETY, SCORES, Table
+from moodarchive.tables.sql import PART, connect, view
 
 INPUTS: tuple[tuple[Table, str], ...] = (
     (

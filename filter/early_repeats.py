@@ -7,11 +7,11 @@ from typing import Annotated
 from filter.cut import BEFORE_CAPTIONS, INPUTS, SHARE, SPLIT, CutSettings, OrderedParts
 from filter.repeats import mark_repeats
 from moodarchive.keys import digest
-from moodarchive.parts import Origin, finished_parts, write_part
-from moodarchive.schemas import DEALT, IMAGES, REPEATS, SAFETY
 from moodarchive.settings import Kind, Settings
-from moodarchive.sql import connect, view
-from moodarchive.store import Store
+from moodarchive.storage.store import Store
+from moodarchive.tables.parts import Origin, finished_parts, write_part
+from moodarchive.tables.schemas import DEALT, IMAGES, REPEATS, SAFETY
+from moodarchive.tables.sql import connect, view
 
 _READS = (DEALT, IMAGES, SAFETY)
 _JUDGED = f"""

@@ -7,14 +7,14 @@ from pathlib import PurePosixPath
 import duckdb
 import pyarrow as pa
 
+from moodarchive.archive.pruned import read_pruned
+from moodarchive.emotions.taxonomy import EMOTIONS
 from moodarchive.errors import DamagedPartError
-from moodarchive.layout import SEALS_FOLDER
-from moodarchive.parts import finished_parts
-from moodarchive.pruned import read_pruned
-from moodarchive.schemas import IMAGES, REQUERIED, SCORES
-from moodarchive.sql import location, view
-from moodarchive.store import Store
-from moodarchive.taxonomy import EMOTIONS
+from moodarchive.storage.store import Store
+from moodarchive.tables.layout import SEALS_FOLDER
+from moodarchive.tables.parts import finished_parts
+from moodarchive.tables.schemas import IMAGES, REQUERIED, SCORES
+from moodarchive.tables.sql import location, view
 
 # What each later round asked of an image that the cut judges: its emotions, each in the context of its best rank.
 _ASKED = """

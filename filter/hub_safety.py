@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image
 
 from moodarchive.errors import ConfigError, MissingExtraError, ServiceError
-from moodarchive.hub import REMEDY, from_cache_first
+from moodarchive.models.hub import REMEDY, from_cache_first
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def _imports() -> tuple[Any, Any]:
     try:
         import torch
 
-        from moodarchive.torch_compat import import_torchvision_safely
+        from moodarchive.models.torch_compat import import_torchvision_safely
 
         import_torchvision_safely()
         import transformers

@@ -2,11 +2,11 @@
 
 import duckdb
 
-from moodarchive.parts import finished_parts
-from moodarchive.schemas import CAPTIONS
-from moodarchive.sql import view
-from moodarchive.store import Store
-from moodarchive.verdict_schema import VERDICTS
+from moodarchive.storage.store import Store
+from moodarchive.tables.parts import finished_parts
+from moodarchive.tables.schemas import CAPTIONS
+from moodarchive.tables.sql import view
+from moodarchive.tables.verdict_schema import VERDICTS
 
 # A verdict holds for the caption that people saw, not for one that was written since: captions are compared by the
 # digest that the study took (of the five sentences as JSON). Rehearsals by programs reject nothing.

@@ -12,9 +12,9 @@ from pydantic import Field
 
 from filter.hub_safety import HubClassifier
 from moodarchive.errors import MissingExtraError
-from moodarchive.schemas import IMAGES, SAFETY, as_batch, empty_row
+from moodarchive.running.stage import Readers, Resources, Stage
 from moodarchive.settings import Kind, Settings
-from moodarchive.stage import Readers, Resources, Stage
+from moodarchive.tables.schemas import IMAGES, SAFETY, as_batch, empty_row
 
 BATCH = 16
 OPENNSFW = "opennsfw"

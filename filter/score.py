@@ -11,14 +11,14 @@ import pyarrow as pa
 from PIL import Image
 from pydantic import Field, field_validator
 
-from moodarchive.clip import ClipEncoder, Embeddings
+from moodarchive.emotions.lexicon import load_lexicon
+from moodarchive.emotions.taxonomy import EMOTIONS
 from moodarchive.errors import PrunedPictureError
 from moodarchive.keys import digest
-from moodarchive.lexicon import load_lexicon
-from moodarchive.schemas import DEALT, IMAGES, SAFETY, SCORES, as_batch, empty_row
+from moodarchive.models.clip import ClipEncoder, Embeddings
+from moodarchive.running.stage import Readers, Resources, Stage, joined
 from moodarchive.settings import Kind, Settings
-from moodarchive.stage import Readers, Resources, Stage, joined
-from moodarchive.taxonomy import EMOTIONS
+from moodarchive.tables.schemas import DEALT, IMAGES, SAFETY, SCORES, as_batch, empty_row
 
 DECIMALS = 5
 

@@ -5,34 +5,34 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
 from annotate.caption import caption_stage
-from crawl.answers import forget_answers
-from crawl.deal import deal
-from crawl.descriptors import wanted_phrases, wanted_queries, write_descriptors
-from crawl.download import download_stage
+from crawl.http.search_cache import forget_answers
+from crawl.images.stage import download_stage
+from crawl.phrases.descriptors import wanted_phrases, wanted_queries, write_descriptors
 from crawl.query import Query
-from crawl.rounds import Round, open_round, read_rounds
-from crawl.search import refuse_anonymous, search_stage, web_client
-from crawl.uses import report_uses
+from crawl.rounds.merge import deal
+from crawl.rounds.rounds import Round, open_round, read_rounds
+from crawl.rounds.search import refuse_anonymous, search_stage, web_client
+from crawl.rounds.usage_reports import report_uses
 from filter.cut import cut, is_cut_current
 from filter.safety import safety_stage
 from filter.score import score_stage
+from moodarchive.archive.takedown import bound_by
+from moodarchive.archive.writer_lock import only_writer
 from moodarchive.errors import ConfigError, ServiceError, StorageError
-from moodarchive.schemas import CAPTIONS
+from moodarchive.running.stage import Stage
 from moodarchive.settings import Kind
-from moodarchive.stage import Stage
-from moodarchive.store import Store
-from moodarchive.takedown import bound_by
-from moodarchive.writer_lock import only_writer
+from moodarchive.storage.store import Store
+from moodarchive.tables.schemas import CAPTIONS
+from pipelines.change.early_repeats import bring_marks_up_to_date
 from pipelines.change.verbs import go_on
-from pipelines.cluster import Cluster, address_of
-from pipelines.early_repeats import bring_marks_up_to_date
-from pipelines.execute import pending_parts, run_stages
-from pipelines.guard import guard, refuse_foreign
-from pipelines.nodes import begin_sight
-from pipelines.progress import Progress
+from pipelines.runner.cluster import Cluster, address_of
+from pipelines.runner.execute import pending_parts, run_stages
+from pipelines.runner.preflight import begin_sight
+from pipelines.runner.progress import Progress
+from pipelines.runner.settings_record import guard, refuse_foreign
+from pipelines.runner.sources import affordable, enabled_sources, manners_of, private_names
 from pipelines.servers.pool import ManagedServers
 from pipelines.settings import ArchiveSettings, local_paths
-from pipelines.stock_sites import affordable, enabled_sources, manners_of, private_names
 from shards.pack import ShardSettings, pack_stage
 from shards.seal import seal, unseal
 

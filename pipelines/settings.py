@@ -6,15 +6,15 @@ from typing import Annotated
 from pydantic import Field
 
 from annotate.caption import CaptionSettings
-from crawl.deal import DealSettings
-from crawl.descriptors import DescriptorSettings
-from crawl.download import DownloadSettings
-from crawl.openverse import OpenverseSettings
-from crawl.search import SearchSettings
+from crawl.images.stage import DownloadSettings
+from crawl.phrases.descriptors import DescriptorSettings
+from crawl.rounds.merge import DealSettings
+from crawl.rounds.search import SearchSettings
 from crawl.sites.burst import BurstSettings
 from crawl.sites.envato import EnvatoSettings
 from crawl.sites.foodiesfeed import FoodiesfeedSettings
 from crawl.sites.freenaturestock import FreenaturestockSettings
+from crawl.sites.openverse import OpenverseSettings
 from crawl.sites.pexels import PexelsSettings
 from crawl.sites.pixabay import PixabaySettings
 from crawl.sites.stocksnap import StocksnapSettings
@@ -27,7 +27,7 @@ from filter.safety import SafetySettings
 from filter.score import ScoreSettings
 from moodarchive.errors import ConfigError
 from moodarchive.settings import Kind, Settings, load
-from pipelines.nodes import LocalPath
+from pipelines.runner.preflight import LocalPath
 from pipelines.servers.settings import ServerSettings
 from shards.pack import ShardSettings
 

@@ -6,10 +6,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from moodarchive.parquet import row_groups
-from moodarchive.parts import read_part
-from moodarchive.schemas import DEALT, KEPT
-from moodarchive.store import Store
+from moodarchive.storage.store import Store
+from moodarchive.tables.parquet import row_groups
+from moodarchive.tables.parts import read_part
+from moodarchive.tables.schemas import DEALT, KEPT
 
 ATTRIBUTION_PATH = "ATTRIBUTION.parquet"
 COLUMNS = ("key", "title", "creator", "creator_url", "licence", "licence_url", "landing_url")

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from moodarchive.layout import PRIVATE, SETS
+from moodarchive.tables.layout import PRIVATE, SETS
 from shards.attribution import ATTRIBUTION_PATH
 from shards.licences import entails
 

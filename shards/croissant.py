@@ -4,8 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from moodarchive.layout import PRIVATE, SETS
-from moodarchive.schemas import SHARD_INDEX
+from moodarchive.tables.layout import PRIVATE, SETS
+from moodarchive.tables.schemas import SHARD_INDEX
 from shards.attribution import ATTRIBUTION_PATH, COLUMNS
 from shards.licences import licence_address
 

@@ -10,13 +10,13 @@ import pyarrow.parquet as pq
 
 from moodarchive.errors import DamagedPartError, UnknownSealError
 from moodarchive.keys import digest
-from moodarchive.layout import SEALS_FOLDER
-from moodarchive.parquet import row_groups
-from moodarchive.parts import read_part
-from moodarchive.schemas import KEPT
 from moodarchive.settings import differences
-from moodarchive.sql import connect, location
-from moodarchive.store import Store
+from moodarchive.storage.store import Store
+from moodarchive.tables.layout import SEALS_FOLDER
+from moodarchive.tables.parquet import row_groups
+from moodarchive.tables.parts import read_part
+from moodarchive.tables.schemas import KEPT
+from moodarchive.tables.sql import connect, location
 
 _COLUMNS = ("key", "reason", "split", "emotion")
 VERDICTS = pa.schema([pa.field(name, pa.string()) for name in _COLUMNS])

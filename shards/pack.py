@@ -10,13 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from moodarchive.captions import caption_text
-from moodarchive.layout import PRIVATE
-from moodarchive.schemas import CAPTIONS, DEALT, IMAGES, KEPT, SAFETY, SCORES, SHARD_INDEX
+from moodarchive.emotions.captions import caption_text
+from moodarchive.emotions.taxonomy import EMOTIONS
+from moodarchive.running.stage import Readers, Resources, Stage, Worker, joined_batches
 from moodarchive.settings import Kind, Settings
-from moodarchive.stage import Readers, Resources, Stage, Worker, joined_batches
-from moodarchive.store import Store
-from moodarchive.taxonomy import EMOTIONS
+from moodarchive.storage.store import Store
+from moodarchive.tables.layout import PRIVATE
+from moodarchive.tables.schemas import CAPTIONS, DEALT, IMAGES, KEPT, SAFETY, SCORES, SHARD_INDEX
 from shards.restored import PruneAwarePacker, write_and_forget
 from shards.tars import SAMPLES
 

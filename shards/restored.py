@@ -7,13 +7,13 @@ from typing import BinaryIO
 
 import pyarrow as pa
 
+from moodarchive.archive.pruned import read_pruned
 from moodarchive.errors import PrunedPictureError
-from moodarchive.layout import SETS
-from moodarchive.parts import Origin, Sidecar, part_path
-from moodarchive.pruned import read_pruned
-from moodarchive.schemas import IMAGES, Table
-from moodarchive.stage import Readers, Worker
-from moodarchive.store import Store
+from moodarchive.running.stage import Readers, Worker
+from moodarchive.storage.store import Store
+from moodarchive.tables.layout import SETS
+from moodarchive.tables.parts import Origin, Sidecar, part_path
+from moodarchive.tables.schemas import IMAGES, Table
 from shards.tars import tar_path, write_shards
 
 STASH_SUFFIX = ".stash"

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
+from moodarchive.archive.pruned import PRUNED_PATH, read_pruned, write_pruned
+from moodarchive.archive.takedown import takedown_paths
 from moodarchive.keys import canonical_json
-from moodarchive.layout import MANIFEST_PATH, SETS
-from moodarchive.parts import Sidecar, finished_parts
-from moodarchive.pruned import PRUNED_PATH, read_pruned, write_pruned
-from moodarchive.schemas import DEALT, IMAGES, KEPT, REPEATS, SCHEMA_VERSION, SHARD_INDEX, TABLES
-from moodarchive.sql import connect, view
-from moodarchive.store import Store
-from moodarchive.takedown import takedown_paths
+from moodarchive.storage.store import Store
+from moodarchive.tables.layout import MANIFEST_PATH, SETS
+from moodarchive.tables.parts import Sidecar, finished_parts
+from moodarchive.tables.schemas import DEALT, IMAGES, KEPT, REPEATS, SCHEMA_VERSION, SHARD_INDEX, TABLES
+from moodarchive.tables.sql import connect, view
 from shards.attribution import ATTRIBUTION_PATH, write_attribution
 from shards.card import CARD_PATH, card
 from shards.croissant import CROISSANT_PATH, croissant

@@ -12,12 +12,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from moodarchive.large_file import LargeFile
-from moodarchive.layout import SETS
-from moodarchive.parts import Origin, Sidecar, write_sidecar
-from moodarchive.schemas import Table
-from moodarchive.spans import sample_sha256
-from moodarchive.store import HashingFile, Store
+from moodarchive.storage.large_file import LargeFile
+from moodarchive.storage.store import HashingFile, Store
+from moodarchive.tables.layout import SETS
+from moodarchive.tables.parts import Origin, Sidecar, write_sidecar
+from moodarchive.tables.schemas import Table
+from moodarchive.tables.spans import sample_sha256
 
 MEMBERS = ("jpg", "json", "txt")
 SAMPLES = pa.schema(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from moodarchive.store import Store
+from moodarchive.storage.store import Store
 
 
 @pytest.fixture

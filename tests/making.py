@@ -15,10 +15,12 @@ from aiohttp import web
 from PIL import Image
 
 from crawl.query import Query
-from crawl.rounds import Round, write_round
+from crawl.rounds.rounds import Round, write_round
 from moodarchive.keys import image_key
-from moodarchive.parts import Origin, Sidecar, read_part, write_part
-from moodarchive.schemas import (
+from moodarchive.running.stage import run_part
+from moodarchive.storage.store import Store
+from moodarchive.tables.parts import Origin, Sidecar, read_part, write_part
+from moodarchive.tables.schemas import (
     CANDIDATES,
     CAPTIONS,
     DEALT,
@@ -33,8 +35,6 @@ from moodarchive.schemas import (
     as_batch,
     empty_row,
 )
-from moodarchive.stage import run_part
-from moodarchive.store import Store
 from shards.pack import ShardSettings, pack_stage
 from shards.seal import seal
 

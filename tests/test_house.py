@@ -57,7 +57,7 @@ def _parsed(text: str) -> ast.Module:
 
 
 def _verbs() -> list[str]:
-    from pipelines.cli import app
+    from pipelines.commands.app import app
 
     return sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 
@@ -69,7 +69,7 @@ def test_every_verb_is_documented_and_no_other() -> None:
 
 
 def test_the_tables_page_is_generated_from_the_schemas() -> None:
-    from moodarchive.tables_page import markdown
+    from moodarchive.tables.tables_page import markdown
 
     assert (HOUSE / "docs" / "tables.md").read_text() == markdown() + "\n"
 
@@ -101,4 +101,4 @@ def test_the_error_tree_in_the_docstring_is_the_tree_in_the_code() -> None:
 def test_small_tables_are_read_without_the_scanner_that_aborts_ending_processes(path: Path) -> None:
     if path.name == "parquet.py":
         return
-    assert "pq.read_table(" not in path.read_text()  # moodarchive/parquet.py tells why
+    assert "pq.read_table(" not in path.read_text()  # moodarchive/tables/parquet.py tells why

@@ -7,18 +7,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from crawl.deal import DealSettings, deal
 from crawl.query import Query
-from crawl.rounds import open_round
-from crawl.rounds import read_rounds as rounds_of
+from crawl.rounds.merge import DealSettings, deal
+from crawl.rounds.rounds import open_round
+from crawl.rounds.rounds import read_rounds as rounds_of
 from filter.cut import CutSettings
+from moodarchive.emotions.taxonomy import EMOTIONS
 from moodarchive.keys import image_key
-from moodarchive.parts import TIMINGS, Origin, finished_parts
-from moodarchive.schemas import CANDIDATES, CAPTIONS, DEALT, DESCRIPTORS, IMAGES, SAFETY, SCHEMA_VERSION, SCORES, Table
 from moodarchive.settings import Kind
-from moodarchive.store import Store
-from moodarchive.taxonomy import EMOTIONS
-from pipelines.change.finishing import finish
+from moodarchive.storage.store import Store
+from moodarchive.tables.parts import TIMINGS, Origin, finished_parts
+from moodarchive.tables.schemas import (
+    CANDIDATES,
+    CAPTIONS,
+    DEALT,
+    DESCRIPTORS,
+    IMAGES,
+    SAFETY,
+    SCHEMA_VERSION,
+    SCORES,
+    Table,
+)
+from pipelines.change.reseal import finish
 from tests.making import Row, encoded, rows_of, sentences, textured, write_rows
 
 CUT = CutSettings(heldout=0.1, validation=0.1, smallest_cell=5)

@@ -6,15 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from moodarchive.captions import caption_text
+from moodarchive.archive.manifest import Manifest, read_manifest
+from moodarchive.emotions.captions import caption_text
 from moodarchive.errors import ConfigError, DamagedPartError, NotAnArchiveError, StageError
 from moodarchive.keys import digest
-from moodarchive.layout import MANIFEST_PATH, SETS
-from moodarchive.manifest import Manifest, read_manifest
-from moodarchive.parquet import read_table as read_parquet
-from moodarchive.schemas import CAPTIONS, SHARD_INDEX
-from moodarchive.spans import member_span, sample_span
-from moodarchive.store import Store
+from moodarchive.storage.store import Store
+from moodarchive.tables.layout import MANIFEST_PATH, SETS
+from moodarchive.tables.parquet import read_table as read_parquet
+from moodarchive.tables.schemas import CAPTIONS, SHARD_INDEX
+from moodarchive.tables.spans import member_span, sample_span
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from torch import nn
 from moodarchive.errors import ConfigError, StorageFullError
 from moodarchive.keys import canonical_json
 from moodarchive.settings import differences
-from moodarchive.store import Store
+from moodarchive.storage.store import Store
 from train.step import Stepper
 
 LOG_PATH = "checkpoints/training.jsonl"

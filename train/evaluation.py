@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from moodarchive.captions import caption_text
-from moodarchive.clip import ClipEncoder, Embeddings
+from moodarchive.emotions.captions import caption_text
+from moodarchive.emotions.taxonomy import EKMAN, EMOTIONS, SENTIMENT, words
 from moodarchive.errors import ConfigError
-from moodarchive.spans import member_span
-from moodarchive.store import Store
-from moodarchive.taxonomy import EKMAN, EMOTIONS, SENTIMENT, words
+from moodarchive.models.clip import ClipEncoder, Embeddings
+from moodarchive.storage.store import Store
+from moodarchive.tables.spans import member_span
 from train.archive import SealedArchive
 from train.prompts import class_embeddings
 from train.scoring import FOLDS, Evaluation, Figure, Fold, figure_of, recall_figures

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from moodarchive.store import Store
+from moodarchive.storage.store import Store
 from train.checkpoint import Progress
 from train.hub_format import has_hub_form, write_hub_folder
 from train.settings import TrainSettings

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from moodarchive.clip_vocabulary import merges, symbols
-from moodarchive.store import Store
+from moodarchive.models.clip_vocabulary import merges, symbols
+from moodarchive.storage.store import Store
 from train.towers import Towers
 
 _START, _END = "<|startoftext|>", "<|endoftext|>"

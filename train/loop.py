@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from moodarchive.errors import ConfigError
+from moodarchive.running.parallel_map import in_threads
 from moodarchive.settings import Kind
-from moodarchive.spread import in_threads
-from moodarchive.store import Store
+from moodarchive.storage.store import Store
 from train import flops
 from train.archive import SealedArchive, Shard, open_archive
 from train.checkpoint import Progress, check_room, load_newest, save

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from moodarchive.clip_patches import image_and_patches
 from moodarchive.errors import ConfigError
-from moodarchive.long_text import KEPT_POSITIONS, PLAIN_CONTEXT
+from moodarchive.models.clip_patches import image_and_patches
+from moodarchive.models.long_text import KEPT_POSITIONS, PLAIN_CONTEXT
 from train.compiling import of_any_size
 from train.texts import Texts
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from moodarchive.clip import ClipEncoder, Embeddings
+from moodarchive.models.clip import ClipEncoder, Embeddings
 
 TEMPLATES = ("an image that evokes {}", "a photo that evokes {}", "a picture full of {}", "a scene of {}", "{}")
 """Ours: the paper names none."""

@@ -6,7 +6,7 @@ from tempfile import gettempdir
 from typing import Any
 
 from moodarchive.errors import ConfigError, MissingExtraError, MoodArchiveError, StageError
-from moodarchive.store import Store
+from moodarchive.storage.store import Store
 from train.settings import TrainSettings
 
 

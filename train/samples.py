@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from moodarchive.captions import caption_text
+from moodarchive.emotions.captions import caption_text
 from moodarchive.errors import RowError, StageError
 from train.model import Batch
 from train.texts import grouped
@@ -24,7 +24,7 @@ STIMULI = 3
 
 
 def _open_clip() -> ModuleType:
-    from moodarchive.torch_compat import import_torchvision_safely
+    from moodarchive.models.torch_compat import import_torchvision_safely
 
     import_torchvision_safely()
     return import_module("open_clip")

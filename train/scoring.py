@@ -8,7 +8,7 @@ from statistics import fmean, stdev
 import numpy as np
 import numpy.typing as npt
 
-from moodarchive.clip import Embeddings
+from moodarchive.models.clip import Embeddings
 
 FOLDS = 5
 RECALLS = (1, 5, 10)

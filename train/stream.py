@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from moodarchive.errors import RowError, StageError
-from moodarchive.spans import member_span, sample_sha256, sample_span
-from moodarchive.store import Store
+from moodarchive.storage.store import Store
+from moodarchive.tables.spans import member_span, sample_sha256, sample_span
 from train.archive import Shard
 from train.order import Order, StreamOrder
 from train.samples import Decoder, Sample

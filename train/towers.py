@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from moodarchive.clip import opened
-from moodarchive.long_text import PLAIN_CONTEXT, stretch
+from moodarchive.models.clip import opened
+from moodarchive.models.long_text import PLAIN_CONTEXT, stretch
 from train.settings import ModelSettings
 
 _FOLDER = "local-dir:"

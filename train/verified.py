@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from moodarchive.errors import NotAnArchiveError
 from moodarchive.keys import digest
-from moodarchive.layout import VERIFIED_FOLDER
-from moodarchive.store import Store
+from moodarchive.storage.store import Store
+from moodarchive.tables.layout import VERIFIED_FOLDER
 from train.archive import SealedArchive, Shard
 
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from moodarchive.manifest import Manifest
-from moodarchive.schemas import DEALT, KEPT
-from moodarchive.sql import connect, location, view
-from moodarchive.store import Store
+from moodarchive.archive.manifest import Manifest
+from moodarchive.storage.store import Store
+from moodarchive.tables.schemas import DEALT, KEPT
+from moodarchive.tables.sql import connect, location, view
 
 ATTRIBUTION_PATH = "ATTRIBUTION.parquet"
 COLUMNS = ("key", "title", "creator", "creator_url", "licence", "licence_url", "landing_url")

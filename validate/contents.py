@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
-from moodarchive.layout import PRIVATE, SETS
-from moodarchive.parquet import read_table as read_parquet
-from moodarchive.parts import part_path, read_part
-from moodarchive.schemas import CAPTIONS, DEALT, IMAGES, KEPT, SAFETY, SCORES, Table
-from moodarchive.spans import member_span, sample_sha256
-from moodarchive.store import Store
+from moodarchive.storage.store import Store
+from moodarchive.tables.layout import PRIVATE, SETS
+from moodarchive.tables.parquet import read_table as read_parquet
+from moodarchive.tables.parts import part_path, read_part
+from moodarchive.tables.schemas import CAPTIONS, DEALT, IMAGES, KEPT, SAFETY, SCORES, Table
+from moodarchive.tables.spans import member_span, sample_sha256
 
 Found = Iterator[tuple[str, str]]
 _MEMBERS = ("jpg", "json", "txt")

@@ -3,11 +3,11 @@
 import json
 from collections.abc import Iterator
 
-from moodarchive.layout import MANIFEST_PATH, SEALS_FOLDER
-from moodarchive.manifest import Manifest
-from moodarchive.schemas import KEPT
-from moodarchive.sql import connect, location, view
-from moodarchive.store import Store
+from moodarchive.archive.manifest import Manifest
+from moodarchive.storage.store import Store
+from moodarchive.tables.layout import MANIFEST_PATH, SEALS_FOLDER
+from moodarchive.tables.schemas import KEPT
+from moodarchive.tables.sql import connect, location, view
 
 _SHARED = ("seal", "counts", "sets", "licences", "sources", "settings", "changes")
 _UNLIKE = """

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
+from moodarchive.archive.manifest import Manifest
+from moodarchive.archive.pruned import PRUNED_PATH, read_pruned
 from moodarchive.errors import DamagedPartError
-from moodarchive.manifest import Manifest
-from moodarchive.pruned import PRUNED_PATH, read_pruned
-from moodarchive.store import Store
+from moodarchive.storage.store import Store
 
 
 def pruning_problems(store: Store, manifest: Manifest) -> Iterator[tuple[str, str]]:

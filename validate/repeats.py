@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from moodarchive.layout import TAKEN_DOWN
-from moodarchive.manifest import Manifest
-from moodarchive.schemas import CAPTIONS, DEALT, KEPT, REPEATS, SAFETY
-from moodarchive.sql import connect, view
-from moodarchive.store import Store
+from moodarchive.archive.manifest import Manifest
+from moodarchive.storage.store import Store
+from moodarchive.tables.layout import TAKEN_DOWN
+from moodarchive.tables.schemas import CAPTIONS, DEALT, KEPT, REPEATS, SAFETY
+from moodarchive.tables.sql import connect, view
 
 _PROBLEMS = f"""
 SELECT key, CASE

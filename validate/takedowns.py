@@ -7,13 +7,8 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from moodarchive.errors import DamagedPartError
-from moodarchive.layout import TAKEN_DOWN
-from moodarchive.manifest import Manifest
-from moodarchive.schemas import CANDIDATES, CAPTIONS, DEALT, IMAGES, KEPT, Table
-from moodarchive.sql import connect, location, view
-from moodarchive.store import Store
-from moodarchive.takedown import (
+from moodarchive.archive.manifest import Manifest
+from moodarchive.archive.takedown import (
     ERASED_PROVENANCE,
     FOLDER,
     Named,
@@ -22,7 +17,12 @@ from moodarchive.takedown import (
     takedown_paths,
     url_digest,
 )
-from moodarchive.takedown_sql import define_digests
+from moodarchive.archive.takedown_sql import define_digests
+from moodarchive.errors import DamagedPartError
+from moodarchive.storage.store import Store
+from moodarchive.tables.layout import TAKEN_DOWN
+from moodarchive.tables.schemas import CANDIDATES, CAPTIONS, DEALT, IMAGES, KEPT, Table
+from moodarchive.tables.sql import connect, location, view
 from validate.study.items import ITEMS_PATH, read_items
 
 _TOLD = " OR ".join(f"{name} IS NOT NULL" for name in ERASED_PROVENANCE)

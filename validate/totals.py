@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
-from moodarchive.manifest import IMAGE_TABLES, Manifest
-from moodarchive.parts import Sidecar, input_digest
-from moodarchive.schemas import DEALT, KEPT, REPEATS, TABLES
-from moodarchive.sql import connect, view
-from moodarchive.store import Store
+from moodarchive.archive.manifest import IMAGE_TABLES, Manifest
+from moodarchive.storage.store import Store
+from moodarchive.tables.parts import Sidecar, input_digest
+from moodarchive.tables.schemas import DEALT, KEPT, REPEATS, TABLES
+from moodarchive.tables.sql import connect, view
 
 
 def total_problems(manifest: Manifest) -> Iterator[str]:

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 
+from moodarchive.archive.manifest import Manifest, read_manifest
 from moodarchive.errors import NotAnArchiveError
-from moodarchive.layout import MANIFEST_PATH, VERIFIED_FOLDER
-from moodarchive.manifest import Manifest, read_manifest
-from moodarchive.parts import Sidecar
-from moodarchive.schemas import SHARD_INDEX
-from moodarchive.spread import Spread, in_threads
-from moodarchive.store import Store
+from moodarchive.running.parallel_map import Spread, in_threads
+from moodarchive.storage.store import Store
+from moodarchive.tables.layout import MANIFEST_PATH, VERIFIED_FOLDER
+from moodarchive.tables.parts import Sidecar
+from moodarchive.tables.schemas import SHARD_INDEX
 from validate.attribution import attribution_problems
 from validate.contents import part_problems
 from validate.history import history_problems, verdict_problems

@@ -8,11 +8,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image
 
-from crawl.rounds import Round, write_round
-from moodarchive.schemas import CANDIDATES, CAPTIONS, DEALT, DESCRIPTORS, IMAGES, KEPT, REQUERIED, SAFETY, SCORES
-from moodarchive.stage import run_part
-from moodarchive.store import Store
-from moodarchive.taxonomy import EMOTIONS
+from crawl.rounds.rounds import Round, write_round
+from moodarchive.emotions.taxonomy import EMOTIONS
+from moodarchive.running.stage import run_part
+from moodarchive.storage.store import Store
+from moodarchive.tables.schemas import CANDIDATES, CAPTIONS, DEALT, DESCRIPTORS, IMAGES, KEPT, REQUERIED, SAFETY, SCORES
 from shards.pack import ShardSettings, pack_stage
 from shards.seal import seal
 from synthetic.tables import caption_columns, provenance, write_columns

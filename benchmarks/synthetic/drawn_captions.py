@@ -4,8 +4,8 @@ import random
 
 import numpy as np
 
-from moodarchive.taxonomy import SENTIMENT
-from pipelines.demo.caption_colours import NAMES, names_of
+from moodarchive.emotions.taxonomy import SENTIMENT
+from pipelines.demo.captioner.colours import NAMES, names_of
 from pipelines.demo.made_archive import Caption
 from pipelines.demo.scenes.scene import Scene
 

@@ -3,7 +3,7 @@
 import random
 from dataclasses import replace
 
-from moodarchive.taxonomy import EMOTIONS
+from moodarchive.emotions.taxonomy import EMOTIONS
 from pipelines.demo.scenes.scene import DRAWN_CONTEXTS, Scene, draw_scene
 
 CELLS = tuple((emotion, context) for emotion in EMOTIONS for context in DRAWN_CONTEXTS)

@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from moodarchive.schemas import CAPTIONS, DEALT, IMAGES, KEPT, SAFETY, SCORES
-from moodarchive.store import Store
-from moodarchive.taxonomy import EMOTIONS
+from moodarchive.emotions.taxonomy import EMOTIONS
+from moodarchive.storage.store import Store
+from moodarchive.tables.schemas import CAPTIONS, DEALT, IMAGES, KEPT, SAFETY, SCORES
 from synthetic.tables import caption_columns, provenance, write_columns
 from synthetic.words import every_emotion, hashed, hexed, uniform
 

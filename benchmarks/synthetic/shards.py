@@ -6,11 +6,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from moodarchive.layout import SETS
-from moodarchive.parts import Sidecar, part_path, write_sidecar
-from moodarchive.schemas import KEPT, SHARD_INDEX
-from moodarchive.stage import Stage, inputs_of
-from moodarchive.store import Store
+from moodarchive.running.stage import Stage, inputs_of
+from moodarchive.storage.store import Store
+from moodarchive.tables.layout import SETS
+from moodarchive.tables.parts import Sidecar, part_path, write_sidecar
+from moodarchive.tables.schemas import KEPT, SHARD_INDEX
 from shards.tars import index_path, tar_path
 from synthetic.words import hashed
 

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from crawl.query import Query
-from crawl.rounds import QUERIES_PER_PART, Round, write_round
-from moodarchive.parts import Origin, part_path, write_part
-from moodarchive.schemas import CANDIDATES, CAPTIONS, DEALT, IMAGES, SAFETY, SCORES, Table
-from moodarchive.store import Store
-from moodarchive.taxonomy import CONTEXTS, EMOTIONS
+from crawl.rounds.rounds import QUERIES_PER_PART, Round, write_round
+from moodarchive.emotions.taxonomy import CONTEXTS, EMOTIONS
+from moodarchive.storage.store import Store
+from moodarchive.tables.parts import Origin, part_path, write_part
+from moodarchive.tables.schemas import CANDIDATES, CAPTIONS, DEALT, IMAGES, SAFETY, SCORES, Table
 from synthetic.words import Columns, Words, every_emotion, hashed, hexed, uniform
 
 FOUND_AGAIN = 0.25

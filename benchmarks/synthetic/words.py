@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from moodarchive.taxonomy import EMOTIONS
+from moodarchive.emotions.taxonomy import EMOTIONS
 
 Words = NDArray[np.uint64]
 Columns = dict[str, object]

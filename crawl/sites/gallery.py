@@ -8,7 +8,7 @@ from urllib.parse import urljoin
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-from crawl.robots import opt_out_of
+from crawl.politeness.robots import opt_out_of
 
 
 @dataclass(frozen=True, kw_only=True)

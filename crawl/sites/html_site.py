@@ -9,13 +9,13 @@ from urllib.parse import quote_plus, urlsplit
 import duckdb
 import pyarrow as pa
 
+from crawl.http.search_client import WebClient
 from crawl.query import Found, Query
 from crawl.sites.gallery import GalleryPicture, has_next, picture_of, pictures_on
 from crawl.sites.listed import COLUMNS, found_in, indexed, opened
 from crawl.sites.pages import paged
 from crawl.sites.sitemap import SitePage, pages_of
 from crawl.source import Policy, SourceSettings
-from crawl.web import WebClient
 from moodarchive.settings import Kind
 
 DEEPEST_PAGE = 50

@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element, ParseError
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from crawl.web import WebClient
+from crawl.http.search_client import WebClient
 from moodarchive.errors import ServiceError
 
 LOGGER = logging.getLogger("moodarchive.sitemap")

@@ -8,11 +8,11 @@ from urllib.parse import quote
 
 from pydantic import Field, SecretStr
 
+from crawl.http.search_client import WebClient
 from crawl.query import Found, Query
 from crawl.sites.keys import key
 from crawl.sites.pages import paged, records_of, text, whole
 from crawl.source import Policy, SourceSettings
-from crawl.web import WebClient
 from moodarchive.settings import Kind
 
 KEY = "UNSPLASH_ACCESS_KEY"

@@ -9,11 +9,11 @@ from typing import Annotated, ClassVar
 
 import duckdb
 
+from crawl.http.search_client import WebClient
 from crawl.query import Found, Query
 from crawl.sites.listed import found_in, indexed, newest_day, opened
 from crawl.sites.unsplash import LICENCE, LICENCE_URL
 from crawl.source import Policy, SourceSettings
-from crawl.web import WebClient
 from moodarchive.errors import ConfigError
 from moodarchive.settings import Kind
 

@@ -12,11 +12,11 @@ from urllib.parse import quote
 import duckdb
 import pyarrow as pa
 
-from crawl.folder import SCHEME
+from crawl.http.search_client import WebClient
+from crawl.images.local_folder import SCHEME
 from crawl.query import Found, Query
 from crawl.sites.listed import COLUMNS, found_in, indexed, newest_day, opened
 from crawl.source import Policy, SourceSettings
-from crawl.web import WebClient
 from moodarchive.errors import ConfigError
 from moodarchive.keys import digest
 from moodarchive.settings import Kind

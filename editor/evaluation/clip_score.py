@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from editor.evaluation.frames import Frames
 from editor.evaluation.measure import Column, Values, Weights, device, imports, loaded, weights_digest
-from moodarchive.taxonomy import words
+from moodarchive.emotions.taxonomy import words
 
 CLIP = "openai/clip-vit-large-patch14"
 WEIGHTS = Weights(

@@ -11,8 +11,8 @@ from editor.evaluation.frames import Frames, Pixels
 from editor.evaluation.grad_cam import Heat, logits_and_heat
 from editor.evaluation.measure import Column, Values, Weights, device, imports, loaded, weights_digest
 from editor.evaluation.pairs import MIKELS_EIGHT
+from moodarchive.emotions.taxonomy import MIKELS
 from moodarchive.errors import EditError
-from moodarchive.taxonomy import MIKELS
 
 WEIGHTS = Weights(
     what="a convolutional classifier of Mikels' eight emotions, for ESMI",

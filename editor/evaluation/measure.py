@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, Protocol
 
 from editor.evaluation.frames import Frames
 from moodarchive.errors import MissingExtraError, MissingWeightsError, ServiceError
-from moodarchive.hub import download
+from moodarchive.models.hub import download
 
 Values = tuple[float | None, ...]
 _UNREADABLE = (OSError, ValueError, KeyError, RuntimeError)
@@ -82,7 +82,7 @@ def imports() -> tuple[Any, Any]:
     try:
         import torch
 
-        from moodarchive.torch_compat import import_torchvision_safely
+        from moodarchive.models.torch_compat import import_torchvision_safely
 
         import_torchvision_safely()
         import torchmetrics  # noqa: F401

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path, PurePosixPath
 
+from moodarchive.emotions.taxonomy import EMOTIONS, MIKELS
 from moodarchive.errors import EditError
-from moodarchive.parquet import read_table
-from moodarchive.store import Store
-from moodarchive.taxonomy import EMOTIONS, MIKELS
+from moodarchive.storage.store import Store
+from moodarchive.tables.parquet import read_table
 
 TABLE_CSV, TABLE_PARQUET = "pairs.csv", "pairs.parquet"
 SOURCES = "sources"

@@ -9,7 +9,7 @@ from editor.evaluation.measure import Measure
 from editor.evaluation.pairs import Pair, read_pairs
 from editor.evaluation.scores import Known, Scored, name_of, read_known, write_scores
 from moodarchive.errors import MissingWeightsError, RowError
-from moodarchive.store import Store
+from moodarchive.storage.store import Store
 
 PAIRS_PER_WRITE = 50
 Progress = Callable[[int, int], None]

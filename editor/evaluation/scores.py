@@ -16,8 +16,8 @@ from editor.evaluation.measure import Column, Measure
 from editor.evaluation.pairs import COLUMNS, Pair
 from editor.evaluation.perceptual import Lpips
 from editor.evaluation.structure import Structure
-from moodarchive.parquet import read_table
-from moodarchive.store import Store
+from moodarchive.storage.store import Store
+from moodarchive.tables.parquet import read_table
 
 SCORES_PATH = "evaluation/scores.parquet"
 MEASURES: tuple[type[Measure], ...] = (Structure, Background, Lpips, ClipScore, Esmi)

@@ -12,10 +12,10 @@ from PIL import Image, ImageDraw, ImageFont
 from editor.evaluation.frames import open_picture
 from editor.evaluation.pairs import Pair
 from editor.evaluation.scores import Scored
+from moodarchive.emotions.taxonomy import EMOTIONS, words
 from moodarchive.errors import RowError
 from moodarchive.keys import digest
-from moodarchive.store import Store
-from moodarchive.taxonomy import EMOTIONS, words
+from moodarchive.storage.store import Store
 
 SHEETS = "evaluation/sheets"
 SOURCES_PER_SHEET = 10

@@ -13,12 +13,12 @@ from PIL import Image
 from editor.edit import EditStopped, Mask
 from editor.job import Edited
 from editor.pictures import read_picture
+from editor.planning.plan import Wish
 from editor.provenance import EditRecord
 from editor.studio.runs import Runs
 from editor.studio.work import THUMBNAIL_SIDE, Past, Work, shown, tinted
-from editor.understanding import Wish
+from moodarchive.emotions.taxonomy import words
 from moodarchive.errors import EditError, MoodArchiveError
-from moodarchive.taxonomy import words
 
 
 @dataclass(frozen=True, kw_only=True)

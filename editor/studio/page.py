@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from editor.studio.handlers import Handlers
-from moodarchive.taxonomy import EMOTIONS, words
+from moodarchive.emotions.taxonomy import EMOTIONS, words
 
 CSS = Path(__file__).with_name("page.css")
 _INTRO = """<header class="intro"><h1>MoodArchive Studio</h1>

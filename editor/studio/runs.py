@@ -9,7 +9,7 @@ from typing import NamedTuple
 from editor.edit import EditStopped
 from editor.job import Edited, Editor, settings_with
 from editor.pictures import SourcePicture
-from editor.understanding import Wish
+from editor.planning.plan import Wish
 from moodarchive.errors import MoodArchiveError
 
 _LOOK_S = 0.2

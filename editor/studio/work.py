@@ -12,11 +12,11 @@ from PIL import Image
 from editor.edit import Mask
 from editor.job import Edited
 from editor.pictures import SourcePicture
+from editor.planning.regions import mask_picture
 from editor.provenance import EditRecord, mask_digest, read_record, write_edit
-from editor.regions import mask_picture
 from moodarchive.errors import EditError, StorageFullError
 from moodarchive.keys import digest
-from moodarchive.local_files import create_whole
+from moodarchive.storage.local_files import create_whole
 
 SHOWN_SIDE = 1024
 """Longest side in pixels of what the page shows; files keep their own."""

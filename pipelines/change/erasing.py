@@ -7,8 +7,11 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from moodarchive.layout import TAKEN_DOWN
-from moodarchive.parts import (
+from moodarchive.archive.pruned import read_pruned, write_pruned
+from moodarchive.archive.takedown import ERASED_PROVENANCE
+from moodarchive.storage.store import Store
+from moodarchive.tables.layout import TAKEN_DOWN
+from moodarchive.tables.parts import (
     Origin,
     Sidecar,
     finished_parts,
@@ -18,11 +21,8 @@ from moodarchive.parts import (
     write_part,
     write_sidecar,
 )
-from moodarchive.pruned import read_pruned, write_pruned
-from moodarchive.schemas import CANDIDATES, CAPTIONS, DEALT, IMAGES, REQUERIED, SAFETY, SCORES, Table
-from moodarchive.store import Store
-from moodarchive.takedown import ERASED_PROVENANCE
-from pipelines.change.beside import forget_beside
+from moodarchive.tables.schemas import CANDIDATES, CAPTIONS, DEALT, IMAGES, REQUERIED, SAFETY, SCORES, Table
+from pipelines.change.derived_files import forget_beside
 from pipelines.change.matching import parts_holding
 
 _ERASED: Mapping[str, tuple[str, ...]] = {

@@ -5,12 +5,12 @@ from collections.abc import Iterable
 import duckdb
 import pyarrow as pa
 
-from moodarchive.parts import finished_parts
-from moodarchive.schemas import CANDIDATES, DEALT, IMAGES, Table
-from moodarchive.sql import connect, view
-from moodarchive.store import Store
-from moodarchive.takedown import Named
-from moodarchive.takedown_sql import define_digests
+from moodarchive.archive.takedown import Named
+from moodarchive.archive.takedown_sql import define_digests
+from moodarchive.storage.store import Store
+from moodarchive.tables.parts import finished_parts
+from moodarchive.tables.schemas import CANDIDATES, DEALT, IMAGES, Table
+from moodarchive.tables.sql import connect, view
 
 _LISTINGS = """
 CREATE TABLE listings AS

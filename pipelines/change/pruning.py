@@ -6,13 +6,13 @@ from itertools import islice
 
 import pyarrow as pa
 
+from moodarchive.archive.manifest import read_manifest
+from moodarchive.archive.pruned import Pruned, PrunedFile, read_pruned, write_pruned
 from moodarchive.errors import NotWholeError
-from moodarchive.layout import MANIFEST_PATH
-from moodarchive.manifest import read_manifest
-from moodarchive.parts import finished_parts, part_path, read_part, write_part_file
-from moodarchive.pruned import Pruned, PrunedFile, read_pruned, write_pruned
-from moodarchive.schemas import IMAGES
-from moodarchive.store import Store
+from moodarchive.storage.store import Store
+from moodarchive.tables.layout import MANIFEST_PATH
+from moodarchive.tables.parts import finished_parts, part_path, read_part, write_part_file
+from moodarchive.tables.schemas import IMAGES
 from validate.verify import verify
 
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from moodarchive.archive.takedown import Named, creator_digest, url_digest
 from moodarchive.errors import TakedownListError
-from moodarchive.parquet import read_table as read_parquet
-from moodarchive.takedown import Named, creator_digest, url_digest
+from moodarchive.tables.parquet import read_table as read_parquet
 
 _KINDS = {
     "key": "keys", "keys": "keys", "__key__": "keys", "image_key": "keys",

@@ -3,19 +3,19 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from moodarchive.layout import MANIFEST_PATH
-from moodarchive.pruned import read_pruned
-from moodarchive.schemas import IMAGES
-from moodarchive.store import Store
-from moodarchive.takedown import Named, Takedown, mark_done, read_takedowns, record
-from moodarchive.writer_lock import only_writer
+from moodarchive.archive.pruned import read_pruned
+from moodarchive.archive.takedown import Named, Takedown, mark_done, read_takedowns, record
+from moodarchive.archive.writer_lock import only_writer
+from moodarchive.storage.store import Store
+from moodarchive.tables.layout import MANIFEST_PATH
+from moodarchive.tables.schemas import IMAGES
 from pipelines.change.erasing import Eraser
-from pipelines.change.finishing import finish
 from pipelines.change.matching import images_meant
 from pipelines.change.pruning import drop_pictures, plan_pruning, refuse_unsound
+from pipelines.change.reseal import finish
 from pipelines.change.takedown_list import read_list
-from pipelines.guard import recorded
 from pipelines.report.write import REPORT_PATH, write_report
+from pipelines.runner.settings_record import recorded
 from shards.seal import unseal
 
 Say = Callable[[str], None]

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rich.console import Console
 
-from moodarchive.clip import ClipEncoder
+from moodarchive.emotions.taxonomy import EMOTIONS
 from moodarchive.errors import ConfigError, NotAnArchiveError
-from moodarchive.store import Store
-from moodarchive.taxonomy import EMOTIONS
+from moodarchive.models.clip import ClipEncoder
+from moodarchive.storage.store import Store
 from pipelines.demo.bundled import CLIP
 from train.archive import SealedArchive, open_archive
 from train.evaluation import embedded, emotion_embeddings
@@ -48,7 +48,7 @@ class Learned:
 
 def learn(store: Store, console: Console) -> Learned:
     """Trains, exports to ``model/`` and measures on the held-out set; an archive that was trained on is left alone."""
-    from pipelines.training import train_and_tell
+    from pipelines.model.training import train_and_tell
 
     archive = open_archive(store.root)
     if (known := _known(store)) and known.seal == archive.seal:

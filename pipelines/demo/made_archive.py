@@ -10,12 +10,22 @@ from typing import Any
 
 from PIL import Image
 
-from crawl.rounds import Round, write_round
+from crawl.rounds.rounds import Round, write_round
 from moodarchive.keys import image_key
-from moodarchive.parts import Origin, write_part
-from moodarchive.schemas import CAPTIONS, DEALT, IMAGES, KEPT, SAFETY, SCHEMA_VERSION, SCORES, as_batch, empty_row
-from moodarchive.stage import run_part
-from moodarchive.store import Store
+from moodarchive.running.stage import run_part
+from moodarchive.storage.store import Store
+from moodarchive.tables.parts import Origin, write_part
+from moodarchive.tables.schemas import (
+    CAPTIONS,
+    DEALT,
+    IMAGES,
+    KEPT,
+    SAFETY,
+    SCHEMA_VERSION,
+    SCORES,
+    as_batch,
+    empty_row,
+)
 from shards.pack import ShardSettings, pack_stage
 from shards.seal import seal
 

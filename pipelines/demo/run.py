@@ -9,28 +9,28 @@ from time import monotonic
 from rich.console import Console
 
 from annotate.caption import CaptionSettings
-from crawl.deal import DealSettings
-from crawl.descriptors import DescriptorSettings
-from crawl.download import DownloadSettings
-from crawl.openverse import OpenverseSettings
-from crawl.search import SearchSettings
+from crawl.images.stage import DownloadSettings
+from crawl.phrases.descriptors import DescriptorSettings
+from crawl.rounds.merge import DealSettings
+from crawl.rounds.search import SearchSettings
+from crawl.sites.openverse import OpenverseSettings
 from filter.cut import CutSettings
 from filter.score import ScoreSettings
+from moodarchive.emotions.taxonomy import CONTEXTS
 from moodarchive.errors import MissingExtraError, MoodArchiveError
-from moodarchive.layout import MANIFEST_PATH
-from moodarchive.store import Store
-from moodarchive.taxonomy import CONTEXTS
+from moodarchive.storage.store import Store
+from moodarchive.tables.layout import MANIFEST_PATH
 from pipelines.archive import Archive
-from pipelines.cluster import OWN
 from pipelines.demo.bundled import CLIP
-from pipelines.demo.caption_server import MODEL
-from pipelines.demo.catalogue import EMOTIONS, drawn_catalogue, photo_catalogue
+from pipelines.demo.captioner.server import MODEL
+from pipelines.demo.fault_report import Reckoning, reckon
 from pipelines.demo.learning import Learned, learn, told
-from pipelines.demo.reckoning import Reckoning, reckon
 from pipelines.demo.serving import started
-from pipelines.demo.stock_site import HOST
-from pipelines.progress import Progress
+from pipelines.demo.stock_site.catalogue import EMOTIONS, drawn_catalogue, photo_catalogue
+from pipelines.demo.stock_site.server import HOST
 from pipelines.report.write import write_report
+from pipelines.runner.cluster import OWN
+from pipelines.runner.progress import Progress
 from pipelines.settings import ArchiveSettings, RunSettings, SourcesSettings
 from validate.verify import verify
 
@@ -68,8 +68,8 @@ def run_demo(options: DemoOptions) -> None:
     store = Store(options.root)
     pictures = photo_catalogue(options.photos) if options.photos else drawn_catalogue(options.images, options.seed)
     with ExitStack() as services:
-        site = services.enter_context(started("pipelines.demo.stock_site", _site_arguments(options)))
-        captions = services.enter_context(started("pipelines.demo.caption_server", []))
+        site = services.enter_context(started("pipelines.demo.stock_site.server", _site_arguments(options)))
+        captions = services.enter_context(started("pipelines.demo.captioner.server", []))
         settings = demo_settings(options, len(pictures), site, captions)
         Archive(store, settings, Progress(store, console)).run()
     reckoning = [] if options.photos else reckon(store, pictures)

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from filter.score import ScoreSettings, phrases_of_emotions
-from moodarchive.clip import ClipEncoder, Embeddings
-from moodarchive.store import Store
-from moodarchive.torch_compat import import_torchvision_safely
+from moodarchive.models.clip import ClipEncoder, Embeddings
+from moodarchive.models.torch_compat import import_torchvision_safely
+from moodarchive.storage.store import Store
 from pipelines.demo.bundled import CHECKPOINT
 from pipelines.demo.drawn_samples import CELLS, Drawing, draw_samples
 from pipelines.demo.made_archive import Caption, seal_made

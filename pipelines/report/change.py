@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from moodarchive.errors import MoodArchiveError
-from moodarchive.store import Store
+from moodarchive.storage.store import Store
 from pipelines.report.names import kind_name, set_name
 from shards.history import SettingChange, read_entry, seal_numbers
 

@@ -11,7 +11,7 @@ from editor.evaluation.published import PEOPLE, PUBLISHED, PublishedTable
 from editor.evaluation.run import Measured
 from editor.evaluation.scores import SCORED, Scored
 from editor.evaluation.sheets import Sheet
-from moodarchive.store import Store
+from moodarchive.storage.store import Store
 from pipelines.report.rendering import rendered
 
 REPORT_PATH = "evaluation/index.html"

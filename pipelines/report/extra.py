@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from moodarchive.store import Store
+from moodarchive.storage.store import Store
 
 EXTRA_PATH = "report/extra.json"
 

@@ -4,9 +4,9 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from moodarchive.layout import MANIFEST_PATH
-from moodarchive.schemas import CAPTIONS, DEALT, IMAGES, KEPT, SAFETY, SCORES, SHARD_INDEX
-from moodarchive.store import Store
+from moodarchive.storage.store import Store
+from moodarchive.tables.layout import MANIFEST_PATH
+from moodarchive.tables.schemas import CAPTIONS, DEALT, IMAGES, KEPT, SAFETY, SCORES, SHARD_INDEX
 from pipelines.report.flow import Flow
 from pipelines.report.spread import CONDITION, Basis
 from pipelines.report.tables import Tables

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from moodarchive.layout import SETS
-from moodarchive.schemas import CANDIDATES
-from moodarchive.taxonomy import EMOTIONS
+from moodarchive.emotions.taxonomy import EMOTIONS
+from moodarchive.tables.layout import SETS
+from moodarchive.tables.schemas import CANDIDATES
 from pipelines.report.tables import Tables
 
 WAITING = "waiting"

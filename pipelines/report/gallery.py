@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from moodarchive.taxonomy import CONTEXTS, EMOTIONS
+from moodarchive.emotions.taxonomy import CONTEXTS, EMOTIONS
 from pipelines.report.links import safe_link
 from pipelines.report.names import licence_name
 from pipelines.report.tables import Tables

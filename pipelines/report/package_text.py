@@ -7,7 +7,7 @@ from jinja2 import FunctionLoader
 
 def package_text(name: str) -> str:
     """A file of the package."""
-    return (files("pipelines.report") / name).read_text("utf-8")
+    return (files("pipelines.report") / "templates" / name).read_text("utf-8")
 
 
 def package_loader() -> FunctionLoader:

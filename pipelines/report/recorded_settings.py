@@ -4,8 +4,8 @@ import json
 from dataclasses import dataclass
 
 from filter.cut import CutSettings
-from moodarchive.store import Store
-from pipelines.guard import RECORD_PATH
+from moodarchive.storage.store import Store
+from pipelines.runner.settings_record import RECORD_PATH
 from shards.pack import ShardSettings
 
 

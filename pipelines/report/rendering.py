@@ -5,7 +5,7 @@ from collections.abc import Callable
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from moodarchive.taxonomy import words
+from moodarchive.emotions.taxonomy import words
 from pipelines.report.change import told
 from pipelines.report.names import kind_name, set_name
 from pipelines.report.package_text import package_loader, package_text

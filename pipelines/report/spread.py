@@ -4,8 +4,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
-from moodarchive.schemas import KEPT
-from moodarchive.taxonomy import CONTEXTS, EMOTIONS, SENTIMENT
+from moodarchive.emotions.taxonomy import CONTEXTS, EMOTIONS, SENTIMENT
+from moodarchive.tables.schemas import KEPT
 from pipelines.report.links import safe_link
 from pipelines.report.names import is_share_alike, licence_name
 from pipelines.report.tables import Tables

@@ -7,8 +7,9 @@ from typing import Any
 
 import duckdb
 
-from moodarchive.parts import Sidecar, finished_parts, part_path
-from moodarchive.schemas import (
+from moodarchive.storage.store import Store
+from moodarchive.tables.parts import Sidecar, finished_parts, part_path
+from moodarchive.tables.schemas import (
     CANDIDATES,
     CAPTIONS,
     DEALT,
@@ -20,8 +21,7 @@ from moodarchive.schemas import (
     TABLES,
     Table,
 )
-from moodarchive.sql import PART, connect, view
-from moodarchive.store import Store
+from moodarchive.tables.sql import PART, connect, view
 
 _PACKED = """
 CREATE TEMP TABLE packed

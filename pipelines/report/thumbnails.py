@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import pyarrow.parquet as pq
 from PIL import Image
 
-from moodarchive.parts import part_path
-from moodarchive.schemas import IMAGES
-from moodarchive.spans import Span
-from moodarchive.store import Store
+from moodarchive.storage.store import Store
+from moodarchive.tables.parts import part_path
+from moodarchive.tables.schemas import IMAGES
+from moodarchive.tables.spans import Span
 from pipelines.report.tables import Tables
 
 LONGEST_SIDE = 320

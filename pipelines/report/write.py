@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from annotate.part_facts import Costs, costs_of
-from moodarchive.store import Store
+from moodarchive.storage.store import Store
 from pipelines.report.change import SealChange, last_change
 from pipelines.report.extra import Extra, read_extra
 from pipelines.report.facts import Facts, facts_of, manifest_digest

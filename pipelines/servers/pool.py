@@ -16,11 +16,11 @@ from typing import Any, Self
 
 from annotate.caption import CaptionSettings
 from moodarchive.errors import ConfigError, ServiceError
-from moodarchive.part_log import redacted
-from moodarchive.stage import Stage
-from moodarchive.store import Store
-from pipelines.servers.keeper import PYTHON_VARIABLE, Keeper, Report, python_of
+from moodarchive.running.part_log import redacted
+from moodarchive.running.stage import Stage
+from moodarchive.storage.store import Store
 from pipelines.servers.settings import ServerSettings
+from pipelines.servers.supervisor import PYTHON_VARIABLE, Keeper, Report, python_of
 
 LOG_FOLDER = "logs/servers"
 _LOG_BYTES = 1 << 20

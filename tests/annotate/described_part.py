@@ -15,9 +15,9 @@ from aiohttp import web
 from PIL import Image
 
 from moodarchive.keys import image_key
-from moodarchive.parts import Origin, write_part
-from moodarchive.schemas import DEALT, IMAGES, SAFETY, Table, as_batch, empty_row
-from moodarchive.store import Store
+from moodarchive.storage.store import Store
+from moodarchive.tables.parts import Origin, write_part
+from moodarchive.tables.schemas import DEALT, IMAGES, SAFETY, Table, as_batch, empty_row
 
 GOOD: dict[str, Any] = {
     "summary": "A lone tree stands on a wide green hill under a cloudy sky.",

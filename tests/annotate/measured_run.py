@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from annotate.caption import CaptionSettings, caption_stage
-from moodarchive.stage import run_part
-from moodarchive.store import Store
+from moodarchive.running.stage import run_part
+from moodarchive.storage.store import Store
 from tests.annotate.simulated_gpu import MODEL
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from annotate.caption import CaptionSettings, caption_stage
-from moodarchive.parts import read_part
-from moodarchive.schemas import CAPTIONS
-from moodarchive.store import Store
-from pipelines.cluster import Cluster
-from pipelines.execute import run_stages
+from moodarchive.storage.store import Store
+from moodarchive.tables.parts import read_part
+from moodarchive.tables.schemas import CAPTIONS
+from pipelines.runner.cluster import Cluster
+from pipelines.runner.execute import run_stages
 from tests.annotate.described_part import Picture, jpeg, write_inputs
 from tests.annotate.simulated_gpu import MODEL
 

@@ -9,10 +9,10 @@ import pytest
 from annotate.answer import MAX_CLIP_TOKENS, Annotation, answer_schema, read_answer
 from annotate.clip_tokens import token_counter
 from annotate.prompt import load_prompt
-from moodarchive.captions import caption_text
-from moodarchive.chat_messages import ChatAnswer
+from moodarchive.chat.messages import ChatAnswer
+from moodarchive.emotions.captions import caption_text
+from moodarchive.emotions.taxonomy import EMOTIONS
 from moodarchive.errors import ConfigError, MissingExtraError, RowError
-from moodarchive.taxonomy import EMOTIONS
 from tests.annotate.described_part import GOOD
 
 PROMPT = load_prompt("five_sentences")
@@ -120,7 +120,7 @@ def test_an_unknown_prompt_names_the_bundled_ones() -> None:
 
 
 def test_tokens_are_counted_as_open_clip_does() -> None:
-    from moodarchive.torch_compat import import_torchvision_safely
+    from moodarchive.models.torch_compat import import_torchvision_safely
 
     import_torchvision_safely()
     from open_clip.tokenizer import SimpleTokenizer
@@ -137,6 +137,6 @@ def test_tokens_are_counted_as_open_clip_does() -> None:
 
 
 def test_without_open_clip_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("moodarchive.clip_vocabulary.find_spec", lambda name: None)
+    monkeypatch.setattr("moodarchive.models.clip_vocabulary.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"moodarchive\[clip\]"):
         token_counter()

@@ -12,13 +12,13 @@ import pytest
 
 from annotate.caption import CaptionSettings, caption_stage
 from annotate.prompt import load_prompt
-from moodarchive import chat
+from moodarchive.chat import client as chat
 from moodarchive.errors import ConfigError, ServiceError
-from moodarchive.parts import read_part, read_sidecar
-from moodarchive.schemas import CAPTIONS
+from moodarchive.running.stage import run_part
 from moodarchive.settings import load
-from moodarchive.stage import run_part
-from moodarchive.store import Store
+from moodarchive.storage.store import Store
+from moodarchive.tables.parts import read_part, read_sidecar
+from moodarchive.tables.schemas import CAPTIONS
 from tests.annotate.described_part import GOOD, Asked, Picture, Reply, VisionServer, jpeg, serving, write_inputs
 
 

@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from annotate.part_facts import costs_of
-from moodarchive.parts import finished_parts
-from moodarchive.schemas import CAPTIONS
-from pipelines.demo.caption_server import MODEL as DEMO_MODEL
+from moodarchive.tables.parts import finished_parts
+from moodarchive.tables.schemas import CAPTIONS
+from pipelines.demo.captioner.server import MODEL as DEMO_MODEL
 from pipelines.demo.serving import started
-from pipelines.progress import count_stages
+from pipelines.runner.progress import count_stages
 from tests.annotate.fault_proxy import FAULTS
 from tests.annotate.simulated_run import Fullness, caption_parts, events_of, fullness, write_parts
 
@@ -84,7 +84,7 @@ def test_faults_in_a_fifth_of_the_answers_lose_no_row(tmp_path: Path) -> None:
     store = write_parts(tmp_path / "root", PARTS, 60)
     events = tmp_path / "events"
     with (
-        started("pipelines.demo.caption_server", []) as server,
+        started("pipelines.demo.captioner.server", []) as server,
         started(PROXY, ["--upstream", server, "--faults", "0.2", "--events", str(events)]) as url,
     ):
         rows = caption_parts(store, PARTS, [url], model=DEMO_MODEL, in_flight=10, timeout_s=2.0)

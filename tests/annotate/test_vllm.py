@@ -13,15 +13,15 @@ import pytest
 from rich.console import Console
 
 from annotate.caption import CaptionSettings
-from moodarchive.parts import finished_parts, read_part
-from moodarchive.schemas import CAPTIONS
-from moodarchive.store import Store
+from moodarchive.storage.store import Store
+from moodarchive.tables.parts import finished_parts, read_part
+from moodarchive.tables.schemas import CAPTIONS
 from pipelines.archive import Archive
-from pipelines.demo.catalogue import drawn_catalogue
 from pipelines.demo.run import DemoOptions, demo_settings
 from pipelines.demo.serving import started
-from pipelines.progress import Progress
-from pipelines.servers.keeper import PYTHON_VARIABLE
+from pipelines.demo.stock_site.catalogue import drawn_catalogue
+from pipelines.runner.progress import Progress
+from pipelines.servers.supervisor import PYTHON_VARIABLE
 from tests.annotate.simulated_run import write_parts
 from tests.annotate.vllm_server import IN_FLIGHT, MODEL, tiny_llava_settings, vllm_python
 from tests.pipelines.servers.captioned import all_gone, processes_with, start_captioning
@@ -72,7 +72,7 @@ def test_the_whole_archive_builds_with_a_vllm_of_its_own_that_is_killed_on_the_w
     killed: list[int] = []
     torment = threading.Thread(target=_kill_once, args=(tmp_path / "root", servers.weights, killed), daemon=True)
     torment.start()
-    with started("pipelines.demo.stock_site", ["--images", str(IMAGES), "--seed", "0"]) as site:
+    with started("pipelines.demo.stock_site.server", ["--images", str(IMAGES), "--seed", "0"]) as site:
         settings = demo_settings(DemoOptions(root=store.root, images=IMAGES), len(pictures), site, "http://unused")
         caption = CaptionSettings(model=MODEL, in_flight=IN_FLIGHT, temperature=1.0, max_tokens=1024)
         settings = settings.model_copy(update={"caption": caption, "servers": servers})

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pipelines.servers.keeper import PYTHON_VARIABLE, Keeper, Report
 from pipelines.servers.settings import ServerSettings
+from pipelines.servers.supervisor import PYTHON_VARIABLE, Keeper, Report
 
 MODEL = "tiny-llava-next-of-random-weights"
 IN_FLIGHT = 16

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.synthetic.drawn_emotions import CELLS, MIXED, SEEDS_APART, draw_emotion
-from moodarchive.taxonomy import EMOTIONS
+from moodarchive.emotions.taxonomy import EMOTIONS
 from pipelines.demo.drawn_samples import Drawing, draw_samples
 from pipelines.demo.made_archive import Caption
 from pipelines.demo.scenes.scene import DRAWN_CONTEXTS, DRAWN_EMOTIONS, Scene, draw_scene

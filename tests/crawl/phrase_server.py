@@ -13,8 +13,8 @@ from typing import Any
 
 from aiohttp import web
 
-from crawl.descriptors import DescriptorSettings, Wanted, wanted_phrases
-from moodarchive.store import Store
+from crawl.phrases.descriptors import DescriptorSettings, Wanted, wanted_phrases
+from moodarchive.storage.store import Store
 
 PATH = "/v1/chat/completions"
 MODEL = "words-in-a-row"

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
-from moodarchive.loop import LoopThread
+from moodarchive.running.loop_thread import LoopThread
 from tests.crawl.hostile_site import GOOD
 
 RAW_HOST, TLS_HOST, MUTE_HOST, CLOSED_HOST = "raw.test", "plain-behind-tls.test", "mute-tls.test", "closed.test"

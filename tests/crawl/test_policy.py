@@ -13,13 +13,13 @@ from rich.console import Console
 from crawl.source import is_locked, is_private
 from filter.early_repeats import RepeatSettings
 from moodarchive.errors import ConfigError, SourceLockedError
-from moodarchive.store import Store
+from moodarchive.storage.store import Store
 from pipelines.archive import Archive, with_private
-from pipelines.plan import Assumptions, assumed, make_plan, show_plan
-from pipelines.progress import Progress
+from pipelines.inspect.plan import Assumptions, assumed, make_plan, show_plan
+from pipelines.inspect.sources_table import show_sources
+from pipelines.runner.progress import Progress
+from pipelines.runner.sources import affordable, all_sources
 from pipelines.settings import ArchiveSettings, read_settings
-from pipelines.sources_table import show_sources
-from pipelines.stock_sites import affordable, all_sources
 from tests.making import HOST, serving
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.toml"))
@@ -192,7 +192,7 @@ def test_a_bad_assumption_is_named(pair: str) -> None:
 
 
 def test_a_round_takes_no_more_queries_than_the_days_quota_answers(store: Store) -> None:
-    from crawl.descriptors import lexicon_phrases, wanted_queries
+    from crawl.phrases.descriptors import lexicon_phrases, wanted_queries
 
     settings = _settings(openverse={"limits": ["2/s", "50/day"], "results_per_query": 100})
     queries = wanted_queries(lexicon_phrases(settings.descriptors), "openverse", 100)

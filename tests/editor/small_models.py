@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from moodarchive.clip_vocabulary import merges, symbols
-from moodarchive.store import Store
-from moodarchive.torch_compat import import_torchvision_safely
+from moodarchive.models.clip_vocabulary import merges, symbols
+from moodarchive.models.torch_compat import import_torchvision_safely
+from moodarchive.storage.store import Store
 from tests.train.small import CONFIG, PREPROCESS, small_settings
 from train.checkpoint import Progress
 from train.export import export

@@ -8,8 +8,8 @@ import pytest
 
 from editor.edit import METHODS, EditSettings, load_method
 from editor.weights import BASES, base_folder, moodify_folder
-from moodarchive import hub
 from moodarchive.errors import EditError, MissingWeightsError
+from moodarchive.models import hub
 from tests.editor.small_models import SmallModels
 from tests.hub_server import hub_of
 

@@ -11,10 +11,10 @@ from typing import NamedTuple
 import numpy as np
 
 from filter.cut import CutSettings
+from moodarchive.emotions.taxonomy import CONTEXTS, EMOTIONS
 from moodarchive.keys import image_key
-from moodarchive.schemas import REQUERIED
-from moodarchive.store import Store
-from moodarchive.taxonomy import CONTEXTS, EMOTIONS
+from moodarchive.storage.store import Store
+from moodarchive.tables.schemas import REQUERIED
 from tests.making import IMAGE_TABLES, Row, write_rows
 
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from filter.cut import CutSettings, cut, is_cut_current
-from moodarchive.parts import finished_parts
-from moodarchive.schemas import CAPTIONS, DEALT, IMAGES, KEPT, REQUERIED, SAFETY, SCORES, Table
-from moodarchive.store import Store
-from moodarchive.taxonomy import CONTEXTS
+from moodarchive.emotions.taxonomy import CONTEXTS
+from moodarchive.storage.store import Store
+from moodarchive.tables.parts import finished_parts
+from moodarchive.tables.schemas import CAPTIONS, DEALT, IMAGES, KEPT, REQUERIED, SAFETY, SCORES, Table
 from tests.filter.reference import Case, crowd, crowd_found_again, judged, write_cases
 from tests.making import Row, rows_of, write_rows
 

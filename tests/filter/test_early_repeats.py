@@ -6,9 +6,9 @@ import pytest
 
 from filter.cut import CutSettings, cut, is_cut_current
 from filter.early_repeats import are_marks_current, mark_before_captions
-from moodarchive.parts import finished_parts, part_path, sidecar_path
-from moodarchive.schemas import CAPTIONS, KEPT, REPEATS
-from moodarchive.store import Store
+from moodarchive.storage.store import Store
+from moodarchive.tables.parts import finished_parts, part_path, sidecar_path
+from moodarchive.tables.schemas import CAPTIONS, KEPT, REPEATS
 from tests.filter.reference import Case, crowd, write_cases
 from tests.making import rows_of, write_rows
 

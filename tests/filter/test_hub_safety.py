@@ -6,9 +6,9 @@ import pytest
 
 from filter.safety import SafetySettings, safety_stage
 from moodarchive.errors import ConfigError
-from moodarchive.schemas import IMAGES, SAFETY
-from moodarchive.stage import run_part
-from moodarchive.store import Store
+from moodarchive.running.stage import run_part
+from moodarchive.storage.store import Store
+from moodarchive.tables.schemas import IMAGES, SAFETY
 from tests.making import encoded, rows_of, textured, write_rows
 
 pytest.importorskip("transformers", reason="the extra hub is not installed")
@@ -18,7 +18,7 @@ pytest.importorskip("transformers", reason="the extra hub is not installed")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
     import torch
 
-    from moodarchive.torch_compat import import_torchvision_safely
+    from moodarchive.models.torch_compat import import_torchvision_safely
 
     import_torchvision_safely()
     from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor

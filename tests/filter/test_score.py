@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from filter.score import DECIMALS, Scorer, ScoreSettings, phrases_of_emotions, score_stage
-from moodarchive.clip import ClipEncoder
+from moodarchive.emotions.lexicon import load_lexicon
+from moodarchive.emotions.taxonomy import CONTEXTS, EMOTIONS, Cell
 from moodarchive.errors import ConfigError, PrunedPictureError
-from moodarchive.lexicon import load_lexicon
-from moodarchive.schemas import DEALT, IMAGES, SAFETY, SCORES
+from moodarchive.models.clip import ClipEncoder
+from moodarchive.running.stage import run_part
 from moodarchive.settings import load
-from moodarchive.stage import run_part
-from moodarchive.store import Store
-from moodarchive.taxonomy import CONTEXTS, EMOTIONS, Cell
+from moodarchive.storage.store import Store
+from moodarchive.tables.schemas import DEALT, IMAGES, SAFETY, SCORES
 from tests.making import Row, encoded, opened, rows_of, textured, write_rows
 
 CHECKPOINT = Path(__file__).parents[2] / "pipelines" / "demo" / "checkpoint"

@@ -9,9 +9,9 @@ import pyarrow as pa
 
 from filter.cut import CutSettings, cut, is_cut_current
 from filter.repeats import find_repeats
-from moodarchive.parts import finished_parts
-from moodarchive.schemas import KEPT
-from moodarchive.store import Store
+from moodarchive.storage.store import Store
+from moodarchive.tables.parts import finished_parts
+from moodarchive.tables.schemas import KEPT
 from tests.filter.reference import Case, write_cases
 from tests.making import IMAGE_TABLES, rows_of, write_rows
 

@@ -4,12 +4,12 @@ import sys
 from contextlib import ExitStack
 
 from moodarchive.errors import MoodArchiveError
-from moodarchive.store import Store
+from moodarchive.storage.store import Store
 from pipelines.archive import Archive
-from pipelines.demo.catalogue import drawn_catalogue
 from pipelines.demo.run import DemoOptions, demo_settings
 from pipelines.demo.serving import started
-from pipelines.progress import Progress
+from pipelines.demo.stock_site.catalogue import drawn_catalogue
+from pipelines.runner.progress import Progress
 from pipelines.settings import RunSettings
 
 
@@ -18,8 +18,10 @@ def main() -> None:
     root, address, images, workers = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
     options = DemoOptions(root=root, images=images)
     with ExitStack() as services:
-        site = services.enter_context(started("pipelines.demo.stock_site", ["--images", str(images), "--seed", "0"]))
-        captions = services.enter_context(started("pipelines.demo.caption_server", []))
+        site = services.enter_context(
+            started("pipelines.demo.stock_site.server", ["--images", str(images), "--seed", "0"])
+        )
+        captions = services.enter_context(started("pipelines.demo.captioner.server", []))
         chosen = demo_settings(options, len(drawn_catalogue(images, 0)), site, captions)
         share = {"workers": workers, "cpus_per_worker": 0.1}
         chosen = chosen.model_copy(

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from aiohttp import web
 
-from moodarchive.lexicon import load_lexicon
-from moodarchive.taxonomy import Cell
+from moodarchive.emotions.lexicon import load_lexicon
+from moodarchive.emotions.taxonomy import Cell
 from tests.making import Handler, encoded, giving, textured
 
 PHRASE, LATER_PHRASE = load_lexicon()[Cell("joy", "natural_scenery")][:2]

@@ -6,11 +6,11 @@ import time
 import psutil
 import ray
 
-from crawl.limits import parsed_limit
-from crawl.manners import Manners
+from crawl.politeness.rate_limit_client import Manners
+from crawl.politeness.rate_limits import parsed_limit
 from moodarchive.errors import ServiceError
-from moodarchive.store import Store
-from pipelines.cluster import Cluster
+from moodarchive.storage.store import Store
+from pipelines.runner.cluster import Cluster
 
 REFUSED = "may not be asked for another"
 

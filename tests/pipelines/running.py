@@ -11,11 +11,11 @@ from pathlib import Path
 
 import psutil
 
-from moodarchive.parts import TIMINGS, finished_parts
-from moodarchive.schemas import TABLES
-from moodarchive.store import Store
+from moodarchive.storage.store import Store
+from moodarchive.tables.parts import TIMINGS, finished_parts
+from moodarchive.tables.schemas import TABLES
 
-COMMAND = (sys.executable, "-m", "pipelines.cli")
+COMMAND = (sys.executable, "-m", "pipelines.commands.app")
 FLAGS = ("--images", "60", "--no-train")
 """The demo whose digest ``undisturbed`` knows."""
 TIMELESS_FOLDERS = ("logs", "report", "crawl")

@@ -65,7 +65,7 @@ def test_what_the_image_copies_installs_to_a_command_that_works(tmp_path: Path) 
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(site), str(source)]
     subprocess.run(pip, check=True, capture_output=True)
     environment = {**os.environ, "PYTHONPATH": str(site)}
-    asked = [sys.executable, "-P", "-m", "pipelines.cli", "plan", str(ROOT / "configs/cluster-s3.toml")]
+    asked = [sys.executable, "-P", "-m", "pipelines.commands.app", "plan", str(ROOT / "configs/cluster-s3.toml")]
     done = subprocess.run(
         [*asked, "--images", "1000000"], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
     )
@@ -116,7 +116,7 @@ def test_the_kubernetes_job_uses_one_ray_and_one_image_without_secrets() -> None
 def _is_a_run(words: list[str]) -> None:
     from typer.testing import CliRunner
 
-    from pipelines.cli import app
+    from pipelines.commands.app import app
 
     assert words[:2] == ["moodarchive", "run"]
     told = CliRunner().invoke(app, ["run", "--help"], env={"COLUMNS": "200"}).stdout
@@ -144,7 +144,7 @@ SCONTROL = """#!/usr/bin/env bash
 if [ "$1" = show ]; then echo 127.0.0.1; else echo "$*" >> "$REQUEUED"; fi
 """
 MOODARCHIVE = """#!/usr/bin/env bash
-exec python -m pipelines.cli "$@"
+exec python -m pipelines.commands.app "$@"
 """
 WAITS = """#!/usr/bin/env bash
 trap 'exit 130' TERM

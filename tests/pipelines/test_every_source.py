@@ -18,11 +18,11 @@ import pytest
 from rich.console import Console
 
 from moodarchive.keys import image_key
-from moodarchive.schemas import CANDIDATES, DEALT, REQUERIED
-from moodarchive.store import Store
+from moodarchive.storage.store import Store
+from moodarchive.tables.schemas import CANDIDATES, DEALT, REQUERIED
 from pipelines.archive import Archive
 from pipelines.demo.serving import started
-from pipelines.progress import Progress
+from pipelines.runner.progress import Progress
 from pipelines.settings import ArchiveSettings
 from tests.making import Site, rows_of, serving
 from tests.pipelines import every_source
@@ -57,7 +57,7 @@ def crawled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crawled]:
     with (
         pytest.MonkeyPatch.context() as patch,
         serving(every_source.handlers()) as site,
-        started("pipelines.demo.caption_server", []) as captions,
+        started("pipelines.demo.captioner.server", []) as captions,
     ):
         for name, value in every_source.KEYS.items():
             patch.setenv(name, value)

@@ -15,18 +15,18 @@ import pytest
 from aiohttp import web
 from rich.console import Console
 
-from moodarchive.lexicon import load_lexicon
-from moodarchive.parts import finished_parts
-from moodarchive.schemas import KEPT, REQUERIED, SCORES
-from moodarchive.store import Store
-from moodarchive.taxonomy import EMOTIONS, Cell
+from moodarchive.emotions.lexicon import load_lexicon
+from moodarchive.emotions.taxonomy import EMOTIONS, Cell
+from moodarchive.storage.store import Store
+from moodarchive.tables.parts import finished_parts
+from moodarchive.tables.schemas import KEPT, REQUERIED, SCORES
 from pipelines.archive import Archive
 from pipelines.change.verbs import prune
-from pipelines.demo.faults import jpeg
 from pipelines.demo.scenes.scene import draw_scene
 from pipelines.demo.serving import started
-from pipelines.diff import show_diff
-from pipelines.progress import Progress
+from pipelines.demo.stock_site.faults import jpeg
+from pipelines.inspect.diff import show_diff
+from pipelines.runner.progress import Progress
 from pipelines.settings import ArchiveSettings
 from tests.making import Row, Site, giving, rows_of, serving
 from tests.pipelines.change.test_found_again import samples_of
@@ -96,7 +96,7 @@ def _tars(root: Path) -> dict[str, bytes]:
 
 def test_each_picture_ends_under_its_best_and_nothing_else_moves(tmp_path: Path) -> None:
     root, other = tmp_path / "one", tmp_path / "two"
-    with _site() as site, started("pipelines.demo.caption_server", []) as captions:
+    with _site() as site, started("pipelines.demo.captioner.server", []) as captions:
         _run(root, site, captions, ["joy"])
         first, tars = _rows(root, KEPT), _tars(root)
         _run(root, site, captions, ["joy", "fear"])

@@ -12,9 +12,9 @@ import pytest
 
 from filter.score import score_stage
 from moodarchive.errors import StageError
-from moodarchive.store import Store
-from pipelines.cluster import Cluster
-from pipelines.execute import run_stages
+from moodarchive.storage.store import Store
+from pipelines.runner.cluster import Cluster
+from pipelines.runner.execute import run_stages
 from pipelines.settings import read_settings
 from tests.pipelines.running import (
     FLAGS,

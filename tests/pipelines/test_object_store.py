@@ -10,7 +10,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from moodarchive.store import Store
+from moodarchive.storage.store import Store
 from tests.object_store import BUCKET, SECRET, ObjectStore, object_store  # noqa: F401  the fixture ``server``
 from tests.pipelines.running import FLAGS, archive_digest, moodarchive, signal_group, start
 

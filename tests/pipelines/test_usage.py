@@ -21,7 +21,7 @@ def _refused(*arguments: str) -> str:
 def test_help_does_not_import_heavy_packages() -> None:
     heavy = ("ray", "torch", "duckdb", "pyarrow", "transformers", "onnxruntime", "cv2")
     code = (
-        "import sys; from typer.testing import CliRunner; from pipelines.cli import app; "
+        "import sys; from typer.testing import CliRunner; from pipelines.commands.app import app; "
         "assert CliRunner().invoke(app, ['--help']).exit_code == 0; "
         f"print([name for name in {heavy!r} if name in sys.modules])"
     )

@@ -7,7 +7,7 @@ import duckdb
 import pytest
 
 from moodarchive.keys import image_key
-from pipelines.demo.catalogue import drawn_catalogue
+from pipelines.demo.stock_site.catalogue import drawn_catalogue
 from tests.pipelines.running import moodarchive
 
 IMAGES = 2_000

@@ -10,7 +10,7 @@ from argparse import Namespace
 
 import torch
 
-from moodarchive.torch_compat import import_torchvision_safely
+from moodarchive.models.torch_compat import import_torchvision_safely
 
 import_torchvision_safely()
 

@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from moodarchive.layout import MANIFEST_PATH
-from moodarchive.schemas import DEALT, KEPT
-from moodarchive.store import Store
+from moodarchive.storage.store import Store
+from moodarchive.tables.layout import MANIFEST_PATH
+from moodarchive.tables.schemas import DEALT, KEPT
 from shards import attribution
 from shards.card import card
 from shards.licences import entails, licence_address

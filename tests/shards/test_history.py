@@ -5,9 +5,9 @@ import json
 import pytest
 
 from moodarchive.errors import DamagedPartError, UnknownSealError
-from moodarchive.layout import MANIFEST_PATH
-from moodarchive.schemas import KEPT
-from moodarchive.store import Store
+from moodarchive.storage.store import Store
+from moodarchive.tables.layout import MANIFEST_PATH
+from moodarchive.tables.schemas import KEPT
 from shards.history import Changes, changes_between, read_entry, seal_numbers
 from shards.seal import seal, unseal
 from tests.making import Fate, pack_parts, rows_of, sealed_archive, write_fates, write_rows

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from moodarchive.parts import Sidecar, read_sidecar
-from moodarchive.schemas import SHARD_INDEX
-from moodarchive.stage import run_part
-from moodarchive.store import Store
+from moodarchive.running.stage import run_part
+from moodarchive.storage.store import Store
+from moodarchive.tables.parts import Sidecar, read_sidecar
+from moodarchive.tables.schemas import SHARD_INDEX
 from shards.pack import ShardSettings, pack_stage
 from tests.making import Fate, Row, fates, opened, sentences, write_fates
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from moodarchive.store import Store
-from pipelines.cluster import Cluster
+from moodarchive.storage.store import Store
+from pipelines.runner.cluster import Cluster
 from tests.making import opened, sealed_archive
 
 HOUSE = Path(__file__).parents[2]

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from moodarchive.layout import MANIFEST_PATH
-from moodarchive.parts import finished_parts
-from moodarchive.schemas import DEALT, IMAGES, SHARD_INDEX
-from moodarchive.store import Store
+from moodarchive.storage.store import Store
+from moodarchive.tables.layout import MANIFEST_PATH
+from moodarchive.tables.parts import finished_parts
+from moodarchive.tables.schemas import DEALT, IMAGES, SHARD_INDEX
 from shards.pack import ShardSettings, pack_stage
 from shards.seal import seal, unseal
 from tests.making import Fate, fates, pack_parts, sealed_archive, write_fates

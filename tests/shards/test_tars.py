@@ -7,14 +7,14 @@ import tarfile
 import numpy as np
 import pytest
 
-from moodarchive.store import Store
+from moodarchive.storage.store import Store
 from shards.tars import member_header
 from tests.making import IMAGE_TABLES, Fate, write_rows
 
 PACKING = """
 import sys
-from moodarchive.stage import run_part
-from moodarchive.store import Store
+from moodarchive.running.stage import run_part
+from moodarchive.storage.store import Store
 from shards.pack import ShardSettings, pack_stage
 
 stage = pack_stage(ShardSettings())

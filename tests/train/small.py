@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from moodarchive.long_text import stretch
-from moodarchive.torch_compat import import_torchvision_safely
+from moodarchive.models.long_text import stretch
+from moodarchive.models.torch_compat import import_torchvision_safely
 from train.model import Batch, MoodifyClip
 from train.settings import LossSettings, OptimiserSettings, TrainSettings
 from train.step import Stepper

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from moodarchive.store import Store
-from pipelines.training import run_training
+from moodarchive.storage.store import Store
+from pipelines.model.training import run_training
 from tests.making import sealed_archive
 from tests.object_store import BUCKET, ObjectStore, object_store  # noqa: F401  the fixture ``server``
 from tests.train.small import tiny_clip

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from moodarchive.errors import ConfigError
-from moodarchive.store import DRAFT_SUFFIX, Store
+from moodarchive.storage.store import DRAFT_SUFFIX, Store
 from tests.making import sealed_archive
 from tests.train.small import log_of, small_settings, tiny_clip
 from train.loop import StepReport, train

@@ -9,9 +9,9 @@ import pytest
 from torch._dynamo.testing import CompileCounterWithBackend
 from torch._inductor import config as inductor
 
-from moodarchive.clip import ClipEncoder
 from moodarchive.errors import ConfigError
-from moodarchive.store import Store
+from moodarchive.models.clip import ClipEncoder
+from moodarchive.storage.store import Store
 from tests.making import sealed_archive
 from tests.train.small import log_of, random_batch, small_model, small_settings, small_stepper, tiny_clip
 from train.compiling import compile_blocks

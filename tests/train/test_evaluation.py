@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from moodarchive.clip import ClipEncoder, Embeddings
+from moodarchive.emotions.taxonomy import EMOTIONS
 from moodarchive.errors import ConfigError
-from moodarchive.store import Store
-from moodarchive.taxonomy import EMOTIONS
+from moodarchive.models.clip import ClipEncoder, Embeddings
+from moodarchive.storage.store import Store
 from tests.making import sealed_archive
 from tests.train.small import tiny_clip
 from train.archive import open_archive

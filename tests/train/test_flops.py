@@ -5,7 +5,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from moodarchive.torch_compat import import_torchvision_safely
+from moodarchive.models.torch_compat import import_torchvision_safely
 from tests.train.small import CONFIG, PREPROCESS
 from train import flops
 from train.model import Batch, MoodifyClip

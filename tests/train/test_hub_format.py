@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from moodarchive.clip import ClipEncoder
-from moodarchive.store import Store
+from moodarchive.models.clip import ClipEncoder
+from moodarchive.storage.store import Store
 from tests.making import textured
 from tests.train.small import small_settings, tiny_clip
 from train.checkpoint import Progress
@@ -93,7 +93,7 @@ def test_patches_are_projected_as_the_image_is(exported: tuple[Path, Towers]) ->
 
 
 def test_the_stretch_keeps_the_first_twenty_positions_and_interpolates_the_rest() -> None:
-    from moodarchive.long_text import stretched_positions
+    from moodarchive.models.long_text import stretched_positions
 
     table = torch.randn(77, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     found = stretched_positions(table)

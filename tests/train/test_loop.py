@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from moodarchive.errors import ConfigError, DamagedPartError, NotAnArchiveError, StageError
-from moodarchive.store import Store
+from moodarchive.storage.store import Store
 from tests.making import sealed_archive
 from tests.train.small import PREPROCESS, log_of, small_settings, tiny_clip
 from train.archive import open_archive
@@ -95,7 +95,7 @@ def test_slices_of_a_batch_train_as_the_whole_batch(root: str, model: str, undis
 
 
 def test_training_lowers_the_loss_and_the_model_can_be_loaded(undisturbed: Path) -> None:
-    from moodarchive.clip import ClipEncoder
+    from moodarchive.models.clip import ClipEncoder
 
     found = log_of(undisturbed)
     assert found[-1]["loss"] < found[0]["loss"]

@@ -9,8 +9,8 @@ from rich.console import Console
 
 from moodarchive.errors import ConfigError, StorageFullError
 from moodarchive.settings import load
-from moodarchive.store import Store
-from pipelines.training import run_training
+from moodarchive.storage.store import Store
+from pipelines.model.training import run_training
 from tests.making import sealed_archive
 from tests.train.small import small_settings, tiny_clip
 from train import checkpoint

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from moodarchive.errors import ConfigError
-from moodarchive.store import Store
+from moodarchive.storage.store import Store
 from tests.making import sealed_archive
 from tests.train.small import log_of, small_settings, tiny_clip
 from train.loop import train

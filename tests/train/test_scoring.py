@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.metrics import top_k_accuracy_score
 
-from moodarchive.clip import Embeddings
+from moodarchive.models.clip import Embeddings
 from train.scoring import figure_of, recall_figures, top_figures
 
 RNG = np.random.default_rng(5)

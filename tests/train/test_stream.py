@@ -4,7 +4,7 @@ from itertools import chain
 
 import pytest
 
-from moodarchive.store import Store
+from moodarchive.storage.store import Store
 from tests.making import sealed_archive
 from tests.train.small import PREPROCESS, tiny_clip
 from train.archive import Shard, open_archive

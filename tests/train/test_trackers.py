@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from moodarchive.store import Store
+from moodarchive.storage.store import Store
 from tests.making import sealed_archive
 from tests.train.small import log_of, small_settings, tiny_clip
 from train.loop import StepReport, train

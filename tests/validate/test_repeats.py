@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from crawl.rounds import read_rounds
+from crawl.rounds.rounds import read_rounds
 from filter.cut import CutSettings
-from moodarchive.parts import Origin, finished_parts
-from moodarchive.schemas import CAPTIONS, KEPT, REPEATS
-from moodarchive.store import Store
-from pipelines.change.finishing import finish
+from moodarchive.storage.store import Store
+from moodarchive.tables.parts import Origin, finished_parts
+from moodarchive.tables.schemas import CAPTIONS, KEPT, REPEATS
+from pipelines.change.early_repeats import bring_marks_up_to_date
+from pipelines.change.reseal import finish
 from pipelines.change.verbs import take_down
-from pipelines.early_repeats import bring_marks_up_to_date
 from shards.seal import unseal
 from tests.making import Row, rows_of, write_rows
 from tests.whole_root import CUT, Pictured, built_root, timeless_files

@@ -10,8 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from moodarchive.errors import NotAnArchiveError
-from moodarchive.parts import Origin, finished_parts, run_of_parts, sidecar_path
-from moodarchive.schemas import (
+from moodarchive.storage.store import Store
+from moodarchive.tables.parts import Origin, finished_parts, run_of_parts, sidecar_path
+from moodarchive.tables.schemas import (
     CANDIDATES,
     CAPTIONS,
     DEALT,
@@ -24,7 +25,6 @@ from moodarchive.schemas import (
     TABLES,
     Table,
 )
-from moodarchive.store import Store
 from shards.seal import seal
 from tests.making import IMAGE_TABLES, pack_parts, rows_of, sealed_archive, write_rows
 from validate.verify import verify

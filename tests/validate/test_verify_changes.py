@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from moodarchive.schemas import CANDIDATES, CAPTIONS, DEALT, IMAGES
-from moodarchive.store import Store
-from moodarchive.takedown import read_takedowns
+from moodarchive.archive.takedown import read_takedowns
+from moodarchive.storage.store import Store
+from moodarchive.tables.schemas import CANDIDATES, CAPTIONS, DEALT, IMAGES
 from pipelines.change.verbs import prune, take_down
 from shards.history import read_entry
 from shards.seal import seal

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import pytest
 
 from moodarchive.errors import StageError
-from moodarchive.schemas import CAPTIONS, KEPT
-from moodarchive.spread import in_threads
-from moodarchive.store import Store
-from pipelines.cluster import Cluster
-from pipelines.spread import PARTS_WORTH_RAY, over_ray, spread_for
+from moodarchive.running.parallel_map import in_threads
+from moodarchive.storage.store import Store
+from moodarchive.tables.schemas import CAPTIONS, KEPT
+from pipelines.runner.cluster import Cluster
+from pipelines.runner.distribution import PARTS_WORTH_RAY, over_ray, spread_for
 from shards.seal import seal
 from tests.making import Fate, fates, rows_of, sealed_archive, write_fates, write_rows
 from validate import verify as verification

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from moodarchive.clip import ClipEncoder, Embeddings
 from moodarchive.errors import DatasetError
+from moodarchive.models.clip import ClipEncoder, Embeddings
 from train.prompts import class_embeddings
 from train.published.affection import read_affection
 from train.published.dataset import Captioned, Labelled, Located

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from moodarchive.parquet import read_table as read_parquet
-from moodarchive.store import Store
+from moodarchive.storage.store import Store
+from moodarchive.tables.parquet import read_table as read_parquet
 from validate.study.design import folder
 from validate.study.questions import COMPONENTS, Judgement
 

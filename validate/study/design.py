@@ -6,7 +6,7 @@ import secrets
 from dataclasses import asdict, dataclass, replace
 
 from moodarchive.errors import StudyError
-from moodarchive.store import Store
+from moodarchive.storage.store import Store
 
 CAPTIONS, EDITS = "captions", "edits"
 KINDS = (CAPTIONS, EDITS)

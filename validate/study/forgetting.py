@@ -2,13 +2,13 @@
 
 from dataclasses import replace
 
-from moodarchive.layout import TAKEN_DOWN
-from moodarchive.parts import finished_parts, read_part
-from moodarchive.schemas import KEPT
-from moodarchive.store import Store
+from moodarchive.storage.store import Store
+from moodarchive.tables.layout import TAKEN_DOWN
+from moodarchive.tables.parts import finished_parts, read_part
+from moodarchive.tables.schemas import KEPT
 from validate.study.items import Item, read_items, write_items
 from validate.study.label_studio import LABEL_STUDIO_FOLDER
-from validate.study.mturk import MTURK_FOLDER
+from validate.study.mturk.files import MTURK_FOLDER
 
 _EXPORTS = (f"{MTURK_FOLDER}/input.csv", f"{LABEL_STUDIO_FOLDER}/tasks.json")
 

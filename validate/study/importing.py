@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from moodarchive.keys import digest
-from moodarchive.store import Store
+from moodarchive.storage.store import Store
 from validate.study.answers import Answer, read_table, write_answers
 from validate.study.design import StudyDesign, folder, hashed_worker
 from validate.study.questions import MOST_COMMENT, Judgement, judgement_problem

@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from moodarchive.captions import caption_text
+from moodarchive.emotions.captions import caption_text
 from moodarchive.keys import digest
-from moodarchive.parquet import read_table as read_parquet
-from moodarchive.store import Store
+from moodarchive.storage.store import Store
+from moodarchive.tables.parquet import read_table as read_parquet
 from validate.study.design import CAPTIONS, folder
 
 ITEMS_PATH = f"{folder(CAPTIONS)}/items.parquet"

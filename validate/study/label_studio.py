@@ -8,11 +8,11 @@ from typing import Any
 from xml.sax.saxutils import quoteattr
 
 from moodarchive.errors import StudyError
-from moodarchive.store import Store
+from moodarchive.storage.store import Store
 from validate.study.design import CAPTIONS, StudyDesign, folder
 from validate.study.importing import RawAnswer
 from validate.study.items import Item
-from validate.study.mturk import write_pictures
+from validate.study.mturk.files import write_pictures
 from validate.study.order import generated_first
 from validate.study.pictures import Pictures
 from validate.study.questions import COMPONENTS, GENERATED, NEITHER, ORIGINAL, REASONS

@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 import pyarrow.compute as pc
 
-from moodarchive.layout import PRIVATE
-from moodarchive.parquet import read_table as read_parquet
-from moodarchive.parts import finished_parts
-from moodarchive.schemas import SHARD_INDEX
-from moodarchive.spans import Span, member_span
-from moodarchive.store import Store
+from moodarchive.storage.store import Store
+from moodarchive.tables.layout import PRIVATE
+from moodarchive.tables.parquet import read_table as read_parquet
+from moodarchive.tables.parts import finished_parts
+from moodarchive.tables.schemas import SHARD_INDEX
+from moodarchive.tables.spans import Span, member_span
 
 
 class _Place(NamedTuple):

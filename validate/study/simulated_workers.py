@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from validate.study.judgements import Bools, Ints, Judgements, judgements
 from validate.study.questions import CHOICES, COMPONENTS
+from validate.study.statistics.judgements import Bools, Ints, Judgements, judgements
 
 
 @dataclass(frozen=True, kw_only=True)

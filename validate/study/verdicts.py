@@ -5,13 +5,13 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from moodarchive.keys import digest
-from moodarchive.parts import Origin, finished_parts, part_path, read_part, sidecar_path, write_part
-from moodarchive.schemas import as_batch, empty_row
-from moodarchive.store import Store
-from moodarchive.verdict_schema import VERDICTS
+from moodarchive.storage.store import Store
+from moodarchive.tables.parts import Origin, finished_parts, part_path, read_part, sidecar_path, write_part
+from moodarchive.tables.schemas import as_batch, empty_row
+from moodarchive.tables.verdict_schema import VERDICTS
 from validate.study.items import read_items
-from validate.study.loaded import Study
-from validate.study.verdict import ItemVerdict, Verdict
+from validate.study.statistics.loaded import Study
+from validate.study.statistics.verdict import ItemVerdict, Verdict
 
 Row = dict[str, object]
 

@@ -4,11 +4,11 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from moodarchive.layout import VERIFIED_FOLDER
-from moodarchive.parquet import read_table as read_parquet
-from moodarchive.parts import finished_parts, read_part
-from moodarchive.schemas import KEPT
-from moodarchive.store import Store
+from moodarchive.storage.store import Store
+from moodarchive.tables.layout import VERIFIED_FOLDER
+from moodarchive.tables.parquet import read_table as read_parquet
+from moodarchive.tables.parts import finished_parts, read_part
+from moodarchive.tables.schemas import KEPT
 
 NAME, VERIFIED_IMAGES = "MoodArchive-5k", 5_000
 

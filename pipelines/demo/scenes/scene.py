@@ -8,7 +8,7 @@ from functools import cache, partial
 
 from PIL import Image
 
-from moodarchive.lexicon import load_lexicon
+from moodarchive.emotions.lexicon import load_lexicon
 from pipelines.demo.scenes import nature, rare_sights, streets, wild_nature, wild_streets
 from pipelines.demo.scenes.canvas import Canvas
 from pipelines.demo.scenes.depiction import Depiction

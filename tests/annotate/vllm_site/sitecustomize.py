@@ -1,6 +1,6 @@
 """Lets vLLM's processes import a torchvision built for CUDA beside a torch without it; put on PYTHONPATH by the tests.
 
-The same remedy as moodarchive.torch_compat, which is not importable where vLLM has an environment of its own.
+The same remedy as moodarchive.models.torch_compat, which is not importable where vLLM has an environment of its own.
 """
 
 import sys

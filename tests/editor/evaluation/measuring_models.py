@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 
 from editor.evaluation.pairs import MIKELS_EIGHT
-from moodarchive.clip_vocabulary import merges, symbols
-from moodarchive.torch_compat import import_torchvision_safely
+from moodarchive.models.clip_vocabulary import merges, symbols
+from moodarchive.models.torch_compat import import_torchvision_safely
 
 MEAN, DEVIATION = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 """Of the classifier's pixels."""

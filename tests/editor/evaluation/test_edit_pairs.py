@@ -6,8 +6,8 @@ from typer.testing import CliRunner
 
 from editor.evaluation.pairs import read_pairs
 from moodarchive.errors import EditError
-from moodarchive.parquet import read_table
-from pipelines.cli import app
+from moodarchive.tables.parquet import read_table
+from pipelines.commands.app import app
 from tests.editor.evaluation.folders import picture
 from tests.editor.small_models import SmallModels
 

@@ -22,7 +22,7 @@ from editor.evaluation.run import Measured, measure_folder
 from editor.evaluation.scores import SCORES_PATH
 from editor.evaluation.structure import Structure
 from moodarchive.errors import RowError
-from moodarchive.parquet import read_table
+from moodarchive.tables.parquet import read_table
 from tests.editor.evaluation.folders import folder_of_pairs, picture
 from tests.editor.evaluation.light import Light
 from tests.editor.evaluation.measuring_models import MeasuringModels

@@ -8,7 +8,7 @@ from PIL import Image
 from editor.evaluation.pairs import Pair
 from editor.evaluation.scores import Scored
 from editor.evaluation.sheets import CELL, GAP, HEAD, SHEETS, write_sheets
-from moodarchive.taxonomy import EMOTIONS
+from moodarchive.emotions.taxonomy import EMOTIONS
 from tests.editor.evaluation.folders import folder_of_pairs, picture
 
 

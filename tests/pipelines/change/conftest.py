@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from moodarchive.store import Store
+from moodarchive.storage.store import Store
 from tests.whole_root import built_root
 
 

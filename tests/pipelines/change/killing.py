@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from moodarchive.store import Store
-from moodarchive.writer_lock import only_writer
-from pipelines.change.finishing import finish
+from moodarchive.archive.writer_lock import only_writer
+from moodarchive.storage.store import Store
+from pipelines.change.reseal import finish
 from pipelines.change.verbs import go_on, prune, take_down
 from shards.seal import unseal
 from tests.whole_root import Pictured, add_round

@@ -10,15 +10,15 @@ from typing import Any
 from rich.console import Console
 
 from filter.cut import CutSettings
-from moodarchive.parts import finished_parts
-from moodarchive.schemas import KEPT, REQUERIED, SCORES
-from moodarchive.store import Store
-from moodarchive.taxonomy import EMOTIONS
-from pipelines.change.finishing import finish
+from moodarchive.emotions.taxonomy import EMOTIONS
+from moodarchive.storage.store import Store
+from moodarchive.tables.parts import finished_parts
+from moodarchive.tables.schemas import KEPT, REQUERIED, SCORES
+from pipelines.change.reseal import finish
 from pipelines.change.verbs import prune, take_down
-from pipelines.diff import show_diff
+from pipelines.inspect.diff import show_diff
+from pipelines.inspect.show import show_image
 from pipelines.report.write import write_report
-from pipelines.show import show_image
 from tests.making import Row, rows_of
 from tests.whole_root import Pictured, add_round, timeless_files
 from validate.verify import verify

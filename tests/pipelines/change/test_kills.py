@@ -10,7 +10,7 @@ from random import Random
 
 import pytest
 
-from moodarchive.store import Store
+from moodarchive.storage.store import Store
 from tests.pipelines.change.killing import CHANGES, run_change
 from tests.whole_root import built_root, timeless_files
 from validate.verify import verify

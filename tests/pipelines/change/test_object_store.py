@@ -2,9 +2,9 @@
 
 import fsspec
 
-from moodarchive.schemas import IMAGES
-from moodarchive.store import Store
-from pipelines.change.finishing import finish
+from moodarchive.storage.store import Store
+from moodarchive.tables.schemas import IMAGES
+from pipelines.change.reseal import finish
 from pipelines.change.verbs import prune, take_down
 from shards.history import changes_between, seal_numbers
 from tests.making import rows_of

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from moodarchive.archive.pruned import read_pruned
 from moodarchive.errors import NotAnArchiveError, NotWholeError, PrunedPictureError
-from moodarchive.pruned import read_pruned
-from moodarchive.schemas import DEALT, IMAGES, KEPT
-from moodarchive.store import Store
-from pipelines.change.finishing import finish
+from moodarchive.storage.store import Store
+from moodarchive.tables.schemas import DEALT, IMAGES, KEPT
+from pipelines.change.reseal import finish
 from pipelines.change.verbs import prune, take_down
 from pipelines.report.write import write_report
 from shards.seal import unseal

@@ -9,18 +9,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from moodarchive.archive.takedown import bound_by, read_takedowns
+from moodarchive.archive.writer_lock import only_writer
 from moodarchive.errors import MoodArchiveError, RootInUseError, TakedownListError
-from moodarchive.schemas import CANDIDATES, CAPTIONS, DEALT, IMAGES, KEPT, SAFETY, SCORES
-from moodarchive.store import Store
-from moodarchive.takedown import bound_by, read_takedowns
-from moodarchive.writer_lock import only_writer
-from pipelines.change.finishing import finish
+from moodarchive.storage.store import Store
+from moodarchive.tables.schemas import CANDIDATES, CAPTIONS, DEALT, IMAGES, KEPT, SAFETY, SCORES
+from pipelines.change.reseal import finish
 from pipelines.change.verbs import go_on, take_down
 from pipelines.report.write import write_report
 from tests.making import Row, rows_of
 from tests.whole_root import PICTURES, Pictured, add_round, timeless_files
 from validate.study.items import read_items, write_items
-from validate.study.sample import SampleOptions, sample
+from validate.study.sampling.sample import SampleOptions, sample
 from validate.verify import verify
 
 BY_HASH, COPY, PLAIN = Pictured(7), Pictured(8), Pictured(10)

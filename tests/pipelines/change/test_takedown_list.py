@@ -6,8 +6,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from moodarchive.archive.takedown import Named, creator_digest, url_digest
 from moodarchive.errors import TakedownListError
-from moodarchive.takedown import Named, creator_digest, url_digest
 from pipelines.change.takedown_list import read_list
 
 KEY, HASH, URL = "00ff" * 4, "ab" * 32, "https://Img.test/a.jpg?utm_source=x"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from filter.score import ScoreSettings, phrases_of_emotions
-from moodarchive.clip import ClipEncoder
+from moodarchive.models.clip import ClipEncoder
 from pipelines.demo.bundled import CHECKPOINT, CLIP
 from pipelines.demo.drawn_samples import CELLS
 from pipelines.demo.scenes.scene import DRAWN_EMOTIONS, cell_phrases, draw_scene

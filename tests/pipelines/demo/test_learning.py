@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from moodarchive.store import Store
+from moodarchive.storage.store import Store
 from pipelines.demo import learning
 from pipelines.demo.drawn_samples import Drawing, draw_samples
 from pipelines.demo.learning import learn, told, training_settings

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from moodarchive.store import Store
+from moodarchive.storage.store import Store
 from pipelines.demo.drawn_samples import CELLS, Drawing, draw_samples
 from pipelines.demo.made_archive import Caption, Made, seal_made
 from pipelines.demo.scenes.scene import Scene, draw_scene

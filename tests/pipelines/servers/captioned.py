@@ -14,12 +14,12 @@ from typing import Any
 import psutil
 
 from annotate.caption import CaptionSettings, caption_stage
-from moodarchive.parts import read_part
-from moodarchive.schemas import CAPTIONS
-from moodarchive.store import Store
-from moodarchive.writer_lock import RUN_VARIABLE
-from pipelines.cluster import Cluster
-from pipelines.execute import run_stages
+from moodarchive.archive.writer_lock import RUN_VARIABLE
+from moodarchive.storage.store import Store
+from moodarchive.tables.parts import read_part
+from moodarchive.tables.schemas import CAPTIONS
+from pipelines.runner.cluster import Cluster
+from pipelines.runner.execute import run_stages
 from pipelines.servers.pool import ManagedServers
 from pipelines.servers.settings import ServerSettings
 

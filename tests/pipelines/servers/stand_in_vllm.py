@@ -15,7 +15,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from pipelines.demo import caption_server
+from pipelines.demo.captioner import server as caption_server
 
 ENGINE = "import time; time.sleep(600)  # stand-in engine of {marker}"
 

@@ -18,7 +18,7 @@ from annotate.caption import CaptionSettings
 from filter.score import ScoreSettings, score_stage
 from moodarchive.errors import ConfigError, PartsFailedError
 from moodarchive.settings import load
-from moodarchive.store import Store
+from moodarchive.storage.store import Store
 from pipelines.servers.pool import ManagedServers, upload
 from pipelines.servers.settings import ServerSettings
 from tests.annotate.simulated_run import write_parts

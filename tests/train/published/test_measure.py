@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from moodarchive.clip import ClipEncoder, Embeddings
 from moodarchive.errors import DatasetError
+from moodarchive.models.clip import ClipEncoder, Embeddings
 from tests.train.published import made
 from tests.train.small import tiny_clip
 from train.prompts import TEMPLATES

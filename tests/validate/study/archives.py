@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
-from moodarchive.schemas import SCHEMA_VERSION
-from moodarchive.store import Store
+from moodarchive.storage.store import Store
+from moodarchive.tables.schemas import SCHEMA_VERSION
 from shards.seal import seal
 from tests.making import IMAGE_TABLES, PLAIN, Fate, pack_parts, write_rows
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from validate.study.consensus import Consensus, dawid_skene, majority, shown_skill
-from validate.study.label_sampling import draw_labels
-from validate.study.rates import Rate, design_of, rates
 from validate.study.simulated_workers import CREW, SimulatedWorker, Truth, drawn_truth, simulated_judgements
+from validate.study.statistics.consensus import Consensus, dawid_skene, majority, shown_skill
+from validate.study.statistics.label_sampling import draw_labels
+from validate.study.statistics.rates import Rate, design_of, rates
 
 ITEMS, WORKERS_AN_ITEM, IMAGES, STRATA = 1_000, 5, 20_000, 108
 

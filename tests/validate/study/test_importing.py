@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from moodarchive.store import Store
+from moodarchive.storage.store import Store
 from tests.validate.study.archives import study_archive
 from validate.study.answers import read_table
 from validate.study.design import CAPTIONS, StudyDesign, read_design
 from validate.study.importing import Imported, RawAnswer, import_answers
 from validate.study.items import read_items
-from validate.study.sample import SampleOptions, sample
+from validate.study.sampling.sample import SampleOptions, sample
 
 OPTIONS = SampleOptions(n=12, heldout=0, workers=2, gold=0, seed=1)
 

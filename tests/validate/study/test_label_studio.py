@@ -11,17 +11,17 @@ from typing import Any
 import pytest
 
 from moodarchive.errors import StudyError
-from moodarchive.store import Store
+from moodarchive.storage.store import Store
 from tests.validate.study.archives import study_archive
 from validate.study.answers import read_table
 from validate.study.design import CAPTIONS, read_design
 from validate.study.importing import import_answers
 from validate.study.items import read_items
 from validate.study.label_studio import LABEL_STUDIO_FOLDER, label_studio_rows, write_label_studio
-from validate.study.mturk import asked_items
+from validate.study.mturk.files import asked_items
 from validate.study.order import generated_first
 from validate.study.pictures import find_pictures
-from validate.study.sample import SampleOptions, sample
+from validate.study.sampling.sample import SampleOptions, sample
 
 PYTHON_VARIABLE = "MOODARCHIVE_LABEL_STUDIO_PYTHON"
 SDK = "label_studio_sdk"

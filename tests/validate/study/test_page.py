@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import requests
 
-from moodarchive.schemas import KEPT
-from moodarchive.store import Store
+from moodarchive.storage.store import Store
+from moodarchive.tables.schemas import KEPT
 from tests.making import rows_of
 from tests.validate.study.archives import HOSTILE, study_archive
 from tests.validate.study.browsing import Served, chromium, served
@@ -20,7 +20,7 @@ from validate.study.page.caption_questions import training_items
 from validate.study.page.ledger import Ledger
 from validate.study.page.results import page_rows
 from validate.study.page.serve import ledger_path
-from validate.study.sample import SampleOptions, sample
+from validate.study.sampling.sample import SampleOptions, sample
 
 ITEMS = 5
 OPTIONS = SampleOptions(n=ITEMS, heldout=0, workers=2, gold=0.1, seed=3)

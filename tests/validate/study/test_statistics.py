@@ -9,11 +9,11 @@ import pytest
 from scipy import stats
 
 from tests.validate.study.simulated import covered, simulated_study
-from validate.study.consensus import majority
-from validate.study.judgements import Judgements, judgements
-from validate.study.label_sampling import draw_labels
-from validate.study.rates import design_of, rates
-from validate.study.verdict import agreement
+from validate.study.statistics.consensus import majority
+from validate.study.statistics.judgements import Judgements, judgements
+from validate.study.statistics.label_sampling import draw_labels
+from validate.study.statistics.rates import design_of, rates
+from validate.study.statistics.verdict import agreement
 
 
 def test_skills_are_recovered_and_intervals_cover_the_truth_in_a_handful_of_studies() -> None:
@@ -107,7 +107,7 @@ def test_agreement_is_full_when_all_agree_and_none_when_answers_are_chance() -> 
 
 def test_one_answer_an_item_is_judged_too() -> None:
     one = judgements(["i", "j"], ["w", "w"], np.array([0, 1]), np.ones((2, 5), np.bool_), np.array([True, False]))
-    from validate.study.consensus import dawid_skene
+    from validate.study.statistics.consensus import dawid_skene
 
     drawn = draw_labels(one, dawid_skene(one), np.ones(2), seed=0, draws=4, burn_in=2)
     assert drawn.accepted.shape == (4, 2)

@@ -5,11 +5,11 @@ from functools import cached_property
 from typing import Any
 
 from validate.study.design import CAPTIONS, StudyDesign
-from validate.study.gold import TRAINING
 from validate.study.items import Item
 from validate.study.order import generated_first, turn
 from validate.study.pictures import Pictures
 from validate.study.questions import GENERATED, NEITHER, ORIGINAL, REASONS, judgement_problem
+from validate.study.sampling.gold import TRAINING
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from moodarchive.store import Store
-from moodarchive.taxonomy import words
+from moodarchive.emotions.taxonomy import words
+from moodarchive.storage.store import Store
 from validate.study.design import EDITS, StudyDesign
-from validate.study.edits import PICKED, QUESTIONS, EditItem, picture_path
+from validate.study.edits.items import PICKED, QUESTIONS, EditItem, picture_path
 from validate.study.order import turn
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from moodarchive.errors import MissingExtraError, StudyError
-from moodarchive.store import Store
+from moodarchive.storage.store import Store
 from validate.study.design import folder
 from validate.study.page.questionnaire import Questionnaire
 

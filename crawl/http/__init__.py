@@ -1,0 +1,1 @@
+"""Requests to hosts that nobody vetted: addresses, deadlines, search answers, pictures."""

@@ -1,0 +1,1 @@
+"""Downloaded bytes become stored pictures: limits, decoding, hashes, one JPEG."""

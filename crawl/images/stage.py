@@ -1,0 +1,213 @@
+"""Dealt rows become pictures: many fetched at once, decoded aside, written in key order."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import Annotated, Any, Literal
+
+import pyarrow as pa
+from pydantic import Field, ValidationInfo, field_validator
+from yarl import URL
+
+from crawl.http.bulk import Bulk, fetched_in_bulk
+from crawl.http.images import Fetcher, FetchLimits
+from crawl.images.decode import PictureLimits, to_picture
+from crawl.images.local_folder import picture_in
+from crawl.images.malloc import keep_freed_memory
+from crawl.politeness.rate_limit_client import Manners
+from crawl.politeness.rate_limits import parsed_limit
+from crawl.politeness.robots import RobotsMemory
+from moodarchive.archive.takedown import bound_by
+from moodarchive.errors import RowError, ServiceError
+from moodarchive.running.loop_thread import LoopThread
+from moodarchive.running.ordered_map import in_order
+from moodarchive.running.part_log import LOGGER
+from moodarchive.running.stage import Readers, Resources, Stage
+from moodarchive.settings import Kind, Settings
+from moodarchive.storage.store import Store
+from moodarchive.tables.layout import TAKEN_DOWN
+from moodarchive.tables.schemas import DEALT, IMAGES, as_batch, empty_row
+
+BATCH_ROWS = 50
+UNREACHABLE = ("unreachable", "unknown_host", "robots_unreachable")
+FEWEST_TO_JUDGE, OUTAGE_SHARE = 10, 0.9
+"""A part mixes many hosts: when more than this share of at least so many rows fails so, it is not the hosts."""
+
+
+class DownloadSettings(Settings):
+    """What is accepted and kept of a picture, and how hard the sites are asked."""
+
+    longest_side: Annotated[int, Field(ge=64, le=4096), Kind.PER_ROW] = 768
+    shortest_side: Annotated[int, Field(ge=1, le=4096), Kind.PER_ROW] = 96
+    jpeg_quality: Annotated[int, Field(ge=50, le=95), Kind.PER_ROW] = 92
+    max_bytes: Annotated[int, Field(ge=1_000), Kind.PER_ROW] = 50_000_000
+    max_pixels: Annotated[int, Field(ge=10_000), Kind.PER_ROW] = 120_000_000
+    deadline_s: Annotated[float, Field(gt=0), Kind.EXECUTION] = 60.0
+    in_flight: Annotated[int, Field(ge=1, le=1000), Kind.EXECUTION] = 32
+    decoders: Annotated[int, Field(ge=1, le=256), Kind.EXECUTION] = 2
+    """Threads of each worker that decode and encode, beside the one that fetches."""
+    engine: Annotated[Literal["aiohttp", "img2dataset"], Kind.EXECUTION] = "aiohttp"
+    img2dataset_hosts: Annotated[tuple[str, ...], Field(validate_default=True), Kind.EXECUTION] = ()
+    """Hosts whose operators accept img2dataset's manners; all others are fetched by aiohttp."""
+    workers: Annotated[int, Field(ge=1), Kind.EXECUTION] = 1
+    cpus_per_worker: Annotated[float, Field(gt=0), Kind.EXECUTION] = 0.5
+    host_limit: Annotated[str, Kind.EXECUTION] = "20/s"
+    """How often one host is asked by all workers together."""
+
+    @field_validator("img2dataset_hosts")
+    @classmethod
+    def _accepted(cls, hosts: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if info.data.get("engine") == "img2dataset" and not hosts:
+            raise ValueError(
+                "engine = 'img2dataset' keeps no pace, follows redirects to anywhere and reads bodies of any length: "
+                "name the hosts whose operators accept that, or set engine = 'aiohttp'"
+            )
+        return hosts
+
+    @field_validator("host_limit")
+    @classmethod
+    def _legal_limit(cls, text: str) -> str:
+        parsed_limit(text)
+        return text
+
+
+@dataclass
+class Downloader:
+    """Fetches a part's pictures; at most ``in_flight`` at a time, and twice as many finished ones held in memory."""
+
+    settings: DownloadSettings
+    user_agent: str
+    loopback_hosts: Mapping[str, str]
+    manners: Manners | None = None
+    folder: str = ""
+    store: Store | None = None
+    _robots: RobotsMemory = field(default_factory=RobotsMemory, repr=False)
+    _decoders: ThreadPoolExecutor = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        keep_freed_memory()
+        self._decoders = ThreadPoolExecutor(self.settings.decoders)
+
+    def __call__(self, part: int, readers: Readers) -> Iterator[pa.RecordBatch]:
+        """Batches in key order. ServiceError when nearly no host could be reached: then our own network is down."""
+        rows = unreachable = 0
+        with LoopThread() as loop:
+            pictures = self._pictures(readers)
+            try:
+                while batch := loop.run(_take(pictures, BATCH_ROWS)):
+                    rows += len(batch)
+                    unreachable += sum(row["error"] in UNREACHABLE for row in batch)
+                    yield as_batch(IMAGES, batch)
+            finally:
+                loop.run(pictures.aclose())
+        if rows >= FEWEST_TO_JUDGE and unreachable > OUTAGE_SHARE * rows:
+            raise ServiceError(
+                f"{unreachable} of {rows} hosts could not be reached: this machine seems cut off; nothing is recorded; "
+                "remedy: mend the network and run again"
+            )
+
+    async def _pictures(self, readers: Readers) -> AsyncGenerator[dict[str, object], None]:
+        settings = self.settings
+        limits = FetchLimits(max_bytes=settings.max_bytes, deadline_s=settings.deadline_s)
+        async with Fetcher(
+            limits,
+            self.user_agent,
+            self.loopback_hosts,
+            settings.in_flight,
+            self.manners,
+            self._robots,
+        ) as fetcher:
+            accepted = {key: url for key, url in _addresses(readers) if url and self._is_accepted(url)}
+            async with fetched_in_bulk(accepted, fetcher, settings.in_flight) as bulk:
+                jobs = self._jobs(fetcher, bulk, readers)
+                async with aclosing(in_order(jobs, settings.in_flight, finished_ahead=2)) as rows:
+                    async for row in rows:
+                        yield row
+
+    def _is_accepted(self, url: str) -> bool:
+        """True for an address that img2dataset may fetch."""
+        if self.settings.engine != "img2dataset":
+            return False
+        try:
+            return URL(url).host in self.settings.img2dataset_hosts
+        except ValueError:
+            return False
+
+    async def _jobs(
+        self, fetcher: Fetcher, bulk: Bulk, readers: Readers
+    ) -> AsyncIterator[Coroutine[Any, Any, dict[str, object]]]:
+        for key, url in _addresses(readers):
+            yield self._row(fetcher, bulk, key, url)
+
+    @cached_property
+    def _taken_down(self) -> frozenset[str]:
+        """Content hashes that may not come back; read here and not carried, since every restart would carry them."""
+        return bound_by(self.store).hashes if self.store else frozenset()
+
+    async def _row(self, fetcher: Fetcher, bulk: Bulk, key: str, url: str | None) -> dict[str, object]:
+        if url is None:
+            return empty_row(IMAGES, key=key, status=TAKEN_DOWN)
+        try:
+            served = picture_in(self.folder, url, self.settings.max_bytes) or bulk.served(key, self.settings.max_bytes)
+            if served is None:
+                served = await fetcher.fetch(url)
+            picture = await asyncio.get_running_loop().run_in_executor(
+                self._decoders, to_picture, served, self._picture_limits
+            )
+        except RowError as error:
+            LOGGER.getChild("download").info("%s failed: %s: %s", key, error.kind, error)
+            return empty_row(IMAGES, key=key, status="failed", error=error.kind)
+        if picture.sha256 in self._taken_down:
+            return empty_row(IMAGES, key=key, status=TAKEN_DOWN)
+        return {"key": key, **vars(picture), "status": "ok", "error": None}
+
+    @cached_property
+    def _picture_limits(self) -> PictureLimits:
+        return PictureLimits(
+            max_pixels=self.settings.max_pixels,
+            shortest_side=self.settings.shortest_side,
+            longest_side=self.settings.longest_side,
+            jpeg_quality=self.settings.jpeg_quality,
+        )
+
+
+def _addresses(readers: Readers) -> Iterator[tuple[str, str | None]]:
+    """(key, address) of each row; no address when the row was taken down."""
+    for batch in readers[DEALT.name]():
+        for row in batch.select(["key", "url"]).to_pylist():
+            yield row["key"], row["url"]
+
+
+async def _take(rows: AsyncIterator[dict[str, object]], most: int) -> list[dict[str, object]]:
+    taken = []
+    async for row in rows:
+        taken.append(row)
+        if len(taken) == most:
+            break
+    return taken
+
+
+def download_stage(
+    settings: DownloadSettings,
+    user_agent: str,
+    loopback_hosts: Mapping[str, str],
+    manners: Manners | None = None,
+    folder: str = "",
+    *,
+    store: Store | None = None,
+) -> Stage:
+    """The stage that fills images/.
+
+    ``folder`` holds the pictures whose address is ``folder:…``; ``store`` the takedowns that bind what is downloaded.
+    """
+    return Stage(
+        name="download",
+        reads=(DEALT,),
+        writes=IMAGES,
+        make_worker=partial(Downloader, settings, user_agent, dict(loopback_hosts), manners, folder, store),
+        resources=Resources(cpus=settings.cpus_per_worker, min_workers=settings.workers, max_workers=settings.workers),
+        settings=settings.digest(),
+    )

@@ -1,0 +1,1 @@
+"""Emotions become descriptors: the phrases that the sources are asked for."""

@@ -1,0 +1,229 @@
+"""A served language model writes the phrases that the lexicon lacks; what it has answered is never asked again."""
+
+import asyncio
+import json
+import logging
+from collections import Counter
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import asdict, dataclass, field
+from importlib.resources import files
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from crawl.phrases.phrases import KnownPhrases, Phrase, normalised_phrase
+from moodarchive.chat.client import ChatClient
+from moodarchive.chat.messages import ChatRequest, Message
+from moodarchive.chat.prompt import PromptFile
+from moodarchive.chat.settings import ChatSettings
+from moodarchive.emotions.lexicon import load_lexicon
+from moodarchive.emotions.taxonomy import Cell, words
+from moodarchive.errors import RowError, ServiceError
+from moodarchive.keys import digest
+from moodarchive.running.ordered_map import in_order
+from moodarchive.settings import Kind
+from moodarchive.storage.store import Store
+
+LOGGER = logging.getLogger("moodarchive.descriptors")
+_SHOWN = 60
+"""Of the phrases that the model has written for a cell, so many of the last are shown to it."""
+
+
+class WriterSettings(ChatSettings):
+    """Which model writes phrases, how it is asked, and where it is served. Without a model the lexicon is all."""
+
+    model: Annotated[str, Kind.GROWTH] = ""
+    """The name under which the servers know the model; empty: no model is asked."""
+    prompt: Annotated[str, Kind.GROWTH] = "descriptors"
+    """A bundled prompt's name, or the path of a TOML file."""
+    seed: Annotated[int, Kind.GROWTH] = 0
+    temperature: Annotated[float, Field(ge=0.0, le=2.0), Kind.GROWTH] = 0.9
+    phrases_per_answer: Annotated[int, Field(ge=1, le=100), Kind.GROWTH] = 20
+    max_tokens: Annotated[int, Field(ge=64), Kind.GROWTH] = 1024
+    similarity: Annotated[float, Field(gt=0.5, le=1.0), Kind.GROWTH] = 0.88
+    """Phrases that share so much of their letters are one."""
+    barren_answers: Annotated[int, Field(ge=1, le=100), Kind.GROWTH] = 3
+    """Answers in a row without a new phrase, after which a cell is left as it is."""
+    in_flight: Annotated[int, Field(ge=1), Kind.EXECUTION] = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Said:
+    """What a model answered, as it is kept; ``refused`` says why there is no answer."""
+
+    text: str
+    finish_reason: str
+    model: str
+    refused: str = ""
+
+
+@dataclass(kw_only=True)
+class _CellState:
+    """One cell while it grows: its phrases so far, the answers taken, and those in a row that brought nothing."""
+
+    cell: Cell
+    examples: tuple[str, ...]
+    phrases: list[Phrase]
+    answers: int = 0
+    barren: int = 0
+
+
+@dataclass(kw_only=True)
+class PhraseWriter:
+    """Fills cells up to a number of phrases each; ``dropped`` counts what the model wrote in vain, by reason.
+
+    All cells that are short are asked at once, and their answers are merged in the order of the cells before the next
+    turn: what comes out depends on the answers alone. Each answer is kept under the root as soon as it is there.
+    """
+
+    store: Store
+    settings: WriterSettings
+    per_cell: int
+    prompt: PromptFile = field(init=False)
+    dropped: Counter[str] = field(default_factory=Counter)
+    asked: int = 0
+    _known: KnownPhrases = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.prompt = PromptFile.load(
+            self.settings.prompt,
+            files("crawl.phrases") / "prompts",
+            system={},
+            hints={"emotion", "context", "examples", "known", "count"},
+        )
+        self._known = KnownPhrases(self.settings.similarity)
+
+    def filled(self, begun: Mapping[Cell, Sequence[Phrase]]) -> dict[Cell, tuple[Phrase, ...]]:
+        """The cells with the model's phrases behind those begun with.
+
+        Near-repeats are dropped within and across emotions, against the whole lexicon too. ServiceError when the
+        servers do not answer; what they have answered so far is kept.
+        """
+        lexicon = load_lexicon()
+        for phrases in lexicon.values():
+            self._known.add(phrases)
+        states = [
+            _CellState(cell=cell, examples=lexicon[cell], phrases=list(phrases)) for cell, phrases in begun.items()
+        ]
+        try:
+            asyncio.run(self._fill(states))
+        except ServiceError as error:
+            raise ServiceError(
+                f'{error}; what was written so far is kept (descriptors.writer.model = "" goes by the lexicon alone)'
+            ) from None
+        return {state.cell: tuple(state.phrases) for state in states}
+
+    async def _fill(self, states: Sequence[_CellState]) -> None:
+        settings = self.settings
+        async with settings.client() as client:
+            while short := [state for state in states if self._is_short(state)]:
+                requests = [self._request(state) for state in short]
+                window = settings.in_flight * len(settings.servers)
+                async with aclosing(in_order(self._jobs(client, requests), window, finished_ahead=len(short))) as line:
+                    said = [one async for one in line]
+                for state, request, one in zip(short, requests, said, strict=True):
+                    self._merge(state, request.seed, one)
+
+    def _is_short(self, state: _CellState) -> bool:
+        return len(state.phrases) < self.per_cell and state.barren < self.settings.barren_answers
+
+    async def _jobs(
+        self, client: ChatClient, requests: Sequence[ChatRequest]
+    ) -> AsyncIterator[Coroutine[Any, Any, Said]]:
+        for request in requests:
+            yield self._said(client, request)
+
+    async def _said(self, client: ChatClient, request: ChatRequest) -> Said:
+        name = digest(request.payload())
+        path = f"crawl/descriptors/{name[:2]}/{name}.json"
+        try:
+            return Said(**json.loads(self.store.read_bytes(path)))
+        except FileNotFoundError:
+            pass
+        try:
+            answer = await client.ask(request)
+            said = Said(text=answer.text, finish_reason=answer.finish_reason, model=answer.model)
+        except RowError as error:
+            if error.kind != "refused":  # lost on the way: no answer that could be kept
+                raise ServiceError(str(error)) from None
+            said = Said(text="", finish_reason="", model=request.model, refused=str(error))
+        self.asked += 1
+        self.store.write_bytes(path, json.dumps(asdict(said)).encode())
+        return said
+
+    def _request(self, state: _CellState) -> ChatRequest:
+        settings, count = self.settings, self.settings.phrases_per_answer
+        written = [phrase.text for phrase in state.phrases if phrase.text not in state.examples]
+        asks = self.prompt.user.format(
+            emotion=words(state.cell.emotion),
+            context=words(state.cell.context),
+            examples=", ".join(state.examples),
+            known=", ".join(written[-_SHOWN:]) or "none",
+            count=count,
+        )
+        return ChatRequest(
+            model=settings.model,
+            messages=(Message(role="system", text=self.prompt.system), Message(role="user", text=asks)),
+            schema=answer_schema(count),
+            max_tokens=settings.max_tokens,
+            temperature=settings.temperature,
+            seed=int(digest([settings.seed, *state.cell, state.answers])[:8], 16) & 0x7FFFFFFF,
+        )
+
+    def _merge(self, state: _CellState, seed: int, said: Said) -> None:
+        """Takes what is new of an answer, in its order, until the cell is full."""
+        origin = f"{said.model} {self.prompt.name}/{self.prompt.version}/{self.prompt.hash} seed {seed}"
+        state.answers += 1
+        before = len(state.phrases)
+        try:
+            for text in read_answer(said):
+                if len(state.phrases) < self.per_cell:
+                    self._take(state, text, origin)
+        except RowError as error:
+            self.dropped[error.kind] += 1
+            LOGGER.info("%s, %s: answer %d: %s: %s", *state.cell, state.answers, error.kind, error)
+        state.barren = 0 if len(state.phrases) > before else state.barren + 1
+
+    def _take(self, state: _CellState, text: str, origin: str) -> None:
+        try:
+            phrase = normalised_phrase(text, state.cell.emotion)
+        except RowError as error:
+            self.dropped[error.kind] += 1
+            return
+        if self._known.near(phrase) is not None:
+            self.dropped["repeat"] += 1
+            return
+        self._known.add([phrase])
+        state.phrases.append(Phrase(phrase, origin))
+
+
+def answer_schema(count: int) -> dict[str, Any]:
+    """The JSON schema for the server's guided decoding."""
+    phrase = {"type": "string", "minLength": 5, "maxLength": 60, "pattern": "^[a-z][a-z -]{3,58}[a-z]$"}
+    phrases = {"type": "array", "items": phrase, "minItems": count, "maxItems": count}
+    return {
+        "type": "object",
+        "properties": {"phrases": phrases},
+        "required": ["phrases"],
+        "additionalProperties": False,
+    }
+
+
+def read_answer(said: Said) -> list[str]:
+    """The phrases as the model wrote them.
+
+    A server may ignore the schema, so the form is checked: RowError refused, cut_off, not_json or wrong_schema.
+    """
+    if said.refused or said.finish_reason == "content_filter":
+        raise RowError("refused", said.refused or "the server's content filter stopped the answer")
+    if said.finish_reason == "length":
+        raise RowError("cut_off", "the answer was cut; remedy: raise descriptors.writer.max_tokens")
+    try:
+        values = json.loads(said.text)
+    except (ValueError, RecursionError) as error:
+        raise RowError("not_json", f"{error}: {said.text[:200]!r}") from None
+    phrases = values.get("phrases") if isinstance(values, dict) else None
+    if not isinstance(phrases, list) or not all(isinstance(phrase, str) for phrase in phrases):
+        raise RowError("wrong_schema", f"no list of phrases: {said.text[:200]!r}")
+    return phrases

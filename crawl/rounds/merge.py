@@ -1,0 +1,95 @@
+"""Candidates become one row an image, each with its queries merged and its part fixed for good."""
+
+import time
+from collections.abc import Iterator
+from typing import Annotated
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import Field
+
+from crawl.rounds.merged_rows import merged
+from crawl.rounds.rounds import Round, mark_dealt
+from crawl.rounds.same_image import find_same_images
+from moodarchive.settings import Kind, Settings
+from moodarchive.storage.store import Store
+from moodarchive.tables.parts import Origin, finished_parts, run_of_parts, write_part
+from moodarchive.tables.schemas import CANDIDATES, DEALT, REQUERIED
+from moodarchive.tables.sql import connect, view
+from moodarchive.tables.url_sql import define_normalised
+
+BATCH_ROWS = 20_000
+_IMAGES = "SELECT count(DISTINCT image) FROM same_image WHERE NOT known"
+# The order within an image is that of its queries: best rank first.
+_NEW = """
+SELECT ($first + s.image % $parts)::INTEGER AS part, s.image, s.id = s.image AS own, c.*
+FROM candidates c JOIN same_image s ON s.id = ('0x' || c.key)::UBIGINT WHERE NOT s.known
+ORDER BY part, image, c.rank, c.emotion, c.context, c.phrase, c.key
+"""
+# Of a known image only the queries count: every other column stays as the earlier round has dealt it.
+_KNOWN = """
+SELECT s.image, true AS own, printf('%016x', s.image) AS key, c.emotion, c.context, c.phrase, c.rank, c.round
+FROM candidates c JOIN same_image s ON s.id = ('0x' || c.key)::UBIGINT WHERE s.known
+ORDER BY image, c.rank, c.emotion, c.context, c.phrase
+"""
+
+
+class DealSettings(Settings):
+    """How images are spread over parts."""
+
+    rows_per_part: Annotated[int, Field(ge=1, le=100_000), Kind.GROWTH] = 2_000
+
+
+def deal(store: Store, record: Round, settings: DealSettings) -> Round:
+    """Deals the round's candidates; a round that is dealt is left alone. Whole-table, in bounded memory.
+
+    An image that an earlier round has dealt keeps that row: it is not dealt again, and the queries that found it anew
+    go to requeried/, part = round.
+    """
+    if record.dealt:
+        return record
+    inputs = run_of_parts(CANDIDATES, finished_parts(store, CANDIDATES), record.candidates_parts)
+
+    def origin() -> Origin:
+        return Origin(settings=settings.digest(Kind.GROWTH), inputs=inputs, started=time.time())
+
+    with connect(store) as connection:
+        define_normalised(connection)
+        view(connection, store, CANDIDATES, record.candidates_parts)
+        view(connection, store, DEALT, range(record.first_part), "key, url")
+        find_same_images(connection)
+        images = int(connection.execute(_IMAGES).fetchall()[0][0])
+        parts = max(1, -(-images // settings.rows_per_part))
+        for part, batches in _parts(connection, record.first_part, parts):
+            write_part(store, DEALT, part, batches, origin())
+        known = merged(iter(connection.sql(_KNOWN).to_arrow_reader(BATCH_ROWS)))
+        write_part(store, REQUERIED, record.number, _as_batches(known, REQUERIED.schema), origin())
+    return mark_dealt(store, record, parts)
+
+
+def _parts(
+    connection: duckdb.DuckDBPyConnection, first: int, parts: int
+) -> Iterator[tuple[int, Iterator[pa.RecordBatch]]]:
+    """Each part of the round with its rows; a part that no key falls into is empty, not absent."""
+    reader = connection.sql(_NEW, params={"first": first, "parts": parts}).to_arrow_reader(BATCH_ROWS)
+    waiting: list[pa.Table] = []
+    expected = first
+    for images in merged(iter(reader)):
+        table = images
+        while table.num_rows:
+            current = table["part"][0].as_py()
+            while expected < current:
+                yield expected, _as_batches(iter(waiting), DEALT.schema)
+                waiting, expected = [], expected + 1
+            same = pc.sum(pc.equal(table["part"], current)).as_py()
+            waiting.append(table.slice(0, same))
+            table = table.slice(same)
+    while expected < first + parts:
+        yield expected, _as_batches(iter(waiting), DEALT.schema)
+        waiting, expected = [], expected + 1
+
+
+def _as_batches(tables: Iterator[pa.Table], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    for table in tables:
+        yield from table.select(schema.names).cast(schema).to_batches()

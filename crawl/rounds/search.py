@@ -1,0 +1,125 @@
+"""Queries become candidates: one part asks about a hundred queries of one source."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property, partial
+from typing import Annotated
+
+import pyarrow as pa
+from pydantic import Field
+
+from crawl.http.search_cache import Answers
+from crawl.http.search_client import WebClient
+from crawl.politeness.rate_limit_client import Manners
+from crawl.query import Found, Query
+from crawl.rounds.rounds import Round, query_groups, read_round
+from crawl.source import Source
+from moodarchive.archive.takedown import ERASED_PROVENANCE, Named, bound_by
+from moodarchive.errors import ConfigError
+from moodarchive.keys import canonical_json, digest, image_key
+from moodarchive.running.part_log import LOGGER
+from moodarchive.running.stage import Readers, Resources, Stage
+from moodarchive.settings import Kind, Settings
+from moodarchive.storage.store import Store
+from moodarchive.tables.schemas import CANDIDATES, as_batch
+
+
+class SearchSettings(Settings):
+    """How searching is paced and how large a round may grow."""
+
+    user_agent: Annotated[str, Field(min_length=8), Kind.EXECUTION] = "MoodArchive/0.1"
+    round_images: Annotated[int, Field(ge=1), Kind.GROWTH] = 200_000
+    timeout_s: Annotated[float, Field(gt=0), Kind.EXECUTION] = 30.0
+    workers: Annotated[int, Field(ge=1), Kind.EXECUTION] = 1
+    longest_wait_s: Annotated[float, Field(ge=0), Kind.EXECUTION] = 4000.0
+    """How long a search waits for a quota before the run ends with what it has."""
+    loopback_hosts: Annotated[dict[str, str], Kind.EXECUTION] = Field(default_factory=dict)
+    """Host name → loopback address:port. The only way to a loopback address; for demos and tests."""
+
+
+@dataclass(frozen=True)
+class Searcher:
+    """Asks the queries of a part; every image of every answer is a row."""
+
+    sources: Mapping[str, Source]
+    store: Store
+    round_number: int
+    web: WebClient
+
+    @cached_property
+    def _groups(self) -> dict[int, tuple[Query, ...]]:
+        # read here and not carried: a round's queries may be megabytes, and every restart of a worker would carry them
+        record = read_round(self.store, self.round_number)
+        return dict(zip(record.candidates_parts, query_groups(record.queries), strict=True))
+
+    def __call__(self, part: int, readers: Readers) -> Iterator[pa.RecordBatch]:
+        for query in self._groups[part]:
+            answer = list(self.sources[query.source].search(query, self.web))
+            LOGGER.getChild("search").info("%s %r: %d images", query.source, query.phrase, len(answer))
+            if answer:
+                yield as_batch(CANDIDATES, [self._row(query, found, i) for i, found in enumerate(answer)])
+
+    @cached_property
+    def _bound(self) -> Named:
+        return bound_by(self.store)
+
+    def _row(self, query: Query, found: Found, rank: int) -> dict[str, object]:
+        key = image_key(query.source, found.source_id)
+        told: dict[str, object] = asdict(found)
+        if self._bound.binds(key, (found.url, found.landing_url), (found.creator, found.creator_url)):
+            told |= dict.fromkeys(ERASED_PROVENANCE)
+        return {
+            "key": key,
+            "source": query.source,
+            **told,
+            "emotion": query.emotion,
+            "context": query.context,
+            "phrase": query.phrase,
+            "rank": rank,
+            "round": self.round_number,
+        }
+
+
+def _asked(query: Query) -> dict[str, object]:
+    """What makes an answer: who wrote the phrase does not."""
+    return {name: value for name, value in asdict(query).items() if name != "origin"}
+
+
+def refuse_anonymous(user_agent: str) -> None:
+    """ConfigError unless the User-Agent holds a mail address or a page through which its operator can be reached."""
+    if not re.search(r"[\w.+-]+@[\w-]+\.[\w.]+|https?://[\w-]+\.\w", user_agent):
+        raise ConfigError(
+            f"search.user_agent = {user_agent!r} names nobody whom a site could reach; remedy: put a mail address or a "
+            'page of yours into it, such as "MoodArchive/0.1 (+https://example.org/contact; crawl@example.org)"'
+        )
+
+
+def web_client(settings: SearchSettings, store: Store, manners: Manners | None) -> WebClient:
+    """Who asks the sites; with ``manners``, paced and with a day's memory."""
+    return WebClient(
+        user_agent=settings.user_agent,
+        timeout_s=settings.timeout_s,
+        loopback_hosts=settings.loopback_hosts,
+        manners=manners,
+        answers=Answers(store) if manners else None,
+    )
+
+
+def search_stage(
+    settings: SearchSettings,
+    sources: Mapping[str, Source],
+    store: Store,
+    record: Round,
+    manners: Manners | None = None,
+) -> Stage:
+    """The stage that fills the round's candidates parts; with ``manners``, paced and remembered for a day."""
+    web = web_client(settings, store, manners)
+    return Stage(
+        name="search",
+        reads=(),
+        writes=CANDIDATES,
+        make_worker=partial(Searcher, dict(sources), store, record.number, web),
+        resources=Resources(cpus=0, min_workers=1, max_workers=settings.workers),
+        settings=digest(canonical_json([_asked(query) for query in record.queries])),
+    )

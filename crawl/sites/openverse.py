@@ -1,0 +1,160 @@
+"""Openverse: openly licensed images of many collections, through its search API, anonymous or registered."""
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field, SecretStr, field_validator
+
+from crawl.http.search_client import WebClient
+from crawl.politeness.rate_limits import Limit, parsed_limit
+from crawl.query import Found, Query
+from crawl.sites.keys import key
+from crawl.source import Policy, SourceSettings
+from moodarchive.errors import ServiceError
+from moodarchive.settings import Kind
+
+LICENCES = ("cc0", "pdm", "by", "by-sa", "by-nc", "by-nd", "by-nc-sa", "by-nc-nd")
+ANONYMOUS_PAGE, REGISTERED_PAGE = 20, 100
+DEEPEST_PAGE = 20
+ANONYMOUS_LIMITS, REGISTERED_LIMITS = ("1/s", "5/h", "100/day"), ("2/s", "100/min", "10000/day")
+CLIENT_ID, CLIENT_SECRET = "OPENVERSE_CLIENT_ID", "OPENVERSE_CLIENT_SECRET"
+_TOKENS: dict[str, tuple[str, float]] = {}
+"""Client → its token and when it ends (monotonic clock); of this process only, never written anywhere."""
+
+
+POLICY = Policy(
+    mode="api",
+    terms_url="https://docs.openverse.org/terms_of_service.html",
+    terms_reviewed_on=date(2026, 11, 1),
+    ml_allowed=True,
+    redistribute_allowed=True,
+    says="API only; no evading of limits with several machines; each image under its own licence",
+    locked=False,
+)
+
+
+class OpenverseSettings(SourceSettings):
+    """How Openverse is asked. With a client's id and secret in the environment, as a registered client."""
+
+    page_size: ClassVar[int] = ANONYMOUS_PAGE
+    key_variables: ClassVar[tuple[str, ...]] = (CLIENT_ID, CLIENT_SECRET)
+
+    enabled: Annotated[bool, Kind.GROWTH] = True
+    base_url: Annotated[str, Field(pattern="^https?://"), Kind.GROWTH] = "https://api.openverse.org/v1"
+    licences: Annotated[tuple[str, ...], Kind.GROWTH] = ("cc0", "pdm", "by", "by-sa")
+    results_per_query: Annotated[int, Field(ge=1, le=ANONYMOUS_PAGE * DEEPEST_PAGE), Kind.GROWTH] = 100
+    limits: Annotated[tuple[str, ...], Kind.EXECUTION] = ()
+    """Empty: what the site allows an anonymous or a registered client, whichever this is."""
+
+    @field_validator("licences")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in LICENCES:
+                raise ValueError(f"{name!r} is no licence of Openverse; legal: {', '.join(LICENCES)}")
+        return names
+
+    def parsed_limits(self) -> tuple[Limit, ...]:
+        """The limits, read."""
+        by_kind = REGISTERED_LIMITS if is_registered(os.environ) else ANONYMOUS_LIMITS
+        return tuple(map(parsed_limit, self.limits or by_kind))
+
+    def requests_per_query(self) -> int:
+        """Requests that a query answered in full takes."""
+        return -(-self.results_per_query // (REGISTERED_PAGE if is_registered(os.environ) else ANONYMOUS_PAGE))
+
+
+def is_registered(keys: Mapping[str, object]) -> bool:
+    """True when both halves of a client's credentials are there."""
+    return bool(keys.get(CLIENT_ID) and keys.get(CLIENT_SECRET))
+
+
+@dataclass(frozen=True)
+class Openverse:
+    """The adapter."""
+
+    settings: OpenverseSettings
+    keys: Mapping[str, SecretStr] = field(default_factory=dict)
+    name: str = "openverse"
+    policy: Policy = POLICY
+
+    def search(self, query: Query, web: WebClient) -> Iterator[Found]:
+        """Pages of 20 (100 for a registered client) until enough images or the last page."""
+        url = f"{self.settings.base_url}/images/"
+        given = 0
+        for page in range(1, DEEPEST_PAGE + 1):
+            reply = web.get_json(url, self._parameters(query, page), source=self.name, headers=self._headers(web))
+            records, pages = _page(url, reply.json)
+            for record in records:
+                if found := _found(record, reply.day):
+                    given += 1
+                    yield found
+                if given >= query.results:
+                    return
+            if page >= pages:
+                return
+
+    def _parameters(self, query: Query, page: int) -> dict[str, str | int]:
+        return {
+            "q": query.phrase,
+            "license": ",".join(self.settings.licences),
+            "page": page,
+            "page_size": REGISTERED_PAGE if is_registered(self.keys) else ANONYMOUS_PAGE,
+        }
+
+    def _headers(self, web: WebClient) -> dict[str, str]:
+        if not is_registered(self.keys):
+            return {}
+        client = key(self.keys, CLIENT_ID, self.name)
+        token, ends = _TOKENS.get(client, ("", 0.0))
+        if time.monotonic() >= ends:
+            form = {
+                "client_id": client,
+                "client_secret": key(self.keys, CLIENT_SECRET, self.name),
+                "grant_type": "client_credentials",
+            }
+            url = f"{self.settings.base_url}/auth_tokens/token/"
+            reply = web.post_form(url, form, source=self.name)
+            if not isinstance(reply, dict) or not isinstance(reply.get("access_token"), str):
+                raise ServiceError(f"{url} answered without a token")
+            token = reply["access_token"]
+            # a minute early: a token must not end between here and the site
+            _TOKENS[client] = token, time.monotonic() + float(reply.get("expires_in") or 3600) - 60
+        return {"Authorization": f"Bearer {token}"}
+
+
+def _page(url: str, reply: Any) -> tuple[list[dict[str, Any]], int]:
+    """The records of one page, and how many pages there are; ServiceError for an answer of another form."""
+    records = reply.get("results") if isinstance(reply, dict) else None
+    if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
+        raise ServiceError(f"{url} answered without a list of results")
+    pages = reply.get("page_count")
+    if not isinstance(pages, int):
+        raise ServiceError(f"{url} answered without page_count, a number")
+    return records, pages
+
+
+def _found(record: Mapping[str, Any], day: str) -> Found | None:
+    """None for a record without an identifier or an address, which could never be fetched or credited."""
+    if not record.get("id") or not record.get("url"):
+        return None
+    tags = [tag["name"] for tag in record.get("tags") or [] if tag.get("name")]
+    return Found(
+        source_id=str(record["id"]),
+        url=str(record["url"]),
+        landing_url=record.get("foreign_landing_url"),
+        title=record.get("title"),
+        alt_text=", ".join(tags) or record.get("title"),
+        creator=record.get("creator"),
+        creator_url=record.get("creator_url"),
+        licence=" ".join(filter(None, (record.get("license"), record.get("license_version")))) or None,
+        licence_url=record.get("license_url"),
+        width=record.get("width"),
+        height=record.get("height"),
+        mature=bool(record.get("mature")),
+        retrieved_on=day,
+    )

@@ -1,0 +1,1 @@
+"""Every editing method, and what they share: attention, masks, schedules, batches."""

@@ -1,0 +1,108 @@
+"""The methods that Moodifier is held against, run by diffusers: InstructPix2Pix and SDEdit."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+
+from editor.edit import Edit, EditSettings, Progress, Stopped
+from editor.methods.base import diffusion_library, place
+from editor.methods.batches import Batch, Steps, batches
+from editor.methods.canvas import fitted
+from moodarchive.errors import EditError
+
+
+class Baseline:
+    """A pipeline of diffusers behind the method's interface; it changes the whole picture."""
+
+    def __init__(self, *, name: str, folder: Path, settings: EditSettings) -> None:
+        diffusers = diffusion_library()
+        self.name, self._settings = name, settings
+        instructed = name == "instruct-pix2pix"
+        cls = (
+            diffusers.StableDiffusionInstructPix2PixPipeline if instructed else diffusers.StableDiffusionImg2ImgPipeline
+        )
+        device, dtype = place(settings)
+        self._pipe = _opened(diffusers, cls, folder, dtype).to(device)
+        self._pipe.set_progress_bar_config(disable=True)
+        channels = self._pipe.unet.config.in_channels
+        if channels != (8 if instructed else 4):
+            raise EditError(
+                f"the UNet in {folder} takes {channels} channels; {name} needs one of {8 if instructed else 4}: "
+                + ("a base that was tuned for instruct-pix2pix" if instructed else "a plain base of the SD 1.5 family")
+            )
+        self._asked: dict[str, Any] = {"num_inference_steps": settings.steps, "guidance_scale": settings.guidance}
+        self._asked |= (
+            {"image_guidance_scale": settings.image_guidance} if instructed else {"strength": settings.strength}
+        )
+        self._steps = self._counted(instructed)
+
+    def _counted(self, instructed: bool) -> int:
+        """The steps that the base's scheduler really takes: PNDM adds one, a strength below 1 leaves some out."""
+        settings, scheduler = self._settings, self._pipe.scheduler
+        if not instructed and not int(settings.steps * settings.strength):
+            raise EditError(
+                f"steps = {settings.steps} at strength = {settings.strength} leave no step; remedy: raise one"
+            )
+        scheduler.set_timesteps(settings.steps)
+        if instructed:
+            return len(scheduler.timesteps)
+        return len(self._pipe.get_timesteps(settings.steps, settings.strength, None)[0])
+
+    def edit(self, edits: Sequence[Edit], progress: Progress, stopped: Stopped) -> list[Image.Image]:
+        """See ``Method``."""
+        unet = self._pipe.unet
+        multiple = self._pipe.vae_scale_factor * 2 ** (len(unet.config.down_block_types) - 1)
+        planned = batches(edits, self._settings.size, multiple, self._settings.batch)
+        steps = Steps(total=len(planned) * self._steps, progress=progress, stopped=stopped)
+        found: dict[int, Image.Image] = {}
+        for batch in planned:
+            for position, image in zip(batch.places, self._batch(edits, batch, steps), strict=True):
+                found[position] = fitted(image, edits[position].image.size)
+        return [found[position] for position in range(len(edits))]
+
+    def _batch(self, edits: Sequence[Edit], batch: Batch, steps: Steps) -> list[Image.Image]:
+        members = [edits[position] for position in batch.places]
+        steps.begin()
+        images: list[Image.Image] = self._pipe(
+            prompt=[member.prompt for member in members],
+            image=[fitted(member.image, batch.size) for member in members],
+            generator=[torch.Generator().manual_seed(member.seed) for member in members],
+            callback_on_step_end=partial(_told, steps),
+            **self._asked,
+        ).images
+        return images
+
+
+def _told(steps: Steps, _pipe: Any, step: int, _timestep: Any, told: dict[str, Any]) -> dict[str, Any]:
+    steps.end()
+    if steps.done < steps.total:
+        steps.begin()
+    return told
+
+
+def _opened(diffusers: Any, cls: Any, folder: Path, dtype: torch.dtype) -> Any:
+    """The pipeline from its parts, so that no model_index.json of outside chooses classes."""
+    from transformers import CLIPTextModel, CLIPTokenizer
+
+    try:
+        plain: dict[str, Any] = {"local_files_only": True}
+        weights = plain | {"use_safetensors": True}
+        config = diffusers.DDIMScheduler.load_config(folder / "scheduler")
+        named = getattr(diffusers, str(config["_class_name"]))
+        assert issubclass(named, diffusers.SchedulerMixin)
+        return cls(
+            unet=diffusers.UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=dtype, **weights),
+            vae=diffusers.AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=dtype, **weights),
+            text_encoder=CLIPTextModel.from_pretrained(folder / "text_encoder", dtype=dtype, **weights),
+            tokenizer=CLIPTokenizer.from_pretrained(folder / "tokenizer", **plain),
+            scheduler=named.from_config(config),
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+        )
+    except Exception as error:  # diffusers and transformers raise anything from OSError to safetensors' own errors
+        raise EditError(f"{folder} cannot be read as a diffusion model: {str(error)[:200]}") from error

@@ -1,0 +1,130 @@
+"""Moodifier's loop (algorithm 1), and plain inversion-free editing as the same loop without mask and control."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from editor.edit import Edit, EditSettings, Progress, Stopped
+from editor.methods.alignment import align
+from editor.methods.attention import Control, take_control
+from editor.methods.base import Base
+from editor.methods.batches import Steps, batches
+from editor.methods.canvas import fitted, to_image, to_pixels
+from editor.methods.inversion import blended, guided, noised, refines, target_clean
+from editor.methods.masks import weights
+from editor.methods.schedule import Level, levels
+from editor.methods.text import TextTower
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """A step's noisy latents of both branches, and the target's clean latent after it; float32 [B, C, h, w]."""
+
+    level: Level
+    source: Tensor
+    target: Tensor
+    clean: Tensor
+
+
+class InversionFree:
+    """Inversion-free editing on a base of the SD 1.5 family.
+
+    ``controlled`` makes it Moodifier: masks, attention control and, with source captions, prompt-to-prompt inside the
+    masks. Without, it is the plain method, which changes the whole picture. The UNet's rows are blocks of B edits, one
+    block a role: the source and the target, each with the empty prompt beside it where its guidance is not 1.
+    """
+
+    def __init__(self, *, name: str, base: Base, text: TextTower, settings: EditSettings, controlled: bool) -> None:
+        self.name = name
+        self._base, self._text, self._settings, self._controlled = base, text, settings, controlled
+        self._levels = levels(base.folder / "scheduler", settings.steps, settings.strength)
+        self.control: Control = take_control(base.unet)
+        self._roles = ["source", "target"]
+        self._roles += ["source_empty"] if settings.source_guidance != 1 else []
+        self._roles += ["target_empty"] if settings.guidance != 1 else []
+
+    def edit(self, edits: Sequence[Edit], progress: Progress, stopped: Stopped) -> list[Image.Image]:
+        """See ``Method``; the same bytes for the same edit and seed on the same machine, alone or among others."""
+        planned = batches(edits, self._settings.size, self._base.cell * 2**self._base.depth, self._settings.batch)
+        steps = Steps(total=len(planned) * len(self._levels), progress=progress, stopped=stopped)
+        found: dict[int, Image.Image] = {}
+        for batch in planned:
+            members = [edits[place] for place in batch.places]
+            steps.begin()
+            clean = torch.empty(0)
+            for step in self.steps(members, batch.size):
+                clean = step.clean
+                steps.end()
+                if step.level.t > 1:
+                    steps.begin()
+            for place, member, latent in zip(batch.places, members, clean, strict=True):
+                found[place] = fitted(to_image(self._base.decoded(latent[None])[0]), member.image.size)
+        return [found[place] for place in range(len(edits))]
+
+    def steps(self, edits: Sequence[Edit], size: tuple[int, int]) -> Iterator[Step]:
+        """The loop of algorithm 1 over edits of one working size, (width, height)."""
+        base = self._base
+        clean = torch.cat([base.encoded(to_pixels(fitted(edit.image, size))) for edit in edits])
+        states = self._prepare(edits, size, clean)
+        mask = self.control.weights[clean.shape[2] * clean.shape[3]].view(len(edits), 1, *clean.shape[2:])
+        draws = [torch.Generator().manual_seed(edit.seed) for edit in edits]
+
+        def fresh() -> Tensor:
+            # drawn on the CPU, one generator an edit: neither the device nor its companions change an edit's noise
+            return torch.stack([torch.randn(clean.shape[1:], generator=draw) for draw in draws]).to(clean.device)
+
+        acts = self._controlled and self.control.acts()
+        target_x0 = clean
+        for level in self._levels:
+            noise = fresh()
+            source, target = noised(clean, noise, level.abar), noised(target_x0, noise, level.abar)
+            self.control.refine = acts and refines(level.t, self._settings.steps, self._settings.tau_c)
+            source_noise, target_noise = self._noises(source, target, states, level.timestep)
+            target_x0 = target_clean(
+                clean=clean,
+                source=source,
+                target=target,
+                source_noise=source_noise,
+                target_noise=target_noise,
+                abar=level.abar,
+            )
+            target_x0 = blended(clean, target_x0, mask.float())
+            yield Step(level=level, source=source, target=target, clean=target_x0)
+
+    def _prepare(self, edits: Sequence[Edit], size: tuple[int, int], clean: Tensor) -> Tensor:
+        """Sets the control for the batch; the text rows of all roles, [roles x B, L, W]."""
+        text, control, device = self._text, self.control, clean.device
+        targets = text.tokens([edit.prompt for edit in edits])
+        sources = text.tokens([edit.source_prompt for edit in edits])
+        empty = text.tokens([""]) * len(edits)
+        rows = {"source": sources, "target": targets, "source_empty": empty, "target_empty": empty}
+        roles = {role: block for block, role in enumerate(self._roles)}
+        control.batch = len(edits)
+        control.pairs = ((roles["target"], roles["source"]),)
+        if "target_empty" in roles:
+            control.pairs += ((roles["target_empty"], roles.get("source_empty", roles["source"])),)
+        captions = [tokens if edit.source_prompt.strip() else None for tokens, edit in zip(sources, edits, strict=True)]
+        aligned = align(captions, targets, text.end) if self._controlled else None
+        control.alignment = aligned.to(device) if aligned else None
+        shapes = [(clean.shape[2] >> level, clean.shape[3] >> level) for level in range(self._base.depth + 1)]
+        masks = [edit.mask if self._controlled else None for edit in edits]
+        found = [weights(mask, (size[1], size[0]), shapes, self._settings.feather) for mask in masks]
+        control.weights = {
+            height * width: torch.stack([one[place] for one in found]).view(len(edits), 1, -1, 1).to(device)
+            for place, (height, width) in enumerate(shapes)
+        }
+        return text.states([tokens for role in self._roles for tokens in rows[role]]).to(self._base.dtype)
+
+    @torch.inference_mode()
+    def _noises(self, source: Tensor, target: Tensor, states: Tensor, timestep: int) -> tuple[Tensor, Tensor]:
+        """The guided noise of both branches, float32, from one pass over all rows."""
+        latents = torch.cat([source if role.startswith("source") else target for role in self._roles])
+        told = self._base.unet(latents.to(self._base.dtype), timestep, encoder_hidden_states=states).sample.float()
+        found = dict(zip(self._roles, told.chunk(len(self._roles)), strict=True))
+        return (
+            guided(found.get("source_empty", found["source"]), found["source"], self._settings.source_guidance),
+            guided(found.get("target_empty", found["target"]), found["target"], self._settings.guidance),
+        )

@@ -1,0 +1,1 @@
+"""From a photo and an emotion to an edit plan: the prompt and the region."""

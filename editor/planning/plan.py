@@ -1,0 +1,155 @@
+"""From a picture, an emotion and what a person insists on to a prompt and a region, each with where it came from."""
+
+import difflib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from PIL import Image
+
+from editor.edit import Mask
+from editor.planning.faces import face_boxes
+from editor.planning.lexicon import OwnWords, prompt_of
+from editor.planning.regions import Box, box_mask
+from editor.planning.served import Asking
+from moodarchive.emotions.taxonomy import EMOTIONS
+from moodarchive.errors import EditError, RowError
+
+SERVED, OWN, FACES, PERSON, NOBODY = "served model", "lexicon and MoodifyCLIP", "face detector", "given", "none"
+LONGEST_PROMPT = 2_000
+_FACIAL = re.compile(
+    r"\b(faces?|facial|heads?|smiles?|expressions?|portraits?|persons?|people|m[ae]n|wom[ae]n|boys?|girls?|child|children"
+    r"|bab(?:y|ies)|couple|bride|groom|eyes?|mouths?|lips)\b",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """What a person wants; what is left empty is found out.
+
+    ``whole`` lets all of the picture change, ``plain`` takes the emotion's name alone as prompt: with each of them the
+    rows of the paper's ablation (table 5) are told apart.
+    """
+
+    emotion: str
+    prompt: str = ""
+    mask: Mask | None = None
+    boxes: tuple[Box, ...] = ()
+    whole: bool = False
+    plain: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.emotion not in EMOTIONS:
+            close = difflib.get_close_matches(self.emotion, EMOTIONS, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise EditError(f"{self.emotion!r} is no emotion{hint} Legal: {', '.join(EMOTIONS)}")
+        if self.prompt and self.plain:
+            raise EditError("a prompt and --plain-prompt exclude each other")
+        if self.whole and (self.mask is not None or self.boxes):
+            raise EditError("--whole and a mask or box exclude each other")
+        if self.mask is not None and not self.mask.any():
+            raise EditError("the mask is empty: nothing could change; remedy: paint white what may")
+        if len(self.prompt) > LONGEST_PROMPT or not self.prompt.isprintable():
+            raise EditError(f"a prompt is one line of at most {LONGEST_PROMPT:,} printable letters")
+
+    @property
+    def region_given(self) -> bool:
+        """A mask, boxes or everything."""
+        return self.whole or self.mask is not None or bool(self.boxes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Understanding:
+    """``mask`` is None where everything may change; ``notes`` tell what went otherwise than asked."""
+
+    prompt: str
+    mask: Mask | None
+    target_object: str
+    prompt_by: str
+    region_by: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    prompt: str
+    mask: Mask | None
+    target_object: str
+    by: str
+    region_by: str
+    facial: bool
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Understander:
+    """Asks the served model if there is one, else MoodifyCLIP; with neither, the emotion's name is the prompt."""
+
+    asking: Asking | None = None
+    own_words: Callable[[], OwnWords] | None = None
+    """Loads MoodifyCLIP, when it is needed and no sooner."""
+
+    def understood(self, image: Image.Image, wish: Wish) -> Understanding:
+        """What the person gives is taken as it is, and nobody is asked where nothing is left to find out.
+
+        Pictures with a face get the face as their fixed region. ServiceError when the server does not answer; answers
+        that break the rules again and again are told in the notes, and MoodifyCLIP finds what they should have said.
+        """
+        prompt, prompt_by = wish.prompt, PERSON
+        if wish.plain:
+            prompt = prompt_of(wish.emotion, ())
+        mask = wish.mask if wish.mask is not None else box_mask(wish.boxes, image.size) if wish.boxes else None
+        region_by, target = PERSON, ""
+        notes: tuple[str, ...] = ()
+        if not prompt or not wish.region_given:
+            found = self._find(image, wish)
+            target, notes = found.target_object, found.notes
+            if not prompt:
+                prompt, prompt_by = found.prompt, found.by
+            if not wish.region_given:
+                mask, region_by = found.mask, found.region_by
+                if found.facial and (faces := face_boxes(image)):
+                    mask, region_by = box_mask(faces, image.size), FACES
+        return Understanding(
+            prompt=prompt, mask=mask, target_object=target, prompt_by=prompt_by, region_by=region_by, notes=notes
+        )
+
+    def _find(self, image: Image.Image, wish: Wish) -> _Found:
+        notes: tuple[str, ...] = ()
+        if self.asking is not None:
+            try:
+                plan = self.asking.plan(image, wish.emotion, wish.seed)
+            except RowError as error:
+                notes = (f"the served model gave no usable answer in {self.asking.attempts} ({error.kind}: {error})",)
+            else:
+                return _Found(
+                    prompt=plan.prompt,
+                    mask=box_mask(plan.boxes, image.size),
+                    target_object=plan.target_object,
+                    by=SERVED,
+                    region_by=SERVED,
+                    facial=bool(_FACIAL.search(plan.target_object)),
+                )
+        if self.own_words is None:
+            note = "without a server and MoodifyCLIP the emotion's name is the prompt, and only faces are a region"
+            return _Found(
+                prompt=prompt_of(wish.emotion, ()),
+                mask=None,
+                target_object="",
+                by=NOBODY,
+                region_by=NOBODY,
+                facial=True,
+                notes=(*notes, note),
+            )
+        seen = self.own_words().seen(image, wish.emotion)
+        return _Found(
+            prompt=prompt_of(wish.emotion, seen.phrases),
+            mask=seen.mask,
+            target_object=seen.phrases[0],
+            by=OWN,
+            region_by=OWN,
+            facial=seen.context == "facial_expressions",
+            notes=(*notes, "the lexicon and MoodifyCLIP found prompt and region") if notes else (),
+        )

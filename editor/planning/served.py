@@ -1,0 +1,161 @@
+"""Asks a served vision-language model what of a picture shall change, and what the edited picture shall show."""
+
+import asyncio
+import io
+import json
+import unicodedata
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+from PIL import Image
+
+from editor.planning.regions import Box
+from moodarchive.chat.client import ChatClient
+from moodarchive.chat.messages import ChatAnswer, ChatRequest, Message
+from moodarchive.chat.prompt import PromptFile
+from moodarchive.emotions.taxonomy import words
+from moodarchive.errors import EditError, RowError
+from moodarchive.keys import digest
+
+MOST_BOXES = 4
+_LEAST_AREA = 0.001
+_LONGEST = {"target_object": 60, "prompt": 400}
+_SHORTEST = {"target_object": 2, "prompt": 20}
+_LETTER = r'[^"\\\x00-\x1f\x7f]'
+"""No control character, quotation mark or backslash: grammars match the pattern on the escaped text."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """An accepted answer; the boxes are one to four."""
+
+    target_object: str
+    boxes: tuple[Box, ...]
+    prompt: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asking:
+    """Which model is asked, where and how often; each attempt has a seed of its own."""
+
+    server: str
+    model: str
+    """The name under which the server knows it."""
+    prompt: str = "region_and_prompt"
+    """A bundled prompt's name, or the path of a TOML file."""
+    attempts: int = 3
+    temperature: float = 0.2
+    max_tokens: int = 320
+    image_side: int = 672
+    timeout_s: float = 300.0
+
+    def plan(self, image: Image.Image, emotion: str, seed: int = 0) -> Plan:
+        """The model's plan; RowError with the last kind once the attempts are spent, ServiceError when none answers."""
+        prompt = PromptFile.load(self.prompt, files("editor.planning") / "prompts", system={}, hints={"emotion"})
+        return asyncio.run(self._asked(prompt, shrunk_jpeg(image, self.image_side), emotion, seed))
+
+    async def _asked(self, prompt: PromptFile, jpeg: bytes, emotion: str, seed: int) -> Plan:
+        rejected = RowError("no_answer")
+        client = ChatClient(servers=(self.server,), in_flight=1, timeout_s=self.timeout_s, retries=2)
+        async with client:
+            for attempt in range(self.attempts):
+                request = ChatRequest(
+                    model=self.model,
+                    messages=(
+                        Message(role="system", text=prompt.system),
+                        Message(role="user", text=prompt.user.format(emotion=words(emotion)), jpeg=jpeg),
+                    ),
+                    schema=answer_schema(),
+                    max_tokens=self.max_tokens,
+                    temperature=self.temperature,
+                    seed=int(digest([seed, emotion, attempt])[:8], 16) & 0x7FFFFFFF,
+                )
+                try:
+                    return read_answer(await client.ask(request))
+                except RowError as error:
+                    rejected = error
+        raise rejected
+
+
+def answer_schema() -> dict[str, Any]:
+    """The JSON schema for the server's guided decoding; every length is bounded."""
+    share = {"type": "number", "minimum": 0, "maximum": 1}
+    box = {"type": "array", "items": share, "minItems": 4, "maxItems": 4}
+    properties = {
+        "target_object": _text_schema("target_object"),
+        "boxes": {"type": "array", "items": box, "minItems": 1, "maxItems": MOST_BOXES},
+        "prompt": _text_schema("prompt"),
+    }
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+
+
+def _text_schema(field: str) -> dict[str, Any]:
+    # the bounds stand in the pattern too, because servers that follow a pattern ignore the lengths beside it
+    shortest, longest = _SHORTEST[field], _LONGEST[field]
+    pattern = f"^[A-Za-z]{_LETTER}{{{shortest - 1},{longest - 1}}}$"
+    return {"type": "string", "minLength": shortest, "maxLength": longest, "pattern": pattern}
+
+
+def read_answer(answer: ChatAnswer) -> Plan:
+    """The plan that an answer holds; a server may ignore the schema, so all is checked.
+
+    RowError's kind says which rule it breaks: no_answer, refused, cut_off, not_json, wrong_schema, bad_text or bad_box.
+    """
+    if answer.finish_reason == "length":
+        raise RowError("cut_off", f"the answer was cut after {answer.completion_tokens} tokens")
+    if answer.finish_reason == "content_filter":
+        raise RowError("refused", "the server's content filter stopped the answer")
+    if not answer.text.strip():
+        raise RowError("no_answer", "the answer is empty")
+    try:
+        values = json.loads(answer.text)
+    except (ValueError, RecursionError) as error:
+        raise RowError("not_json", f"{error}: {answer.text[:120]!r}") from None
+    if not isinstance(values, dict) or set(values) != {"target_object", "boxes", "prompt"}:
+        raise RowError("wrong_schema", f"not the three fields: {answer.text[:120]!r}")
+    return Plan(
+        target_object=_text(values["target_object"], "target_object"),
+        boxes=_boxes(values["boxes"]),
+        prompt=_text(values["prompt"], "prompt"),
+    )
+
+
+def _text(value: object, field: str) -> str:
+    if not isinstance(value, str):
+        raise RowError("wrong_schema", f"{field} is no text")
+    text = " ".join(value.split())
+    if not _SHORTEST[field] <= len(text) <= _LONGEST[field]:
+        raise RowError("bad_text", f"{field} has {len(text)} letters")
+    if any(unicodedata.category(letter) in ("Cc", "Cs", "Co", "Cn") for letter in text):
+        raise RowError("bad_text", f"{field} holds control characters")
+    return text
+
+
+def _boxes(value: object) -> tuple[Box, ...]:
+    if not isinstance(value, list) or not 1 <= len(value) <= MOST_BOXES:
+        raise RowError("wrong_schema", "no list of one to four boxes")
+    return tuple(map(_box, value))
+
+
+def _box(value: object) -> Box:
+    if not isinstance(value, list) or len(value) != 4:
+        raise RowError("wrong_schema", "a box is no list of four numbers")
+    if not all(type(each) in (int, float) for each in value):
+        raise RowError("wrong_schema", "a box holds something else than numbers")
+    try:
+        box = Box(*map(float, value))
+    except (EditError, OverflowError):
+        raise RowError("bad_box", f"{str(value)[:80]} is no box in [0, 1]") from None
+    if box.area < _LEAST_AREA:
+        raise RowError("bad_box", f"{value} is too small")
+    return box
+
+
+def shrunk_jpeg(image: Image.Image, longest_side: int) -> bytes:
+    """What is sent: no larger than the model looks at, without metadata."""
+    small = image.copy()
+    small.thumbnail((longest_side, longest_side), Image.Resampling.LANCZOS)
+    held = io.BytesIO()
+    small.save(held, "JPEG", quality=90)
+    return held.getvalue()

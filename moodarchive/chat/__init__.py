@@ -1,0 +1,1 @@
+"""The client of served models that speak the OpenAI chat API."""

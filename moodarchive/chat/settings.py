@@ -1,0 +1,47 @@
+"""Where chat servers are and how patiently they are asked: the settings of everything that asks a served model."""
+
+from typing import Annotated
+
+from pydantic import Field, field_validator
+
+from moodarchive.chat.client import ChatClient, chat_url
+from moodarchive.chat.servers import LiveServers
+from moodarchive.errors import ConfigError
+from moodarchive.settings import Kind, Settings
+
+
+class ChatSettings(Settings):
+    """A section of the settings that begins with these."""
+
+    servers: Annotated[tuple[str, ...], Kind.EXECUTION, Field(min_length=1)] = ("http://127.0.0.1:8000",)
+    in_flight: Annotated[int, Kind.EXECUTION, Field(ge=1)] = 16
+    """Requests a server is given at a time, by each worker: as many as it can work on at once, or a few more."""
+    timeout_s: Annotated[float, Kind.EXECUTION, Field(gt=0.0)] = 300.0
+    retries: Annotated[int, Kind.EXECUTION, Field(ge=0)] = 6
+    """How often a request that is lost on the way is sent again before it fails."""
+    patience_s: Annotated[float, Kind.EXECUTION, Field(ge=0.0)] = 600.0
+    """How long silent servers are waited for before it is an error: a restart takes minutes."""
+    key_variable: Annotated[str, Kind.EXECUTION] = "MOODARCHIVE_CHAT_KEY"
+    """The environment variable that holds the servers' key, if they want one."""
+
+    @field_validator("servers")
+    @classmethod
+    def _addresses(cls, servers: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            for server in servers:
+                chat_url(server)
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+        return servers
+
+    def client(self, live: LiveServers | None = None) -> ChatClient:
+        """A client of the ``live`` servers, else of these."""
+        return ChatClient(
+            servers=() if live else self.servers,
+            live=live,
+            in_flight=self.in_flight,
+            timeout_s=self.timeout_s,
+            retries=self.retries,
+            patience_s=self.patience_s,
+            key_variable=self.key_variable,
+        )

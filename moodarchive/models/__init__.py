@@ -1,0 +1,1 @@
+"""CLIP models: loading, patches, vocabulary, the stretch to long texts."""

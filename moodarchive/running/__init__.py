@@ -1,0 +1,1 @@
+"""How a stage runs: its declaration, its part logs, ordered and parallel maps, metrics."""

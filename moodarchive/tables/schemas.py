@@ -1,0 +1,253 @@
+"""The tables in which the stages meet: names, columns and what each column means."""
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+SCHEMA_VERSION = 2
+"""Raised by one whenever a column's name, type or meaning changes; a root of another version is refused."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """One folder of numbered Parquet parts, rows sorted by ``key`` where there is one.
+
+    ``rows_per_group`` bounds a row group; the writer splits further where 64 MB would be exceeded.
+    """
+
+    name: str
+    written_by: str
+    says: str
+    schema: pa.Schema
+    rows_per_group: int = 10_000
+
+
+def _schema(*columns: tuple[str, pa.DataType, str]) -> pa.Schema:
+    return pa.schema([pa.field(name, kind, metadata={"doc": doc}) for name, kind, doc in columns])
+
+
+_KEY = ("key", pa.string(), "16 hex digits, a digest of source and source_id; the WebDataset key")
+_CELL = (
+    ("emotion", pa.string(), "one of the 27 emotions"),
+    ("context", pa.string(), "one of the four contexts"),
+)
+_OUTCOME = (
+    (
+        "status",
+        pa.string(),
+        "`ok`; `failed`, with the reason in `error`; `skipped`: an earlier table dropped the row; or `taken_down`: "
+        "erased on request",
+    ),
+    ("error", pa.string(), "the failure's kind, a short stable name; null unless failed"),
+)
+_PROVENANCE = (
+    ("url", pa.string(), "where the image file lies; null, with all that tells of the image, once it is taken down"),
+    ("source", pa.string(), "the stock site's name in the settings"),
+    ("source_id", pa.string(), "the site's own identifier of the image"),
+    ("landing_url", pa.string(), "the page that shows the image to people"),
+    ("title", pa.string(), "the image's title on the site"),
+    ("alt_text", pa.string(), "the site's own description: the web alt-text"),
+    ("creator", pa.string(), "who made the image, as the site names them"),
+    ("creator_url", pa.string(), "the creator's page"),
+    ("licence", pa.string(), "short name with version, such as `by 2.0` or `cc0 1.0`"),
+    ("licence_url", pa.string(), "the licence's text"),
+    ("width", pa.int32(), "pixels, as the site says; null when it does not"),
+    ("height", pa.int32(), "pixels, as the site says; null when it does not"),
+    ("mature", pa.bool_(), "the site's own mark for adult content"),
+)
+_CRAWL = (
+    ("retrieved_on", pa.string(), "date of the search reply, from its Date header (YYYY-MM-DD)"),
+    ("round", pa.int32(), "the crawl round that first met the image"),
+)
+
+DESCRIPTORS = Table(
+    name="descriptors",
+    written_by="crawl.phrases.descriptors",
+    says="What is searched for: one row a phrase; part N holds the phrases that round N adds.",
+    schema=_schema(
+        *_CELL,
+        ("phrase", pa.string(), "a concrete, photographable search phrase"),
+        (
+            "origin",
+            pa.string(),
+            "`lexicon`, or the model, the prompt (name, version, digest) and the seed that wrote it",
+        ),
+    ),
+)
+CANDIDATES = Table(
+    name="candidates",
+    written_by="crawl.rounds.search",
+    says="What the sites answered: one row an image and query, about a hundred queries of one source a part.",
+    schema=_schema(
+        _KEY,
+        *_PROVENANCE,
+        *_CELL,
+        ("phrase", pa.string(), "the query"),
+        ("rank", pa.int32(), "position in the query's answer, from 0"),
+        *_CRAWL,
+    ),
+)
+_QUERIES = pa.list_(
+    pa.struct([("emotion", pa.string()), ("context", pa.string()), ("phrase", pa.string()), ("rank", pa.int32())])
+)
+DEALT = Table(
+    name="dealt",
+    written_by="crawl.rounds.merge",
+    says="One row an image, its queries merged and its part fixed for good.",
+    schema=_schema(
+        _KEY,
+        *_PROVENANCE,
+        (
+            "queries",
+            _QUERIES,
+            "every query of the round that found the image, best rank first",
+        ),
+        *_CRAWL,
+    ),
+)
+REQUERIED = Table(
+    name="requeried",
+    written_by="crawl.rounds.merge",
+    says="The queries of a later round that found an image of an earlier one; part N holds those of round N.",
+    schema=_schema(
+        _KEY,
+        ("queries", _QUERIES, "every query of the round that found the image, best rank first"),
+        ("round", pa.int32(), "the crawl round that found it anew"),
+    ),
+)
+IMAGES = Table(
+    name="images",
+    written_by="crawl.images.stage",
+    says="The pictures at the archive's size: small plain JPEGs as they came, everything else encoded anew.",
+    rows_per_group=100,
+    schema=_schema(
+        _KEY,
+        ("bytes", pa.binary(), "a JPEG of three components, no metadata; null unless ok, and once pruned"),
+        ("sha256", pa.string(), "of the bytes that the site served"),
+        ("stored_sha256", pa.string(), "of `bytes`, taken as they were made; stays when they are pruned"),
+        ("phash", pa.uint64(), "64-bit perceptual hash (DCT) of the picture"),
+        ("width", pa.int32(), "pixels of `bytes`"),
+        ("height", pa.int32(), "pixels of `bytes`"),
+        ("original_width", pa.int32(), "pixels as served"),
+        ("original_height", pa.int32(), "pixels as served"),
+        ("original_bytes", pa.int64(), "length as served"),
+        ("original_type", pa.string(), "format found by looking into the file: JPEG, PNG, WEBP, …"),
+        *_OUTCOME,
+    ),
+)
+SAFETY = Table(
+    name="safety",
+    written_by="filter.safety",
+    says="Which pictures are not safe for work; unsafe ones reach no later stage.",
+    schema=_schema(
+        _KEY,
+        ("nsfw", pa.float32(), "probability of not safe for work, 0 to 1"),
+        ("verdict", pa.string(), "`safe` or `unsafe`; null unless status is ok"),
+        *_OUTCOME,
+    ),
+)
+REPEATS = Table(
+    name="repeats",
+    written_by="filter.early_repeats",
+    says="Which safe pictures repeat another and are never captioned; only with `repeats.before_captions`.",
+    schema=_schema(
+        _KEY,
+        ("reason", pa.string(), "`repeat` or `near_heldout`, as kept/ will say; null when it repeats no survivor"),
+        ("of", pa.string(), "the key of the survivor that it looks like; null without a reason"),
+    ),
+)
+CAPTIONS = Table(
+    name="captions",
+    written_by="annotate.caption",
+    says="Five sentences for each safe picture: summary, three stimuli, assessment.",
+    schema=_schema(
+        _KEY,
+        ("summary", pa.string(), "sentence 1: the whole scene"),
+        ("stimuli", pa.list_(pa.string()), "sentences 2 to 4: three visual triggers"),
+        ("assessment", pa.string(), "sentence 5: the overall emotion"),
+        ("emotions", pa.list_(pa.string()), "one to three of the 27 that the model itself sees"),
+        ("model", pa.string(), "the model's name, as its server gives it"),
+        ("prompt_hash", pa.string(), "digest of the prompt file"),
+        ("seed", pa.int64(), "sampling seed of the accepted (or last) answer"),
+        ("attempts", pa.int32(), "answers asked for; answers lost to the network do not count"),
+        ("prompt_tokens", pa.int64(), "tokens in, all attempts together"),
+        ("completion_tokens", pa.int64(), "tokens out, all attempts together"),
+        *_OUTCOME,
+    ),
+)
+SCORES = Table(
+    name="scores",
+    written_by="filter.score",
+    says="How well each picture fits the emotion it was searched for, and every other.",
+    schema=_schema(
+        _KEY,
+        ("score", pa.float32(), "largest cosine between the picture and the phrases of its emotion, rounded to 1e-5"),
+        ("phrase", pa.string(), "the phrase that gave it"),
+        ("emotion", pa.string(), "the best-scoring emotion of those that the image's first round searched"),
+        ("context", pa.string(), "the context in which that emotion was searched (best rank)"),
+        (
+            "emotion_scores",
+            pa.list_(pa.float32()),
+            "the same for each of the 27 emotions, in the taxonomy's order: what a later round may search is scored",
+        ),
+        ("emotion_phrases", pa.list_(pa.string()), "the phrases that gave these"),
+        *_OUTCOME,
+    ),
+)
+KEPT = Table(
+    name="kept",
+    written_by="filter.cut",
+    says="The verdict on every image ever dealt.",
+    schema=_schema(
+        _KEY,
+        ("kept", pa.bool_(), "true: the image is in the shards"),
+        ("reason", pa.string(), "why not; null when kept"),
+        ("emotion", pa.string(), "the emotion under which it is judged: of all that found it, the best-scoring"),
+        ("context", pa.string(), "the context in which that emotion found it"),
+        ("split", pa.string(), "`train`, `validation` or `heldout`, by content hash; null without content"),
+        ("round", pa.int32(), "the crawl round that first met the image"),
+    ),
+)
+SHARD_INDEX = Table(
+    name="shards",
+    written_by="shards.pack",
+    says="Beside every tar: where each sample lies in it (shards/SET/NNNNN.parquet).",
+    schema=_schema(
+        _KEY,
+        ("offset", pa.int64(), "of the sample's first tar header"),
+        ("size", pa.int64(), "bytes up to the next sample's first header"),
+        ("jpg_offset", pa.int64(), "of the picture's bytes"),
+        ("jpg_size", pa.int64(), "length of the picture"),
+        ("json_offset", pa.int64(), "of the metadata's bytes"),
+        ("json_size", pa.int64(), "length of the metadata"),
+        ("txt_offset", pa.int64(), "of the caption's bytes"),
+        ("txt_size", pa.int64(), "length of the caption"),
+        ("sha256", pa.string(), "of the SHA-256 (32 bytes each) of jpg, json and txt, one after the other"),
+    ),
+)
+
+TABLES: tuple[Table, ...] = (
+    DESCRIPTORS,
+    CANDIDATES,
+    DEALT,
+    REQUERIED,
+    IMAGES,
+    SAFETY,
+    REPEATS,
+    CAPTIONS,
+    SCORES,
+    KEPT,
+    SHARD_INDEX,
+)
+"""In the order of the flow."""
+
+
+def empty_row(table: Table, **values: object) -> dict[str, object]:
+    """A row of ``table`` with the given values and null elsewhere; KeyError-free by assertion."""
+    assert not set(values) - set(table.schema.names), set(values) - set(table.schema.names)
+    return {name: values.get(name) for name in table.schema.names}
+
+
+def as_batch(table: Table, rows: list[dict[str, object]]) -> pa.RecordBatch:
+    """Rows as one record batch of the table's schema."""
+    return pa.RecordBatch.from_pylist(rows, schema=table.schema)

@@ -1,0 +1,93 @@
+"""The verbs of the editor: edit and studio."""
+
+from typing import Annotated
+
+import typer
+
+edit_verbs = typer.Typer()
+
+SETTINGS = ("steps", "guidance", "tau_c", "strength", "size", "text_encoder")
+"""Those of ``editor.edit.EditSettings`` that are options; one that is left out keeps the method's own value."""
+
+Model = Annotated[str, typer.Option(help="The exported MoodifyCLIP: ROOT/model after `moodarchive train`.")]
+Base = Annotated[str, typer.Option(help="The diffusion model: a folder or a hub id; the method's own by default.")]
+MethodName = Annotated[str, typer.Option("--method", help="moodifier, infedit, instruct-pix2pix or sdedit.")]
+Server = Annotated[str, typer.Option(help="A served vision-language model that finds prompt and region.")]
+ServerModel = Annotated[str, typer.Option(help="The name under which the server knows it.")]
+TextEncoder = Annotated[str | None, typer.Option(help="moodify, or clip: the diffusion model's own.")]
+Steps = Annotated[int | None, typer.Option(help="Denoising steps.")]
+Size = Annotated[int | None, typer.Option(help="Side in pixels at which the model works; 512 fits SD 1.5.")]
+Guidance = Annotated[float | None, typer.Option(help="How strongly the prompt guides.")]
+
+
+@edit_verbs.command()
+def edit(
+    pictures: Annotated[list[str], typer.Argument(metavar="PICTURE…", help="The photos.")],
+    *,
+    emotion: Annotated[list[str], typer.Option(help="One of the 27; again for several.")],
+    out: Annotated[str, typer.Option("--out", "-o", help="The result, or a folder for several.")],
+    model: Model = "",
+    base: Base = "",
+    mask: Annotated[str, typer.Option(help="A picture, white where the photo may change.")] = "",
+    box: Annotated[list[str] | None, typer.Option(help="x0,y0,x1,y1 from 0 to 1; again for several.")] = None,
+    prompt: Annotated[str, typer.Option(help="What the edited picture shall show, instead of what is found.")] = "",
+    whole: Annotated[bool, typer.Option("--whole", help="All of the picture may change.")] = False,
+    plain_prompt: Annotated[bool, typer.Option("--plain-prompt", help="The emotion's name alone.")] = False,
+    server: Server = "",
+    server_model: ServerModel = "",
+    method: MethodName = "moodifier",
+    steps: Steps = None,
+    size: Size = None,
+    guidance: Guidance = None,
+    tau_c: Annotated[float | None, typer.Option(help="Share of T down to which attention keeps the source's.")] = None,
+    strength: Annotated[float | None, typer.Option(help="Share of the steps that is run: less keeps more.")] = None,
+    seed: Annotated[int, typer.Option(help="Another seed gives another edit.", min=0)] = 0,
+    text_encoder: TextEncoder = None,
+    own_surroundings: Annotated[
+        bool, typer.Option(help="Keep the photo's own pixels outside the region, or the autoencoder's.")
+    ] = True,
+    pairs: Annotated[str, typer.Option(help="A folder for edit-eval: also note pairs.csv, sources, masks.")] = "",
+    category: Annotated[str, typer.Option(help="What the pictures show, for --pairs.")] = "all",
+) -> None:
+    """Edit photos so that they evoke an emotion."""
+    from dataclasses import replace
+    from pathlib import Path
+
+    from rich.console import Console
+
+    from pipelines.editing.edit import Tools, Wanted, edit_files
+    from pipelines.editing.pairs import PairsWanted
+
+    settings = dict(zip(SETTINGS, (steps, guidance, tau_c, strength, size, text_encoder), strict=True))
+    tools = Tools(method=method, model=model, base=base, server=server, server_model=server_model, settings=settings)
+    wanted = Wanted(prompt=prompt, mask=mask, boxes=tuple(box or ()), whole=whole, plain_prompt=plain_prompt, seed=seed)
+    tools, console = replace(tools, own_surroundings=own_surroundings), Console(stderr=True)
+    noted = PairsWanted(folder=Path(pairs), out=Path(out), category=category) if pairs else None
+    edit_files(tools, wanted, pictures=pictures, emotions=emotion, out=out, console=console, pairs=noted)
+
+
+@edit_verbs.command()
+def studio(
+    *,
+    model: Model = "",
+    base: Base = "",
+    server: Server = "",
+    server_model: ServerModel = "",
+    method: MethodName = "moodifier",
+    steps: Steps = None,
+    guidance: Guidance = None,
+    size: Size = None,
+    text_encoder: TextEncoder = None,
+    host: Annotated[str, typer.Option(help="Where to listen; the page knows no passwords.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 takes a free one.", min=0, max=65535)] = 7860,
+    folder: Annotated[str, typer.Option(help="The work folder: all that the page reads and writes.")] = "runs/studio",
+) -> None:
+    """Edit photos on a page in the browser: a brush, the emotions, before and after, a history."""
+    from pathlib import Path
+
+    from editor.studio.serve import serve
+    from pipelines.editing.edit import Tools, make_editor
+
+    settings = dict(zip(SETTINGS, (steps, guidance, None, None, size, text_encoder), strict=True))
+    tools = Tools(method=method, model=model, base=base, server=server, server_model=server_model, settings=settings)
+    serve(make_editor(tools), Path(folder), host=host, port=port, tell=typer.echo)

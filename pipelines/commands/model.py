@@ -1,0 +1,55 @@
+"""The verbs of the model: train and eval."""
+
+from typing import Annotated
+
+import typer
+
+model_verbs = typer.Typer()
+
+
+@model_verbs.command()
+def train(
+    config: Annotated[str, typer.Argument(help="The training settings, a TOML file; see configs/train/.")],
+    root: Annotated[str, typer.Option(help="A sealed archive; unused when data.archives names some.")] = "",
+) -> None:
+    """Train MoodifyCLIP on sealed shards, or go on from its last checkpoint; a process alone or under torchrun."""
+    from rich.console import Console
+
+    from pipelines.model.training import run_training
+
+    run_training(config, root, Console())
+
+
+@model_verbs.command("eval")
+def evaluate(
+    model: Annotated[
+        str, typer.Argument(help="A root or folder with an exported model, or open_clip's NAME/TAG.", metavar="MODEL")
+    ],
+    *,
+    baseline: Annotated[str, typer.Option(help="The CLIP to compare with, named as MODEL is.")] = "",
+    archive: Annotated[str, typer.Option(help="A sealed archive; MODEL itself where it is one.")] = "",
+    of_set: Annotated[
+        str, typer.Option("--set", help="The shard set to measure on, or moodarchive-5k for the verified one.")
+    ] = "heldout",
+    data: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=FOLDER, again and again: emotion6, emoset, emotic, senticap, affection."),
+    ] = None,
+    output: Annotated[str, typer.Option(help="A further file for the figures, as JSON.")] = "",
+    threads: Annotated[int, typer.Option(help="CPU threads of the model, where there is no GPU.", min=1)] = 1,
+) -> None:
+    """Measure a model on a sealed set and on published ones, beside chance, a baseline and the paper's tables."""
+    from rich.console import Console
+
+    from pipelines.model.evaluation import Asked, run_evaluation
+
+    asked = Asked(
+        model=model,
+        baseline=baseline,
+        archive=archive,
+        of_set=of_set,
+        data=tuple(data or ()),
+        output=output,
+        threads=threads,
+    )
+    run_evaluation(asked, Console())

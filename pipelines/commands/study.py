@@ -1,0 +1,170 @@
+"""The command line's study verbs: the human validation from sample to verdict."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+study = typer.Typer(no_args_is_help=True, help="The human validation: draw, ask, import, judge, give back.")
+
+Root = Annotated[str, typer.Argument(help="The root of a sealed archive.")]
+
+
+class Kind(StrEnum):
+    """Captions of the archive, or edits of pictures."""
+
+    CAPTIONS = "captions"
+    EDITS = "edits"
+
+
+class Vendor(StrEnum):
+    """For whom files are written."""
+
+    MTURK = "mturk"
+    LABEL_STUDIO = "label-studio"
+
+
+class Channel(StrEnum):
+    """Where answers come from."""
+
+    PAGE = "page"
+    MTURK = "mturk"
+    MTURK_API = "mturk-api"
+    LABEL_STUDIO = "label-studio"
+    SIMULATED = "simulated"
+
+
+KindOption = Annotated[Kind, typer.Option(help="What is asked about.")]
+StateOption = Annotated[
+    str, typer.Option(help="Where the page keeps its answers; needed for a root that is no folder.")
+]
+
+
+@study.command()
+def sample(
+    root: Root,
+    *,
+    n: Annotated[int, typer.Option(help="Images to draw, held-out ones left out.", min=1)] = 10_000,
+    heldout: Annotated[int, typer.Option(help="Held-out images to be verified.", min=0)] = 5_000,
+    workers: Annotated[int, typer.Option(help="Answers an item.", min=1)] = 5,
+    gold: Annotated[float, typer.Option(help="Share of gold questions.", min=0, max=0.5)] = 0.05,
+    seed: Annotated[int, typer.Option(help="The draw by lot.")] = 0,
+    kind: KindOption = Kind.CAPTIONS,
+    edits: Annotated[str, typer.Option(help="For --kind edits: a folder with edits.csv.")] = "",
+) -> None:
+    """Draw the items, or extend what was drawn without asking anything again."""
+    from moodarchive.storage.store import Store
+    from pipelines.study.steps import draw
+    from validate.study.sampling.sample import SampleOptions
+
+    store = Store(root)
+    if kind is Kind.EDITS:
+        from pipelines.study.edit_steps import draw as draw_edits
+
+        typer.echo(draw_edits(store, edits, workers=workers, seed=seed))
+        return
+    options = SampleOptions(n=n, heldout=heldout, workers=workers, gold=gold, seed=seed)
+    typer.echo(draw(store, options))
+
+
+@study.command()
+def serve(
+    root: Root,
+    *,
+    annotators: Annotated[int, typer.Option(help="How many links to give out.", min=1, max=1_000)] = 1,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 takes a free one.", min=0, max=65_535)] = 8765,
+    kind: KindOption = Kind.CAPTIONS,
+    state: StateOption = "",
+) -> None:
+    """Serve our own page: one process, a link for each annotator; stop it with Ctrl-C and start it again at will."""
+    from moodarchive.storage.store import Store
+    from pipelines.study.steps import questionnaire
+    from validate.study.page.serve import ledger_path, serve
+
+    store = Store(root)
+    questions = questionnaire(store, kind.value)
+    names = [f"annotator-{number + 1}" for number in range(annotators)]
+    serve(questions, ledger_path(store, kind.value, state), names, host=host, port=port, tell=typer.echo)
+
+
+@study.command()
+def export(
+    root: Root,
+    *,
+    to: Annotated[Vendor, typer.Option(help="Who asks.")],
+    pictures_url: Annotated[
+        str, typer.Option(help="Where you will put pictures/: https://… in front of KEY.jpg.")
+    ] = "",
+    reward: Annotated[float, typer.Option(help="US dollars an answer.", min=0.01)] = 0.10,
+    masters: Annotated[bool, typer.Option(help="Ask for MTurk's Masters (5% more).")] = False,
+    publish: Annotated[bool, typer.Option("--publish", help="Create the HITs, in the sandbox unless --live.")] = False,
+    live: Annotated[bool, typer.Option("--live", help="Publish where it costs money.")] = False,
+    confirm_cost: Annotated[str, typer.Option(help="The estimated cost in dollars, typed out, for --publish.")] = "",
+) -> None:
+    """Write what Amazon Mechanical Turk or Label Studio needs; or publish HITs after confirming their cost."""
+    from moodarchive.storage.store import Store
+    from pipelines.study.steps import export_label_studio, export_mturk
+    from validate.study.mturk.terms import Terms
+
+    store = Store(root)
+    if to is Vendor.LABEL_STUDIO:
+        typer.echo(export_label_studio(store, pictures_url))
+        return
+    terms = Terms(reward=f"{reward:.2f}", masters=masters)
+    for line in export_mturk(store, terms, pictures_url, publish=publish, live=live, confirmed=confirm_cost):
+        typer.echo(line)
+
+
+@study.command("import")
+def import_(
+    root: Root,
+    *,
+    source: Annotated[Channel, typer.Option("--from", help="Where the answers come from.")],
+    file: Annotated[str, typer.Option(help="The results that MTurk (CSV) or Label Studio (JSON) gave.")] = "",
+    closed: Annotated[str, typer.Option(help="Answers after this moment are late: 2026-12-31T18:00:00+00:00.")] = "",
+    live: Annotated[bool, typer.Option("--live", help="For mturk-api: the real site instead of the sandbox.")] = False,
+    seed: Annotated[int, typer.Option(help="For simulated answers.")] = 0,
+    kind: KindOption = Kind.CAPTIONS,
+    state: StateOption = "",
+) -> None:
+    """Take answers in; missing, duplicate, late, malformed and foreign ones are counted and named."""
+    from moodarchive.storage.store import Store
+    from pipelines.study.steps import ImportOptions, take_in
+
+    options = ImportOptions(
+        channel=source.value, file=file, closed=closed, live=live, seed=seed, kind=kind.value, state=state
+    )
+    for line in take_in(Store(root), options):
+        typer.echo(line)
+
+
+@study.command()
+def report(root: Root, kind: KindOption = Kind.CAPTIONS) -> None:
+    """Judge, and write the page: rates with intervals, agreement, workers, reasons, rejected pictures."""
+    from moodarchive.storage.store import Store
+    from pipelines.study.steps import write_study_report
+
+    for line in write_study_report(Store(root), kind.value):
+        typer.echo(line)
+
+
+@study.command()
+def apply(root: Root) -> None:
+    """Give the verdicts back to the archive, and seal MoodArchive-5k, the verified held-out images."""
+    from moodarchive.storage.store import Store
+    from pipelines.study.steps import give_back
+
+    for line in give_back(Store(root)):
+        typer.echo(line)
+
+
+@study.command()
+def reask(root: Root, config: Annotated[str, typer.Argument(help="The archive's settings, with its servers.")]) -> None:
+    """Ask the captioner again about pictures whose captions people rejected, and seal anew."""
+    from moodarchive.storage.store import Store
+    from pipelines.settings import read_settings
+    from pipelines.study.reask import reask
+
+    for line in reask(Store(root), read_settings(config)):
+        typer.echo(line)

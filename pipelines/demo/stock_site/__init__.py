@@ -1,0 +1,1 @@
+"""The demo's stock site on loopback, with faults planted among its pictures."""

@@ -1,0 +1,1 @@
+"""Photos in, edited photos out: single edits, pairs, and their evaluation."""

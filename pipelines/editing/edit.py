@@ -1,0 +1,159 @@
+"""What `moodarchive edit` does: pictures and emotions in, edits with their records out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from annotate.caption import CaptionSettings
+from editor.edit import known
+from editor.job import Edited, Editor, settings_with
+from editor.pictures import read_mask, read_picture
+from editor.planning.lexicon import OwnWords, open_clip_folder
+from editor.planning.plan import Understander, Wish
+from editor.planning.regions import Box
+from editor.planning.served import Asking
+from editor.provenance import SUFFIXES, refuse_foreign, write_edit
+from editor.weights import BASES
+from moodarchive.errors import EditError, PictureError
+from moodarchive.models.clip import ClipEncoder
+from pipelines.editing.pairs import PairsWanted
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tools:
+    """What edits: the method with its weights, and the model that is asked; empty means the default or none."""
+
+    method: str = "moodifier"
+    model: str = ""
+    base: str = ""
+    server: str = ""
+    server_model: str = ""
+    settings: Mapping[str, object] = field(default_factory=dict)
+    """What is given of ``editor.edit.EditSettings``; None where the method's own value holds."""
+    own_surroundings: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What a person insists on, as it stands on the command line; see ``editor.planning.plan.Wish``."""
+
+    prompt: str = ""
+    mask: str = ""
+    boxes: tuple[str, ...] = ()
+    whole: bool = False
+    plain_prompt: bool = False
+    seed: int = 0
+
+
+def make_editor(tools: Tools) -> Editor:
+    """Nothing is loaded yet; EditError for settings that no method takes."""
+    known(tools.method)
+    settings = settings_with(tools.method, **tools.settings)
+    eye = open_clip_folder(tools.model) if tools.model else None
+    own_words = OwnWords(encoder=ClipEncoder(model=f"local-dir:{eye}")) if eye else None
+    asking = Asking(server=tools.server, model=tools.server_model or CaptionSettings().model)
+    return Editor(
+        method=tools.method,
+        base=tools.base or BASES[tools.method].repository,
+        model=tools.model or None,
+        settings=settings,
+        understander=Understander(
+            asking=asking if tools.server else None, own_words=(lambda: own_words) if own_words else None
+        ),
+        own_surroundings=tools.own_surroundings,
+    )
+
+
+def edit_files(
+    tools: Tools,
+    wanted: Wanted,
+    *,
+    pictures: Sequence[str],
+    emotions: Sequence[str],
+    out: str,
+    console: Console,
+    pairs: PairsWanted | None = None,
+) -> None:
+    """Writes every picture in every emotion, and its row for `moodarchive edit-eval` where ``pairs`` are wanted.
+
+    Of several pictures each that cannot be read is told and left out, and the command ends with 1.
+    """
+    wishes = [_wish(wanted, emotion) for emotion in dict.fromkeys(emotions)]
+    targets = _targets(list(dict.fromkeys(pictures)), [wish.emotion for wish in wishes], Path(out))
+    for paths in targets.values():
+        for path in paths:
+            refuse_foreign(path)
+    editor = make_editor(tools)
+    failures = 0
+    for name, paths in targets.items():
+        try:
+            made = _edited(editor, name, wanted.mask, wishes, console)
+        except PictureError as error:
+            if len(targets) == 1:
+                raise
+            failures += 1
+            typer.echo(f"error: {error}", err=True)
+            continue
+        for path, edited in zip(paths, made, strict=True):
+            write_edit(path, edited.image, edited.record)
+            _tell(path, edited)
+        if pairs:
+            pairs.note(Path(name), list(zip(paths, made, strict=True)))
+    if failures:
+        typer.echo(f"{failures} of {len(targets)} pictures could not be edited", err=True)
+        raise typer.Exit(1)
+
+
+def _wish(wanted: Wanted, emotion: str) -> Wish:
+    return Wish(
+        emotion=emotion,
+        prompt=wanted.prompt,
+        boxes=tuple(Box.parsed(box) for box in wanted.boxes),
+        whole=wanted.whole,
+        plain=wanted.plain_prompt,
+        seed=wanted.seed,
+    )
+
+
+def _edited(editor: Editor, name: str, mask: str, wishes: Sequence[Wish], console: Console) -> list[Edited]:
+    source = read_picture(name)
+    for note in source.notes:
+        typer.echo(f"{name}: {note}", err=True)
+    if mask:
+        drawn = read_mask(mask, source.image.size)
+        wishes = [replace(wish, mask=drawn) for wish in wishes]
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task(Path(name).name, total=None)
+        return editor.edited(source, wishes, lambda done, of: bar.update(task, completed=done, total=of), lambda: False)
+
+
+def _targets(pictures: Sequence[str], emotions: Sequence[str], out: Path) -> dict[str, list[Path]]:
+    """Each picture's outputs, one an emotion, in order; EditError when one would fall on another or on a source."""
+    if out.suffix.lower() in SUFFIXES and not out.is_dir():
+        if len(pictures) * len(emotions) > 1:
+            raise EditError(f"-o {out} is one file; remedy: name a folder for several pictures or emotions")
+        targets = {pictures[0]: [out]}
+    elif out.exists() and not out.is_dir():
+        raise EditError(f"-o {out} is neither a folder nor one of {', '.join(SUFFIXES)}")
+    else:
+        targets = {name: [out / f"{Path(name).stem}-{emotion}.png" for emotion in emotions] for name in pictures}
+    taken: dict[Path, str] = {Path(name).resolve(): name for name in pictures}
+    for name, paths in targets.items():
+        for path in paths:
+            if (other := taken.setdefault(path.resolve(), name)) != name or path.resolve() == Path(name).resolve():
+                raise EditError(f"{path} would be written over {other}; remedy: another -o")
+    return targets
+
+
+def _tell(path: Path, edited: Edited) -> None:
+    found = edited.understanding
+    region = "everywhere" if found.mask is None else f"{float((found.mask > 0).mean()):.0%} of the picture"
+    typer.echo(f"{path}")
+    typer.echo(f"  prompt ({found.prompt_by}): {found.prompt}", err=True)
+    typer.echo(f"  region ({found.region_by}): {region}", err=True)
+    for note in found.notes:
+        typer.echo(f"  note: {note}", err=True)

@@ -1,0 +1,213 @@
+"""What an archive of N images takes, before it starts: days at the sources' quotas, bytes, GPU-hours, money."""
+
+import math
+from dataclasses import asdict, dataclass, fields, replace
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.table import Table
+
+from crawl.phrases.descriptors import DescriptorSettings, lexicon_phrases
+from crawl.politeness.rate_limits import parsed_limit
+from crawl.source import Source, is_locked
+from moodarchive.errors import ConfigError
+from pipelines.runner.sources import DAY_S, all_sources
+from pipelines.settings import ArchiveSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assumptions:
+    """Stated, not measured on your machines: override each with ``--assume name=value``."""
+
+    new_phrase_share: float = 0.5
+    """Of the phrases that a model writes, those that no earlier one says."""
+    new_share: float = 0.35
+    """Of the results of a query, those that no earlier query has found."""
+    download_share: float = 0.95
+    """Of the images found, those that arrive and are whole."""
+    safe_share: float = 0.98
+    kept_share: float = 0.78
+    """Of the safe ones, those that the score, repeats and captions leave."""
+    repeat_share: float = 0.05
+    """Of the safe ones, those that look like another one; kept_share leaves them out too."""
+    served_kb: float = 350.0
+    """Size of an image as a site serves it."""
+    stored_kb: float = 110.0
+    """Size of an image as the archive keeps it."""
+    image_hosts: float = 5.0
+    """Hosts that serve the images side by side, each at download.host_limit."""
+    captions_per_gpu_s: float = 3.0
+    scores_per_gpu_s: float = 300.0
+    price_gpu_h: float = 2.5
+    price_gb_month: float = 0.023
+    months: float = 1.0
+
+
+class SourcePlan(NamedTuple):
+    """One source: requests and new images a day, and how many images its queries can give in all."""
+
+    name: str
+    requests_a_day: float
+    images_a_day: float
+    images_at_most: float
+
+
+class Plan(NamedTuple):
+    """The figures; ``phrases`` is how many times the settings' phrases it takes, 1 or less when they suffice;
+    ``gpu_hours_repeats`` are those for captions of repeats, spent unless repeats are found before captions."""
+
+    sources: list[SourcePlan]
+    lexicon_phrases: int
+    written_phrases: int
+    answers: int
+    phrases: float
+    found: float
+    days: float
+    bottleneck: str
+    served_gb: float
+    stored_gb: float
+    parts: int
+    gpu_hours_captions: float
+    gpu_hours_repeats: float
+    gpu_hours_scores: float
+    money: float
+
+
+def assumed(pairs: list[str]) -> Assumptions:
+    """The defaults with ``name=value`` pairs applied; ConfigError names what is wrong and what is legal."""
+    legal, values = {field.name for field in fields(Assumptions)}, {}
+    for pair in pairs:
+        name, _, value = pair.partition("=")
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if name not in legal or not (number > 0 and math.isfinite(number)):
+            raise ConfigError(f"--assume {pair}: want name=number above 0; legal names: {', '.join(sorted(legal))}")
+        values[name] = number
+    return replace(Assumptions(), **values)
+
+
+def make_plan(settings: ArchiveSettings, images: int, assume: Assumptions) -> Plan:
+    """The plan for ``images`` kept images."""
+    found = images / (assume.download_share * assume.safe_share * assume.kept_share)
+    downloaded = found * assume.download_share
+    listed, written = _phrases(settings.descriptors)
+    phrases = listed + written
+    usable = [source for source in all_sources(settings.sources) if source.settings.enabled and not is_locked(source)]
+    sources = [_of_source(source, phrases, assume) for source in usable]
+    days, bottleneck = _days(sources, found)
+    limit = parsed_limit(settings.download.host_limit)
+    download_days = found / (limit.requests / limit.per_s * assume.image_hosts) / DAY_S
+    if download_days > days:
+        days, bottleneck = download_days, "download.host_limit"
+    captions = downloaded * assume.safe_share / assume.captions_per_gpu_s / 3600
+    of_repeats = captions * min(1.0, assume.repeat_share)
+    if settings.repeats.before_captions:
+        captions -= of_repeats
+    scores = downloaded * assume.safe_share / assume.scores_per_gpu_s / 3600
+    # images/ and the shards hold each picture once, until prune drops the former
+    stored = (downloaded + images) * assume.stored_kb / 1e6
+    money = (captions + scores) * assume.price_gpu_h + stored * assume.price_gb_month * assume.months
+    return Plan(
+        sources=sources,
+        lexicon_phrases=listed,
+        written_phrases=written,
+        answers=math.ceil(written / settings.descriptors.writer.phrases_per_answer / assume.new_phrase_share),
+        phrases=found / sum(source.images_at_most for source in sources),
+        found=found,
+        days=days,
+        bottleneck=bottleneck,
+        served_gb=downloaded * assume.served_kb / 1e6,
+        stored_gb=stored,
+        parts=math.ceil(found / settings.deal.rows_per_part),
+        gpu_hours_captions=captions,
+        gpu_hours_repeats=of_repeats,
+        gpu_hours_scores=scores,
+        money=money,
+    )
+
+
+def _phrases(settings: DescriptorSettings) -> tuple[int, int]:
+    """Phrases of the lexicon, and those that a model is to write."""
+    cells = lexicon_phrases(settings).values()
+    listed = sum(map(len, cells))
+    return listed, len(cells) * settings.phrases_per_cell - listed if settings.writer.model else 0
+
+
+def _of_source(source: Source, phrases: int, assume: Assumptions) -> SourcePlan:
+    own = source.settings
+    a_day = min((limit.requests * DAY_S / limit.per_s for limit in own.parsed_limits()), default=math.inf)
+    each = own.results_per_query * assume.new_share
+    return SourcePlan(source.name, a_day, a_day / max(1, own.requests_per_query()) * each, phrases * each)
+
+
+def _days(sources: list[SourcePlan], found: float) -> tuple[float, str]:
+    """Days until the sources together have given enough, and the slowest of them.
+
+    When their phrases cannot give so many, the days at full pace with as many more phrases as it takes.
+    """
+    if not sources:
+        raise ConfigError("no source is enabled and unlocked; remedy: see moodarchive sources")
+    slowest = min(sources, key=lambda source: source.images_a_day).name
+    if sum(source.images_at_most for source in sources) < found:
+        return found / sum(source.images_a_day for source in sources), slowest
+    # each source gives at its pace until it has nothing left: walk from one such moment to the next
+    ends = sorted(source.images_at_most / source.images_a_day for source in sources)
+    for begin, end in zip([0.0, *ends], ends, strict=False):
+        given = sum(min(source.images_at_most, source.images_a_day * end) for source in sources if end)
+        if given >= found:
+            return _moment(sources, found, begin, end), slowest
+    return 0.0, slowest
+
+
+def _moment(sources: list[SourcePlan], found: float, begin: float, end: float) -> float:
+    """The day between ``begin`` and ``end`` on which ``found`` is reached; the sum grows linearly in between."""
+    low, high = (
+        sum(min(source.images_at_most, source.images_a_day * day) if day else 0.0 for source in sources)
+        for day in (begin, end)
+    )
+    return begin + (end - begin) * max(0.0, found - low) / (high - low) if high > low else end
+
+
+def _written(settings: ArchiveSettings, plan: Plan) -> str:
+    if not plan.written_phrases:
+        return ""
+    return f", {plan.written_phrases:,} by {settings.descriptors.writer.model} in about {plan.answers:,} answers"
+
+
+def _of_repeats(settings: ArchiveSettings, plan: Plan) -> str:
+    if settings.repeats.before_captions:
+        return f" ({plan.gpu_hours_repeats:,.1f} saved by repeats.before_captions)"
+    return f" ({plan.gpu_hours_repeats:,.1f} fewer with repeats.before_captions = true)"
+
+
+def show_plan(settings: ArchiveSettings, images: int, assume: Assumptions, console: Console) -> None:
+    """Prints the plan and every assumption."""
+    plan = make_plan(settings, images, assume)
+    table = Table(box=None, pad_edge=False)
+    for name in ("source", "requests a day", "new images a day", "images at most"):
+        table.add_column(name, justify="left" if name == "source" else "right")
+    for source in plan.sources:
+        table.add_row(source.name, *(f"{number:,.0f}" for number in source[1:]))
+    console.print(table)
+    lines = {
+        "images found for these kept": f"{plan.found:,.0f}",
+        "days": f"{plan.days:,.1f}",
+        "bottleneck": plan.bottleneck,
+        "search phrases": f"{plan.lexicon_phrases:,} of the lexicon{_written(settings, plan)}",
+        "they are": f"enough, {plan.phrases:.0%} used"
+        if plan.phrases <= 1
+        else f"{plan.phrases:.1f} times too few: let a model write more (descriptors.writer), or add sources",
+        "GB fetched": f"{plan.served_gb:,.0f}",
+        "GB stored (images/ and shards)": f"{plan.stored_gb:,.0f}",
+        "parts, as many shards of each set": f"{plan.parts:,}",
+        "GPU-hours for captions": f"{plan.gpu_hours_captions:,.1f}{_of_repeats(settings, plan)}",
+        "GPU-hours for scores": f"{plan.gpu_hours_scores:,.1f}",
+        "money": f"{plan.money:,.0f}",
+    }
+    for name, value in lines.items():
+        console.print(f"{name}: {value}", highlight=False, soft_wrap=True)
+    console.print("assumed (change with --assume name=value):", highlight=False)
+    for name, number in asdict(assume).items():
+        console.print(f"  {name} = {number:g}", highlight=False)

@@ -1,0 +1,78 @@
+"""One image's history, from the query that found it to the shard that holds it."""
+
+import re
+from typing import Any
+
+import pyarrow.compute as pc
+from rich.console import Console
+from rich.markup import escape
+
+from moodarchive.errors import UnknownKeyError
+from moodarchive.storage.store import Store
+from moodarchive.tables.parquet import read_table as read_parquet
+from moodarchive.tables.parts import finished_parts, part_path
+from moodarchive.tables.schemas import CAPTIONS, DEALT, IMAGES, KEPT, REQUERIED, SAFETY, SCORES, SHARD_INDEX, Table
+from pipelines.runner.settings_record import recorded
+
+_FOLLOWED = (IMAGES, SAFETY, CAPTIONS, SCORES, KEPT)
+_LEFT_OUT = ("bytes", "key", "emotion_scores", "emotion_phrases")
+
+
+def show_image(store: Store, key: str, console: Console) -> None:
+    """Prints what every table says of the key; UnknownKeyError when none has it."""
+    recorded(store)
+    part, dealt = _dealt_row(store, key)
+    _print_row(console, f"dealt part {part:05d}", dealt)
+    for number in finished_parts(store, REQUERIED):
+        if again := _row(store, REQUERIED, number, key, ["queries"]):
+            _print_row(console, f"found again in round {number}", again)
+    for table in _FOLLOWED:
+        columns = [name for name in table.schema.names if name not in _LEFT_OUT]
+        if part in finished_parts(store, table):
+            _print_row(console, table.name, _row(store, table, part, key, columns) or {"": "no such row"})
+        else:
+            console.print(f"[bold]{table.name}[/]: not done yet")
+    sidecar = finished_parts(store, SHARD_INDEX).get(part)
+    holding = [
+        path for path in (sidecar.files if sidecar else ()) if path.endswith(".parquet") and _has(store, path, key)
+    ]
+    console.print(
+        f"[bold]shard[/]: {holding[0].replace('.parquet', '.tar') if holding else 'in none'}", highlight=False
+    )
+
+
+def _dealt_row(store: Store, key: str) -> tuple[int, dict[str, Any]]:
+    if not re.fullmatch("[0-9a-f]{16}", key):
+        raise UnknownKeyError(f"{key!r} is no key: keys are 16 hex digits; remedy: take one from the report or a shard")
+    for part in finished_parts(store, DEALT):
+        if row := _row(store, DEALT, part, key, DEALT.schema.names):
+            return part, row
+    raise UnknownKeyError(f"no image of {store.root} has the key {key}; remedy: take one from the report or a shard")
+
+
+def _row(store: Store, table: Table, part: int, key: str, columns: list[str]) -> dict[str, Any] | None:
+    with store.open_read(part_path(table, part)) as file:
+        rows = read_parquet(file, columns=["key", *(name for name in columns if name != "key")])
+    found = rows.filter(pc.field("key") == key).select(columns).to_pylist()
+    return found[0] if found else None
+
+
+def _has(store: Store, path: str, key: str) -> bool:
+    with store.open_read(path) as file:
+        return key in read_parquet(file, columns=["key"])["key"].to_pylist()
+
+
+def _print_row(console: Console, title: str, row: dict[str, Any]) -> None:
+    console.print(f"[bold]{title}[/]", highlight=False)
+    for name, value in row.items():
+        if value is not None and name != "key":
+            console.print(f"  {name}: {escape(_shown(value))}", highlight=False, soft_wrap=True)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return "; ".join(_shown(item) for item in value)
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {item}" for name, item in value.items())
+    # control characters of a hostile title must not reach the terminal
+    return "".join(char if char.isprintable() else "?" for char in str(value))

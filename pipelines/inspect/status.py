@@ -1,0 +1,62 @@
+"""What an archive holds so far: parts and rows per table, failures by reason, where the logs are."""
+
+from collections import Counter
+
+from rich.console import Console
+from rich.table import Table as RichTable
+
+from annotate.part_facts import costs_of
+from moodarchive.storage.store import Store
+from moodarchive.tables.layout import MANIFEST_PATH
+from moodarchive.tables.parts import Sidecar, finished_parts
+from moodarchive.tables.schemas import CAPTIONS, REPEATS, TABLES
+from pipelines.runner.settings_record import recorded
+
+
+def show_status(store: Store, console: Console) -> None:
+    """Prints the counts; NotAnArchiveError when there is no archive."""
+    recorded(store)
+    found = {table.name: finished_parts(store, table) for table in TABLES}
+    if not found[REPEATS.name]:
+        del found[REPEATS.name]
+    console.print(_counts(found))
+    failures = _failures(found)
+    if failures.row_count:
+        console.print(failures)
+    if costs := costs_of(found[CAPTIONS.name].values()):
+        console.print(f"captions: {costs.told()}", highlight=False, soft_wrap=True)
+    sealed = "sealed" if store.exists(MANIFEST_PATH) else "not sealed yet"
+    console.print(
+        f"{store.root}: {sealed}; logs of every part under {store.root}/logs", highlight=False, soft_wrap=True
+    )
+
+
+def _counts(found: dict[str, dict[int, Sidecar]]) -> RichTable:
+    table = RichTable(box=None, pad_edge=False)
+    table.add_column("table")
+    for name in ("parts", "rows", "failed or dropped", "MB"):
+        table.add_column(name, justify="right")
+    for name, sidecars in found.items():
+        parts = sidecars.values()
+        table.add_row(
+            name,
+            str(len(sidecars)),
+            f"{sum(part.rows for part in parts):,}",
+            f"{sum(sum(part.failures.values()) for part in parts):,}",
+            f"{sum(part.bytes for part in parts) / 1e6:.1f}",
+        )
+    return table
+
+
+def _failures(found: dict[str, dict[int, Sidecar]]) -> RichTable:
+    table = RichTable(box=None, pad_edge=False)
+    table.add_column("table")
+    table.add_column("reason")
+    table.add_column("rows", justify="right")
+    for name, sidecars in found.items():
+        reasons: Counter[str] = Counter()
+        for sidecar in sidecars.values():
+            reasons.update(sidecar.failures)
+        for reason, count in reasons.most_common():
+            table.add_row(name, reason, f"{count:,}")
+    return table

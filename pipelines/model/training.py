@@ -1,0 +1,63 @@
+"""Runs a training job from its settings file, and shows on a terminal how it goes."""
+
+import os
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from moodarchive.errors import ConfigError
+from moodarchive.settings import load
+from moodarchive.storage.store import Store
+from train.loop import StepReport, train
+from train.ray_job import train_on_ray
+from train.settings import TrainSettings
+
+_EVERY_SECONDS = 10.0
+
+
+def run_training(config: str, root: str, console: Console) -> None:
+    """Trains to the end, or goes on from the last checkpoint; of torchrun's ranks only the first one talks."""
+    if os.environ.get("RANK", "0") != "0":
+        console = Console(quiet=True)
+    try:
+        text = Path(config).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the settings file {config} cannot be read: {error}") from None
+    settings = load(TrainSettings, text, config)
+    if not settings.model.pretrained and not settings.model.name.startswith("local-dir:"):
+        console.print("the model starts from random weights: model.pretrained is empty", style="yellow")
+    if settings.ray.workers:
+        _done(train_on_ray(settings, root), console)
+        return
+    _done(train_and_tell(settings, root, console), console)
+
+
+def train_and_tell(settings: TrainSettings, root: str, console: Console) -> Store:
+    """Trains in this process, a line of losses a step on a terminal; returns the store that holds ``model/``."""
+    with Live(console=console, refresh_per_second=4, transient=True) as live:
+        last = 0.0
+
+        def tell(report: StepReport) -> None:
+            nonlocal last
+            line = Text(_line(report), overflow="ellipsis", no_wrap=True)
+            if console.is_terminal:
+                live.update(line)
+            elif time.monotonic() - last > _EVERY_SECONDS or report.step == report.steps:
+                last = time.monotonic()
+                console.print(line)
+
+        return train(settings, root, tell)
+
+
+def _done(store: Store, console: Console) -> None:
+    console.print(f"the model is in {store.root.rstrip('/')}/model, an open_clip folder")
+
+
+def _line(report: StepReport) -> str:
+    terms = "  ".join(f"{name} {value:.4f}" for name, value in report.losses.items())
+    replaced = f"  {report.replaced} corrupt replaced" if report.replaced else ""
+    mfu = "" if report.mfu is None else f"  MFU {report.mfu:.0%}"
+    return f"step {report.step:,}/{report.steps:,}  {terms}  {report.samples_per_second:.1f} samples/s{mfu}{replaced}"

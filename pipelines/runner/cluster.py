@@ -1,0 +1,151 @@
+"""Which Ray a run uses: one of its own on this machine, or a cluster whose nodes all see what the run needs."""
+
+import logging
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Self
+
+from moodarchive.archive.writer_lock import RUN_VARIABLE
+from moodarchive.errors import ConfigError, StageError
+from moodarchive.running.stage import Stage
+from pipelines.runner.preflight import Sight, check_nodes, end_sight
+
+REACHED_S = 10.0
+OWN = "local"
+"""The address that asks for a Ray of this run's own, whatever RAY_ADDRESS says."""
+
+
+def address_of(setting: str) -> str:
+    """The cluster's address: the setting, else RAY_ADDRESS; empty for a Ray of our own."""
+    address = setting or os.environ.get("RAY_ADDRESS", "")
+    if address.startswith("ray://"):
+        raise ConfigError(
+            f"{address}: the run itself must be part of the cluster; remedy: start it on the head node with "
+            '"auto", or submit it as a job'
+        )
+    return "" if address == OWN else address
+
+
+@dataclass(kw_only=True)
+class Cluster:
+    """Which Ray to use: an address, or a Ray of this run's own with so many logical CPUs (0: the machine's).
+
+    A context manager: Ray starts when the first part is to be run, and ends with the block. ``look`` tells what every
+    node of a cluster must see; ``begin`` is called once Ray runs.
+    """
+
+    address: str = ""
+    cpus: int = 0
+    give_up_after: int = 10
+    look: Callable[[], Sight] | None = None
+    begin: Callable[[], None] | None = None
+    sight: Sight | None = None
+    _started: bool = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        if self._started:
+            import ray
+
+            ray.shutdown()
+        if self.sight:
+            end_sight(self.sight)
+
+    def start(self, stages: Sequence[Stage]) -> None:
+        """Starts Ray unless it runs; ConfigError when the stages' smallest pools do not fit a Ray of our own."""
+        cpus = self.cpus or os.cpu_count() or 1
+        if not self.address:
+            _check_fit(stages, cpus)
+        import ray
+
+        if ray.is_initialized():
+            return
+        _silence_native_lines()
+        with _refusals_explained(self.address):
+            _init(self.address, cpus)
+        self._started = True
+        _settle()
+        if self.address and self.look:
+            self.sight = self.look()
+            check_nodes(self.sight)
+        if self.begin:
+            self.begin()
+
+
+def _init(address: str, cpus: int) -> None:
+    import ray
+
+    host, colon, port = address.rpartition(":")
+    if colon and port.isdigit():
+        # Ray itself tries for minutes, without a word
+        socket.create_connection((host.strip("[]"), int(port)), timeout=REACHED_S).close()
+
+    inherited = {RUN_VARIABLE: os.environ[RUN_VARIABLE]} if RUN_VARIABLE in os.environ else {}
+    ray.init(
+        address=address or "local",
+        num_cpus=None if address else cpus,
+        include_dashboard=None if address else False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        runtime_env={"env_vars": inherited},
+    )
+
+
+@contextmanager
+def _refusals_explained(address: str) -> Iterator[None]:
+    import ray
+
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        if not address:
+            raise
+        told = " ".join(str(error).split())
+        remedy = "is it running, and is this one of its nodes? See ray status"
+        if isinstance(error, ray.exceptions.AuthenticationError):
+            remedy = "set RAY_AUTH_MODE, and with token RAY_AUTH_TOKEN, here as on the cluster's nodes"
+        if "mismatch" in told:
+            remedy = "use the same Ray and Python on every node: one environment, one image"
+        raise ConfigError(f"the Ray cluster at {address}: {told}; remedy: {remedy}") from None
+
+
+def _silence_native_lines() -> None:
+    """Ray's C++ side writes warnings about its own internals to descriptor 2; its session logs keep them.
+
+    Python's stderr moves to a copy of the descriptor, so that messages, tracebacks and the progress stay visible.
+    """
+    sys.stderr.flush()
+    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+
+
+def _settle() -> None:
+    """Progress is read from the store and shown by us: Ray's own bars name every stage alike."""
+    from ray.data import DataContext
+
+    context = DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    context.execution_no_progress_timeout_s = -1  # a part of slow captions may take longer; workers have time-outs
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+
+
+def _check_fit(stages: Sequence[Stage], cpus: int) -> None:
+    """When the smallest pools do not fit together, Ray loses all overlap without a word."""
+    needed = sum(stage.resources.cpus * stage.resources.min_workers for stage in stages)
+    if needed > cpus:
+        shares = ", ".join(f"{s.name} {s.resources.min_workers} x {s.resources.cpus:g}" for s in stages)
+        raise ConfigError(
+            f"the stages need {needed:g} CPUs at once ({shares}), run.cpus offers {cpus}; remedy: lower workers or "
+            "cpus_per_worker of a stage"
+        )
+    if any(stage.resources.gpus for stage in stages) and not os.environ.get("CUDA_VISIBLE_DEVICES", "all"):
+        raise StageError("a stage asks for a GPU and CUDA_VISIBLE_DEVICES hides all of them")

@@ -1,0 +1,72 @@
+"""Settings belong to the data: what an archive was begun with is recorded and held against what is asked now."""
+
+import json
+from typing import Any
+
+from moodarchive.errors import ConfigError, NotAnArchiveError
+from moodarchive.settings import Kind, Settings, differences
+from moodarchive.storage.store import Store
+from moodarchive.tables.schemas import SCHEMA_VERSION
+
+RECORD_PATH = "settings.json"
+
+
+def recorded(store: Store) -> dict[str, Any]:
+    """The root's settings record. NotAnArchiveError when there is none, or one of another schema version."""
+    try:
+        record: dict[str, Any] = json.loads(store.read_bytes(RECORD_PATH))
+    except (FileNotFoundError, NotADirectoryError):
+        store.check_reachable()
+        raise NotAnArchiveError(
+            f"{store.root} holds no archive (no {RECORD_PATH}); remedy: name an archive's root, or begin one with "
+            "moodarchive run or moodarchive demo"
+        ) from None
+    except ValueError as error:
+        raise NotAnArchiveError(f"{store.root}/{RECORD_PATH} is not JSON: {error}; remedy: restore it") from None
+    if record.get("schema_version") != SCHEMA_VERSION:
+        raise NotAnArchiveError(
+            f"{store.root} has schema version {record.get('schema_version')}, this program reads {SCHEMA_VERSION}; "
+            "remedy: use the version that built it, or build into a new root"
+        )
+    return record
+
+
+def refuse_foreign(store: Store) -> None:
+    """NotAnArchiveError for a folder that holds something else: nothing is written into it."""
+    store.check_reachable()
+    # a run killed before it recorded its settings leaves its heartbeat alone
+    if not store.exists(RECORD_PATH) and set(store.names()) - {"crawl"}:
+        raise NotAnArchiveError(f"{store.root} is not empty and holds no archive; remedy: name a new or empty folder")
+
+
+def guard(store: Store, settings: Settings) -> None:
+    """Records the settings of a new root; holds a known root's per-row settings to what it was begun with."""
+    asked = {
+        "schema_version": SCHEMA_VERSION,
+        "per_row": settings.of_kind(Kind.PER_ROW),
+        "whole_table": settings.of_kind(Kind.WHOLE_TABLE),
+    }
+    if store.exists(RECORD_PATH):
+        known = recorded(store)
+        # a root that was begun before there was a setting has what is its default
+        known = known | {"per_row": _completed(known["per_row"], type(settings)().of_kind(Kind.PER_ROW))}
+        for key, old, new in differences(known["per_row"], asked["per_row"]):
+            raise ConfigError(
+                f"{key} = {_shown(new)}, but {store.root} was begun with {key} = {_shown(old)}, and rows of two kinds "
+                f"do not mix; remedy: set {key} = {_shown(old)}, or build into a new root"
+            )
+        if known == asked:
+            return
+    store.write_bytes(RECORD_PATH, (json.dumps(asked, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode())
+
+
+def _completed(known: Any, defaults: Any) -> Any:
+    """What is known, and what is not known as the defaults have it."""
+    if not isinstance(known, dict) or not isinstance(defaults, dict):
+        return known
+    found = {name: _completed(known[name], value) if name in known else value for name, value in defaults.items()}
+    return known | found
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,106 @@
+"""Every source there is, made from the settings and the keys at hand."""
+
+import math
+import time
+
+from crawl.politeness.rate_limit_client import Manners
+from crawl.politeness.rate_limits import parsed_limit, quota_left
+from crawl.query import Query
+from crawl.sites.burst import burst
+from crawl.sites.envato import envato
+from crawl.sites.foodiesfeed import foodiesfeed
+from crawl.sites.freenaturestock import freenaturestock
+from crawl.sites.keys import keys_of, load_env_file
+from crawl.sites.openverse import Openverse
+from crawl.sites.pexels import Pexels
+from crawl.sites.pixabay import Pixabay
+from crawl.sites.stocksnap import Stocksnap
+from crawl.sites.unsplash import Unsplash
+from crawl.sites.unsplash_dataset import UnsplashDataset
+from crawl.sites.urls import Urls
+from crawl.source import Source, is_locked, is_private, refuse_locked
+from moodarchive.errors import ConfigError
+from moodarchive.storage.store import Store
+from pipelines.settings import ArchiveSettings, SourcesSettings
+
+DAY_S = 86_400.0
+
+
+def all_sources(chosen: SourcesSettings) -> tuple[Source, ...]:
+    """Enabled or not; keys come from the environment or .env."""
+    load_env_file()
+    return (
+        Openverse(chosen.openverse, keys_of(chosen.openverse.key_variables)),
+        Unsplash(chosen.unsplash, keys_of(chosen.unsplash.key_variables)),
+        UnsplashDataset(chosen.unsplash_dataset),
+        Pexels(chosen.pexels, keys_of(chosen.pexels.key_variables)),
+        Pixabay(chosen.pixabay, keys_of(chosen.pixabay.key_variables)),
+        envato(chosen.envato),
+        burst(chosen.burst),
+        Stocksnap(chosen.stocksnap),
+        foodiesfeed(chosen.foodiesfeed),
+        freenaturestock(chosen.freenaturestock),
+        Urls(chosen.urls),
+    )
+
+
+def enabled_sources(chosen: SourcesSettings) -> tuple[Source, ...]:
+    """The sources to search. SourceLockedError names every enabled one whose terms stand against it."""
+    enabled = [source for source in all_sources(chosen) if source.settings.enabled]
+    if not enabled:
+        raise ConfigError("no source is enabled; remedy: set sources.openverse.enabled = true")
+    refuse_locked(enabled)
+    for source in enabled:
+        missing = missing_keys(source)
+        if missing and source.settings.needs_key:
+            raise ConfigError(f"{source.name} needs a key; remedy: set {missing[0]} in the environment or in .env")
+    return tuple(enabled)
+
+
+def missing_keys(source: Source) -> list[str]:
+    """The variables of the source's keys that are not set."""
+    present = keys_of(source.settings.key_variables)
+    return [name for name in source.settings.key_variables if name not in present]
+
+
+def private_names(chosen: SourcesSettings) -> tuple[str, ...]:
+    """Sources whose images go into the private shards, enabled or not: a later one must not change earlier shards."""
+    return tuple(sorted(source.name for source in all_sources(chosen) if is_private(source)))
+
+
+def locked_names(chosen: SourcesSettings) -> list[str]:
+    """Sources that a permission would unlock."""
+    return [source.name for source in all_sources(chosen) if is_locked(source)]
+
+
+def affordable(store: Store, chosen: SourcesSettings, queries: list[Query], asked: set[Query]) -> list[Query]:
+    """The queries that the sources' quotas can answer within a day, so that a round closes when they are spent."""
+    found: list[Query] = []
+    for source in enabled_sources(chosen):
+        most = requests_left(store, source) / max(1, source.settings.requests_per_query())
+        fresh = [query for query in queries if query.source == source.name and query not in asked]
+        found += fresh if math.isinf(most) else fresh[: int(most)]
+    kept = set(found)
+    return [query for query in queries if query in kept]
+
+
+def requests_left(store: Store, source: Source) -> float:
+    """Requests that the source takes within a day from now; infinite when nothing limits them."""
+    now, left = time.time(), math.inf
+    for limit in source.settings.parsed_limits():
+        if limit.per_s >= DAY_S:
+            left = min(left, quota_left(store, source.name, limit, now))
+        else:
+            left = min(left, limit.requests * DAY_S / limit.per_s)
+    return left
+
+
+def manners_of(store: Store, settings: ArchiveSettings) -> Manners:
+    """The pace at which this archive may be crawled."""
+    sources = all_sources(settings.sources)
+    return Manners(
+        store=store,
+        host_limit=parsed_limit(settings.download.host_limit),
+        source_limits={source.name: source.settings.parsed_limits() for source in sources},
+        longest_wait_s=settings.search.longest_wait_s,
+    )

@@ -1,0 +1,152 @@
+"""The sitemaps of HTML sites: what they list is found by its words, and what they hide in their XML does no harm."""
+
+import gzip
+from collections.abc import Mapping
+
+import pytest
+from aiohttp import web
+
+from crawl.http.search_client import WebClient
+from crawl.query import Found, Query
+from crawl.sites import sitemap
+from crawl.sites.burst import BurstSettings, burst
+from crawl.sites.foodiesfeed import FoodiesfeedSettings, foodiesfeed
+from moodarchive.errors import ServiceError
+from tests.making import HOST, Handler, Site, giving, serving
+
+BASE = f"http://{HOST}"
+IMAGE = 'xmlns:image="http://www.google.com/schemas/sitemap-image/1.1"'
+ROBOTS = giving(f"User-agent: *\nDisallow: /private\nSitemap: {BASE}/index.xml\n".encode())
+BOMB = "".join(f'<!ENTITY a{n + 1} "{f"&a{n};" * 10}">' for n in range(9))
+
+
+def _urlset(*entries: str) -> bytes:
+    return (
+        f'<?xml version="1.0"?><urlset xmlns="http://www.sitemaps.org/s" {IMAGE}>{"".join(entries)}</urlset>'.encode()
+    )
+
+
+def _entry(path: str, image: str = "", title: str = "") -> str:
+    shown = (
+        f"<image:image><image:loc>{image}</image:loc><image:title>{title}</image:title></image:image>" if image else ""
+    )
+    return f"<url><loc>{path}</loc>{shown}</url>"
+
+
+def _index(*places: str) -> bytes:
+    return (
+        f"<sitemapindex>{''.join(f'<sitemap><loc>{place}</loc></sitemap>' for place in places)}</sitemapindex>".encode()
+    )
+
+
+def _search(site: Site, phrase: str = "red flower", results: int = 10) -> list[Found]:
+    client = WebClient(user_agent="T/1 (a@b.example)", timeout_s=2, retries=0, loopback_hosts=site.hosts)
+    source = burst(BurstSettings(base_url=BASE, route="sitemap"))
+    query = Query(source="burst", emotion="joy", context="natural_scenery", phrase=phrase, results=results)
+    return list(source.search(query, client))
+
+
+def _found(handlers: Mapping[str, Handler]) -> tuple[list[Found], list[str]]:
+    with serving({"/robots.txt": ROBOTS, **handlers}) as site:
+        return _search(site), site.paths()
+
+
+def test_an_index_of_compressed_sitemaps_is_searched_by_names_and_titles() -> None:
+    photos = _urlset(
+        _entry(f"{BASE}/photos/red-flowers-in-a-field", "https://cdn.example/1.jpg", "In the field"),
+        _entry(f"{BASE}/photos/p2", "https://cdn.example/2.jpg", "A red &amp; wild flower"),
+        _entry(f"{BASE}/photos/blue-sky", "https://cdn.example/3.jpg", "Sky"),
+        _entry(f"{BASE}/blog/red-flower", "https://cdn.example/4.jpg", "Red flower, but no photo's page"),
+    )
+    noindex = {"X-Robots-Tag": "noindex, follow", "Date": "Thu, 01 Jan 2026 10:00:00 GMT"}
+    found, asked = _found(
+        {
+            "/index.xml": giving(_index("/photos.xml.gz", "http://other.example/sitemap.xml"), headers=noindex),
+            "/photos.xml.gz": giving(gzip.compress(photos), headers=noindex),
+        }
+    )
+    assert {image.url: image.landing_url for image in found} == {
+        "https://cdn.example/1.jpg": f"{BASE}/photos/red-flowers-in-a-field",
+        "https://cdn.example/2.jpg": f"{BASE}/photos/p2",
+    }
+    by_url = {image.url: image for image in found}
+    assert by_url["https://cdn.example/2.jpg"].title == "A red & wild flower"
+    assert {(image.licence, image.source_id.split("/")[0], image.retrieved_on) for image in found} == {
+        ("burst", "photos", "2026-01-01")
+    }
+    assert asked == ["/robots.txt", "/index.xml", "/photos.xml.gz"]
+
+
+def test_a_page_whose_picture_is_not_listed_is_read_unless_it_opts_out() -> None:
+    shown = '<meta property="og:image" content="/big.jpg"><meta property="og:title" content="A red flower"><p>x'
+    described = shown + (
+        '<script type="application/ld+json">{"@type": "ImageObject", "url": "/photos/red-flower-2", '
+        '"contentUrl": "https://cdn.example/2.jpg", "creator": {"name": "Ana"}, "license": "https://l.example"}</script>'
+    )
+    pages = {"1": shown, "2": described, "3": f'<meta name="robots" content="noai">{shown}', "4": "<p>no picture"}
+    found, asked = _found(
+        {
+            "/index.xml": giving(_urlset(*(_entry(f"/photos/red-flower-{n}") for n in pages))),
+            **{f"/photos/red-flower-{n}": giving(html.encode()) for n, html in pages.items()},
+        }
+    )
+    assert {(image.source_id, image.url) for image in found} == {
+        ("photos/red-flower-1", f"{BASE}/big.jpg"), ("photos/red-flower-2", "https://cdn.example/2.jpg"),
+    }  # fmt: skip
+    creators = {image.source_id: (image.creator, image.licence_url) for image in found}
+    assert creators["photos/red-flower-2"] == ("Ana", "https://l.example")
+    assert len(asked) == 6
+
+
+def test_a_site_that_names_no_sitemap_is_asked_for_the_usual_one_once() -> None:
+    handlers = {"/sitemap.xml": giving(_urlset(_entry(f"{BASE}/free-food-photo/red-flower/", "/1.jpg", "x")))}
+    with serving(handlers) as site:
+        source = foodiesfeed(FoodiesfeedSettings(base_url=BASE, route="sitemap"))
+        client = WebClient(user_agent="T/1 (a@b.example)", loopback_hosts=site.hosts)
+        for phrase, count in (("red flower", 1), ("flowers", 1), ("glaring eyes", 0)):
+            query = Query(source="f", emotion="joy", context="natural_scenery", phrase=phrase, results=9)
+            assert len(list(source.search(query, client))) == count
+        assert site.paths() == ["/robots.txt", "/sitemap.xml"]
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        f'<!DOCTYPE x [<!ENTITY a0 "ha">{BOMB}]><urlset><url><loc>&a9;</loc></url></urlset>'.encode(),
+        f'<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><urlset><url><loc>{BASE}/photos/&a;</loc></url></urlset>'.encode(),
+        b"<urlset><url>",
+        b"<html>sign in</html",
+        gzip.compress(b"<urlset>" + bytes(64 << 20)),
+        b"\x1f\x8bno gzip at all",
+    ],
+    ids=["entity bomb", "external entity", "cut off", "no XML", "gzip bomb", "no gzip"],
+)
+def test_a_hostile_sitemap_is_an_error_that_names_the_site(hostile: bytes) -> None:
+    with serving({"/robots.txt": ROBOTS, "/index.xml": giving(hostile)}) as site, pytest.raises(ServiceError) as caught:
+        _search(site)
+    assert BASE in str(caught.value)
+
+
+def test_one_bad_sitemap_among_good_ones_is_left_out() -> None:
+    good = giving(_urlset(_entry(f"{BASE}/photos/red-flower", "/1.jpg", "x")))
+    index = giving(_index("/bad.xml", "/absent.xml", "/good.xml"))
+    found, _ = _found({"/index.xml": index, "/bad.xml": giving(b"<!DOCTYPE x><urlset/>"), "/good.xml": good})
+    assert [image.url for image in found] == [f"{BASE}/1.jpg"]
+
+
+def test_indexes_without_end_and_foreign_pages_are_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sitemap, "MOST_FILES", 5)
+    served: list[str] = []
+
+    async def endless(request: web.Request) -> web.Response:
+        served.append(request.path)
+        return web.Response(body=_index(*(f"/more-{n}.xml" for n in range(50))))
+
+    handlers = {f"/more-{n}.xml": endless for n in range(50)}
+    found, _ = _found({"/index.xml": endless, **handlers})
+    assert found == [] and len(served) == 5
+    foreign = _urlset(_entry("http://other.example/photos/red-flower", "https://cdn.example/1.jpg", "red flower"))
+    assert _found({"/index.xml": giving(foreign)})[0] == []
+    private = giving(_index("/private/photos.xml"))
+    with pytest.raises(ServiceError, match="disallows"):
+        _found({"/index.xml": private})

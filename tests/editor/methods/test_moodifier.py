@@ -1,0 +1,232 @@
+"""What holds for Moodifier whatever its weights are; the small models' are random."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from editor.edit import Edit, EditSettings, EditStopped, Mask, load_method
+from editor.methods.canvas import to_pixels
+from editor.methods.moodifier import InversionFree
+from tests.editor.small_models import SmallModels
+from tests.making import textured
+
+SIZE = (64, 64)
+JOY, RAGE = "a girl laughs, her arms wide open", "a girl screams with clenched fists"
+
+
+def _opened(small: SmallModels, **changes: Any) -> InversionFree:
+    told = {"steps": 4, "size": 64, **changes}
+    method = load_method("moodifier", small.base, small.moodify, EditSettings.model_validate(told))
+    assert isinstance(method, InversionFree)
+    return method
+
+
+@pytest.fixture(scope="module")
+def method(small: SmallModels) -> InversionFree:
+    return _opened(small)
+
+
+@pytest.fixture(scope="module")
+def picture() -> Image.Image:
+    return textured(*SIZE, seed=3)
+
+
+def _box(left: int = 16, top: int = 8, right: int = 40, bottom: int = 48) -> Mask:
+    mask = np.zeros(SIZE[::-1], np.float32)
+    mask[top:bottom, left:right] = 1
+    return mask
+
+
+def _made(method: InversionFree, edits: Sequence[Edit]) -> list[Image.Image]:
+    return method.edit(edits, lambda done, total: None, lambda: False)
+
+
+def _last(method: InversionFree, edits: Sequence[Edit]) -> torch.Tensor:
+    return list(method.steps(edits, SIZE))[-1].clean
+
+
+def _source(method: InversionFree, picture: Image.Image) -> torch.Tensor:
+    return method._base.encoded(to_pixels(picture))
+
+
+def test_an_empty_mask_gives_the_vaes_reconstruction(method: InversionFree, picture: Image.Image) -> None:
+    source = _source(method, picture)
+    edit = Edit(image=picture, prompt=JOY, mask=_box(0, 0, 0, 0))
+    last = _last(method, [edit])
+    expected = method._base.decoded(source)
+    assert (method._base.decoded(last) - expected).abs().max() < 1e-3
+    assert not torch.allclose(_last(method, [Edit(image=picture, prompt=JOY)]), source, atol=1e-2)
+
+
+@pytest.mark.parametrize("guidance", [1.0, 2.0])
+@pytest.mark.parametrize("boxed", [True, False])
+def test_a_target_prompt_equal_to_the_sources_changes_nothing(
+    small: SmallModels, picture: Image.Image, guidance: float, boxed: bool
+) -> None:
+    method = _opened(small, guidance=guidance, source_guidance=guidance)
+    edit = Edit(image=picture, prompt=JOY, source_prompt=JOY, mask=_box() if boxed else None)
+    decoded = method._base.decoded
+    assert (decoded(_last(method, [edit])) - decoded(_source(method, picture))).abs().max() < 1e-3
+
+
+def test_outside_the_mask_latents_equal_the_sources_at_every_step(method: InversionFree, picture: Image.Image) -> None:
+    edits = [Edit(image=picture, prompt=JOY, mask=_box()), Edit(image=picture, prompt=RAGE, mask=_box(0, 0, 64, 16))]
+    source = _source(method, picture)
+    inside = torch.zeros(2, 16, 16, dtype=torch.bool)
+    inside[0, 2:12, 4:10] = inside[1, :4] = True
+    seen = list(method.steps(edits, SIZE))
+    assert [step.level.t for step in seen] == [4, 3, 2, 1]
+    for place, step in enumerate(seen):
+        for row in (0, 1):
+            outside = ~inside[row]
+            assert step.target[row][:, outside].equal(step.source[row][:, outside])
+            assert step.clean[row][:, outside].equal(source[0][:, outside])
+            assert not torch.allclose(step.clean[row][:, inside[row]], source[0][:, inside[row]], atol=1e-3)
+            assert place == 0 or not step.target[row][:, inside[row]].equal(step.source[row][:, inside[row]])
+
+
+@pytest.mark.parametrize(("tau_c", "expected"), [(0.0, [True] * 4), (1.01, [False] * 4), (0.3, [True] * 3 + [False])])
+def test_tau_c_decides_in_which_steps_attention_is_refined(
+    small: SmallModels, picture: Image.Image, tau_c: float, expected: list[bool]
+) -> None:
+    method = _opened(small, tau_c=tau_c)
+    seen = [method.control.refine for _ in method.steps([Edit(image=picture, prompt=JOY, mask=_box())], SIZE)]
+    assert seen == expected
+
+
+def test_refining_matters_inside_the_mask_only_with_something_outside(
+    small: SmallModels, picture: Image.Image, method: InversionFree
+) -> None:
+    never = _opened(small, tau_c=2.0)
+    boxed, everywhere = Edit(image=picture, prompt=JOY, mask=_box()), Edit(image=picture, prompt=JOY)
+    assert not torch.allclose(_last(method, [boxed]), _last(never, [boxed]), atol=1e-4)
+    assert torch.allclose(_last(method, [everywhere]), _last(never, [everywhere]), atol=1e-6)
+    captioned = Edit(image=picture, prompt=JOY, source_prompt="a girl stands, her arms down")
+    assert not torch.allclose(_last(method, [captioned]), _last(never, [captioned]), atol=1e-5)
+
+
+def _several(picture: Image.Image) -> list[Edit]:
+    other = textured(*SIZE, seed=11)
+    return [
+        Edit(image=picture, prompt=JOY, mask=_box(), seed=1),
+        Edit(image=other, prompt=RAGE, source_prompt="a girl stands with open hands", mask=_box(0, 0, 30, 64), seed=2),
+        Edit(image=picture, prompt=RAGE, seed=3),
+    ]
+
+
+def test_a_batch_equals_its_single_runs(method: InversionFree, picture: Image.Image) -> None:
+    edits = _several(picture)
+    together = _last(method, edits)
+    for row, edit in enumerate(edits):
+        assert (_last(method, [edit])[0] - together[row]).abs().max() < 1e-4
+    for one, other in zip(_made(method, edits), (_made(method, [edit])[0] for edit in edits), strict=True):
+        assert np.abs(np.asarray(one, np.int16) - np.asarray(other, np.int16)).max() <= 1
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_does_not(method: InversionFree, picture: Image.Image) -> None:
+    edits = [Edit(image=picture, prompt=JOY, mask=_box(), seed=seed) for seed in (5, 5, 6)]
+    first, second, other = (_made(method, [edit])[0].tobytes() for edit in edits)
+    assert first == second != other
+
+
+def test_pictures_come_back_in_their_order_and_sizes(method: InversionFree, picture: Image.Image) -> None:
+    sizes = [(64, 64), (100, 40), (31, 77), (64, 64), (300, 200)]
+    edits = [Edit(image=textured(*size, seed=place), prompt=JOY, seed=place) for place, size in enumerate(sizes)]
+    told: list[tuple[int, int]] = []
+    found = method.edit(edits, lambda done, total: told.append((done, total)), lambda: False)
+    assert [image.size for image in found] == sizes
+    assert {image.mode for image in found} == {"RGB"}
+    alone = _made(method, [edits[3]])[0]
+    assert np.abs(np.asarray(found[3], np.int16) - np.asarray(alone, np.int16)).max() <= 1
+    assert told == [(done, 16) for done in range(1, 17)]  # four working sizes of four steps
+
+
+def test_stopping_takes_effect_before_the_next_step(method: InversionFree, picture: Image.Image) -> None:
+    told: list[int] = []
+    with pytest.raises(EditStopped, match="after 2 of 4 steps"):
+        method.edit([Edit(image=picture, prompt=JOY)], lambda done, _: told.append(done), lambda: len(told) == 2)
+    assert told == [1, 2]
+
+
+def test_a_long_prompt_reaches_the_unet_whole(method: InversionFree, picture: Image.Image) -> None:
+    words = ["grass"] * 200
+    seen: list[torch.Size] = []
+    watch = method._base.unet.register_forward_pre_hook(
+        lambda _, args, told: seen.append(told["encoder_hidden_states"].shape), with_kwargs=True
+    )
+    plain = _last(method, [Edit(image=picture, prompt=" ".join(words))])
+    words[190] = "thunder"
+    changed = _last(method, [Edit(image=picture, prompt=" ".join(words))])
+    watch.remove()
+    assert set(seen) == {torch.Size((3, 248, 64))}
+    assert not torch.allclose(plain, changed, atol=1e-6)
+
+
+def test_every_resolution_of_the_unet_has_its_mask(method: InversionFree, picture: Image.Image) -> None:
+    edits = [Edit(image=picture, prompt=JOY, mask=_box(0, 0, 17, 64)), Edit(image=picture, prompt=JOY)]
+    next(method.steps(edits, SIZE))
+    found = {pixels: weights[0, 0, :, 0] for pixels, weights in method.control.weights.items()}
+    columns = {256: 5, 64: 3, 16: 2}  # 17 of 64 pixels reach into so many of 16, 8 and 4 columns
+    assert {pixels: int(weights.sum()) for pixels, weights in found.items()} == {
+        pixels: many * round(pixels**0.5) for pixels, many in columns.items()
+    }
+    assert all(weights[1].min() == 1 for weights in method.control.weights.values())
+    read = {layer.shape[1] for layer in _attended(method, edits)}
+    assert read == set(columns)
+
+
+def _attended(method: InversionFree, edits: Sequence[Edit]) -> list[torch.Tensor]:
+    """What the attention layers of one step were given."""
+    given: list[torch.Tensor] = []
+    layers = [layer for layer in method._base.unet.modules() if hasattr(layer, "set_processor")]
+    watches = [layer.register_forward_pre_hook(lambda _, args: given.append(args[0])) for layer in layers]
+    next(method.steps(edits, SIZE))
+    for watch in watches:
+        watch.remove()
+    return given
+
+
+def test_strength_leaves_out_the_noisiest_steps(small: SmallModels, picture: Image.Image) -> None:
+    edit = Edit(image=picture, prompt=JOY)
+    mild, full = _opened(small, strength=0.5), _opened(small)
+    seen = list(mild.steps([edit], SIZE))
+    assert [step.level for step in seen] == [step.level for step in full.steps([edit], SIZE)][2:]
+    source = _source(mild, picture)
+    assert (seen[-1].clean - source).abs().mean() < (_last(full, [edit]) - source).abs().mean()
+
+
+def test_a_feathered_mask_changes_less_towards_its_edge_and_nothing_outside(
+    small: SmallModels, picture: Image.Image
+) -> None:
+    method = _opened(small, feather=12)
+    last, source = _last(method, [Edit(image=picture, prompt=JOY, mask=_box())]), _source(method, picture)
+    changed = (last - source)[0].abs().mean(0)
+    assert changed[:, :4].max() == changed[:, 10:].max() == changed[12:].max() == changed[:2].max() == 0
+    assert 0 < changed[4:10, 4].mean() < changed[4:10, 6:8].mean()
+
+
+def test_in_bfloat16_the_equations_stay_in_float32(small: SmallModels, picture: Image.Image) -> None:
+    method = _opened(small, dtype="bfloat16")
+    edits = [Edit(image=picture, prompt=JOY, source_prompt="a girl", mask=_box(), seed=seed) for seed in (1, 2)]
+    source = _source(method, picture)
+    for step in method.steps(edits, SIZE):
+        assert step.clean.dtype == step.target.dtype == torch.float32
+        assert step.clean[:, :, 12:].equal(source.expand(2, -1, -1, -1)[:, :, 12:])
+        assert step.clean.isfinite().all()
+    assert [image.size for image in _made(method, edits)] == [SIZE, SIZE]
+
+
+def test_nothing_is_edited_for_nobody(method: InversionFree) -> None:
+    assert _made(method, []) == []
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # the models are so small that threads would only wait for each other
+    yield
+    torch.set_num_threads(before)

@@ -1,0 +1,171 @@
+"""Prompt and region come from the person, else from the served model, else from MoodifyCLIP; and are told with why."""
+
+import base64
+import io
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from editor.planning.lexicon import LEAST_AREA, MOST_AREA, OwnWords, region_of
+from editor.planning.plan import FACES, NOBODY, OWN, PERSON, SERVED, Understander, Wish
+from editor.planning.regions import Box
+from editor.planning.served import Asking, answer_schema
+from moodarchive.errors import EditError, ServiceError
+from moodarchive.models.clip import ClipEncoder
+from tests.editor.plan_server import GOOD, plan_server
+from tests.editor.planning.test_regions import drawn_face
+
+
+def _lake(size: tuple[int, int] = (200, 120)) -> Image.Image:
+    image = Image.new("RGB", size, (120, 170, 220))
+    image.paste((60, 120, 50), (0, size[1] // 2, *size))
+    ImageDraw.Draw(image).ellipse((20, 10, 50, 40), fill=(250, 240, 120))
+    return image
+
+
+@cache
+def _own_words() -> OwnWords:
+    """The demo's small CLIP, trained on drawn pictures: it proves the way, not the taste."""
+    return OwnWords(encoder=ClipEncoder(model="local-dir:pipelines/demo/checkpoint"))
+
+
+def test_a_served_model_gives_object_region_and_prompt() -> None:
+    with plan_server() as server:
+        found = Understander(asking=Asking(server=server.url, model="m")).understood(_lake(), Wish(emotion="joy"))
+    assert (found.prompt, found.target_object) == (GOOD["prompt"], "the grey sky")
+    assert found.prompt_by == found.region_by == SERVED and found.notes == ()
+    assert found.mask is not None and found.mask[:60].all() and not found.mask[60:].any()
+    (body,) = server.bodies
+    assert body["response_format"]["json_schema"]["schema"] == answer_schema() and body["max_tokens"] <= 512
+    picture, asked = body["messages"][1]["content"]
+    assert "Emotion: joy" in asked["text"]
+    sent = Image.open(io.BytesIO(base64.b64decode(picture["image_url"]["url"].partition(",")[2])))
+    assert sent.size == (200, 120) and not sent.getexif()
+
+
+BAD: list[dict[str, Any] | str] = [
+    "",
+    "Sure! Here is your plan",
+    "CUT",
+    "[" * 5_000,
+    {**GOOD, "boxes": []},
+    {**GOOD, "boxes": [[0.0, 0.0, 1.0, 0.5]] * 5},
+    {**GOOD, "boxes": [[10, 20, 300, 400]]},
+    {**GOOD, "boxes": [[0.5, 0.5, 0.2, 0.9]]},
+    {**GOOD, "boxes": [[0.5, 0.5, 0.5001, 0.5001]]},
+    {**GOOD, "boxes": [[0, 0, True, 1]]},
+    {**GOOD, "boxes": [[0, 0, 10**400, 1]]},
+    {**GOOD, "boxes": "0 0 1 1"},
+    '{"target_object": "sky", "boxes": [[0, 0, NaN, 1]], "prompt": "A lake under a golden sky, all joy."}',
+    {**GOOD, "prompt": "joy"},
+    {**GOOD, "prompt": "x" * 5_000},
+    {**GOOD, "prompt": "A lake under a golden \u0007 morning sky"},
+    {**GOOD, "prompt": ["A lake under a golden morning sky"]},
+    {**GOOD, "extra": 1},
+]
+
+
+def test_malformed_answers_are_asked_again_with_other_seeds() -> None:
+    answers = [answer for bad in BAD for answer in (bad, bad, GOOD)]
+    with plan_server(*answers) as server:
+        for bad in BAD:
+            before = len(server.bodies)
+            found = Understander(asking=Asking(server=server.url, model="m")).understood(_lake(), Wish(emotion="fear"))
+            assert found.prompt_by == SERVED and len(server.bodies) == before + 3, bad
+            assert len({body["seed"] for body in server.bodies[before:]}) == 3
+
+
+def test_after_so_many_bad_answers_the_lexicon_and_clip_take_over_and_it_is_told() -> None:
+    with plan_server("nonsense") as server:
+        told = Understander(asking=Asking(server=server.url, model="m"), own_words=_own_words)
+        found = told.understood(_lake(), Wish(emotion="joy"))
+    assert len(server.bodies) == 3
+    assert found.prompt_by == OWN and found.prompt.startswith("A photo that evokes joy: ")
+    assert "not_json" in found.notes[0] and "MoodifyCLIP" in found.notes[1]
+    assert found.mask is not None and LEAST_AREA - 0.01 <= found.mask.mean() <= MOST_AREA + 0.01
+
+
+def test_a_server_that_is_not_there_or_wants_a_key_is_told_and_not_papered_over() -> None:
+    understander = Understander(asking=Asking(server="http://127.0.0.1:9", model="m"), own_words=_own_words)
+    with pytest.raises(ServiceError, match=r"127\.0\.0\.1:9"):
+        understander.understood(_lake(), Wish(emotion="joy"))
+    with plan_server(401) as server, pytest.raises(ServiceError, match="HTTP 401"):
+        Understander(asking=Asking(server=server.url, model="m")).understood(_lake(), Wish(emotion="joy"))
+
+
+def test_what_a_person_gives_is_taken_and_nobody_is_asked() -> None:
+    with plan_server() as server:
+        understander = Understander(asking=Asking(server=server.url, model="m"))
+        wish = Wish(emotion="joy", prompt="A lake in summer", boxes=(Box(0, 0, 0.5, 1),))
+        found = understander.understood(_lake(), wish)
+        assert server.bodies == [] and found.prompt == "A lake in summer"
+        assert found.prompt_by == found.region_by == PERSON
+        # either alone: the other is found out
+        alone = understander.understood(_lake(), Wish(emotion="joy", prompt="A lake in summer"))
+        assert (alone.prompt, alone.region_by) == ("A lake in summer", SERVED) and alone.mask is not None
+        boxed = understander.understood(_lake(), Wish(emotion="joy", boxes=(Box(0, 0, 0.5, 1),)))
+        assert (boxed.prompt, boxed.region_by) == (GOOD["prompt"], PERSON)
+        assert boxed.mask is not None and boxed.mask[:, :100].all() and not boxed.mask[:, 100:].any()
+        # the ablation's rows: neither, and the plain prompt
+        whole = understander.understood(_lake(), Wish(emotion="joy", whole=True))
+        assert whole.mask is None and whole.prompt == GOOD["prompt"]
+        plain = understander.understood(_lake(), Wish(emotion="joy", plain=True))
+        assert plain.prompt == "A photo that evokes joy." and plain.region_by == SERVED
+
+
+@pytest.mark.parametrize(
+    ("wish", "says"),
+    [
+        ({"emotion": "hapiness"}, "is no emotion"),
+        ({"emotion": "joi"}, "did you mean 'joy'"),
+        ({"emotion": "joy", "prompt": "a", "plain": True}, "exclude"),
+        ({"emotion": "joy", "whole": True, "boxes": (Box(0, 0, 1, 1),)}, "exclude"),
+        ({"emotion": "joy", "mask": np.zeros((4, 4), np.float32)}, "empty"),
+        ({"emotion": "joy", "prompt": "a\nb"}, "one line"),
+        ({"emotion": "joy", "prompt": "\ud800"}, "printable"),
+        ({"emotion": "joy", "prompt": "x" * 2_001}, "2,000"),
+    ],
+)
+def test_a_wish_that_cannot_be_is_told(wish: dict[str, Any], says: str) -> None:
+    with pytest.raises(EditError, match=says):
+        Wish(**wish)
+
+
+def test_a_facial_picture_keeps_its_fixed_region_whatever_the_model_boxes() -> None:
+    with plan_server({**GOOD, "target_object": "the man's face"}) as server:
+        found = Understander(asking=Asking(server=server.url, model="m")).understood(drawn_face(), Wish(emotion="joy"))
+        assert found.region_by == FACES and found.mask is not None and not found.mask[:5].any()
+    with plan_server() as server:  # the plan is about the sky behind the face
+        found = Understander(asking=Asking(server=server.url, model="m")).understood(drawn_face(), Wish(emotion="joy"))
+        assert found.region_by == SERVED
+
+
+def test_without_server_and_model_the_emotion_alone_is_the_prompt() -> None:
+    found = Understander().understood(_lake(), Wish(emotion="gratitude"))
+    assert found.prompt == "A photo that evokes gratitude." and found.mask is None and found.prompt_by == NOBODY
+    assert Understander().understood(drawn_face(), Wish(emotion="joy")).region_by == FACES
+
+
+def test_a_region_is_where_the_patches_are_near_and_stays_within_its_bounds() -> None:
+    near = np.zeros((7, 7), np.float32)
+    near[:3, :3] = 1
+    mask = region_of(near, (140, 70))
+    assert mask[:20, :40].all() and not mask[40:].any() and not mask[:, 80:].any()
+    spot, flat = np.zeros((16, 16), np.float32), np.ones((16, 16), np.float32)
+    spot[4, 4] = 1
+    assert 0 < region_of(spot, (160, 160)).mean() <= 0.1
+    assert region_of(flat, (160, 160)).all()
+    rising = np.arange(256, dtype=np.float32).reshape(16, 16) ** 0.2
+    assert LEAST_AREA - 0.01 <= region_of(rising, (160, 160)).mean() <= MOST_AREA + 0.02
+
+
+def test_patches_of_the_small_clip_lie_in_the_joint_space() -> None:
+    encoder = _own_words().encoder
+    patches = encoder.patches(_lake())
+    assert patches.ndim == 3 and patches.shape[0] == patches.shape[1]
+    assert np.allclose(np.linalg.norm(patches, axis=2), 1, atol=1e-5)
+    sky = encoder.texts(["blue sky"])[0]
+    assert patches.shape[2] == len(sky)

@@ -1,0 +1,178 @@
+"""A part is its file and a sidecar written last; equal rows give equal bytes, within bounds."""
+
+import json
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from moodarchive.errors import NotAnArchiveError
+from moodarchive.storage.store import Store
+from moodarchive.tables.parts import (
+    finished_parts,
+    input_digest,
+    part_path,
+    read_part,
+    read_sidecar,
+    run_of_parts,
+    sidecar_path,
+    write_part,
+)
+from moodarchive.tables.schemas import (
+    CAPTIONS,
+    DESCRIPTORS,
+    IMAGES,
+    KEPT,
+    SAFETY,
+    SCHEMA_VERSION,
+    Table,
+    as_batch,
+    empty_row,
+)
+from tests.making import ORIGIN, rows_of, write_rows
+
+Row = dict[str, object]
+
+
+def _images(count: int, size: int) -> list[Row]:
+    noise = np.random.default_rng(0)
+    return [
+        empty_row(IMAGES, key=f"{i:016x}", bytes=noise.bytes(size) if i % 5 else None, width=i, status="ok")
+        for i in range(count)
+    ]
+
+
+def _batches(table: Table, rows: list[Row], size: int) -> Iterator[pa.RecordBatch]:
+    for at in range(0, len(rows), size):
+        yield as_batch(table, rows[at : at + size])
+
+
+def test_batching_does_not_change_the_bytes(store: Store) -> None:
+    rows = _images(230, 3_000)
+    sizes = (1, 64, 100, 230)
+    digests = {write_part(store, IMAGES, size, _batches(IMAGES, rows, size), ORIGIN).sha256 for size in sizes}
+    assert len(digests) == 1
+    assert rows_of(store, IMAGES, 64) == rows
+
+
+def test_row_groups_hold_at_most_their_rows_and_64_mb_however_the_rows_came(store: Store) -> None:
+    rows = _images(100, 1_200_000)  # 96 MB in a hundred rows: one group by rows, two by bytes
+    digests = []
+    for part, size in enumerate((100, 7)):
+        digests.append(write_part(store, IMAGES, part, _batches(IMAGES, rows, size), ORIGIN).sha256)
+        with store.open_read(part_path(IMAGES, part)) as file:
+            metadata = pq.ParquetFile(file).metadata
+        groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
+        assert [group.num_rows for group in groups] == [50, 50]
+        assert max(group.total_byte_size for group in groups) <= 64 << 20
+    assert digests[0] == digests[1]
+
+
+def test_many_small_rows_are_cut_by_number(store: Store) -> None:
+    write_part(store, IMAGES, 0, _batches(IMAGES, _images(250, 10), 64), ORIGIN)
+    with store.open_read(part_path(IMAGES, 0)) as file:
+        metadata = pq.ParquetFile(file).metadata
+    assert [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)] == [100, 100, 50]
+
+
+def test_a_writer_that_dies_midway_leaves_no_file_and_no_sidecar(store: Store) -> None:
+    def dying() -> Iterator[pa.RecordBatch]:
+        yield as_batch(IMAGES, _images(150, 100))
+        raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        write_part(store, IMAGES, 0, dying(), ORIGIN)
+    assert store.files() == {}
+    assert read_sidecar(store, IMAGES, 0) is None
+    assert finished_parts(store, IMAGES) == {}
+
+
+def test_the_sidecar_comes_last(store: Store) -> None:
+    def looking() -> Iterator[pa.RecordBatch]:
+        yield as_batch(IMAGES, _images(150, 100))
+        assert store.files() == {}
+
+    write_part(store, IMAGES, 0, looking(), ORIGIN)
+    root = store.path("")
+    store.fs.rm_file(f"{root}/{sidecar_path(IMAGES, 0)}")
+    assert store.exists(part_path(IMAGES, 0))
+    assert finished_parts(store, IMAGES) == {}, "a file without a sidecar is no finished part"
+
+
+def test_the_sidecar_tells_rows_bytes_digest_and_origin(store: Store) -> None:
+    written = write_rows(store, DESCRIPTORS, 7, [{"emotion": "joy", "phrase": f"p{i}"} for i in range(5)])
+    assert read_sidecar(store, DESCRIPTORS, 7) == written == finished_parts(store, DESCRIPTORS)[7]
+    path = part_path(DESCRIPTORS, 7)
+    assert (written.table, written.part, written.rows, written.settings) == ("descriptors", 7, 5, "test")
+    assert written.files == {path: store.sha256(path)} == {path: written.sha256}
+    assert written.bytes == store.files()[path]
+
+
+def test_failures_are_counted_by_kind(store: Store) -> None:
+    captions = [{"key": str(i), "status": "failed", "error": "refused" if i % 2 else "too_long"} for i in range(5)]
+    assert write_rows(store, CAPTIONS, 0, [*captions, {"key": "9", "status": "ok"}]).failures == {
+        "refused": 2,
+        "too_long": 3,
+    }
+    safety = [{"key": "1", "verdict": "unsafe", "status": "ok"}, {"key": "2", "verdict": "safe", "status": "ok"}]
+    assert write_rows(store, SAFETY, 0, safety).failures == {"unsafe": 1}
+    kept = [{"key": "1", "kept": False, "reason": "repeat"}, {"key": "2", "kept": True}]
+    assert write_rows(store, KEPT, 0, kept).failures == {"repeat": 1}
+
+
+def test_an_empty_part_is_a_part(store: Store) -> None:
+    assert write_rows(store, KEPT, 0, []).rows == 0
+    assert rows_of(store, KEPT, 0) == []
+    assert list(finished_parts(store, KEPT)) == [0]
+
+
+def test_reading_is_in_order_and_bounded(store: Store) -> None:
+    rows = _images(250, 10)
+    write_part(store, IMAGES, 0, _batches(IMAGES, rows, 250), ORIGIN)
+    batches = list(read_part(store, IMAGES, 0, batch_rows=40, columns=["key"]))
+    assert max(batch.num_rows for batch in batches) <= 40
+    assert batches[0].schema.names == ["key"]
+    assert [key for batch in batches for key in batch["key"].to_pylist()] == [row["key"] for row in rows]
+
+
+def test_known_sidecars_are_not_read_again(store: Store) -> None:
+    first = write_rows(store, KEPT, 0, [])
+    second = write_rows(store, KEPT, 1, [])
+    store.write_bytes(sidecar_path(KEPT, 0), b"would be refused")
+    assert finished_parts(store, KEPT, {0: first}) == {0: first, 1: second}
+
+
+def test_another_schema_version_is_refused_with_what_to_do(store: Store) -> None:
+    write_rows(store, KEPT, 0, [])
+    fields = json.loads(store.read_bytes(sidecar_path(KEPT, 0)))
+    later = {**fields, "schema_version": SCHEMA_VERSION + 1, "new": 1}
+    store.write_bytes(sidecar_path(KEPT, 0), json.dumps(later).encode())
+    told = rf"kept/00000\.json has schema version {SCHEMA_VERSION + 1}.*reads {SCHEMA_VERSION}.*remedy: "
+    with pytest.raises(NotAnArchiveError, match=told):
+        read_sidecar(store, KEPT, 0)
+
+
+@pytest.mark.parametrize(
+    "garbage", [b"", b"{", b"[]", b"{}", b"\xff\xfe", json.dumps({"schema_version": SCHEMA_VERSION}).encode()]
+)
+def test_a_sidecar_of_garbage_is_named(store: Store, garbage: bytes) -> None:
+    store.write_bytes(sidecar_path(KEPT, 3), garbage)
+    with pytest.raises(NotAnArchiveError, match=r"kept/00003\.json is no sidecar.*remedy"):
+        finished_parts(store, KEPT)
+
+
+def test_a_run_of_parts_is_one_input_and_any_changed_part_changes_it(store: Store) -> None:
+    for part in range(2, 5):
+        write_rows(store, KEPT, part, [{"key": str(part)}])
+    done = finished_parts(store, KEPT)
+    ((name, told),) = run_of_parts(KEPT, done, range(2, 5)).items()
+    digests = {f"kept/{part:05d}": sidecar.sha256 for part, sidecar in done.items()}
+    assert name == "kept/00002-00004"
+    assert input_digest(name, digests) == told
+    for part in digests:
+        assert input_digest(name, {**digests, part: "other"}) != told
+    assert input_digest("kept/00003", digests) == digests["kept/00003"]
+    assert input_digest("kept/00002-00005", digests) is None and input_digest("kept/00005", digests) is None
+    assert run_of_parts(KEPT, done, []) == {}

@@ -1,0 +1,145 @@
+"""`moodarchive edit` as a person types it: one photo or many, what goes wrong, and what the files then say."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from editor.provenance import read_record
+from moodarchive.errors import EditError, MissingWeightsError, PictureError
+from pipelines.commands.app import app
+from tests.editor.plan_server import GOOD, plan_server
+from tests.editor.small_models import SmallModels, small_models
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> SmallModels:
+    return small_models(tmp_path_factory.mktemp("small-models"))
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    exif[0x8825] = {1: "N", 2: (52.0, 31.0, 0.0)}
+    noise = np.random.default_rng(3).integers(60, 200, (24, 40, 3), np.uint8)
+    path = tmp_path / "photo.jpg"
+    Image.fromarray(noise).resize((200, 120)).save(path, exif=exif)
+    return path
+
+
+def _edit(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["edit", *map(str, arguments)])
+
+
+def _small(small: SmallModels) -> tuple[object, ...]:
+    return ("--model", small.moodify, "--base", small.base, "--size", 64, "--steps", 2)
+
+
+def test_a_served_models_plan_becomes_an_edit_that_says_so(small: SmallModels, photo: Path) -> None:
+    out = photo.parent / "out.png"
+    with plan_server() as server:
+        asked = ("--server", server.url, "--emotion", "joy", "-o", out, "--seed", 5)
+        done = _edit(photo, *asked, *_small(small))
+        assert done.exit_code == 0, done.output
+        first = out.read_bytes()
+        assert _edit(photo, *asked, *_small(small)).exit_code == 0
+    assert out.read_bytes() == first
+    assert (
+        done.stdout.strip() == str(out) and str(GOOD["prompt"]) in done.stderr and "50% of the picture" in done.stderr
+    )
+    record = read_record(out)
+    assert record is not None
+    assert (record.emotion, record.seed, record.prompt_by, record.region_by) == (
+        "joy",
+        5,
+        "served model",
+        "served model",
+    )
+    assert record.base.startswith("base sha256:") and record.model.startswith("model sha256:")
+    assert str(photo.parent) not in first.decode("latin-1")
+    with Image.open(out) as made, Image.open(photo) as source:
+        assert made.size == (120, 200) and not made.getexif()  # upright, and nothing of the place
+        upright = np.asarray(source.transpose(Image.Transpose.ROTATE_270))
+        assert np.array_equal(np.asarray(made)[100:], upright[100:])  # outside the plan's box
+        assert not np.array_equal(np.asarray(made)[:90], upright[:90])
+
+
+def test_photos_and_emotions_fill_a_folder_and_a_bad_photo_is_told_and_left_out(
+    small: SmallModels, photo: Path, tmp_path: Path
+) -> None:
+    Image.new("CMYK", (80, 80)).save(tmp_path / "print.jpg")
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    emotions = ("--emotion", "joy", "--emotion", "fear", "--emotion", "joy")
+    names = [tmp_path / name for name in ("photo.jpg", "broken.png", "print.jpg")]
+    boxed = ("--box", "0,0,0.5,1", "--plain-prompt")
+    done = _edit(*names, *emotions, "-o", tmp_path / "out", *boxed, *_small(small))
+    assert done.exit_code == 1 and "broken.png" in done.stderr and "1 of 3" in done.stderr
+    assert sorted(os.listdir(tmp_path / "out")) == [
+        "photo-fear.png",
+        "photo-joy.png",
+        "print-fear.png",
+        "print-joy.png",
+    ]
+    assert "CMYK became RGB" in done.stderr
+    record = read_record(tmp_path / "out" / "photo-fear.png")
+    assert record is not None and record.prompt == "A photo that evokes fear." and record.region_by == "given"
+
+
+def test_a_painted_mask_and_a_prompt_need_nobody(small: SmallModels, photo: Path, tmp_path: Path) -> None:
+    mask = Image.new("L", (120, 200))
+    mask.paste(255, (0, 0, 120, 80))
+    mask.save(tmp_path / "mask.png")
+    given = ("--mask", tmp_path / "mask.png", "--prompt", "A golden lake", "--text-encoder", "clip")
+    out = tmp_path / "out.jpg"
+    done = _edit(photo, "--emotion", "joy", "-o", out, *given, "--base", small.base, "--size", 64, "--steps", 2)
+    assert done.exit_code == 0, done.output
+    record = read_record(out)
+    assert record is not None and record.prompt_by == record.region_by == "given" and record.model == ""
+
+
+def test_a_photo_is_never_written_over(photo: Path, tmp_path: Path) -> None:
+    before = photo.read_bytes()
+    other = tmp_path / "other.png"
+    Image.new("RGB", (64, 64)).save(other)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "photo.png").write_bytes(before)
+    link = tmp_path / "link.jpg"
+    link.symlink_to(photo)
+    for pictures, out, says in (
+        ([photo], photo, "written over"),
+        ([photo], link, "written over"),
+        ([photo], other, "no edit of ours"),
+        ([photo, tmp_path / "a" / "photo.png"], tmp_path / "out", "written over"),
+        ([photo, other], tmp_path / "one.png", "is one file"),
+        ([photo], tmp_path / "out.exe" / "x.gif.png" / ".." / "y.jpeg2", ""),
+    ):
+        done = _edit(*pictures, "--emotion", "joy", "-o", out, "--base", "/absent")
+        assert isinstance(done.exception, EditError | MissingWeightsError), done.output
+        assert says in str(done.exception)
+    assert photo.read_bytes() == before and Image.open(other).getpixel((0, 0)) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "says"),
+    [
+        (("--emotion", "joi"), EditError, "did you mean 'joy'"),
+        (("--emotion", "joy", "--box", "1,2"), EditError, "legal are"),
+        (("--emotion", "joy", "--method", "magic"), EditError, "moodifier"),
+        (("--emotion", "joy", "--steps", "0"), EditError, "steps = 0"),
+        (("--emotion", "joy", "--strength", "2"), EditError, "strength = 2"),
+        (("--emotion", "joy", "--whole", "--box", "0,0,1,1"), EditError, "exclude"),
+        (("--emotion", "joy", "--base", "/absent"), MissingWeightsError, "GB"),
+        (("--emotion", "joy", "--mask", "/absent.png"), PictureError, "/absent.png"),
+    ],
+)
+def test_a_mistake_is_told_with_what_is_legal(
+    small: SmallModels, photo: Path, arguments: tuple[str, ...], error: type[Exception], says: str
+) -> None:
+    base = () if "--base" in arguments else ("--base", small.base)
+    done = _edit(photo, "-o", photo.parent / "out.png", "--model", small.moodify, *base, *arguments)
+    assert isinstance(done.exception, error) and says in str(done.exception), done.exception
+    assert not (photo.parent / "out.png").exists()

@@ -1,0 +1,1 @@
+"""The study of edited pictures: its items and its verdict."""

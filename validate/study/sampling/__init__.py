@@ -1,0 +1,1 @@
+"""Which images are judged: the frame, the allocation to strata, the draw, the gold items."""

@@ -1,0 +1,1 @@
+"""From answers to figures: agreement, consensus, rates with intervals, the verdict."""
