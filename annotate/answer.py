@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from annotate.prompt import Asked
-from moodarchive.chat.messages import ChatAnswer
+from moodarchive.chat.client import ChatAnswer
 from moodarchive.emotions.captions import caption_text
 from moodarchive.emotions.taxonomy import EMOTIONS
 from moodarchive.errors import RowError

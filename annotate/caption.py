@@ -23,8 +23,8 @@ from moodarchive.running.loop_thread import LoopThread
 from moodarchive.running.metrics import note
 from moodarchive.running.ordered_map import in_order
 from moodarchive.running.stage import Readers, Resources, Stage, joined
-from moodarchive.settings import Kind
-from moodarchive.tables.schemas import CAPTIONS, DEALT, IMAGES, REPEATS, SAFETY, as_batch, empty_row
+from moodarchive.settings import SettingScope
+from moodarchive.tables.schemas import CAPTIONS, IMAGES, ITEMS, REPEATS, SAFETY, as_batch, empty_row
 
 LOGGER = logging.getLogger("moodarchive.caption")
 
@@ -38,18 +38,18 @@ _HELPERS = 2
 class CaptionSettings(ChatSettings):
     """Which model describes the pictures, how it is asked, and where it is served."""
 
-    model: Annotated[str, Kind.PER_ROW] = "llava-hf/llava-v1.6-mistral-7b-hf"
+    model: Annotated[str, SettingScope.PER_ROW] = "llava-hf/llava-v1.6-mistral-7b-hf"
     """The name under which the servers know the model."""
-    prompt: Annotated[str, Kind.PER_ROW] = "five_sentences"
+    prompt: Annotated[str, SettingScope.PER_ROW] = "five_sentences"
     """A bundled prompt's name, or the path of a TOML file."""
-    max_tokens: Annotated[int, Kind.PER_ROW, Field(ge=64)] = 512
-    temperature: Annotated[float, Kind.PER_ROW, Field(ge=0.0, le=2.0)] = 0.2
-    seed: Annotated[int, Kind.PER_ROW] = 0
-    max_attempts: Annotated[int, Kind.PER_ROW, Field(ge=1, le=10)] = 3
+    max_tokens: Annotated[int, SettingScope.PER_ROW, Field(ge=64)] = 512
+    temperature: Annotated[float, SettingScope.PER_ROW, Field(ge=0.0, le=2.0)] = 0.2
+    seed: Annotated[int, SettingScope.PER_ROW] = 0
+    max_attempts: Annotated[int, SettingScope.PER_ROW, Field(ge=1, le=10)] = 3
     """Answers asked for before a row is kept as failed."""
-    image_side: Annotated[int, Kind.PER_ROW, Field(ge=64)] = 672
+    image_side: Annotated[int, SettingScope.PER_ROW, Field(ge=64)] = 672
     """Longest side that is sent, in pixels; LLaVA-NeXT looks at tiles of 336 up to 672."""
-    workers: Annotated[int, Kind.EXECUTION, Field(ge=1)] = 1
+    workers: Annotated[int, SettingScope.EXECUTION, Field(ge=1)] = 1
 
 
 def caption_stage(settings: CaptionSettings, live: LiveServers | None = None, *, after_repeats: bool = False) -> Stage:
@@ -63,13 +63,13 @@ def caption_stage(settings: CaptionSettings, live: LiveServers | None = None, *,
     prompt = load_prompt(settings.prompt)
     return Stage(
         name="caption",
-        reads=(DEALT, IMAGES, SAFETY, REPEATS) if after_repeats else (DEALT, IMAGES, SAFETY),
+        reads=(ITEMS, IMAGES, SAFETY, REPEATS) if after_repeats else (ITEMS, IMAGES, SAFETY),
         writes=CAPTIONS,
         make_worker=partial(CaptionWorker, settings, prompt, live),
         resources=Resources(
             cpus=0, min_workers=settings.workers, max_workers=settings.workers, parts_at_once=_PARTS_AT_ONCE
         ),
-        settings=digest({**settings.of_kind(Kind.PER_ROW), "prompt": prompt.hash}),
+        settings=digest({**settings.of_kind(SettingScope.PER_ROW), "prompt": prompt.hash}),
     )
 
 
@@ -142,15 +142,15 @@ class CaptionWorker:
     async def _jobs(
         self, asking: Callable[[dict[str, Any], bytes], Coroutine[Any, Any, Row]], readers: Readers
     ) -> AsyncIterator[Coroutine[Any, Any, Row]]:
-        judged = [name for name in (DEALT.name, IMAGES.name, SAFETY.name, REPEATS.name) if name in readers]
+        judged = [name for name in (ITEMS.name, IMAGES.name, SAFETY.name, REPEATS.name) if name in readers]
         batches = joined(readers, *judged)
         while (batch := await asyncio.to_thread(next, batches, None)) is not None:
-            for dealt, image, safety, *repeated in zip(*batch, strict=True):
+            for item, image, safety, *repeated in zip(*batch, strict=True):
                 is_repeat = any(row["reason"] for row in repeated)
                 if image["status"] == "ok" and safety["verdict"] == "safe" and not is_repeat:
-                    yield asking(dealt, cast("bytes", image["bytes"]))
+                    yield asking(item, cast("bytes", image["bytes"]))
                 else:
-                    yield _skipped(dealt["key"])
+                    yield _skipped(item["key"])
 
 
 async def _skipped(key: object) -> Row:

@@ -9,8 +9,7 @@ from typing import Any
 from annotate.answer import Annotation, answer_schema, read_answer
 from annotate.picture import shrunk_jpeg
 from annotate.prompt import Asked, Prompt
-from moodarchive.chat.client import ChatClient, Timing
-from moodarchive.chat.messages import ChatAnswer, ChatRequest, Message
+from moodarchive.chat.client import ChatAnswer, ChatClient, ChatRequest, Message, Timing
 from moodarchive.errors import RowError
 from moodarchive.keys import digest
 from moodarchive.tables.schemas import CAPTIONS, empty_row
@@ -58,14 +57,14 @@ class Describer:
     count_tokens: Callable[[str], int]
 
     async def row(
-        self, client: ChatClient, dealt: Mapping[str, Any], jpeg: bytes, turn: int = 0, timing: Timing | None = None
+        self, client: ChatClient, item: Mapping[str, Any], jpeg: bytes, turn: int = 0, timing: Timing | None = None
     ) -> Row:
         """The picture's row of the captions table; ServiceError when the servers do not answer.
 
         Pictures of a lower ``turn`` are asked about first; ``timing`` gets the times.
         """
-        key = str(dealt["key"])
-        best = dealt["queries"][0]  # the query that ranked the picture highest says most about it
+        key = str(item["key"])
+        best = item["queries"][0]  # the query that ranked the picture highest says most about it
         asked = self.prompt.asks(best["emotion"], best["context"], best["phrase"])
         tally = _Tally()
         kind = ""

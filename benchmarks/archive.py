@@ -22,7 +22,7 @@ from synthetic.memory import peak_gib  # noqa: E402
 from synthetic.shards import write_index_alone  # noqa: E402
 from synthetic.tables import Crawl, Judged, pictures  # noqa: E402
 
-from crawl.rounds.merge import DealSettings, deal  # noqa: E402
+from crawl.rounds.merge import MergeSettings, merge_candidates  # noqa: E402
 from crawl.rounds.rounds import read_rounds  # noqa: E402
 from filter.cut import CutSettings, cut, is_cut_current  # noqa: E402
 from moodarchive.running.stage import run_part  # noqa: E402
@@ -30,7 +30,7 @@ from moodarchive.storage.store import Store  # noqa: E402
 from moodarchive.tables.layout import MANIFEST_PATH  # noqa: E402
 from pipelines.runner.execute import pending_parts  # noqa: E402
 from pipelines.runner.progress import count_stages  # noqa: E402
-from pipelines.runner.settings_record import guard  # noqa: E402
+from pipelines.runner.settings_record import check_settings  # noqa: E402
 from pipelines.settings import ArchiveSettings  # noqa: E402
 from shards.pack import ShardSettings, pack_stage  # noqa: E402
 from shards.seal import seal  # noqa: E402
@@ -43,8 +43,8 @@ PACKED_PARTS, PACKING = 20, "pack 20 parts"
 """Parts that are really packed; of the others only the indexes are written, for want of disk."""
 
 
-def _deal(store: Store) -> None:
-    deal(store, read_rounds(store)[0], DealSettings())
+def _merge(store: Store) -> None:
+    merge_candidates(store, read_rounds(store)[0], MergeSettings())
 
 
 def _cut(store: Store) -> None:
@@ -78,7 +78,7 @@ def _count(store: Store) -> None:
 
 
 STEPS: dict[str, Callable[[Store], None]] = {
-    "deal": _deal, "cut": _cut, PACKING: _pack, "seal": _seal, "seal again": _seal_again,
+    "merge": _merge, "cut": _cut, PACKING: _pack, "seal": _seal, "seal again": _seal_again,
     "find nothing to do": _find_nothing_to_do, "count all parts": _count,
 }  # fmt: skip
 
@@ -119,7 +119,7 @@ def _run_step(root: str, step: str) -> None:
 def measure(root: str, images: int, log: Callable[[str], None]) -> Steps:
     """Builds the archive and seals it; returns seconds and GiB of each step."""
     store, crawl = Store(root), Crawl(images)
-    guard(store, ArchiveSettings())
+    check_settings(store, ArchiveSettings())
     crawl.record(store)
     found: Steps = {}
 
@@ -129,7 +129,7 @@ def measure(root: str, images: int, log: Callable[[str], None]) -> Steps:
 
     with ProcessPoolExecutor(2) as pool:
         list(pool.map(_write_candidates, [(root, images, part) for part in range(crawl.candidates_parts)]))
-        step("deal")
+        step("merge")
         parts = _parts(store)
         list(pool.map(_write_judged, [(root, images, part) for part in parts], chunksize=4))
         step("cut")
@@ -138,7 +138,7 @@ def measure(root: str, images: int, log: Callable[[str], None]) -> Steps:
     for name in list(STEPS)[3:]:
         step(name)
     manifest = json.loads(store.read_bytes(MANIFEST_PATH))
-    assert manifest["counts"]["kept"]["rows"] == manifest["counts"]["dealt"]["rows"] > 0.98 * images
+    assert manifest["counts"]["kept"]["rows"] == manifest["counts"]["items"]["rows"] > 0.98 * images
     assert sum(manifest["sources"].values()) == manifest["counts"]["shards"]["rows"]
     return found
 

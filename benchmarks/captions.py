@@ -19,12 +19,11 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from annotate.answer import answer_schema
 from annotate.caption import CaptionSettings, caption_stage
 from annotate.prompt import load_prompt
-from moodarchive.chat.client import ChatClient
-from moodarchive.chat.messages import ChatRequest, Message
+from moodarchive.chat.client import ChatClient, ChatRequest, Message
 from moodarchive.running.stage import run_part
 from moodarchive.storage.store import Store
 from moodarchive.tables.parts import read_part
-from moodarchive.tables.schemas import CAPTIONS, DEALT, IMAGES
+from moodarchive.tables.schemas import CAPTIONS, IMAGES, ITEMS
 from pipelines.demo.serving import started
 from tests.annotate.simulated_run import caption_parts, events_of, fullness, write_parts
 from tests.annotate.vllm_server import IN_FLIGHT, MODEL, serving_tiny_llava, vllm_python
@@ -102,7 +101,7 @@ def served(folder: Path, url: str, model: str, in_flight: int, bar: float) -> li
 async def _closed_loop(settings: CaptionSettings, store: Store, part: int) -> float:
     """Seconds for the part's pictures, so many requests at a time and nothing else."""
     prompt = load_prompt(settings.prompt)
-    phrases = [row["queries"][0]["phrase"] for batch in read_part(store, DEALT, part) for row in batch.to_pylist()]
+    phrases = [row["queries"][0]["phrase"] for batch in read_part(store, ITEMS, part) for row in batch.to_pylist()]
     pictures = [row["bytes"] for batch in read_part(store, IMAGES, part) for row in batch.to_pylist()]
     fixed = {"model": settings.model, "max_tokens": OUTPUT_TOKENS, "temperature": 0.0, "seed": 0}
     began = time.monotonic()

@@ -25,7 +25,7 @@ from filter.cut import CutSettings, cut  # noqa: E402
 from moodarchive.emotions.taxonomy import CONTEXTS, EMOTIONS  # noqa: E402
 from moodarchive.storage.store import Store  # noqa: E402
 from moodarchive.tables.parts import finished_parts  # noqa: E402
-from moodarchive.tables.schemas import CAPTIONS, DEALT, IMAGES, KEPT, REQUERIED, SAFETY, SCORES, Table  # noqa: E402
+from moodarchive.tables.schemas import CAPTIONS, IMAGES, ITEMS, REDISCOVERED, SAFETY, SCORES, SELECTION, Table  # noqa: E402
 
 LIMIT_S, LIMIT_GIB = 120.0, 4.0
 ROUNDS = range(2)
@@ -77,7 +77,7 @@ def _write(root: str, images: Images, rows: np.ndarray, part: int, round_number:
         return np.where(fate == failing, "failed", "ok").tolist()
 
     tables: dict[Table, dict[str, object]] = {
-        DEALT: {"key": key, "round": np.full(len(rows), round_number), "queries": queries},
+        ITEMS: {"key": key, "round": np.full(len(rows), round_number), "queries": queries},
         IMAGES: {
             "key": key, "status": status(1), "sha256": np.where(fate == 1, None, np.char.add(sha, "0" * 48)),
             "phash": images.phash[rows], "original_width": images.area[rows] // 16,
@@ -103,13 +103,13 @@ def _write_requeried(work: tuple[str, int, int]) -> None:
     context = pa.array(CONTEXTS).take(pa.array(images.context_again[rows]))
     asked = pa.StructArray.from_arrays(
         [emotion, context, pa.array(["phrase"] * len(rows)), pa.array(np.zeros(len(rows), "i4"))],
-        fields=list(REQUERIED.schema.field("queries").type.value_type),
+        fields=list(REDISCOVERED.schema.field("queries").type.value_type),
     )
     columns = {
         "key": _hex(images.key[rows]).tolist(), "round": np.full(len(rows), rounds - 1),
         "queries": pa.ListArray.from_arrays(np.arange(len(rows) + 1, dtype=np.int32), asked),
     }  # fmt: skip
-    write_columns(Store(root), REQUERIED, rounds - 1, len(rows), columns)
+    write_columns(Store(root), REDISCOVERED, rounds - 1, len(rows), columns)
 
 
 def _round_of(count: int, parts: int, rounds: int) -> np.ndarray:
@@ -183,7 +183,7 @@ def differences(count: int, rows_per_part: int) -> int:
     with tempfile.TemporaryDirectory() as root:
         parts = generate(root, count, rows_per_part)
         cut(Store(root), SETTINGS, list(range(parts)), ROUNDS)
-        found = pa.concat_tables(pq.read_table(f"{root}/kept/{part:05d}.parquet") for part in range(parts))
+        found = pa.concat_tables(pq.read_table(f"{root}/selection/{part:05d}.parquet") for part in range(parts))
     images = Images(count)
     reason, split, emotion = (verdict.tolist() for verdict in reference(images, parts))
     expected = dict(zip(_hex(images.key).tolist(), zip(reason, split, emotion, strict=True), strict=True))
@@ -196,7 +196,7 @@ def _timed(root: str, parts: int) -> None:
     began = time.perf_counter()
     cut(Store(root), SETTINGS, list(range(parts)), ROUNDS)
     seconds = time.perf_counter() - began
-    kept = finished_parts(Store(root), KEPT)
+    kept = finished_parts(Store(root), SELECTION)
     print(json.dumps({"seconds": seconds, "gib": peak_gib(), "rows": sum(part.rows for part in kept.values())}))
 
 

@@ -39,7 +39,7 @@ from moodarchive.keys import image_key
 from moodarchive.running.stage import run_part
 from moodarchive.storage.store import Store
 from moodarchive.tables.parts import Origin, write_part
-from moodarchive.tables.schemas import DEALT, as_batch, empty_row
+from moodarchive.tables.schemas import ITEMS, as_batch, empty_row
 
 SIDE, QUALITY, START_UP = 512, 92, 8
 PEER_SETTINGS = ((1, 16), (2, 8), (2, 32), (4, 16))
@@ -149,11 +149,11 @@ def cost_of(command: list[str], server: Server, written: Callable[[], list[Path]
 
 
 def ours(server: Server, count: int) -> Cost:
-    """One part of so many rows, dealt before the clock starts."""
+    """One part of so many rows, merged before the clock starts."""
     shutil.rmtree(MINE, ignore_errors=True)
-    rows = [empty_row(DEALT, key=image_key("bench", str(i)), url=f"http://{HOST}/{i}.jpg") for i in range(count)]
+    rows = [empty_row(ITEMS, key=image_key("bench", str(i)), url=f"http://{HOST}/{i}.jpg") for i in range(count)]
     rows.sort(key=lambda row: str(row["key"]))
-    write_part(Store(str(MINE)), DEALT, 0, [as_batch(DEALT, rows)], Origin(settings="", inputs={}, started=0.0))
+    write_part(Store(str(MINE)), ITEMS, 0, [as_batch(ITEMS, rows)], Origin(settings="", inputs={}, started=0.0))
     command = [sys.executable, __file__, "--part", str(MINE), str(server.port)]
     cost = cost_of(command, server, lambda: list((MINE / "images").iterdir()))
     done = pq.read_table(MINE / "images" / "00000.parquet", columns=["status"])["status"].to_pylist()

@@ -21,7 +21,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from editor.edit import Edit, EditSettings, load_method
+from editor.edit import Edit, EditSettings
+from editor.loading import load_method
 from editor.methods.base import diffusion_library, place
 from moodarchive.models.clip_vocabulary import merges, symbols
 

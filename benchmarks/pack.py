@@ -26,7 +26,7 @@ from moodarchive.emotions.captions import caption_text  # noqa: E402
 from moodarchive.running.stage import run_part  # noqa: E402
 from moodarchive.storage.store import Store  # noqa: E402
 from moodarchive.tables.schemas import SHARD_INDEX  # noqa: E402
-from pipelines.runner.settings_record import guard  # noqa: E402
+from pipelines.runner.settings_record import check_settings  # noqa: E402
 from pipelines.settings import ArchiveSettings  # noqa: E402
 from shards.pack import METADATA, ShardSettings, pack_stage  # noqa: E402
 from shards.seal import seal  # noqa: E402
@@ -136,7 +136,7 @@ def measure(root: str, parts: int, rounds: int, minutes: float) -> dict[str, lis
         print(f"{name}: {seconds[name][-1]:.2f} s", file=sys.stderr, flush=True)
 
     with ProcessPoolExecutor(WORKERS, mp_context=get_context("spawn")) as pool:
-        guard(Store(root), ArchiveSettings())
+        check_settings(Store(root), ArchiveSettings())
         list(pool.map(_generate, work))
         # imports everything; makes the bytes that are copied and digested
         list(pool.map(_pack, work))

@@ -1,7 +1,7 @@
 """The one plug-in point: what a stock site's adapter must offer, and the terms under which it may be used."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Annotated, ClassVar, Protocol
 
@@ -9,9 +9,42 @@ from pydantic import Field, field_validator
 
 from crawl.http.search_client import WebClient
 from crawl.politeness.rate_limits import Limit, parsed_limit
-from crawl.query import Found, Query
 from moodarchive.errors import SourceLockedError
-from moodarchive.settings import Kind, Settings
+from moodarchive.settings import Settings, SettingScope
+
+
+@dataclass(frozen=True, kw_only=True)
+class Query:
+    """A phrase of one cell, asked of one source, for at most ``results`` images.
+
+    ``origin`` says who wrote the phrase; a query is the same whoever did.
+    """
+
+    source: str
+    emotion: str
+    context: str
+    phrase: str
+    results: int
+    origin: str = field(default="lexicon", compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """One image as a site describes it; the fields are columns of candidates/ and mean the same there."""
+
+    source_id: str
+    url: str
+    landing_url: str | None = None
+    title: str | None = None
+    alt_text: str | None = None
+    creator: str | None = None
+    creator_url: str | None = None
+    licence: str | None = None
+    licence_url: str | None = None
+    width: int | None = None
+    height: int | None = None
+    mature: bool = False
+    retrieved_on: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,13 +71,13 @@ class SourceSettings(Settings):
     key_variables: ClassVar[tuple[str, ...]] = ()
     needs_key: ClassVar[bool] = False
 
-    enabled: Annotated[bool, Kind.GROWTH] = False
-    permission: Annotated[str, Kind.GROWTH] = ""
+    enabled: Annotated[bool, SettingScope.GROWTH] = False
+    permission: Annotated[str, SettingScope.GROWTH] = ""
     """Who allowed the use, when and for what; empty leaves a locked source locked."""
-    redistribution: Annotated[bool, Kind.WHOLE_TABLE] = False
+    redistribution: Annotated[bool, SettingScope.WHOLE_TABLE] = False
     """True when the permission covers passing the images on; else they go into the private shards."""
-    results_per_query: Annotated[int, Field(ge=1, le=2000), Kind.GROWTH] = 100
-    limits: Annotated[tuple[str, ...], Kind.EXECUTION] = ("1/s",)
+    results_per_query: Annotated[int, Field(ge=1, le=2000), SettingScope.GROWTH] = 100
+    limits: Annotated[tuple[str, ...], SettingScope.EXECUTION] = ("1/s",)
     """How often the site may be asked, such as ``1/s`` and ``200/h``; all hold."""
 
     @field_validator("limits")

@@ -1,4 +1,4 @@
-"""What every editing method takes and gives: an edit, the settings, the method's interface, and how one is loaded."""
+"""What every editing method takes and gives: an edit, the settings, the method's interface."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from PIL import Image
 from pydantic import Field
 
 from moodarchive.errors import EditError, MoodArchiveError
-from moodarchive.settings import Kind, Settings
+from moodarchive.settings import Settings, SettingScope
 
 Mask = npt.NDArray[np.float32]
 Progress = Callable[[int, int], None]
@@ -54,29 +54,29 @@ class Edit:
 class EditSettings(Settings):
     """How an edit is made; the defaults are Moodifier's, ``default_settings`` gives those of another method."""
 
-    steps: Annotated[int, Field(ge=1, le=1000), Kind.PER_ROW] = 12
-    guidance: Annotated[float, Field(ge=0, le=50), Kind.PER_ROW] = 2.0
+    steps: Annotated[int, Field(ge=1, le=1000), SettingScope.PER_ROW] = 12
+    guidance: Annotated[float, Field(ge=0, le=50), SettingScope.PER_ROW] = 2.0
     """Of the target branch; 1 is none."""
-    source_guidance: Annotated[float, Field(ge=0, le=50), Kind.PER_ROW] = 1.0
+    source_guidance: Annotated[float, Field(ge=0, le=50), SettingScope.PER_ROW] = 1.0
     """Of the source branch, which only the inversion-free methods have."""
-    image_guidance: Annotated[float, Field(ge=0, le=50), Kind.PER_ROW] = 1.5
+    image_guidance: Annotated[float, Field(ge=0, le=50), SettingScope.PER_ROW] = 1.5
     """How closely instruct-pix2pix keeps to the picture."""
-    tau_c: Annotated[float, Field(ge=0), Kind.PER_ROW] = 0.3
+    tau_c: Annotated[float, Field(ge=0), SettingScope.PER_ROW] = 0.3
     """Equation 6's threshold on t, which falls from T to 1, as a fraction of T: attention is refined while t ≥ tau_c T.
 
     0.3 refines the first 70% of the steps; 0 always refines, anything above 1 never does.
     """
-    strength: Annotated[float, Field(gt=0, le=1), Kind.PER_ROW] = 1.0
+    strength: Annotated[float, Field(gt=0, le=1), SettingScope.PER_ROW] = 1.0
     """The share of the steps that is run: below 1 the picture keeps more of itself."""
-    size: Annotated[int, Field(ge=16, le=2048), Kind.PER_ROW] = 512
+    size: Annotated[int, Field(ge=16, le=2048), SettingScope.PER_ROW] = 512
     """The picture is worked on at about size x size pixels, in its own proportions, and comes back in its own size."""
-    feather: Annotated[int, Field(ge=0, le=512), Kind.PER_ROW] = 0
+    feather: Annotated[int, Field(ge=0, le=512), SettingScope.PER_ROW] = 0
     """Width in pixels of the working picture over which a mask fades out; 0 is the paper's hard mask."""
-    text_encoder: Annotated[Literal["moodify", "clip"], Kind.PER_ROW] = "moodify"
+    text_encoder: Annotated[Literal["moodify", "clip"], SettingScope.PER_ROW] = "moodify"
     """MoodifyCLIP's tower (248 tokens), or the diffusion model's own CLIP (77 tokens)."""
-    batch: Annotated[int, Field(ge=1, le=256), Kind.EXECUTION] = 4
+    batch: Annotated[int, Field(ge=1, le=256), SettingScope.EXECUTION] = 4
     """Edits that share a pass through the model."""
-    dtype: Annotated[Literal["auto", "float32", "bfloat16"], Kind.PER_ROW] = "auto"
+    dtype: Annotated[Literal["auto", "float32", "bfloat16"], SettingScope.PER_ROW] = "auto"
     """auto: bfloat16 on a GPU, float32 on a CPU."""
 
 
@@ -98,7 +98,7 @@ class Method(Protocol):
 
 def default_settings(name: str) -> EditSettings:
     """The settings with which a method was published."""
-    known(name)
+    require_method(name)
     if name == "instruct-pix2pix":
         return EditSettings(steps=100, guidance=7.5, text_encoder="clip")
     if name == "sdedit":
@@ -106,19 +106,7 @@ def default_settings(name: str) -> EditSettings:
     return EditSettings(text_encoder="moodify" if name == "moodifier" else "clip")
 
 
-def known(name: str) -> None:
+def require_method(name: str) -> None:
     """EditError unless ``name`` is a method's."""
     if name not in METHODS:
         raise EditError(f"no method is called {name!r}; legal: {', '.join(METHODS)}")
-
-
-def load_method(name: str, base: str, model: str | None, settings: EditSettings) -> Method:
-    """The method with its weights in memory.
-
-    ``base`` is a diffusion model's folder or hub id, ``model`` an exported MoodifyCLIP's folder (None where the text
-    encoder is "clip"). MissingWeightsError tells what is not there, EditError what does not fit together.
-    """
-    known(name)
-    from editor.loading import loaded
-
-    return loaded(name, base, model, settings)

@@ -8,22 +8,23 @@ from importlib.metadata import version
 from PIL import Image
 from pydantic import ValidationError
 
-from editor.edit import Edit, EditSettings, Method, Progress, Stopped, default_settings, load_method
+from editor.edit import Edit, EditSettings, Method, Progress, Stopped, default_settings
+from editor.loading import load_method
 from editor.pictures import SourcePicture
-from editor.planning.plan import OWN, SERVED, Understander, Understanding, Wish
+from editor.planning.plan import OWN, SERVED, EditPlan, EditRequest, Understander
 from editor.planning.regions import with_own_surroundings
 from editor.provenance import EditRecord, folder_name, mask_digest
 from moodarchive.errors import EditError
-from moodarchive.settings import Kind
+from moodarchive.settings import SettingScope
 
 
 @dataclass(frozen=True, kw_only=True)
-class Edited:
+class EditResult:
     """A finished edit, as it is to be written, and how it came about."""
 
     image: Image.Image
     record: EditRecord
-    understanding: Understanding
+    understanding: EditPlan
 
 
 @dataclass(kw_only=True)
@@ -47,9 +48,9 @@ class Editor:
     def _names(self) -> tuple[str, str]:
         return folder_name(self.base), folder_name(self.model) if self.model else ""
 
-    def edited(
-        self, source: SourcePicture, wishes: Sequence[Wish], progress: Progress, stopped: Stopped
-    ) -> list[Edited]:
+    def edit(
+        self, source: SourcePicture, wishes: Sequence[EditRequest], progress: Progress, stopped: Stopped
+    ) -> list[EditResult]:
         """The edits of one picture, in the wishes' order; EditStopped when ``stopped()`` said yes."""
         method = self.loaded  # weights that are missing are told before a server is asked
         found = [self._fitting(self.understander.understood(source.image, wish), wish) for wish in wishes]
@@ -59,7 +60,7 @@ class Editor:
         ]
         made = method.edit(edits, progress, stopped)
         return [
-            Edited(
+            EditResult(
                 image=with_own_surroundings(source.image, image, each.mask) if self.own_surroundings else image,
                 record=self._record(source, wish, each),
                 understanding=each,
@@ -67,7 +68,7 @@ class Editor:
             for image, each, wish in zip(made, found, wishes, strict=True)
         ]
 
-    def _fitting(self, found: Understanding, wish: Wish) -> Understanding:
+    def _fitting(self, found: EditPlan, wish: EditRequest) -> EditPlan:
         """As the method takes it: only Moodifier knows regions, and InstructPix2Pix is told what to do."""
         prompt, mask, notes = found.prompt, found.mask, found.notes
         if self.method != "moodifier" and mask is not None and not wish.region_given:
@@ -76,7 +77,7 @@ class Editor:
         if self.method == "instruct-pix2pix" and found.prompt_by in (OWN, SERVED):
             prompt = f"turn it into this: {prompt}"
         region_by = found.region_by if mask is not None or wish.whole else "none"
-        return Understanding(
+        return EditPlan(
             prompt=prompt,
             mask=mask,
             target_object=found.target_object,
@@ -85,9 +86,9 @@ class Editor:
             notes=notes,
         )
 
-    def _record(self, source: SourcePicture, wish: Wish, found: Understanding) -> EditRecord:
+    def _record(self, source: SourcePicture, wish: EditRequest, found: EditPlan) -> EditRecord:
         base, model = self._names
-        settings = self.settings.of_kind(Kind.PER_ROW)
+        settings = self.settings.of_kind(SettingScope.PER_ROW)
         return EditRecord(
             source_sha256=source.sha256,
             emotion=wish.emotion,

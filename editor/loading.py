@@ -1,15 +1,20 @@
 """Loads a method: finds its weights, then opens them and sees that they fit together."""
 
-from editor.edit import EditSettings, Method
+from editor.edit import EditSettings, Method, require_method
 from editor.methods.base import diffusion_library, open_base, place
 from editor.methods.baselines import Baseline
 from editor.methods.moodifier import InversionFree
-from editor.methods.text import TextTower, fits
+from editor.methods.text import TextTower, require_fitting_text
 from editor.weights import base_folder, moodify_folder
 
 
-def loaded(name: str, base: str, model: str | None, settings: EditSettings) -> Method:
-    """See ``editor.edit.load_method``; every folder is looked for before the first model is read."""
+def load_method(name: str, base: str, model: str | None, settings: EditSettings) -> Method:
+    """The method with its weights in memory; every folder is looked for before the first model is read.
+
+    ``base`` is a diffusion model's folder or hub id, ``model`` an exported MoodifyCLIP's folder (None where the text
+    encoder is "clip"). MissingWeightsError tells what is not there, EditError what does not fit together.
+    """
+    require_method(name)
     if name in ("instruct-pix2pix", "sdedit"):
         parts = ("unet", "vae", "scheduler", "text_encoder", "tokenizer")
         return Baseline(name=name, folder=base_folder(base, name, parts), settings=settings)
@@ -23,5 +28,5 @@ def loaded(name: str, base: str, model: str | None, settings: EditSettings) -> M
         model=hub or folder / "text_encoder", tokenizer=hub or folder / "tokenizer", device=device, dtype=dtype
     )
     opened = open_base(folder, settings)
-    fits(text, int(opened.unet.config.cross_attention_dim), str(hub or folder))
+    require_fitting_text(text, int(opened.unet.config.cross_attention_dim), str(hub or folder))
     return InversionFree(name=name, base=opened, text=text, settings=settings, controlled=name == "moodifier")

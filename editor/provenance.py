@@ -18,7 +18,7 @@ from moodarchive.keys import canonical_json
 from moodarchive.storage.local_files import sync_folder
 
 TEXT_KEY = "MoodArchive-Edit"
-STATEMENT = "Edited by a generative model"
+STATEMENT = "EditResult by a generative model"
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 _NAMESPACE = "urn:moodarchive:edit:1#"
@@ -98,7 +98,7 @@ def write_edit(path: Path, image: Image.Image, record: EditRecord) -> None:
 
     EditError when something stands there that is no edit of ours: a photo is never written over.
     """
-    refuse_foreign(path)
+    require_archive_or_empty(path)
     data = packed(image, record, path.suffix)
     aside = path.with_name(f".{path.name}.{os.getpid()}.draft")
     try:
@@ -115,7 +115,7 @@ def write_edit(path: Path, image: Image.Image, record: EditRecord) -> None:
         aside.unlink(missing_ok=True)
 
 
-def refuse_foreign(path: Path) -> None:
+def require_archive_or_empty(path: Path) -> None:
     """EditError unless nothing stands at the path, or an edit of ours; or when its kind cannot hold a record."""
     if path.suffix.lower() not in SUFFIXES:
         raise EditError(f"-o {path}: an edit is written as {', '.join(SUFFIXES)}")

@@ -13,15 +13,15 @@ from filter.found_again import find_anew
 from filter.rejected import mark_rejected, verdict_digests
 from filter.repeats import mark_repeats
 from moodarchive.keys import digest
-from moodarchive.settings import Kind, Settings
+from moodarchive.settings import Settings, SettingScope
 from moodarchive.storage.store import Store
 from moodarchive.tables.parts import Origin, finished_parts, write_part
-from moodarchive.tables.schemas import CAPTIONS, DEALT, IMAGES, KEPT, REPEATS, REQUERIED, SAFETY, SCORES, Table
+from moodarchive.tables.schemas import CAPTIONS, IMAGES, ITEMS, REDISCOVERED, REPEATS, SAFETY, SCORES, SELECTION, Table
 from moodarchive.tables.sql import PART, connect, view
 
 INPUTS: tuple[tuple[Table, str], ...] = (
     (
-        DEALT,
+        ITEMS,
         f"key, round, queries[1].emotion AS emotion, queries[1].context AS context, {PART}",
     ),
     (IMAGES, "key, status, sha256, phash, original_width::BIGINT * original_height AS area"),
@@ -51,7 +51,7 @@ SELECT d.key, d.part, d.round, i.phash, i.area, s.score,
        coalesce({BEFORE_CAPTIONS}, CASE WHEN c.status NOT IN ('ok', 'taken_down') THEN 'failed_caption'
                                         WHEN s.status <> 'ok' THEN 'failed_score' END) AS reason,
        {SPLIT} AS split
-FROM dealt d JOIN images i USING (key) JOIN safety f USING (key) JOIN captions c USING (key) JOIN scores s USING (key),
+FROM items d JOIN images i USING (key) JOIN safety f USING (key) JOIN captions c USING (key) JOIN scores s USING (key),
      {SHARE}
 """
 # A later round judges a known image anew in its own cells. In those of the rounds before, the image keeps its place, so
@@ -89,31 +89,31 @@ SELECT part, key, reason IS NULL AS kept, reason, emotion, context, split, round
 class CutSettings(Settings):
     """What is cut, and what is set aside."""
 
-    percentile: Annotated[float, Field(ge=0, lt=100), Kind.WHOLE_TABLE] = 20.0
-    scope: Annotated[Literal["cell", "global"], Kind.WHOLE_TABLE] = "cell"
-    rounds: Annotated[Literal["apart", "together"], Kind.WHOLE_TABLE] = "apart"
+    percentile: Annotated[float, Field(ge=0, lt=100), SettingScope.WHOLE_TABLE] = 20.0
+    scope: Annotated[Literal["cell", "global"], SettingScope.WHOLE_TABLE] = "cell"
+    rounds: Annotated[Literal["apart", "together"], SettingScope.WHOLE_TABLE] = "apart"
     """Whether each round is judged by itself, so that earlier verdicts stay, or all as one (``--recut``)."""
-    floor: Annotated[int, Field(ge=0), Kind.WHOLE_TABLE] = 0
+    floor: Annotated[int, Field(ge=0), SettingScope.WHOLE_TABLE] = 0
     """So many of each (emotion, context) are never cut for their score: rare cells are not emptied."""
-    smallest_cell: Annotated[int, Field(ge=1), Kind.WHOLE_TABLE] = 20
-    heldout: Annotated[float, Field(ge=0, le=0.5), Kind.WHOLE_TABLE] = 0.001
-    validation: Annotated[float, Field(ge=0, le=0.5), Kind.WHOLE_TABLE] = 0.001
-    rejected: Annotated[Literal["keep", "cut"], Kind.WHOLE_TABLE] = "keep"
+    smallest_cell: Annotated[int, Field(ge=1), SettingScope.WHOLE_TABLE] = 20
+    heldout: Annotated[float, Field(ge=0, le=0.5), SettingScope.WHOLE_TABLE] = 0.001
+    validation: Annotated[float, Field(ge=0, le=0.5), SettingScope.WHOLE_TABLE] = 0.001
+    rejected: Annotated[Literal["keep", "cut"], SettingScope.WHOLE_TABLE] = "keep"
     """What becomes of captions that people refused in a study: ``cut`` drops them, and no other verdict changes."""
 
 
 def is_cut_current(store: Store, settings: CutSettings, parts: list[int], rounds: Sequence[int] = ()) -> bool:
     """True when every part's verdict was made from the tables and settings as they are now."""
     whole = _digest_of_inputs(store, settings, parts, rounds)
-    done = finished_parts(store, KEPT)
+    done = finished_parts(store, SELECTION)
     return sorted(done) == parts and all(
-        done[part].inputs == {"tables": whole} and done[part].settings == settings.digest(Kind.WHOLE_TABLE)
+        done[part].inputs == {"tables": whole} and done[part].settings == settings.digest(SettingScope.WHOLE_TABLE)
         for part in parts
     )
 
 
 def cut(store: Store, settings: CutSettings, parts: list[int], rounds: Sequence[int] = ()) -> None:
-    """Judges every image of the parts and writes kept/. Whole-table, exact, in bounded memory.
+    """Judges every image of the parts and writes selection/. Whole-table, exact, in bounded memory.
 
     ``rounds`` are those that the parts make up: what they asked of known images counts.
     """
@@ -122,10 +122,12 @@ def cut(store: Store, settings: CutSettings, parts: list[int], rounds: Sequence[
     whole = _digest_of_inputs(store, settings, parts, rounds)
     with connect(store) as connection:
         judge(connection, store, settings, parts, rounds)
-        rows = OrderedParts(connection, KEPT, _ORDERED)
+        rows = OrderedParts(connection, SELECTION, _ORDERED)
         for part in sorted(parts):
-            origin = Origin(settings=settings.digest(Kind.WHOLE_TABLE), inputs={"tables": whole}, started=time.time())
-            write_part(store, KEPT, part, rows.of(part), origin)
+            origin = Origin(
+                settings=settings.digest(SettingScope.WHOLE_TABLE), inputs={"tables": whole}, started=time.time()
+            )
+            write_part(store, SELECTION, part, rows.of(part), origin)
 
 
 def judge(
@@ -193,6 +195,6 @@ def _digest_of_inputs(store: Store, settings: CutSettings, parts: list[int], rou
     if early := finished_parts(store, REPEATS):
         digests[REPEATS.name] = early
     told: dict[str, object] = {name: [done[part].sha256 for part in parts] for name, done in digests.items()}
-    again = finished_parts(store, REQUERIED)
-    told[REQUERIED.name] = [again[number].sha256 for number in rounds if number in again]
+    again = finished_parts(store, REDISCOVERED)
+    told[REDISCOVERED.name] = [again[number].sha256 for number in rounds if number in again]
     return digest(told | (verdict_digests(store) if settings.rejected == "cut" else {}))

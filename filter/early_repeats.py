@@ -7,17 +7,17 @@ from typing import Annotated
 from filter.cut import BEFORE_CAPTIONS, INPUTS, SHARE, SPLIT, CutSettings, OrderedParts
 from filter.repeats import mark_repeats
 from moodarchive.keys import digest
-from moodarchive.settings import Kind, Settings
+from moodarchive.settings import Settings, SettingScope
 from moodarchive.storage.store import Store
 from moodarchive.tables.parts import Origin, finished_parts, write_part
-from moodarchive.tables.schemas import DEALT, IMAGES, REPEATS, SAFETY
+from moodarchive.tables.schemas import IMAGES, ITEMS, REPEATS, SAFETY
 from moodarchive.tables.sql import connect, view
 
-_READS = (DEALT, IMAGES, SAFETY)
+_READS = (ITEMS, IMAGES, SAFETY)
 _JUDGED = f"""
 CREATE TABLE judged AS
 SELECT d.key, d.part, d.round, i.phash, i.area, {BEFORE_CAPTIONS} AS reason, {SPLIT} AS split
-FROM dealt d JOIN images i USING (key) JOIN safety f USING (key), {SHARE}
+FROM items d JOIN images i USING (key) JOIN safety f USING (key), {SHARE}
 """
 _ORDERED = """
 SELECT j.part, j.key, m.reason, m.of FROM judged j LEFT JOIN marked m USING (key)
@@ -28,7 +28,7 @@ WHERE j.part >= {first} ORDER BY j.part, j.key
 class RepeatSettings(Settings):
     """When repeats are found."""
 
-    before_captions: Annotated[bool, Kind.PER_ROW] = False
+    before_captions: Annotated[bool, SettingScope.PER_ROW] = False
     """Before captions, which then wait for all of a round's pictures; else by the cut. It saves a caption a repeat."""
 
 

@@ -13,14 +13,14 @@ from moodarchive.errors import DamagedPartError
 from moodarchive.storage.store import Store
 from moodarchive.tables.layout import SEALS_FOLDER
 from moodarchive.tables.parts import finished_parts
-from moodarchive.tables.schemas import IMAGES, REQUERIED, SCORES
+from moodarchive.tables.schemas import IMAGES, REDISCOVERED, SCORES
 from moodarchive.tables.sql import location, view
 
 # What each later round asked of an image that the cut judges: its emotions, each in the context of its best rank.
 _ASKED = """
 CREATE TABLE asked AS
 SELECT r.key, r.round, r.query.emotion AS emotion, arg_min(r.query.context, r.place) AS context
-FROM (SELECT key, round, unnest(queries) AS query, generate_subscripts(queries, 1) AS place FROM requeried) r
+FROM (SELECT key, round, unnest(queries) AS query, generate_subscripts(queries, 1) AS place FROM rediscovered) r
      JOIN judged j ON j.key = r.key AND j.round < r.round AND j.reason IS NULL ANTI JOIN marked m ON m.key = r.key
 GROUP BY ALL
 """
@@ -52,8 +52,8 @@ def find_anew(connection: duckdb.DuckDBPyConnection, store: Store, parts: Sequen
     A row of ``anew`` says: in this round the image beat all its scores of earlier rounds. ``latest`` has its last one,
     under which it is judged. ``rounds`` are those that the parts make up.
     """
-    done = finished_parts(store, REQUERIED)
-    view(connection, store, REQUERIED, [number for number in rounds if number in done and done[number].rows])
+    done = finished_parts(store, REDISCOVERED)
+    view(connection, store, REDISCOVERED, [number for number in rounds if number in done and done[number].rows])
     view(connection, store, SCORES, parts, "key, emotion_scores")
     connection.execute(_ASKED)
     _mark_lost(connection, store)
@@ -80,9 +80,9 @@ def _mark_lost(connection: duckdb.DuckDBPyConnection, store: Store) -> None:
 
 
 def _rounds_at(store: Store, name: str) -> int:
-    """How many rounds had been dealt at the seal."""
+    """How many rounds had been merged at the seal."""
     try:
-        return int(json.loads(store.read_bytes(f"{SEALS_FOLDER}/{name}"))["counts"][REQUERIED.name]["parts"])
+        return int(json.loads(store.read_bytes(f"{SEALS_FOLDER}/{name}"))["counts"][REDISCOVERED.name]["parts"])
     except (ValueError, KeyError, TypeError) as error:
         raise DamagedPartError(
             f"{store.root}/{SEALS_FOLDER}/{name} is no record of a seal ({error!r}); remedy: restore it from a copy"

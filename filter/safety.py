@@ -13,7 +13,7 @@ from pydantic import Field
 from filter.hub_safety import HubClassifier
 from moodarchive.errors import MissingExtraError
 from moodarchive.running.stage import Readers, Resources, Stage
-from moodarchive.settings import Kind, Settings
+from moodarchive.settings import Settings, SettingScope
 from moodarchive.tables.schemas import IMAGES, SAFETY, as_batch, empty_row
 
 BATCH = 16
@@ -23,14 +23,19 @@ OPENNSFW = "opennsfw"
 class SafetySettings(Settings):
     """Where safe ends, and what the classifier may take."""
 
-    model: Annotated[str, Field(min_length=1), Kind.PER_ROW] = OPENNSFW
+    model: Annotated[str, Field(min_length=1), SettingScope.PER_ROW] = OPENNSFW
     """``opennsfw``, or any image classifier of the transformers hub by name or folder (extra ``hub``)."""
-    unsafe_labels: Annotated[tuple[str, ...], Field(min_length=1), Kind.PER_ROW] = ("nsfw", "unsafe", "porn", "hentai")
+    unsafe_labels: Annotated[tuple[str, ...], Field(min_length=1), SettingScope.PER_ROW] = (
+        "nsfw",
+        "unsafe",
+        "porn",
+        "hentai",
+    )
     """Which of a hub model's labels count as unsafe; opennsfw has but one."""
-    threshold: Annotated[float, Field(gt=0, le=1), Kind.PER_ROW] = 0.5
-    workers: Annotated[int, Field(ge=1), Kind.EXECUTION] = 1
-    cpus_per_worker: Annotated[float, Field(gt=0), Kind.EXECUTION] = 0.5
-    threads: Annotated[int, Field(ge=1), Kind.EXECUTION] = 1
+    threshold: Annotated[float, Field(gt=0, le=1), SettingScope.PER_ROW] = 0.5
+    workers: Annotated[int, Field(ge=1), SettingScope.EXECUTION] = 1
+    cpus_per_worker: Annotated[float, Field(gt=0), SettingScope.EXECUTION] = 0.5
+    threads: Annotated[int, Field(ge=1), SettingScope.EXECUTION] = 1
 
 
 class Classifier(Protocol):

@@ -17,8 +17,8 @@ from moodarchive.errors import PrunedPictureError
 from moodarchive.keys import digest
 from moodarchive.models.clip import ClipEncoder, Embeddings
 from moodarchive.running.stage import Readers, Resources, Stage, joined
-from moodarchive.settings import Kind, Settings
-from moodarchive.tables.schemas import DEALT, IMAGES, SAFETY, SCORES, as_batch, empty_row
+from moodarchive.settings import Settings, SettingScope
+from moodarchive.tables.schemas import IMAGES, ITEMS, SAFETY, SCORES, as_batch, empty_row
 
 DECIMALS = 5
 
@@ -26,18 +26,18 @@ DECIMALS = 5
 class ScoreSettings(Settings):
     """The model that scores, and the templates that stand beside each emotion's lexicon phrases."""
 
-    model: Annotated[str, Kind.PER_ROW] = "ViT-L-14-quickgelu"
-    pretrained: Annotated[str, Kind.PER_ROW] = "openai"
-    templates: Annotated[tuple[str, ...], Kind.PER_ROW] = (
+    model: Annotated[str, SettingScope.PER_ROW] = "ViT-L-14-quickgelu"
+    pretrained: Annotated[str, SettingScope.PER_ROW] = "openai"
+    templates: Annotated[tuple[str, ...], SettingScope.PER_ROW] = (
         "an image that evokes {emotion}",
         "a photo that shows {emotion}",
         "a scene full of {emotion}",
     )
-    batch: Annotated[int, Field(ge=1, le=4096), Kind.EXECUTION] = 64
-    workers: Annotated[int, Field(ge=1), Kind.EXECUTION] = 1
-    cpus_per_worker: Annotated[float, Field(ge=0), Kind.EXECUTION] = 0.5
-    gpus_per_worker: Annotated[float, Field(ge=0), Kind.EXECUTION] = 0.0
-    threads: Annotated[int, Field(ge=1), Kind.EXECUTION] = 1
+    batch: Annotated[int, Field(ge=1, le=4096), SettingScope.EXECUTION] = 64
+    workers: Annotated[int, Field(ge=1), SettingScope.EXECUTION] = 1
+    cpus_per_worker: Annotated[float, Field(ge=0), SettingScope.EXECUTION] = 0.5
+    gpus_per_worker: Annotated[float, Field(ge=0), SettingScope.EXECUTION] = 0.0
+    threads: Annotated[int, Field(ge=1), SettingScope.EXECUTION] = 1
 
     @field_validator("templates")
     @classmethod
@@ -81,10 +81,10 @@ class Scorer:
         return tuple(self.encoder.texts(phrases) for phrases in self._phrases)
 
     def __call__(self, part: int, readers: Readers) -> Iterator[pa.RecordBatch]:
-        for dealt, images, safety in joined(readers, DEALT.name, IMAGES.name, SAFETY.name):
+        for items, images, safety in joined(readers, ITEMS.name, IMAGES.name, SAFETY.name):
             rows = [
                 {**d, "bytes": i["bytes"], "safe": s["verdict"] == "safe" and i["status"] == "ok"}
-                for d, i, s in zip(dealt, images, safety, strict=True)
+                for d, i, s in zip(items, images, safety, strict=True)
             ]
             yield as_batch(SCORES, self._scored(rows))
 
@@ -146,7 +146,7 @@ def score_stage(settings: ScoreSettings) -> Stage:
     phrases = phrases_of_emotions(settings.templates)
     return Stage(
         name="score",
-        reads=(DEALT, IMAGES, SAFETY),
+        reads=(ITEMS, IMAGES, SAFETY),
         writes=SCORES,
         make_worker=partial(Scorer, encoder, settings.templates, settings.batch),
         resources=Resources(

@@ -18,7 +18,7 @@ def normalised_url(url: str) -> str:
     """Two spellings of one address compare equal: case, default port, fragment, tracking and query order removed.
 
     The scheme is dropped too, since http and https of one path show one image. What is no address, such as a port out
-    of range, is its own normal form: one bad row must not end the deal of a round.
+    of range, is its own normal form: one bad row must not end the merge of a round.
     """
     url = url.strip()
     try:

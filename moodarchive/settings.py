@@ -12,7 +12,7 @@ from moodarchive.errors import ConfigError
 from moodarchive.keys import digest
 
 
-class Kind(StrEnum):
+class SettingScope(StrEnum):
     """What a setting's change means for an archive that exists."""
 
     PER_ROW = "per-row"
@@ -28,11 +28,11 @@ class Kind(StrEnum):
 
 
 class Settings(BaseModel):
-    """A section of the settings; every field carries its Kind in ``Annotated``."""
+    """A section of the settings; every field carries its SettingScope in ``Annotated``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    def of_kind(self, kind: Kind) -> dict[str, Any]:
+    def of_kind(self, kind: SettingScope) -> dict[str, Any]:
         """The values of one kind, nested as in the file; sections without any are left out."""
         found: dict[str, Any] = {}
         for name, field in type(self).model_fields.items():
@@ -44,7 +44,7 @@ class Settings(BaseModel):
                 found[name] = self.model_dump(mode="json", include={name})[name]
         return found
 
-    def digest(self, kind: Kind = Kind.PER_ROW) -> str:
+    def digest(self, kind: SettingScope = SettingScope.PER_ROW) -> str:
         """16 hex digits that name this section's values of one kind."""
         return digest(self.of_kind(kind))
 

@@ -8,11 +8,11 @@ from annotate.caption import caption_stage
 from crawl.http.search_cache import forget_answers
 from crawl.images.stage import download_stage
 from crawl.phrases.descriptors import wanted_phrases, wanted_queries, write_descriptors
-from crawl.query import Query
-from crawl.rounds.merge import deal
+from crawl.rounds.merge import merge_candidates
 from crawl.rounds.rounds import Round, open_round, read_rounds
 from crawl.rounds.search import refuse_anonymous, search_stage, web_client
 from crawl.rounds.usage_reports import report_uses
+from crawl.source import Query
 from filter.cut import cut, is_cut_current
 from filter.safety import safety_stage
 from filter.score import score_stage
@@ -20,23 +20,23 @@ from moodarchive.archive.takedown import bound_by
 from moodarchive.archive.writer_lock import only_writer
 from moodarchive.errors import ConfigError, ServiceError, StorageError
 from moodarchive.running.stage import Stage
-from moodarchive.settings import Kind
+from moodarchive.settings import SettingScope
 from moodarchive.storage.store import Store
 from moodarchive.tables.schemas import CAPTIONS
-from pipelines.change.early_repeats import bring_marks_up_to_date
+from pipelines.change.reseal import bring_marks_up_to_date
 from pipelines.change.verbs import go_on
 from pipelines.runner.cluster import Cluster, address_of
 from pipelines.runner.execute import pending_parts, run_stages
-from pipelines.runner.preflight import begin_sight
+from pipelines.runner.preflight import start_preflight
 from pipelines.runner.progress import Progress
-from pipelines.runner.settings_record import guard, refuse_foreign
+from pipelines.runner.settings_record import check_settings, require_archive_or_empty
 from pipelines.runner.sources import affordable, enabled_sources, manners_of, private_names
 from pipelines.servers.pool import ManagedServers
 from pipelines.settings import ArchiveSettings, local_paths
 from shards.pack import ShardSettings, pack_stage
 from shards.seal import seal, unseal
 
-STEPS = ("descriptors", "search", "deal", "download", "safety", "caption", "score", "cut", "pack", "seal")
+STEPS = ("descriptors", "search", "merge", "download", "safety", "caption", "score", "cut", "pack", "seal")
 
 _LONGEST_WAIT_S = 60.0
 
@@ -58,18 +58,18 @@ class Archive:
         """
         if until not in STEPS:
             raise ConfigError(f"--until {until}: no such step; legal: {', '.join(STEPS)}")
-        refuse_foreign(self.store)
+        require_archive_or_empty(self.store)
         run = self.settings.run
         self.cluster = Cluster(
             address=address_of(run.ray_address),
             cpus=run.cpus,
             give_up_after=run.give_up_after,
-            look=lambda: begin_sight(self.store, local_paths(self.settings)),
+            look=lambda: start_preflight(self.store, local_paths(self.settings)),
             begin=manners_of(self.store, self.settings).begin,
         )
         self.servers = self._servers()
         with only_writer(self.store), _without_drafts(self.store), self.cluster, self.servers:
-            guard(self.store, self.settings.model_copy(update={"shards": with_private(self.settings)}))
+            check_settings(self.store, self.settings.model_copy(update={"shards": with_private(self.settings)}))
             go_on(self.store)
             for record in self._rounds():
                 if not self._crawl(record, until):
@@ -99,7 +99,7 @@ class Archive:
         wanted = self._wanted_queries()
         most = max(1, self.settings.search.round_images // max((query.results for query in wanted), default=1))
         while rest := self._askable(wanted, rounds := read_rounds(self.store)):
-            record = open_round(self.store, rounds, rest, self.settings.of_kind(Kind.GROWTH), most)
+            record = open_round(self.store, rounds, rest, self.settings.of_kind(SettingScope.GROWTH), most)
             if record is None:
                 return
             yield record
@@ -117,22 +117,22 @@ class Archive:
     def _crawl(self, record: Round, until: str) -> bool:
         """One round from its phrases to its scores; False when ``until`` ends it earlier than the cut."""
         settings = self.settings
-        write_descriptors(self.store, record.number, record.queries, settings.descriptors.digest(Kind.GROWTH))
+        write_descriptors(self.store, record.number, record.queries, settings.descriptors.digest(SettingScope.GROWTH))
         if _reaches(until, "search"):
             self._search(record)
-        if not _reaches(until, "deal"):
+        if not _reaches(until, "merge"):
             return False
-        dealt = deal(self.store, record, settings.deal)
+        merged = merge_candidates(self.store, record, settings.merge)
         if bound_by(self.store):
             forget_answers(self.store)  # resumed searches need them no longer, and they name what was taken down
         stages = [stage for stage in self._image_stages() if _reaches(until, stage.name)]
         if settings.repeats.before_captions:
             judging = [stage for stage in stages if _reaches("safety", stage.name)]
-            self._run(judging, dealt.image_parts)
+            self._run(judging, merged.image_parts)
             if _reaches(until, "caption"):
-                bring_marks_up_to_date(self.store, settings.cut, dealt.number)
+                bring_marks_up_to_date(self.store, settings.cut, merged.number)
             stages = stages[len(judging) :]
-        self._run(stages, dealt.image_parts)
+        self._run(stages, merged.image_parts)
         return _reaches(until, "score")
 
     def _search(self, record: Round) -> None:

@@ -8,7 +8,7 @@ from pydantic import Field
 from annotate.caption import CaptionSettings
 from crawl.images.stage import DownloadSettings
 from crawl.phrases.descriptors import DescriptorSettings
-from crawl.rounds.merge import DealSettings
+from crawl.rounds.merge import MergeSettings
 from crawl.rounds.search import SearchSettings
 from crawl.sites.burst import BurstSettings
 from crawl.sites.envato import EnvatoSettings
@@ -26,7 +26,7 @@ from filter.early_repeats import RepeatSettings
 from filter.safety import SafetySettings
 from filter.score import ScoreSettings
 from moodarchive.errors import ConfigError
-from moodarchive.settings import Kind, Settings, load
+from moodarchive.settings import Settings, SettingScope, load
 from pipelines.runner.preflight import LocalPath
 from pipelines.servers.settings import ServerSettings
 from shards.pack import ShardSettings
@@ -51,13 +51,13 @@ class SourcesSettings(Settings):
 class RunSettings(Settings):
     """How Ray runs the stages."""
 
-    root: Annotated[str, Kind.EXECUTION] = ""
-    ray_address: Annotated[str, Kind.EXECUTION] = ""
+    root: Annotated[str, SettingScope.EXECUTION] = ""
+    ray_address: Annotated[str, SettingScope.EXECUTION] = ""
     """A cluster's address, or "auto" on one of its nodes. Empty: what RAY_ADDRESS names, else a Ray of this run's own;
     "local" for one of its own in any case."""
-    cpus: Annotated[int, Field(ge=0), Kind.EXECUTION] = 0
+    cpus: Annotated[int, Field(ge=0), SettingScope.EXECUTION] = 0
     """Logical CPUs for a Ray of its own; 0 for all of the machine."""
-    give_up_after: Annotated[int, Field(ge=1), Kind.EXECUTION] = 10
+    give_up_after: Annotated[int, Field(ge=1), SettingScope.EXECUTION] = 10
     """Parts that fail one after another before the run stops."""
 
 
@@ -68,7 +68,7 @@ class ArchiveSettings(Settings):
     descriptors: DescriptorSettings = DescriptorSettings()
     sources: SourcesSettings = SourcesSettings()
     search: SearchSettings = SearchSettings()
-    deal: DealSettings = DealSettings()
+    merge: MergeSettings = MergeSettings()
     download: DownloadSettings = DownloadSettings()
     safety: SafetySettings = SafetySettings()
     repeats: RepeatSettings = RepeatSettings()

@@ -9,11 +9,11 @@ import pyarrow.parquet as pq
 from moodarchive.storage.store import Store
 from moodarchive.tables.parquet import row_groups
 from moodarchive.tables.parts import read_part
-from moodarchive.tables.schemas import DEALT, KEPT
+from moodarchive.tables.schemas import ITEMS, SELECTION
 
 ATTRIBUTION_PATH = "ATTRIBUTION.parquet"
 COLUMNS = ("key", "title", "creator", "creator_url", "licence", "licence_url", "landing_url")
-SCHEMA = pa.schema([DEALT.schema.field(name) for name in COLUMNS])
+SCHEMA = pa.schema([ITEMS.schema.field(name) for name in COLUMNS])
 ROWS_PER_GROUP = 20_000
 _BATCH_ROWS = 10_000
 
@@ -29,11 +29,11 @@ def write_attribution(store: Store, parts: Sequence[int]) -> str:
 def _kept_rows(store: Store, parts: Sequence[int]) -> Iterator[pa.Table]:
     for part in parts:
         verdicts = pa.Table.from_batches(
-            read_part(store, KEPT, part, columns=("key", "kept")),
-            pa.schema([KEPT.schema.field("key"), KEPT.schema.field("kept")]),
+            read_part(store, SELECTION, part, columns=("key", "kept")),
+            pa.schema([SELECTION.schema.field("key"), SELECTION.schema.field("kept")]),
         )
         # by key, not by place: verify is to name tables that do not agree, and it needs a seal to do so
         kept = verdicts.filter(verdicts["kept"])["key"]
-        for images in read_part(store, DEALT, part, columns=COLUMNS, batch_rows=_BATCH_ROWS):
+        for images in read_part(store, ITEMS, part, columns=COLUMNS, batch_rows=_BATCH_ROWS):
             rows = pa.Table.from_batches([images]).select(COLUMNS).cast(SCHEMA)
             yield rows.filter(pc.is_in(rows["key"], value_set=kept.combine_chunks()))

@@ -57,7 +57,7 @@ _LIMITS = """\
   or "grief" is a convention of that trade.
 - The emotions overlap, and some (realization, approval) have hardly a look of their own.
 - Unsafe pictures were removed by a classifier, look-alikes by a perceptual hash, ill-fitting pictures by CLIP: each
-  lets some through and drops some that were good. What was dropped, and why, is in `kept/`.
+  lets some through and drops some that were good. What was dropped, and why, is in `selection/`.
 """
 
 
@@ -102,10 +102,10 @@ def _sets_table(sets: Mapping[str, Any]) -> str:
 
 
 def _flow(counts: Mapping[str, Any]) -> str:
-    dropped = counts["kept"]["failures"]
+    dropped = counts["selection"]["failures"]
     reasons = ", ".join(f"{_cell(reason)} {number:,}" for reason, number in sorted(dropped.items())) or "none"
     return (
-        f"Of {counts['dealt']['rows']:,} images that were found, {counts['shards']['rows']:,} are kept; dropped, by "
+        f"Of {counts['items']['rows']:,} images that were found, {counts['shards']['rows']:,} are kept; dropped, by "
         f"reason: {reasons}.\n"
     )
 

@@ -15,11 +15,11 @@ from moodarchive.storage.store import Store
 from moodarchive.tables.layout import SEALS_FOLDER
 from moodarchive.tables.parquet import row_groups
 from moodarchive.tables.parts import read_part
-from moodarchive.tables.schemas import KEPT
+from moodarchive.tables.schemas import SELECTION
 from moodarchive.tables.sql import connect, location
 
 _COLUMNS = ("key", "reason", "split", "emotion")
-VERDICTS = pa.schema([pa.field(name, pa.string()) for name in _COLUMNS])
+HUMAN_VERDICTS = pa.schema([pa.field(name, pa.string()) for name in _COLUMNS])
 ROWS_PER_GROUP = 100_000
 
 _JOURNEYS = """
@@ -118,7 +118,7 @@ def read_entry(store: Store, seal: int) -> SealEntry:
 def remember(store: Store, told: Mapping[str, Any], parts: Sequence[int]) -> SealEntry:
     """The record of this seal; the last one when nothing has changed since, else a new one, written last of all.
 
-    ``told`` is the manifest without its history, ``parts`` those of kept/.
+    ``told`` is the manifest without its history, ``parts`` those of selection/.
     """
     numbers = seal_numbers(store)
     last = read_entry(store, numbers[-1]) if numbers else None
@@ -194,7 +194,7 @@ def _journeys(store: Store, before: int | None, seal: int) -> list[tuple[str, st
         names = {"was": before, "now": seal}
         for name, number in names.items():
             if number is None:
-                connection.register(name, VERDICTS.empty_table())
+                connection.register(name, HUMAN_VERDICTS.empty_table())
             else:
                 quoted = location(store, verdicts_path(number)).replace("'", "''")
                 connection.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet('{quoted}')")
@@ -205,17 +205,17 @@ def _write_verdicts(store: Store, seal: int, parts: Sequence[int]) -> str:
     """Writes every image's verdict, part by part; returns the file's sha256."""
     with (
         store.draft(verdicts_path(seal)) as file,
-        pq.ParquetWriter(file, VERDICTS, compression="zstd") as writer,
+        pq.ParquetWriter(file, HUMAN_VERDICTS, compression="zstd") as writer,
     ):
-        for group in row_groups(VERDICTS, ROWS_PER_GROUP, _verdicts(store, parts)):
+        for group in row_groups(HUMAN_VERDICTS, ROWS_PER_GROUP, _verdicts(store, parts)):
             writer.write_table(group)
     return file.sha256
 
 
 def _verdicts(store: Store, parts: Sequence[int]) -> Iterator[pa.Table]:
     for part in parts:
-        for batch in read_part(store, KEPT, part, columns=_COLUMNS, batch_rows=10_000):
-            yield pa.Table.from_batches([batch]).select(list(_COLUMNS)).cast(VERDICTS)
+        for batch in read_part(store, SELECTION, part, columns=_COLUMNS, batch_rows=10_000):
+            yield pa.Table.from_batches([batch]).select(list(_COLUMNS)).cast(HUMAN_VERDICTS)
 
 
 def _remove_unfinished(store: Store, last: int) -> None:

@@ -13,40 +13,40 @@ from pydantic import Field
 from moodarchive.emotions.captions import caption_text
 from moodarchive.emotions.taxonomy import EMOTIONS
 from moodarchive.running.stage import Readers, Resources, Stage, Worker, joined_batches
-from moodarchive.settings import Kind, Settings
+from moodarchive.settings import Settings, SettingScope
 from moodarchive.storage.store import Store
 from moodarchive.tables.layout import PRIVATE
-from moodarchive.tables.schemas import CAPTIONS, DEALT, IMAGES, KEPT, SAFETY, SCORES, SHARD_INDEX
+from moodarchive.tables.schemas import CAPTIONS, IMAGES, ITEMS, SAFETY, SCORES, SELECTION, SHARD_INDEX
 from shards.restored import PruneAwarePacker, write_and_forget
 from shards.tars import SAMPLES
 
-_READS = (DEALT, IMAGES, SAFETY, CAPTIONS, SCORES, KEPT)
+_READS = (ITEMS, IMAGES, SAFETY, CAPTIONS, SCORES, SELECTION)
 
 
 class ShardSettings(Settings):
     """Which sources may not be redistributed, and what packing may take."""
 
-    private_sources: Annotated[tuple[str, ...], Kind.WHOLE_TABLE] = ()
-    workers: Annotated[int, Field(ge=1), Kind.EXECUTION] = 1
-    cpus_per_worker: Annotated[float, Field(gt=0), Kind.EXECUTION] = 1.0
+    private_sources: Annotated[tuple[str, ...], SettingScope.WHOLE_TABLE] = ()
+    workers: Annotated[int, Field(ge=1), SettingScope.EXECUTION] = 1
+    cpus_per_worker: Annotated[float, Field(gt=0), SettingScope.EXECUTION] = 1.0
 
 
 _CAPTION_FIELDS = ("summary", "stimuli", "assessment", "model", "prompt_hash", "seed")
 _IMAGE_FIELDS = ("sha256", "width", "height", "original_width", "original_height", "original_bytes", "original_type")
 METADATA = {
-    **{name: (DEALT, name) for name in DEALT.schema.names},
+    **{name: (ITEMS, name) for name in ITEMS.schema.names},
     **{name: (CAPTIONS, name) for name in _CAPTION_FIELDS},
     **{name: (IMAGES, name) for name in _IMAGE_FIELDS},
-    "site_width": (DEALT, "width"),
-    "site_height": (DEALT, "height"),
+    "site_width": (ITEMS, "width"),
+    "site_height": (ITEMS, "height"),
     "phash": (IMAGES, "phash"),
     "emotions_seen": (CAPTIONS, "emotions"),
     "nsfw": (SAFETY, "nsfw"),
     "score": (SCORES, "score"),
     "score_phrase": (SCORES, "phrase"),
-    "emotion": (KEPT, "emotion"),
-    "context": (KEPT, "context"),
-    "split": (KEPT, "split"),
+    "emotion": (SELECTION, "emotion"),
+    "context": (SELECTION, "context"),
+    "split": (SELECTION, "split"),
 }
 """Name in the sample's json → table and column: every field that a user of the archive may need, licence and provenance
 first of all; outcomes are left out."""
@@ -62,7 +62,7 @@ class Packer:
 
     def __call__(self, part: int, readers: Readers) -> Iterator[pa.RecordBatch]:
         for batches in joined_batches(readers, *(table.name for table in _READS)):
-            is_kept = batches[_READS.index(KEPT)]["kept"]
+            is_kept = batches[_READS.index(SELECTION)]["kept"]
             if is_kept.true_count:
                 kept = {
                     table.name: batch if is_kept.true_count == batch.num_rows else batch.filter(is_kept)
@@ -81,7 +81,7 @@ class Packer:
                 PRIVATE if source in self.private_sources else split
                 for source, split in zip(told["source"], told["split"], strict=True)
             ],
-            "key": kept[DEALT.name]["key"],
+            "key": kept[ITEMS.name]["key"],
             "jpg": kept[IMAGES.name]["bytes"],
             "jpg_sha256": kept[IMAGES.name]["stored_sha256"],
             "json": [_ENCODER.encode(row).encode() for row in rows],
@@ -112,6 +112,6 @@ def pack_stage(settings: ShardSettings, store: Store | None = None) -> Stage:
         writes=SHARD_INDEX,
         make_worker=partial(_make_worker, settings.private_sources, store),
         resources=Resources(cpus=settings.cpus_per_worker, min_workers=settings.workers, max_workers=settings.workers),
-        settings=settings.digest(Kind.WHOLE_TABLE),
+        settings=settings.digest(SettingScope.WHOLE_TABLE),
         finish=write_and_forget,
     )

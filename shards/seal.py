@@ -12,7 +12,7 @@ from moodarchive.keys import canonical_json
 from moodarchive.storage.store import Store
 from moodarchive.tables.layout import MANIFEST_PATH, SETS
 from moodarchive.tables.parts import Sidecar, finished_parts
-from moodarchive.tables.schemas import DEALT, IMAGES, KEPT, REPEATS, SCHEMA_VERSION, SHARD_INDEX, TABLES
+from moodarchive.tables.schemas import IMAGES, ITEMS, REPEATS, SCHEMA_VERSION, SELECTION, SHARD_INDEX, TABLES
 from moodarchive.tables.sql import connect, view
 from shards.attribution import ATTRIBUTION_PATH, write_attribution
 from shards.card import CARD_PATH, card
@@ -35,7 +35,7 @@ def seal(store: Store) -> bool:
     told = _told(store, sidecars)
     _describe(store, told)
     told["records"] = {path: store.sha256(path) for path in _record_paths(store)}
-    entry = remember(store, told, sorted(sidecars[KEPT.name]))
+    entry = remember(store, told, sorted(sidecars[SELECTION.name]))
     told["records"] |= history_records(store)
     told |= {"seal": entry.seal, "changes": entry.changes}
     manifest = (json.dumps(told, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
@@ -59,12 +59,14 @@ def _attribution_sha256(store: Store, told: Mapping[str, Any]) -> str:
             sealed_rows, sha256 = {}, ""  # a damaged manifest vouches for nothing
         if sealed_rows == _rows_of(told["parts"]) and sha256 == store.sha256(ATTRIBUTION_PATH):
             return sha256
-    return write_attribution(store, sorted(part["part"] for part in told["parts"].values() if part["table"] == "kept"))
+    return write_attribution(
+        store, sorted(part["part"] for part in told["parts"].values() if part["table"] == "selection")
+    )
 
 
 def _rows_of(parts: Mapping[str, Any]) -> dict[str, Any]:
     """The digests of what attributions are made from."""
-    return {name: part["files"] for name, part in parts.items() if part["table"] in (DEALT.name, KEPT.name)}
+    return {name: part["files"] for name, part in parts.items() if part["table"] in (ITEMS.name, SELECTION.name)}
 
 
 def _forget_remade(store: Store, images: Mapping[int, Sidecar]) -> None:
@@ -114,7 +116,7 @@ def _told(store: Store, sidecars: Mapping[str, Mapping[int, Sidecar]]) -> dict[s
         "settings": json.loads(store.read_bytes("settings.json")),
         "counts": {name: _counts(of_table) for name, of_table in sidecars.items() if of_table or name != REPEATS.name},
         "sets": _sets(sidecars[SHARD_INDEX.name]),
-        **_provenance(store, sorted(sidecars[KEPT.name])),
+        **_provenance(store, sorted(sidecars[SELECTION.name])),
         "pruned": {path: file.left for path, file in read_pruned(store).files.items()},
         "parts": parts,
     }
@@ -153,12 +155,13 @@ def _sets(shards: Mapping[int, Sidecar]) -> dict[str, dict[str, int]]:
 def _provenance(store: Store, parts: list[int]) -> dict[str, dict[str, int]]:
     """Kept images by licence and by source."""
     with connect(store) as connection:
-        view(connection, store, DEALT, parts, "key, source, licence, licence_url")
-        view(connection, store, KEPT, parts, "key, kept")
+        view(connection, store, ITEMS, parts, "key, source, licence, licence_url")
+        view(connection, store, SELECTION, parts, "key, kept")
         found: dict[str, dict[str, int]] = {}
         for name, column in (("licences", "coalesce(licence, 'not stated')"), ("sources", "source")):
             rows = connection.execute(
-                f"SELECT {column} AS name, count(*) FROM dealt JOIN kept USING (key) WHERE kept GROUP BY 1 ORDER BY 1"
+                f"SELECT {column} AS name, count(*) FROM items JOIN selection USING (key) WHERE kept "
+                "GROUP BY 1 ORDER BY 1"
             ).fetchall()
             found[name] = {str(name): int(count) for name, count in rows}
     return found

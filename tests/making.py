@@ -14,8 +14,8 @@ import numpy as np
 from aiohttp import web
 from PIL import Image
 
-from crawl.query import Query
 from crawl.rounds.rounds import Round, write_round
+from crawl.source import Query
 from moodarchive.keys import image_key
 from moodarchive.running.stage import run_part
 from moodarchive.storage.store import Store
@@ -23,14 +23,14 @@ from moodarchive.tables.parts import Origin, Sidecar, read_part, write_part
 from moodarchive.tables.schemas import (
     CANDIDATES,
     CAPTIONS,
-    DEALT,
     DESCRIPTORS,
     IMAGES,
-    KEPT,
-    REQUERIED,
+    ITEMS,
+    REDISCOVERED,
     SAFETY,
     SCHEMA_VERSION,
     SCORES,
+    SELECTION,
     Table,
     as_batch,
     empty_row,
@@ -43,7 +43,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 ORIGIN = Origin(settings="test", inputs={}, started=0.0)
 HOST = "stock.test"
 PLAIN = ShardSettings()
-IMAGE_TABLES = (DEALT, IMAGES, SAFETY, CAPTIONS, SCORES, KEPT)
+IMAGE_TABLES = (ITEMS, IMAGES, SAFETY, CAPTIONS, SCORES, SELECTION)
 
 
 def textured(width: int = 160, height: int = 120, seed: int = 0) -> Image.Image:
@@ -73,12 +73,12 @@ def rows_of(store: Store, table: Table, part: int) -> list[Row]:
     return [row for batch in read_part(store, table, part) for row in batch.to_pylist()]
 
 
-def dealt_row(number: int, source: str = "openverse") -> Row:
-    """A row of dealt with provenance; its key depends on the number and source alone."""
+def item_row(number: int, source: str = "openverse") -> Row:
+    """A row of items with provenance; its key depends on the number and source alone."""
     name = f"p{number}"
     query = {"emotion": "joy", "context": "natural_scenery", "phrase": "sunlit meadow", "rank": number}
     return empty_row(
-        DEALT,
+        ITEMS,
         key=image_key(source, name),
         url=f"http://{HOST}/{name}.jpg",
         source=source,
@@ -120,18 +120,18 @@ class Fate:
 
     def rows(self) -> dict[str, Row]:
         """Table name → the image's row."""
-        dealt = {**dealt_row(self.number, self.source), "licence": self.licence}
-        key, query = dealt["key"], dealt["queries"][0]
+        items = {**item_row(self.number, self.source), "licence": self.licence}
+        key, query = items["key"], items["queries"][0]
         cell = {"emotion": query["emotion"], "context": query["context"]}
         kept = {"key": key, **cell, "round": 0, "kept": False}
         if not self.downloaded:
             rest = {table.name: {"key": key, "status": "skipped"} for table in (SAFETY, CAPTIONS, SCORES)}
             failed = {"key": key, "status": "failed", "error": "http_404"}
-            return {"dealt": dealt, "images": failed, **rest, "kept": {**kept, "reason": "failed_download"}}
+            return {"items": items, "images": failed, **rest, "selection": {**kept, "reason": "failed_download"}}
         picture = textured(96, 72, self.number)
         jpeg = encoded(picture)
         return {
-            "dealt": dealt,
+            "items": items,
             "images": {
                 "key": key, "bytes": jpeg, "sha256": hashlib.sha256(jpeg).hexdigest(),
                 "stored_sha256": hashlib.sha256(jpeg).hexdigest(), "phash": 2**63 + self.number,
@@ -144,7 +144,7 @@ class Fate:
                 "attempts": 1, "prompt_tokens": 9, "completion_tokens": 9, "status": "ok",
             },
             "scores": {"key": key, "score": 0.25, "phrase": "sunlit meadow", **cell, "status": "ok"},
-            "kept": {**kept, "kept": self.reason is None, "reason": self.reason, "split": self.split},
+            "selection": {**kept, "kept": self.reason is None, "reason": self.reason, "split": self.split},
         }  # fmt: skip
 
 
@@ -163,8 +163,8 @@ def fates(first: int, count: int) -> list[Fate]:
 
 
 def write_fates(store: Store, part: int, chosen: Iterable[Fate]) -> None:
-    """Writes the part in every table from dealt to kept, in key order."""
-    rows = sorted((fate.rows() for fate in chosen), key=lambda row: str(row["dealt"]["key"]))
+    """Writes the part in every table from items to selection, in key order."""
+    rows = sorted((fate.rows() for fate in chosen), key=lambda row: str(row["items"]["key"]))
     for table in IMAGE_TABLES:
         write_rows(store, table, part, [row[table.name] for row in rows])
 
@@ -180,11 +180,11 @@ def sealed_archive(store: Store, settings: ShardSettings = PLAIN, licence: str |
     told = {"schema_version": SCHEMA_VERSION, "per_row": {"download": {"longest_side": 768}}}
     store.write_bytes("settings.json", json.dumps(told).encode())
     query = Query(source="openverse", emotion="joy", context="natural_scenery", phrase="sunlit meadow", results=99)
-    record = Round(number=0, growth={}, queries=(query,), first_candidates_part=0, first_part=0, parts=2, dealt=True)
+    record = Round(number=0, growth={}, queries=(query,), first_candidates_part=0, first_part=0, parts=2, merged=True)
     write_round(store, record)
     write_rows(store, DESCRIPTORS, 0, [{"emotion": "joy", "phrase": f"phrase {i}"} for i in range(3)])
-    write_rows(store, CANDIDATES, 0, [{"key": dealt_row(i)["key"], "rank": i} for i in range(66)])
-    write_rows(store, REQUERIED, 0, [{"key": dealt_row(i)["key"], "round": 0} for i in range(3)])
+    write_rows(store, CANDIDATES, 0, [{"key": item_row(i)["key"], "rank": i} for i in range(66)])
+    write_rows(store, REDISCOVERED, 0, [{"key": item_row(i)["key"], "round": 0} for i in range(3)])
     for part, chosen in enumerate((fates(0, 36), fates(36, 30))):
         write_fates(store, part, [replace(fate, licence=licence) for fate in chosen])
     pack_parts(store, (0, 1), settings)

@@ -1,4 +1,4 @@
-"""A sealed archive without crawling: generated tables with true inputs, then the real deal, cut, pack and seal."""
+"""A sealed archive without crawling: generated tables with true inputs, then the real merge, cut, pack and seal."""
 
 import hashlib
 import json
@@ -7,22 +7,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from crawl.query import Query
-from crawl.rounds.merge import DealSettings, deal
+from crawl.rounds.merge import MergeSettings, merge_candidates
 from crawl.rounds.rounds import open_round
 from crawl.rounds.rounds import read_rounds as rounds_of
+from crawl.source import Query
 from filter.cut import CutSettings
 from moodarchive.emotions.taxonomy import EMOTIONS
 from moodarchive.keys import image_key
-from moodarchive.settings import Kind
+from moodarchive.settings import SettingScope
 from moodarchive.storage.store import Store
 from moodarchive.tables.parts import TIMINGS, Origin, finished_parts
 from moodarchive.tables.schemas import (
     CANDIDATES,
     CAPTIONS,
-    DEALT,
     DESCRIPTORS,
     IMAGES,
+    ITEMS,
     SAFETY,
     SCHEMA_VERSION,
     SCORES,
@@ -132,7 +132,7 @@ def built_root(store: Store, pictures: int = PICTURES) -> list[Pictured]:
         "schema_version": SCHEMA_VERSION,
         "per_row": {},
         "whole_table": {
-            "cut": CUT.of_kind(Kind.WHOLE_TABLE),
+            "cut": CUT.of_kind(SettingScope.WHOLE_TABLE),
             "shards": {"private_sources": ["closed"]},
         },
     }
@@ -161,10 +161,10 @@ def add_round(
         row = found[numbers.index(number)]
         row |= {"emotion": emotion, "context": context, "phrase": f"found by {emotion}"}
     write_rows(store, CANDIDATES, part, found)
-    record = deal(store, record, DealSettings(rows_per_part=12))
+    record = merge_candidates(store, record, MergeSettings(rows_per_part=12))
     by_key = {picture.key: picture for picture in made}
     for dealt_part in record.image_parts:
-        keys = [row["key"] for row in rows_of(store, DEALT, dealt_part)]
+        keys = [row["key"] for row in rows_of(store, ITEMS, dealt_part)]
         for table, reads in _READS:
             rows = [by_key[key].later()[table.name] for key in keys]
             write_rows(store, table, dealt_part, rows, _origin(store, reads, dealt_part))
@@ -172,10 +172,10 @@ def add_round(
 
 
 _READS: tuple[tuple[Table, tuple[Table, ...]], ...] = (
-    (IMAGES, (DEALT,)),
+    (IMAGES, (ITEMS,)),
     (SAFETY, (IMAGES,)),
-    (CAPTIONS, (DEALT, IMAGES, SAFETY)),
-    (SCORES, (DEALT, IMAGES, SAFETY)),
+    (CAPTIONS, (ITEMS, IMAGES, SAFETY)),
+    (SCORES, (ITEMS, IMAGES, SAFETY)),
 )
 
 

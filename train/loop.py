@@ -12,7 +12,7 @@ from torch import nn
 
 from moodarchive.errors import ConfigError
 from moodarchive.running.parallel_map import in_threads
-from moodarchive.settings import Kind
+from moodarchive.settings import SettingScope
 from moodarchive.storage.store import Store
 from train import flops
 from train.archive import SealedArchive, Shard, open_archive
@@ -102,7 +102,7 @@ class _Run:
         self.stepper = Stepper(self._model(), settings.optimiser, settings.loss, steps=self.steps)
         self.progress = Progress(
             step=0,
-            settings=settings.of_kind(Kind.TRAINING),
+            settings=settings.of_kind(SettingScope.TRAINING),
             seals=[archive.seal for archive in archives],
         )
         self.log: list[dict[str, Any]] = []

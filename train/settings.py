@@ -4,33 +4,33 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from moodarchive.settings import Kind, Settings
+from moodarchive.settings import Settings, SettingScope
 from train.losses import Attention, Negatives
 
 
 class ArchiveShare(Settings):
     """An archive and how often its samples are seen in an epoch (0.5: every second one, others each epoch)."""
 
-    root: Annotated[str, Kind.TRAINING]
-    weight: Annotated[float, Field(gt=0), Kind.TRAINING] = 1.0
+    root: Annotated[str, SettingScope.TRAINING]
+    weight: Annotated[float, Field(gt=0), SettingScope.TRAINING] = 1.0
 
 
 class DataSettings(Settings):
     """Which samples, and in which order."""
 
-    archives: Annotated[tuple[ArchiveShare, ...], Kind.TRAINING] = ()
+    archives: Annotated[tuple[ArchiveShare, ...], SettingScope.TRAINING] = ()
     """Empty: the archive that the command names."""
-    sets: Annotated[tuple[str, ...], Kind.TRAINING] = ("train",)
-    batch: Annotated[int, Field(ge=1), Kind.TRAINING] = 1024
+    sets: Annotated[tuple[str, ...], SettingScope.TRAINING] = ("train",)
+    batch: Annotated[int, Field(ge=1), SettingScope.TRAINING] = 1024
     """The global batch, over all ranks."""
-    epochs: Annotated[int, Field(ge=1), Kind.TRAINING] = 1
-    streams: Annotated[int, Field(ge=1), Kind.TRAINING] = 96
+    epochs: Annotated[int, Field(ge=1), SettingScope.TRAINING] = 1
+    streams: Annotated[int, Field(ge=1), SettingScope.TRAINING] = 96
     """Canonical streams; a number of ranks must divide it."""
-    buffer: Annotated[int, Field(ge=1), Kind.TRAINING] = 64
+    buffer: Annotated[int, Field(ge=1), SettingScope.TRAINING] = 64
     """Samples in each stream's shuffle buffer."""
-    workers: Annotated[int, Field(ge=0), Kind.EXECUTION] = 2
+    workers: Annotated[int, Field(ge=0), SettingScope.EXECUTION] = 2
     """Reading processes a rank; 0 reads in the rank's own."""
-    check: Annotated[Literal["digests", "sizes"], Kind.EXECUTION] = "digests"
+    check: Annotated[Literal["digests", "sizes"], SettingScope.EXECUTION] = "digests"
     """What of the shards is compared with the seal: every byte, or only lengths and indexes. Every caption is counted
     before the first step; with "sizes" they are read from captions/, and not again by a resumed run."""
 
@@ -38,26 +38,26 @@ class DataSettings(Settings):
 class ModelSettings(Settings):
     """The starting CLIP. The paper starts from OpenAI's ViT-B/16 and ViT-L/14."""
 
-    name: Annotated[str, Kind.TRAINING] = "ViT-B-16-quickgelu"
+    name: Annotated[str, SettingScope.TRAINING] = "ViT-B-16-quickgelu"
     """An architecture of open_clip, or local-dir:FOLDER."""
-    pretrained: Annotated[str, Kind.TRAINING] = "openai"
+    pretrained: Annotated[str, SettingScope.TRAINING] = "openai"
     """A tag of open_clip; unused for a folder."""
-    long_text: Annotated[bool, Kind.TRAINING] = True
+    long_text: Annotated[bool, SettingScope.TRAINING] = True
     """Stretches a text tower of 77 positions to 248."""
 
 
 class LossSettings(Settings):
     """Weights and options of the four terms; table 3's ablations are fine_grained = 0 and transport = 0."""
 
-    full: Annotated[float, Field(ge=0), Kind.TRAINING] = 1.0
-    short: Annotated[float, Field(ge=0), Kind.TRAINING] = 1.0
-    fine_grained: Annotated[float, Field(ge=0), Kind.TRAINING] = 1.0
-    transport: Annotated[float, Field(ge=0), Kind.TRAINING] = 1.0
-    tau_a: Annotated[float, Field(gt=0), Kind.TRAINING] = 0.07
-    attention: Annotated[Attention, Kind.TRAINING] = Attention.STIMULI
-    negatives: Annotated[Negatives, Kind.TRAINING] = Negatives.IMAGE
-    epsilon: Annotated[float, Field(gt=0), Kind.TRAINING] = 0.1
-    transport_scope: Annotated[Literal["local", "global"], Kind.TRAINING] = "local"
+    full: Annotated[float, Field(ge=0), SettingScope.TRAINING] = 1.0
+    short: Annotated[float, Field(ge=0), SettingScope.TRAINING] = 1.0
+    fine_grained: Annotated[float, Field(ge=0), SettingScope.TRAINING] = 1.0
+    transport: Annotated[float, Field(ge=0), SettingScope.TRAINING] = 1.0
+    tau_a: Annotated[float, Field(gt=0), SettingScope.TRAINING] = 0.07
+    attention: Annotated[Attention, SettingScope.TRAINING] = Attention.STIMULI
+    negatives: Annotated[Negatives, SettingScope.TRAINING] = Negatives.IMAGE
+    epsilon: Annotated[float, Field(gt=0), SettingScope.TRAINING] = 0.1
+    transport_scope: Annotated[Literal["local", "global"], SettingScope.TRAINING] = "local"
 
     @model_validator(mode="after")
     def _some_term(self) -> "LossSettings":
@@ -79,57 +79,57 @@ class LossSettings(Settings):
 class OptimiserSettings(Settings):
     """AdamW with warm-up and cosine decay to zero."""
 
-    learning_rate: Annotated[float, Field(gt=0), Kind.TRAINING] = 1e-6
-    weight_decay: Annotated[float, Field(ge=0), Kind.TRAINING] = 1e-2
-    beta1: Annotated[float, Field(ge=0, lt=1), Kind.TRAINING] = 0.9
-    beta2: Annotated[float, Field(ge=0, lt=1), Kind.TRAINING] = 0.98
-    epsilon: Annotated[float, Field(gt=0), Kind.TRAINING] = 1e-6
-    warmup_steps: Annotated[int, Field(ge=0), Kind.TRAINING] = 200
+    learning_rate: Annotated[float, Field(gt=0), SettingScope.TRAINING] = 1e-6
+    weight_decay: Annotated[float, Field(ge=0), SettingScope.TRAINING] = 1e-2
+    beta1: Annotated[float, Field(ge=0, lt=1), SettingScope.TRAINING] = 0.9
+    beta2: Annotated[float, Field(ge=0, lt=1), SettingScope.TRAINING] = 0.98
+    epsilon: Annotated[float, Field(gt=0), SettingScope.TRAINING] = 1e-6
+    warmup_steps: Annotated[int, Field(ge=0), SettingScope.TRAINING] = 200
 
 
 class LoopSettings(Settings):
     """How the loop runs."""
 
-    seed: Annotated[int, Kind.TRAINING] = 0
-    precision: Annotated[Literal["auto", "fp32", "bf16"], Kind.TRAINING] = "auto"
+    seed: Annotated[int, SettingScope.TRAINING] = 0
+    precision: Annotated[Literal["auto", "fp32", "bf16"], SettingScope.TRAINING] = "auto"
     """auto: bf16 on a GPU, fp32 on a CPU."""
-    accumulate: Annotated[int, Field(ge=1), Kind.EXECUTION] = 1
+    accumulate: Annotated[int, Field(ge=1), SettingScope.EXECUTION] = 1
     """Slices of the rank's batch that pass the towers one after another; the losses still see the whole batch."""
-    activation_checkpoints: Annotated[bool, Kind.EXECUTION] = False
-    compile: Annotated[bool, Kind.EXECUTION] = False
-    checkpoint_steps: Annotated[int, Field(ge=1), Kind.EXECUTION] = 1000
-    checkpoint_minutes: Annotated[float, Field(gt=0), Kind.EXECUTION] = 30.0
-    keep_checkpoints: Annotated[int, Field(ge=1), Kind.EXECUTION] = 3
-    threads: Annotated[int, Field(ge=0), Kind.EXECUTION] = 0
+    activation_checkpoints: Annotated[bool, SettingScope.EXECUTION] = False
+    compile: Annotated[bool, SettingScope.EXECUTION] = False
+    checkpoint_steps: Annotated[int, Field(ge=1), SettingScope.EXECUTION] = 1000
+    checkpoint_minutes: Annotated[float, Field(gt=0), SettingScope.EXECUTION] = 30.0
+    keep_checkpoints: Annotated[int, Field(ge=1), SettingScope.EXECUTION] = 3
+    threads: Annotated[int, Field(ge=0), SettingScope.EXECUTION] = 0
     """CPU threads a rank; 0 leaves torch's own choice."""
 
 
 class RayTrainSettings(Settings):
     """Ray Train; without workers the process, or torchrun, is the whole job."""
 
-    workers: Annotated[int, Field(ge=0), Kind.EXECUTION] = 0
+    workers: Annotated[int, Field(ge=0), SettingScope.EXECUTION] = 0
     """Ranks, one GPU each where the cluster has GPUs; 0: no Ray."""
-    address: Annotated[str, Kind.EXECUTION] = ""
+    address: Annotated[str, SettingScope.EXECUTION] = ""
     """Empty: a Ray of this run's own on this machine; else the address of a cluster."""
-    restarts: Annotated[int, Field(ge=0), Kind.EXECUTION] = 10
+    restarts: Annotated[int, Field(ge=0), SettingScope.EXECUTION] = 10
     """Losses of a worker after which the job goes on by itself."""
-    scratch: Annotated[str, Kind.EXECUTION] = ""
+    scratch: Annotated[str, SettingScope.EXECUTION] = ""
     """Where Ray Train notes the job's state; a cluster needs a folder that all its nodes see."""
 
 
 class TrackerSettings(Settings):
     """Where each step's figures go beside the run's own log."""
 
-    tensorboard: Annotated[str, Kind.EXECUTION] = ""
+    tensorboard: Annotated[str, SettingScope.EXECUTION] = ""
     """A folder for TensorBoard's event files; empty: none."""
-    wandb: Annotated[str, Kind.EXECUTION] = ""
+    wandb: Annotated[str, SettingScope.EXECUTION] = ""
     """A project of Weights & Biases; empty: none. Its own environment (WANDB_API_KEY, WANDB_MODE, …) holds the rest."""
 
 
 class TrainSettings(Settings):
     """The whole file."""
 
-    output: Annotated[str, Kind.EXECUTION] = ""
+    output: Annotated[str, SettingScope.EXECUTION] = ""
     """Where checkpoints/ and model/ are written; empty: under the archive's root."""
     data: DataSettings = DataSettings()
     model: ModelSettings = ModelSettings()

@@ -1,10 +1,10 @@
-"""ATTRIBUTION.parquet names every kept image once, as dealt/ tells of it, and no other."""
+"""ATTRIBUTION.parquet names every kept image once, as items/ tells of it, and no other."""
 
 from collections.abc import Iterator
 
 from moodarchive.archive.manifest import Manifest
 from moodarchive.storage.store import Store
-from moodarchive.tables.schemas import DEALT, KEPT
+from moodarchive.tables.schemas import ITEMS, SELECTION
 from moodarchive.tables.sql import connect, location, view
 
 ATTRIBUTION_PATH = "ATTRIBUTION.parquet"
@@ -13,10 +13,10 @@ _SAID = ", ".join(COLUMNS)
 _WORDS = f"key, hash({', '.join(COLUMNS[1:])}) AS words"
 # digests in place of the words: those of ten million images fit into memory
 _UNLIKE = f"""
-WITH owed AS (SELECT {_WORDS} FROM dealt JOIN kept USING (key) WHERE kept),
+WITH owed AS (SELECT {_WORDS} FROM items JOIN selection USING (key) WHERE kept),
 said AS (SELECT {_WORDS} FROM read_parquet(?))
 SELECT key, CASE WHEN o.key IS NULL THEN 'named, but not kept' WHEN s.key IS NULL THEN 'kept, but not named'
-            ELSE 'named, but not as dealt/ tells of it' END
+            ELSE 'named, but not as items/ tells of it' END
 FROM owed o FULL JOIN said s USING (key) WHERE o.words IS DISTINCT FROM s.words
 UNION ALL SELECT key, 'named more than once' FROM said GROUP BY key HAVING count(*) > 1
 ORDER BY ALL
@@ -30,8 +30,8 @@ def attribution_problems(store: Store, manifest: Manifest) -> Iterator[tuple[str
         yield ATTRIBUTION_PATH, "not in the manifest: nobody is given credit"
         return
     with connect(store) as connection:
-        view(connection, store, DEALT, manifest.image_parts, _SAID)
-        view(connection, store, KEPT, manifest.image_parts, "key, kept")
+        view(connection, store, ITEMS, manifest.image_parts, _SAID)
+        view(connection, store, SELECTION, manifest.image_parts, "key, kept")
         unlike = connection.execute(_UNLIKE, [location(store, ATTRIBUTION_PATH)]).fetchall()
     yield from ((ATTRIBUTION_PATH, f"{key} is {what}") for key, what in unlike[:_SHOWN])
     if len(unlike) > _SHOWN:

@@ -13,7 +13,7 @@ from moodarchive.storage.store import Store
 from moodarchive.tables.layout import PRIVATE, SETS
 from moodarchive.tables.parquet import read_table as read_parquet
 from moodarchive.tables.parts import part_path, read_part
-from moodarchive.tables.schemas import CAPTIONS, DEALT, IMAGES, KEPT, SAFETY, SCORES, Table
+from moodarchive.tables.schemas import CAPTIONS, IMAGES, ITEMS, SAFETY, SCORES, SELECTION, Table
 from moodarchive.tables.spans import member_span, sample_sha256
 
 Found = Iterator[tuple[str, str]]
@@ -28,13 +28,13 @@ class _Member(NamedTuple):
 
 def part_problems(store: Store, part: int, sealed: frozenset[str]) -> Found:
     """(where, what) for everything wrong in the part; ``sealed`` names its shards' files that the manifest covers."""
-    dealt = _column(store, DEALT, part, "key")
-    if dealt != sorted(set(dealt)):
-        yield part_path(DEALT, part), "keys are not in order, or not unique"
-    for table in (IMAGES, SAFETY, CAPTIONS, SCORES, KEPT):
-        if _column(store, table, part, "key") != dealt:
-            yield part_path(table, part), "its keys are not those of dealt"
-    judged, kept, split = (_column(store, KEPT, part, name) for name in ("key", "kept", "split"))
+    items = _column(store, ITEMS, part, "key")
+    if items != sorted(set(items)):
+        yield part_path(ITEMS, part), "keys are not in order, or not unique"
+    for table in (IMAGES, SAFETY, CAPTIONS, SCORES, SELECTION):
+        if _column(store, table, part, "key") != items:
+            yield part_path(table, part), "its keys are not those of items"
+    judged, kept, split = (_column(store, SELECTION, part, name) for name in ("key", "kept", "split"))
     splits = {key: of_key for key, is_kept, of_key in zip(judged, kept, split, strict=True) if is_kept}
     yield from _caption_problems(store, part, set(splits))
     packed: dict[str, str] = {}

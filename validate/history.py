@@ -1,4 +1,4 @@
-"""The history: the last seal's record says what the manifest says, and its verdicts are those of kept/."""
+"""The history: the last seal's record says what the manifest says, and its verdicts are those of selection/."""
 
 import json
 from collections.abc import Iterator
@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from moodarchive.archive.manifest import Manifest
 from moodarchive.storage.store import Store
 from moodarchive.tables.layout import MANIFEST_PATH, SEALS_FOLDER
-from moodarchive.tables.schemas import KEPT
+from moodarchive.tables.schemas import SELECTION
 from moodarchive.tables.sql import connect, location, view
 
 _SHARED = ("seal", "counts", "sets", "licences", "sources", "settings", "changes")
 _UNLIKE = """
 SELECT count(*) FROM
-    (SELECT key, reason, split, emotion FROM kept) k
+    (SELECT key, reason, split, emotion FROM selection) k
     FULL JOIN (SELECT key, reason, split, emotion FROM read_parquet(?)) v USING (key)
 WHERE k.key IS NULL OR v.key IS NULL OR k.reason IS DISTINCT FROM v.reason OR k.split IS DISTINCT FROM v.split
    OR k.emotion IS DISTINCT FROM v.emotion
@@ -45,13 +45,13 @@ def history_problems(store: Store, manifest: Manifest) -> Iterator[tuple[str, st
 
 
 def verdict_problems(store: Store, manifest: Manifest) -> Iterator[tuple[str, str]]:
-    """(where, what) when the verdicts kept with the seal are not those of kept/."""
+    """(where, what) when the verdicts kept with the seal are not those of selection/."""
     path = f"{SEALS_FOLDER}/{manifest.seal:04d}.parquet"
     if path not in manifest.records:
         yield path, "missing: the verdicts of this seal"
         return
     with connect(store) as connection:
-        view(connection, store, KEPT, manifest.image_parts, "key, reason, split, emotion")
+        view(connection, store, SELECTION, manifest.image_parts, "key, reason, split, emotion")
         unlike = int(connection.execute(_UNLIKE, [location(store, path)]).fetchall()[0][0])
     if unlike:
-        yield path, f"{unlike} verdicts are not those of kept/"
+        yield path, f"{unlike} verdicts are not those of selection/"

@@ -11,17 +11,17 @@ from moodarchive.archive.manifest import Manifest
 from moodarchive.archive.takedown import (
     ERASED_PROVENANCE,
     FOLDER,
-    Named,
+    Identifiers,
     bound_by,
+    define_digests,
     read_takedowns,
     takedown_paths,
     url_digest,
 )
-from moodarchive.archive.takedown_sql import define_digests
 from moodarchive.errors import DamagedPartError
 from moodarchive.storage.store import Store
 from moodarchive.tables.layout import TAKEN_DOWN
-from moodarchive.tables.schemas import CANDIDATES, CAPTIONS, DEALT, IMAGES, KEPT, Table
+from moodarchive.tables.schemas import CANDIDATES, CAPTIONS, IMAGES, ITEMS, SELECTION, Table
 from moodarchive.tables.sql import connect, location, view
 from validate.study.items import ITEMS_PATH, read_items
 
@@ -33,10 +33,10 @@ UNION SELECT key FROM {table} WHERE creator_of(creator_url) IN (FROM creators) O
 """
 _LEFT: tuple[tuple[Table, str, str], ...] = (
     (CANDIDATES, _TOLD, "candidates still tell of it"),
-    (DEALT, _TOLD, "dealt still tells of it"),
+    (ITEMS, _TOLD, "items still tells of it"),
     (IMAGES, f"bytes IS NOT NULL OR status <> '{TAKEN_DOWN}'", "images still hold it"),
     (CAPTIONS, "summary IS NOT NULL OR stimuli IS NOT NULL OR assessment IS NOT NULL", "it still has a caption"),
-    (KEPT, f"kept OR reason IS DISTINCT FROM '{TAKEN_DOWN}'", "it still counts as something else than taken down"),
+    (SELECTION, f"kept OR reason IS DISTINCT FROM '{TAKEN_DOWN}'", "it still counts as something else than taken down"),
 )
 _TEXTS = ("report/index.html", "crawl/answers", "logs")
 
@@ -65,7 +65,7 @@ def takedown_problems(store: Store, manifest: Manifest) -> Iterator[tuple[str, s
             yield from ((key, f"taken down, but {what}") for (key,) in connection.execute(query).fetchall())
         copies = "SELECT key FROM images WHERE sha256 IN (FROM hashes) AND status = 'ok' ORDER BY key"
         yield from ((key, "a copy of what was taken down") for (key,) in connection.execute(copies).fetchall())
-        for table in (CANDIDATES, DEALT):
+        for table in (CANDIDATES, ITEMS):
             for (key,) in connection.execute(_BOUND.format(table=table.name)).fetchall():
                 yield key, f"of an address or creator that was taken down, but {table.name} still tells of it"
         yield from _in_files(connection, store, manifest)
@@ -75,11 +75,11 @@ def takedown_problems(store: Store, manifest: Manifest) -> Iterator[tuple[str, s
         yield from ((item.key, "taken down, but the study's items still tell of it") for item in words)
 
 
-def _open(connection: duckdb.DuckDBPyConnection, store: Store, manifest: Manifest, bound: Named) -> None:
+def _open(connection: duckdb.DuckDBPyConnection, store: Store, manifest: Manifest, bound: Identifiers) -> None:
     for table, *_ in _LEFT:
         columns = "key, bytes, sha256, status" if table is IMAGES else "*"
         view(connection, store, table, sorted(part.part for part in manifest.of_table(table.name)), columns)
-    asked = Named()
+    asked = Identifiers()
     for takedown in read_takedowns(store):
         asked = asked | takedown.asked
     sets = {name: getattr(bound, name) for name in ("keys", "urls", "hashes", "creators")} | {"asked_urls": asked.urls}
@@ -97,7 +97,7 @@ def _in_files(connection: duckdb.DuckDBPyConnection, store: Store, manifest: Man
             yield key, "taken down, but a shard or ATTRIBUTION.parquet still names it"
 
 
-def _in_texts(store: Store, bound: Named) -> Iterator[tuple[str, str]]:
+def _in_texts(store: Store, bound: Identifiers) -> Iterator[tuple[str, str]]:
     """Pages, cached answers and logs: a picture by its key, a row by its address."""
     for path in (path for place in _TEXTS for path in store.files(place)):
         text = store.read_bytes(path).decode("utf-8", "replace").replace("\\/", "/")

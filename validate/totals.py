@@ -8,7 +8,7 @@ from typing import Any
 from moodarchive.archive.manifest import IMAGE_TABLES, Manifest
 from moodarchive.storage.store import Store
 from moodarchive.tables.parts import Sidecar, input_digest
-from moodarchive.tables.schemas import DEALT, KEPT, REPEATS, TABLES
+from moodarchive.tables.schemas import ITEMS, REPEATS, SELECTION, TABLES
 from moodarchive.tables.sql import connect, view
 
 
@@ -44,16 +44,16 @@ def _totals(parts: Sequence[Sidecar]) -> dict[str, Any]:
 
 
 def unequal_parts(manifest: Manifest) -> Iterator[tuple[int, str, str]]:
-    """(part, ``table/NNNNN``, what) for each part that has not as many rows as the part was dealt."""
+    """(part, ``table/NNNNN``, what) for each part that has not as many rows as the part has items."""
     optional = (REPEATS.name,) if manifest.of_table(REPEATS.name) else ()
     for part in manifest.image_parts:
-        dealt = manifest.parts[f"dealt/{part:05d}"].rows
+        items = manifest.parts[f"items/{part:05d}"].rows
         for table in (*IMAGE_TABLES, *optional):
             name = f"{table}/{part:05d}"
             if name not in manifest.parts:
-                yield part, name, f"no such part, dealt has {dealt} rows"
-            elif manifest.parts[name].rows != dealt:
-                yield part, name, f"{manifest.parts[name].rows} rows, dealt has {dealt}"
+                yield part, name, f"no such part, items has {items} rows"
+            elif manifest.parts[name].rows != items:
+                yield part, name, f"{manifest.parts[name].rows} rows, items has {items}"
 
 
 def stale_parts(manifest: Manifest) -> Iterator[tuple[str, str]]:
@@ -70,15 +70,15 @@ def provenance_problems(store: Store, manifest: Manifest) -> Iterator[str]:
     """What the manifest says of licences and sources, and the kept rows do not."""
     parts = manifest.image_parts
     with connect(store) as connection:
-        view(connection, store, DEALT, parts, "key, source, licence")
-        view(connection, store, KEPT, parts, "key, kept")
+        view(connection, store, ITEMS, parts, "key, source, licence")
+        view(connection, store, SELECTION, parts, "key, kept")
         for name, told, column in (
             ("licences", manifest.licences, "coalesce(licence, 'not stated')"),
             ("sources", manifest.sources, "source"),
         ):
             found = dict(
                 connection.execute(
-                    f"SELECT {column}, count(*) FROM dealt JOIN kept USING (key) WHERE kept GROUP BY 1"
+                    f"SELECT {column}, count(*) FROM items JOIN selection USING (key) WHERE kept GROUP BY 1"
                 ).fetchall()
             )
             if told != found:

@@ -12,7 +12,17 @@ from crawl.rounds.rounds import Round, write_round
 from moodarchive.emotions.taxonomy import EMOTIONS
 from moodarchive.running.stage import run_part
 from moodarchive.storage.store import Store
-from moodarchive.tables.schemas import CANDIDATES, CAPTIONS, DEALT, DESCRIPTORS, IMAGES, KEPT, REQUERIED, SAFETY, SCORES
+from moodarchive.tables.schemas import (
+    CANDIDATES,
+    CAPTIONS,
+    DESCRIPTORS,
+    IMAGES,
+    ITEMS,
+    REDISCOVERED,
+    SAFETY,
+    SCORES,
+    SELECTION,
+)
 from shards.pack import ShardSettings, pack_stage
 from shards.seal import seal
 from synthetic.tables import caption_columns, provenance, write_columns
@@ -32,9 +42,9 @@ def seal_captioned(root: str, parts: int, rows: int) -> None:
     """Writes, packs and seals so many parts; every row is kept for training."""
     store = Store(root)
     write_round(store, Round(number=0, growth={}, queries=(), first_candidates_part=0, first_part=0, parts=parts,
-                             dealt=True))  # fmt: skip
+                             merged=True))  # fmt: skip
     store.write_bytes("settings.json", b'{"schema_version": 1, "per_row": {}}')
-    for table in (DESCRIPTORS, CANDIDATES, REQUERIED):
+    for table in (DESCRIPTORS, CANDIDATES, REDISCOVERED):
         write_columns(store, table, 0, 0, {})
     stage = pack_stage(ShardSettings())
     for part in range(parts):
@@ -54,7 +64,7 @@ def _write(store: Store, part: int, rows: int) -> None:
     pictures = [photograph(number) for number in image]
     score = np.full(rows, 0.25, np.float32)
     tables = {
-        DEALT: {**provenance(image), "queries": [[query]] * rows, "retrieved_on": ["2026-11-21"] * rows},
+        ITEMS: {**provenance(image), "queries": [[query]] * rows, "retrieved_on": ["2026-11-21"] * rows},
         IMAGES: {
             "bytes": pictures, "stored_sha256": [hashlib.sha256(picture).hexdigest() for picture in pictures],
             "sha256": pc.binary_join_element_wise(*(hexed(hashed(word, 11 + i)) for i in range(4)), ""),
@@ -66,7 +76,7 @@ def _write(store: Store, part: int, rows: int) -> None:
         CAPTIONS: {**caption_columns(word), **written},
         SCORES: {"score": score, "phrase": ["sunlit meadow"] * rows, **cell,
                  **every_emotion(score, np.full(rows, EMOTIONS.index(cell["emotion"][0])), word)},
-        KEPT: {"kept": pa.array([True] * rows), "split": ["train"] * rows, **cell},
+        SELECTION: {"kept": pa.array([True] * rows), "split": ["train"] * rows, **cell},
     }  # fmt: skip
     for table, columns in tables.items():
         extra = {"status": ok} if "status" in table.schema.names else {"round": np.zeros(rows, np.int32)}

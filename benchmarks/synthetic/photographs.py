@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from moodarchive.emotions.taxonomy import EMOTIONS
 from moodarchive.storage.store import Store
-from moodarchive.tables.schemas import CAPTIONS, DEALT, IMAGES, KEPT, SAFETY, SCORES
+from moodarchive.tables.schemas import CAPTIONS, IMAGES, ITEMS, SAFETY, SCORES, SELECTION
 from synthetic.tables import caption_columns, provenance, write_columns
 from synthetic.words import every_emotion, hashed, hexed, uniform
 
@@ -18,7 +18,7 @@ _QUERY = {"emotion": "joy", "context": "natural_scenery", "phrase": "sunlit mead
 
 
 def write_photographs(store: Store, part: int, rows: int) -> None:
-    """Writes the part in every table from dealt to kept; every row is kept for training."""
+    """Writes the part in every table from items to selection; every row is kept for training."""
     image = np.arange(part * rows, (part + 1) * rows)
     word = np.sort(hashed(image, 4))
     key, ok = hexed(word), ["ok"] * rows
@@ -29,7 +29,7 @@ def write_photographs(store: Store, part: int, rows: int) -> None:
     pictures = [noise[first : first + count] for first, count in zip(start, length, strict=True)]
     score = np.full(rows, 0.25, np.float32)
     tables = {
-        DEALT: {**provenance(image), "queries": [[_QUERY]] * rows, "retrieved_on": ["2026-11-21"] * rows},
+        ITEMS: {**provenance(image), "queries": [[_QUERY]] * rows, "retrieved_on": ["2026-11-21"] * rows},
         IMAGES: {
             "bytes": pictures, "stored_sha256": [hashlib.sha256(picture).hexdigest() for picture in pictures],
             "sha256": pc.binary_join_element_wise(*(hexed(hashed(word, 11 + i)) for i in range(4)), ""),
@@ -41,7 +41,7 @@ def write_photographs(store: Store, part: int, rows: int) -> None:
         CAPTIONS: caption_columns(word),
         SCORES: {"score": score, "phrase": [_QUERY["phrase"]] * rows, **cell,
                  **every_emotion(score, np.full(rows, EMOTIONS.index(cell["emotion"][0])), word)},
-        KEPT: {"kept": pa.array([True] * rows), "split": ["train"] * rows, **cell},
+        SELECTION: {"kept": pa.array([True] * rows), "split": ["train"] * rows, **cell},
     }  # fmt: skip
     for table, columns in tables.items():
         extra = {"status": ok} if "status" in table.schema.names else {"round": np.zeros(rows, np.int32)}

@@ -10,7 +10,7 @@ from moodarchive.running.stage import Stage, inputs_of
 from moodarchive.storage.store import Store
 from moodarchive.tables.layout import SETS
 from moodarchive.tables.parts import Sidecar, part_path, write_sidecar
-from moodarchive.tables.schemas import KEPT, SHARD_INDEX
+from moodarchive.tables.schemas import SELECTION, SHARD_INDEX
 from shards.tars import index_path, tar_path
 from synthetic.words import hashed
 
@@ -19,7 +19,7 @@ SAMPLE_BYTES = 110_000
 
 def write_index_alone(store: Store, pack: Stage, part: int) -> None:
     """As packing would, but the tar's digest is made up."""
-    verdicts = pq.read_table(store.path(part_path(KEPT, part)), columns=["key", "kept", "split"])
+    verdicts = pq.read_table(store.path(part_path(SELECTION, part)), columns=["key", "kept", "split"])
     verdicts = verdicts.filter(verdicts["kept"])
     files: dict[str, str] = {}
     sets: dict[str, int] = {}

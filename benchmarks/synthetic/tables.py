@@ -12,12 +12,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
 
-from crawl.query import Query
 from crawl.rounds.rounds import QUERIES_PER_PART, Round, write_round
+from crawl.source import Query
 from moodarchive.emotions.taxonomy import CONTEXTS, EMOTIONS
 from moodarchive.storage.store import Store
 from moodarchive.tables.parts import Origin, part_path, write_part
-from moodarchive.tables.schemas import CANDIDATES, CAPTIONS, DEALT, IMAGES, SAFETY, SCORES, Table
+from moodarchive.tables.schemas import CANDIDATES, CAPTIONS, IMAGES, ITEMS, SAFETY, SCORES, Table
 from synthetic.words import Columns, Words, every_emotion, hashed, hexed, uniform
 
 FOUND_AGAIN = 0.25
@@ -142,7 +142,7 @@ def provenance(image: NDArray[np.int64]) -> Columns:
 
 @dataclass(frozen=True)
 class Judged:
-    """What the stages between deal and cut would leave of one dealt part."""
+    """What the stages between merge and cut would leave of one merged part."""
 
     store: Store
     part: int
@@ -151,12 +151,12 @@ class Judged:
 
     def write(self) -> int:
         """Writes images, safety, captions and scores; returns the part's rows."""
-        dealt = pq.read_table(self.store.path(part_path(DEALT, self.part)), columns=["key", "queries"])
-        key, rows = dealt["key"].combine_chunks(), dealt.num_rows
+        items = pq.read_table(self.store.path(part_path(ITEMS, self.part)), columns=["key", "queries"])
+        key, rows = items["key"].combine_chunks(), items.num_rows
         word = np.array([int(one, 16) for one in key.to_pylist()], np.uint64)
         chance = uniform(hashed(word, 5))
         fate = np.searchsorted(np.cumsum([0.93, 0.03, 0.005, 0.01, 0.015]), chance, side="right")
-        queries = dealt["queries"].combine_chunks()
+        queries = items["queries"].combine_chunks()
         first = queries.flatten().take(queries.offsets[:-1])
         self._write(IMAGES, key, fate, 1, self._image_columns(word))
         self._write(SAFETY, key, fate, 2, {

@@ -26,10 +26,10 @@ from moodarchive.running.loop_thread import LoopThread
 from moodarchive.running.ordered_map import in_order
 from moodarchive.running.part_log import LOGGER
 from moodarchive.running.stage import Readers, Resources, Stage
-from moodarchive.settings import Kind, Settings
+from moodarchive.settings import Settings, SettingScope
 from moodarchive.storage.store import Store
 from moodarchive.tables.layout import TAKEN_DOWN
-from moodarchive.tables.schemas import DEALT, IMAGES, as_batch, empty_row
+from moodarchive.tables.schemas import IMAGES, ITEMS, as_batch, empty_row
 
 BATCH_ROWS = 50
 UNREACHABLE = ("unreachable", "unknown_host", "robots_unreachable")
@@ -40,21 +40,21 @@ FEWEST_TO_JUDGE, OUTAGE_SHARE = 10, 0.9
 class DownloadSettings(Settings):
     """What is accepted and kept of a picture, and how hard the sites are asked."""
 
-    longest_side: Annotated[int, Field(ge=64, le=4096), Kind.PER_ROW] = 768
-    shortest_side: Annotated[int, Field(ge=1, le=4096), Kind.PER_ROW] = 96
-    jpeg_quality: Annotated[int, Field(ge=50, le=95), Kind.PER_ROW] = 92
-    max_bytes: Annotated[int, Field(ge=1_000), Kind.PER_ROW] = 50_000_000
-    max_pixels: Annotated[int, Field(ge=10_000), Kind.PER_ROW] = 120_000_000
-    deadline_s: Annotated[float, Field(gt=0), Kind.EXECUTION] = 60.0
-    in_flight: Annotated[int, Field(ge=1, le=1000), Kind.EXECUTION] = 32
-    decoders: Annotated[int, Field(ge=1, le=256), Kind.EXECUTION] = 2
+    longest_side: Annotated[int, Field(ge=64, le=4096), SettingScope.PER_ROW] = 768
+    shortest_side: Annotated[int, Field(ge=1, le=4096), SettingScope.PER_ROW] = 96
+    jpeg_quality: Annotated[int, Field(ge=50, le=95), SettingScope.PER_ROW] = 92
+    max_bytes: Annotated[int, Field(ge=1_000), SettingScope.PER_ROW] = 50_000_000
+    max_pixels: Annotated[int, Field(ge=10_000), SettingScope.PER_ROW] = 120_000_000
+    deadline_s: Annotated[float, Field(gt=0), SettingScope.EXECUTION] = 60.0
+    in_flight: Annotated[int, Field(ge=1, le=1000), SettingScope.EXECUTION] = 32
+    decoders: Annotated[int, Field(ge=1, le=256), SettingScope.EXECUTION] = 2
     """Threads of each worker that decode and encode, beside the one that fetches."""
-    engine: Annotated[Literal["aiohttp", "img2dataset"], Kind.EXECUTION] = "aiohttp"
-    img2dataset_hosts: Annotated[tuple[str, ...], Field(validate_default=True), Kind.EXECUTION] = ()
+    engine: Annotated[Literal["aiohttp", "img2dataset"], SettingScope.EXECUTION] = "aiohttp"
+    img2dataset_hosts: Annotated[tuple[str, ...], Field(validate_default=True), SettingScope.EXECUTION] = ()
     """Hosts whose operators accept img2dataset's manners; all others are fetched by aiohttp."""
-    workers: Annotated[int, Field(ge=1), Kind.EXECUTION] = 1
-    cpus_per_worker: Annotated[float, Field(gt=0), Kind.EXECUTION] = 0.5
-    host_limit: Annotated[str, Kind.EXECUTION] = "20/s"
+    workers: Annotated[int, Field(ge=1), SettingScope.EXECUTION] = 1
+    cpus_per_worker: Annotated[float, Field(gt=0), SettingScope.EXECUTION] = 0.5
+    host_limit: Annotated[str, SettingScope.EXECUTION] = "20/s"
     """How often one host is asked by all workers together."""
 
     @field_validator("img2dataset_hosts")
@@ -176,7 +176,7 @@ class Downloader:
 
 def _addresses(readers: Readers) -> Iterator[tuple[str, str | None]]:
     """(key, address) of each row; no address when the row was taken down."""
-    for batch in readers[DEALT.name]():
+    for batch in readers[ITEMS.name]():
         for row in batch.select(["key", "url"]).to_pylist():
             yield row["key"], row["url"]
 
@@ -205,7 +205,7 @@ def download_stage(
     """
     return Stage(
         name="download",
-        reads=(DEALT,),
+        reads=(ITEMS,),
         writes=IMAGES,
         make_worker=partial(Downloader, settings, user_agent, dict(loopback_hosts), manners, folder, store),
         resources=Resources(cpus=settings.cpus_per_worker, min_workers=settings.workers, max_workers=settings.workers),

@@ -10,10 +10,10 @@ from pydantic import Field, field_validator
 
 from crawl.phrases.phrase_writer import PhraseWriter, WriterSettings
 from crawl.phrases.phrases import LEXICON, Phrase
-from crawl.query import Query
+from crawl.source import Query
 from moodarchive.emotions.lexicon import load_lexicon
 from moodarchive.emotions.taxonomy import CONTEXTS, EMOTIONS, Cell
-from moodarchive.settings import Kind, Settings
+from moodarchive.settings import Settings, SettingScope
 from moodarchive.storage.store import Store
 from moodarchive.tables.parts import Origin, read_part, read_sidecar, write_part
 from moodarchive.tables.schemas import DESCRIPTORS, as_batch
@@ -24,9 +24,9 @@ PHRASES = Mapping[Cell, tuple[Phrase, ...]]
 class DescriptorSettings(Settings):
     """What to search for."""
 
-    emotions: Annotated[tuple[str, ...], Kind.GROWTH] = EMOTIONS
-    contexts: Annotated[tuple[str, ...], Kind.GROWTH] = CONTEXTS
-    phrases_per_cell: Annotated[int, Field(ge=1, le=10_000), Kind.GROWTH] = 12
+    emotions: Annotated[tuple[str, ...], SettingScope.GROWTH] = EMOTIONS
+    contexts: Annotated[tuple[str, ...], SettingScope.GROWTH] = CONTEXTS
+    phrases_per_cell: Annotated[int, Field(ge=1, le=10_000), SettingScope.GROWTH] = 12
     """The lexicon has 14; further ones are written by the model, if there is one."""
     writer: WriterSettings = WriterSettings()
 

@@ -13,8 +13,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from crawl.phrases.phrases import KnownPhrases, Phrase, normalised_phrase
-from moodarchive.chat.client import ChatClient
-from moodarchive.chat.messages import ChatRequest, Message
+from moodarchive.chat.client import ChatClient, ChatRequest, Message
 from moodarchive.chat.prompt import PromptFile
 from moodarchive.chat.settings import ChatSettings
 from moodarchive.emotions.lexicon import load_lexicon
@@ -22,7 +21,7 @@ from moodarchive.emotions.taxonomy import Cell, words
 from moodarchive.errors import RowError, ServiceError
 from moodarchive.keys import digest
 from moodarchive.running.ordered_map import in_order
-from moodarchive.settings import Kind
+from moodarchive.settings import SettingScope
 from moodarchive.storage.store import Store
 
 LOGGER = logging.getLogger("moodarchive.descriptors")
@@ -33,19 +32,19 @@ _SHOWN = 60
 class WriterSettings(ChatSettings):
     """Which model writes phrases, how it is asked, and where it is served. Without a model the lexicon is all."""
 
-    model: Annotated[str, Kind.GROWTH] = ""
+    model: Annotated[str, SettingScope.GROWTH] = ""
     """The name under which the servers know the model; empty: no model is asked."""
-    prompt: Annotated[str, Kind.GROWTH] = "descriptors"
+    prompt: Annotated[str, SettingScope.GROWTH] = "descriptors"
     """A bundled prompt's name, or the path of a TOML file."""
-    seed: Annotated[int, Kind.GROWTH] = 0
-    temperature: Annotated[float, Field(ge=0.0, le=2.0), Kind.GROWTH] = 0.9
-    phrases_per_answer: Annotated[int, Field(ge=1, le=100), Kind.GROWTH] = 20
-    max_tokens: Annotated[int, Field(ge=64), Kind.GROWTH] = 1024
-    similarity: Annotated[float, Field(gt=0.5, le=1.0), Kind.GROWTH] = 0.88
+    seed: Annotated[int, SettingScope.GROWTH] = 0
+    temperature: Annotated[float, Field(ge=0.0, le=2.0), SettingScope.GROWTH] = 0.9
+    phrases_per_answer: Annotated[int, Field(ge=1, le=100), SettingScope.GROWTH] = 20
+    max_tokens: Annotated[int, Field(ge=64), SettingScope.GROWTH] = 1024
+    similarity: Annotated[float, Field(gt=0.5, le=1.0), SettingScope.GROWTH] = 0.88
     """Phrases that share so much of their letters are one."""
-    barren_answers: Annotated[int, Field(ge=1, le=100), Kind.GROWTH] = 3
+    barren_answers: Annotated[int, Field(ge=1, le=100), SettingScope.GROWTH] = 3
     """Answers in a row without a new phrase, after which a cell is left as it is."""
-    in_flight: Annotated[int, Field(ge=1), Kind.EXECUTION] = 8
+    in_flight: Annotated[int, Field(ge=1), SettingScope.EXECUTION] = 8
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,12 +12,11 @@ from pydantic import Field
 from crawl.rounds.merged_rows import merged
 from crawl.rounds.rounds import Round, mark_dealt
 from crawl.rounds.same_image import find_same_images
-from moodarchive.settings import Kind, Settings
+from moodarchive.settings import Settings, SettingScope
 from moodarchive.storage.store import Store
 from moodarchive.tables.parts import Origin, finished_parts, run_of_parts, write_part
-from moodarchive.tables.schemas import CANDIDATES, DEALT, REQUERIED
-from moodarchive.tables.sql import connect, view
-from moodarchive.tables.url_sql import define_normalised
+from moodarchive.tables.schemas import CANDIDATES, ITEMS, REDISCOVERED
+from moodarchive.tables.sql import connect, define_normalised, view
 
 BATCH_ROWS = 20_000
 _IMAGES = "SELECT count(DISTINCT image) FROM same_image WHERE NOT known"
@@ -27,7 +26,7 @@ SELECT ($first + s.image % $parts)::INTEGER AS part, s.image, s.id = s.image AS 
 FROM candidates c JOIN same_image s ON s.id = ('0x' || c.key)::UBIGINT WHERE NOT s.known
 ORDER BY part, image, c.rank, c.emotion, c.context, c.phrase, c.key
 """
-# Of a known image only the queries count: every other column stays as the earlier round has dealt it.
+# Of a known image only the queries count: every other column stays as the earlier round has it.
 _KNOWN = """
 SELECT s.image, true AS own, printf('%016x', s.image) AS key, c.emotion, c.context, c.phrase, c.rank, c.round
 FROM candidates c JOIN same_image s ON s.id = ('0x' || c.key)::UBIGINT WHERE s.known
@@ -35,36 +34,36 @@ ORDER BY image, c.rank, c.emotion, c.context, c.phrase
 """
 
 
-class DealSettings(Settings):
+class MergeSettings(Settings):
     """How images are spread over parts."""
 
-    rows_per_part: Annotated[int, Field(ge=1, le=100_000), Kind.GROWTH] = 2_000
+    rows_per_part: Annotated[int, Field(ge=1, le=100_000), SettingScope.GROWTH] = 2_000
 
 
-def deal(store: Store, record: Round, settings: DealSettings) -> Round:
-    """Deals the round's candidates; a round that is dealt is left alone. Whole-table, in bounded memory.
+def merge_candidates(store: Store, record: Round, settings: MergeSettings) -> Round:
+    """Deals the round's candidates; a round that is merged is left alone. Whole-table, in bounded memory.
 
-    An image that an earlier round has dealt keeps that row: it is not dealt again, and the queries that found it anew
-    go to requeried/, part = round.
+    An image that an earlier round has keeps that row: it is not merged again, and the queries that found it anew
+    go to rediscovered/, part = round.
     """
-    if record.dealt:
+    if record.merged:
         return record
     inputs = run_of_parts(CANDIDATES, finished_parts(store, CANDIDATES), record.candidates_parts)
 
     def origin() -> Origin:
-        return Origin(settings=settings.digest(Kind.GROWTH), inputs=inputs, started=time.time())
+        return Origin(settings=settings.digest(SettingScope.GROWTH), inputs=inputs, started=time.time())
 
     with connect(store) as connection:
         define_normalised(connection)
         view(connection, store, CANDIDATES, record.candidates_parts)
-        view(connection, store, DEALT, range(record.first_part), "key, url")
+        view(connection, store, ITEMS, range(record.first_part), "key, url")
         find_same_images(connection)
         images = int(connection.execute(_IMAGES).fetchall()[0][0])
         parts = max(1, -(-images // settings.rows_per_part))
         for part, batches in _parts(connection, record.first_part, parts):
-            write_part(store, DEALT, part, batches, origin())
+            write_part(store, ITEMS, part, batches, origin())
         known = merged(iter(connection.sql(_KNOWN).to_arrow_reader(BATCH_ROWS)))
-        write_part(store, REQUERIED, record.number, _as_batches(known, REQUERIED.schema), origin())
+        write_part(store, REDISCOVERED, record.number, _as_batches(known, REDISCOVERED.schema), origin())
     return mark_dealt(store, record, parts)
 
 
@@ -80,13 +79,13 @@ def _parts(
         while table.num_rows:
             current = table["part"][0].as_py()
             while expected < current:
-                yield expected, _as_batches(iter(waiting), DEALT.schema)
+                yield expected, _as_batches(iter(waiting), ITEMS.schema)
                 waiting, expected = [], expected + 1
             same = pc.sum(pc.equal(table["part"], current)).as_py()
             waiting.append(table.slice(0, same))
             table = table.slice(same)
     while expected < first + parts:
-        yield expected, _as_batches(iter(waiting), DEALT.schema)
+        yield expected, _as_batches(iter(waiting), ITEMS.schema)
         waiting, expected = [], expected + 1
 
 

@@ -7,10 +7,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from moodarchive.tables.schemas import DEALT
+from moodarchive.tables.schemas import ITEMS
 
 _QUERY = ("emotion", "context", "phrase", "rank")
-_QUERIES = DEALT.schema.field("queries").type
+_QUERIES = ITEMS.schema.field("queries").type
 
 
 def merged(sorted_rows: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:

@@ -1,11 +1,11 @@
-"""A round is one crawl: its record fixes the queries, the candidate parts and, once dealt, the image parts."""
+"""A round is one crawl: its record fixes the queries, the candidate parts and, once merged, the image parts."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from crawl.query import Query
+from crawl.source import Query
 from moodarchive.keys import canonical_json
 from moodarchive.storage.store import Store
 
@@ -14,7 +14,7 @@ QUERIES_PER_PART = 100
 
 @dataclass(frozen=True, kw_only=True)
 class Round:
-    """One round. ``parts`` is 0 until the round is dealt; ``growth`` holds the growth settings it was opened with."""
+    """One round. ``parts`` is 0 until the round is merged; ``growth`` holds the growth settings it was opened with."""
 
     number: int
     growth: dict[str, Any]
@@ -22,7 +22,7 @@ class Round:
     first_candidates_part: int
     first_part: int
     parts: int = 0
-    dealt: bool = False
+    merged: bool = False
 
     @property
     def candidates_parts(self) -> range:
@@ -31,7 +31,7 @@ class Round:
 
     @property
     def image_parts(self) -> range:
-        """Part numbers of the round from dealt/ on."""
+        """Part numbers of the round from items/ on."""
         return range(self.first_part, self.first_part + self.parts)
 
 
@@ -95,6 +95,6 @@ def open_round(
 
 def mark_dealt(store: Store, record: Round, parts: int) -> Round:
     """Fixes the number of the round's image parts, for good."""
-    dealt = replace(record, parts=parts, dealt=True)
-    write_round(store, dealt)
-    return dealt
+    merged = replace(record, parts=parts, merged=True)
+    write_round(store, merged)
+    return merged

@@ -1,8 +1,8 @@
 """Which candidates are one image: those that share a key, or an address in its normal form, if by way of others.
 
 Makes the table ``same_image`` (id, image, known) in DuckDB: id is a candidate's key as a number, image the key of the
-row that stands for it. That is the smallest key of those that are one, or, when an earlier round has dealt one of them
-(``known``), the smallest of the dealt ones.
+row that stands for it. That is the smallest key of those that are one, or, when an earlier round has one of them
+(``known``), the smallest of the earlier ones.
 """
 
 import duckdb
@@ -12,7 +12,7 @@ import duckdb
 _FOUND = """
 CREATE TABLE found AS
 SELECT ('0x' || key)::UBIGINT AS id, md5_number(coalesce(normalised(url), key)) AS address, bool_or(known) AS known
-FROM (SELECT key, url, false AS known FROM candidates UNION ALL SELECT key, url, true FROM dealt)
+FROM (SELECT key, url, false AS known FROM candidates UNION ALL SELECT key, url, true FROM items)
 GROUP BY ALL
 """
 # Only what shares an address, or has several, can be more than one image's row; it is a small part of all.
@@ -32,14 +32,14 @@ CREATE TABLE same_image AS
 WITH labelled AS (
     SELECT id, coalesce(min(s.label), id) AS label, bool_or(known) AS known
     FROM found LEFT JOIN (SELECT DISTINCT id, label FROM shared) s USING (id) GROUP BY id),
-standing AS (SELECT label, min(id) FILTER (known) AS dealt FROM labelled GROUP BY label)
-SELECT l.id, coalesce(s.dealt, l.label) AS image, s.dealt IS NOT NULL AS known
+standing AS (SELECT label, min(id) FILTER (known) AS earlier FROM labelled GROUP BY label)
+SELECT l.id, coalesce(s.earlier, l.label) AS image, s.earlier IS NOT NULL AS known
 FROM labelled l JOIN standing s USING (label)
 """
 
 
 def find_same_images(connection: duckdb.DuckDBPyConnection) -> None:
-    """Makes ``same_image`` from the views ``candidates`` and ``dealt`` (key, url)."""
+    """Makes ``same_image`` from the views ``candidates`` and ``items`` (key, url)."""
     connection.execute(_FOUND)
     connection.execute(_SHARED)
     while True:  # the smallest key spreads from neighbour to neighbour; two or three turns in practice

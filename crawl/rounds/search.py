@@ -12,15 +12,14 @@ from pydantic import Field
 from crawl.http.search_cache import Answers
 from crawl.http.search_client import WebClient
 from crawl.politeness.rate_limit_client import Manners
-from crawl.query import Found, Query
 from crawl.rounds.rounds import Round, query_groups, read_round
-from crawl.source import Source
-from moodarchive.archive.takedown import ERASED_PROVENANCE, Named, bound_by
+from crawl.source import Found, Query, Source
+from moodarchive.archive.takedown import ERASED_PROVENANCE, Identifiers, bound_by
 from moodarchive.errors import ConfigError
 from moodarchive.keys import canonical_json, digest, image_key
 from moodarchive.running.part_log import LOGGER
 from moodarchive.running.stage import Readers, Resources, Stage
-from moodarchive.settings import Kind, Settings
+from moodarchive.settings import Settings, SettingScope
 from moodarchive.storage.store import Store
 from moodarchive.tables.schemas import CANDIDATES, as_batch
 
@@ -28,13 +27,13 @@ from moodarchive.tables.schemas import CANDIDATES, as_batch
 class SearchSettings(Settings):
     """How searching is paced and how large a round may grow."""
 
-    user_agent: Annotated[str, Field(min_length=8), Kind.EXECUTION] = "MoodArchive/0.1"
-    round_images: Annotated[int, Field(ge=1), Kind.GROWTH] = 200_000
-    timeout_s: Annotated[float, Field(gt=0), Kind.EXECUTION] = 30.0
-    workers: Annotated[int, Field(ge=1), Kind.EXECUTION] = 1
-    longest_wait_s: Annotated[float, Field(ge=0), Kind.EXECUTION] = 4000.0
+    user_agent: Annotated[str, Field(min_length=8), SettingScope.EXECUTION] = "MoodArchive/0.1"
+    round_images: Annotated[int, Field(ge=1), SettingScope.GROWTH] = 200_000
+    timeout_s: Annotated[float, Field(gt=0), SettingScope.EXECUTION] = 30.0
+    workers: Annotated[int, Field(ge=1), SettingScope.EXECUTION] = 1
+    longest_wait_s: Annotated[float, Field(ge=0), SettingScope.EXECUTION] = 4000.0
     """How long a search waits for a quota before the run ends with what it has."""
-    loopback_hosts: Annotated[dict[str, str], Kind.EXECUTION] = Field(default_factory=dict)
+    loopback_hosts: Annotated[dict[str, str], SettingScope.EXECUTION] = Field(default_factory=dict)
     """Host name → loopback address:port. The only way to a loopback address; for demos and tests."""
 
 
@@ -61,7 +60,7 @@ class Searcher:
                 yield as_batch(CANDIDATES, [self._row(query, found, i) for i, found in enumerate(answer)])
 
     @cached_property
-    def _bound(self) -> Named:
+    def _bound(self) -> Identifiers:
         return bound_by(self.store)
 
     def _row(self, query: Query, found: Found, rank: int) -> dict[str, object]:

@@ -8,11 +8,11 @@ from crawl.http.search_client import WebClient
 from crawl.source import Source
 from moodarchive.errors import ServiceError
 from moodarchive.storage.store import Store
-from moodarchive.tables.schemas import DEALT, KEPT
+from moodarchive.tables.schemas import ITEMS, SELECTION
 from moodarchive.tables.sql import connect, view
 
 _USED = """
-SELECT d.part, d.key, d.source, d.source_id FROM dealt d JOIN kept k USING (key)
+SELECT d.part, d.key, d.source, d.source_id FROM items d JOIN selection k USING (key)
 WHERE k.kept AND list_contains($names, d.source) ORDER BY d.part, d.key
 """
 
@@ -36,8 +36,8 @@ def report_uses(store: Store, parts: Sequence[int], sources: Iterable[Source], w
     if not asking or not parts:
         return ""
     with connect(store) as connection:
-        view(connection, store, DEALT, parts, "key, source, source_id, parse_filename(filename, true)::INTEGER AS part")
-        view(connection, store, KEPT, parts, "key, kept")
+        view(connection, store, ITEMS, parts, "key, source, source_id, parse_filename(filename, true)::INTEGER AS part")
+        view(connection, store, SELECTION, parts, "key, kept")
         used = connection.execute(_USED, {"names": sorted(asking)}).fetchall()
     silent: dict[str, str] = {}
     left = 0

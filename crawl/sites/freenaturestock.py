@@ -6,7 +6,7 @@ from pydantic import Field
 
 from crawl.sites.html_site import HtmlSite, HtmlSiteSettings
 from crawl.source import Policy
-from moodarchive.settings import Kind
+from moodarchive.settings import SettingScope
 
 POLICY = Policy(
     mode="html",
@@ -21,8 +21,8 @@ POLICY = Policy(
 class FreenaturestockSettings(HtmlSiteSettings):
     """How the site is asked."""
 
-    base_url: Annotated[str, Field(pattern="^https?://"), Kind.GROWTH] = "https://freenaturestock.com"
-    limits: Annotated[tuple[str, ...], Kind.EXECUTION] = ("1/3s",)
+    base_url: Annotated[str, Field(pattern="^https?://"), SettingScope.GROWTH] = "https://freenaturestock.com"
+    limits: Annotated[tuple[str, ...], SettingScope.EXECUTION] = ("1/3s",)
 
     @property
     def site_url(self) -> str:

@@ -10,13 +10,12 @@ import duckdb
 import pyarrow as pa
 
 from crawl.http.search_client import WebClient
-from crawl.query import Found, Query
 from crawl.sites.gallery import GalleryPicture, has_next, picture_of, pictures_on
 from crawl.sites.listed import COLUMNS, found_in, indexed, opened
 from crawl.sites.pages import paged
 from crawl.sites.sitemap import SitePage, pages_of
-from crawl.source import Policy, SourceSettings
-from moodarchive.settings import Kind
+from crawl.source import Found, Policy, Query, SourceSettings
+from moodarchive.settings import SettingScope
 
 DEEPEST_PAGE = 50
 _LISTED = pa.schema([(name, pa.int32() if name in ("width", "height") else pa.string()) for name in COLUMNS]).append(
@@ -27,7 +26,7 @@ _LISTED = pa.schema([(name, pa.int32() if name in ("width", "height") else pa.st
 class HtmlSiteSettings(SourceSettings):
     """How an HTML site is asked: slowly."""
 
-    route: Annotated[Literal["search", "sitemap"], Kind.GROWTH] = "search"
+    route: Annotated[Literal["search", "sitemap"], SettingScope.GROWTH] = "search"
     """``sitemap`` reads the site's list of its pages once a day, and searches the words of their names and titles."""
 
     @property

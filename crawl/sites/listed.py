@@ -7,7 +7,7 @@ from pathlib import Path
 
 import duckdb
 
-from crawl.query import Found, Query
+from crawl.source import Found, Query
 
 COLUMNS = (
     "source_id", "url", "landing_url", "title", "alt_text", "creator", "creator_url", "licence", "licence_url",

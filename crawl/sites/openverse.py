@@ -11,11 +11,10 @@ from pydantic import Field, SecretStr, field_validator
 
 from crawl.http.search_client import WebClient
 from crawl.politeness.rate_limits import Limit, parsed_limit
-from crawl.query import Found, Query
 from crawl.sites.keys import key
-from crawl.source import Policy, SourceSettings
+from crawl.source import Found, Policy, Query, SourceSettings
 from moodarchive.errors import ServiceError
-from moodarchive.settings import Kind
+from moodarchive.settings import SettingScope
 
 LICENCES = ("cc0", "pdm", "by", "by-sa", "by-nc", "by-nd", "by-nc-sa", "by-nc-nd")
 ANONYMOUS_PAGE, REGISTERED_PAGE = 20, 100
@@ -43,11 +42,11 @@ class OpenverseSettings(SourceSettings):
     page_size: ClassVar[int] = ANONYMOUS_PAGE
     key_variables: ClassVar[tuple[str, ...]] = (CLIENT_ID, CLIENT_SECRET)
 
-    enabled: Annotated[bool, Kind.GROWTH] = True
-    base_url: Annotated[str, Field(pattern="^https?://"), Kind.GROWTH] = "https://api.openverse.org/v1"
-    licences: Annotated[tuple[str, ...], Kind.GROWTH] = ("cc0", "pdm", "by", "by-sa")
-    results_per_query: Annotated[int, Field(ge=1, le=ANONYMOUS_PAGE * DEEPEST_PAGE), Kind.GROWTH] = 100
-    limits: Annotated[tuple[str, ...], Kind.EXECUTION] = ()
+    enabled: Annotated[bool, SettingScope.GROWTH] = True
+    base_url: Annotated[str, Field(pattern="^https?://"), SettingScope.GROWTH] = "https://api.openverse.org/v1"
+    licences: Annotated[tuple[str, ...], SettingScope.GROWTH] = ("cc0", "pdm", "by", "by-sa")
+    results_per_query: Annotated[int, Field(ge=1, le=ANONYMOUS_PAGE * DEEPEST_PAGE), SettingScope.GROWTH] = 100
+    limits: Annotated[tuple[str, ...], SettingScope.EXECUTION] = ()
     """Empty: what the site allows an anonymous or a registered client, whichever this is."""
 
     @field_validator("licences")

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from crawl.query import Found
+from crawl.source import Found
 from moodarchive.errors import ServiceError
 
 

@@ -8,11 +8,10 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field, SecretStr
 
 from crawl.http.search_client import WebClient
-from crawl.query import Found, Query
 from crawl.sites.keys import key
 from crawl.sites.pages import paged, records_of, text, whole
-from crawl.source import Policy, SourceSettings
-from moodarchive.settings import Kind
+from crawl.source import Found, Policy, Query, SourceSettings
+from moodarchive.settings import SettingScope
 
 KEY = "PEXELS_API_KEY"
 POLICY = Policy(
@@ -32,8 +31,8 @@ class PexelsSettings(SourceSettings):
     key_variables: ClassVar[tuple[str, ...]] = (KEY,)
     needs_key: ClassVar[bool] = True
 
-    base_url: Annotated[str, Field(pattern="^https?://"), Kind.GROWTH] = "https://api.pexels.com"
-    limits: Annotated[tuple[str, ...], Kind.EXECUTION] = ("2/s", "200/h", "20000/month")
+    base_url: Annotated[str, Field(pattern="^https?://"), SettingScope.GROWTH] = "https://api.pexels.com"
+    limits: Annotated[tuple[str, ...], SettingScope.EXECUTION] = ("2/s", "200/h", "20000/month")
 
 
 @dataclass(frozen=True)

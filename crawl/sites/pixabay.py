@@ -8,11 +8,10 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field, SecretStr
 
 from crawl.http.search_client import WebClient
-from crawl.query import Found, Query
 from crawl.sites.keys import key
 from crawl.sites.pages import paged, records_of, text, whole
-from crawl.source import Policy, SourceSettings
-from moodarchive.settings import Kind
+from crawl.source import Found, Policy, Query, SourceSettings
+from moodarchive.settings import SettingScope
 
 KEY = "PIXABAY_API_KEY"
 LONGEST_PHRASE = 100
@@ -33,9 +32,9 @@ class PixabaySettings(SourceSettings):
     key_variables: ClassVar[tuple[str, ...]] = (KEY,)
     needs_key: ClassVar[bool] = True
 
-    base_url: Annotated[str, Field(pattern="^https?://"), Kind.GROWTH] = "https://pixabay.com"
-    results_per_query: Annotated[int, Field(ge=1, le=500), Kind.GROWTH] = 200
-    limits: Annotated[tuple[str, ...], Kind.EXECUTION] = ("5/s", "100/min")
+    base_url: Annotated[str, Field(pattern="^https?://"), SettingScope.GROWTH] = "https://pixabay.com"
+    results_per_query: Annotated[int, Field(ge=1, le=500), SettingScope.GROWTH] = 200
+    limits: Annotated[tuple[str, ...], SettingScope.EXECUTION] = ("5/s", "100/min")
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,9 @@ from urllib.parse import quote
 from pydantic import Field
 
 from crawl.http.search_client import WebClient
-from crawl.query import Found, Query
 from crawl.sites.pages import paged, records_of, text, whole
-from crawl.source import Policy, SourceSettings
-from moodarchive.settings import Kind
+from crawl.source import Found, Policy, Query, SourceSettings
+from moodarchive.settings import SettingScope
 
 POLICY = Policy(
     mode="api",
@@ -28,9 +27,9 @@ class StocksnapSettings(SourceSettings):
 
     page_size: ClassVar[int] = 40
 
-    base_url: Annotated[str, Field(pattern="^https?://"), Kind.GROWTH] = "https://stocksnap.io"
-    files_url: Annotated[str, Field(pattern="^https?://"), Kind.GROWTH] = "https://cdn.stocksnap.io"
-    limits: Annotated[tuple[str, ...], Kind.EXECUTION] = ("1/s",)
+    base_url: Annotated[str, Field(pattern="^https?://"), SettingScope.GROWTH] = "https://stocksnap.io"
+    files_url: Annotated[str, Field(pattern="^https?://"), SettingScope.GROWTH] = "https://cdn.stocksnap.io"
+    limits: Annotated[tuple[str, ...], SettingScope.EXECUTION] = ("1/s",)
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,10 @@ from urllib.parse import quote
 from pydantic import Field, SecretStr
 
 from crawl.http.search_client import WebClient
-from crawl.query import Found, Query
 from crawl.sites.keys import key
 from crawl.sites.pages import paged, records_of, text, whole
-from crawl.source import Policy, SourceSettings
-from moodarchive.settings import Kind
+from crawl.source import Found, Policy, Query, SourceSettings
+from moodarchive.settings import SettingScope
 
 KEY = "UNSPLASH_ACCESS_KEY"
 LICENCE, LICENCE_URL = "unsplash", "https://unsplash.com/license"
@@ -34,8 +33,8 @@ class UnsplashSettings(SourceSettings):
     key_variables: ClassVar[tuple[str, ...]] = (KEY,)
     needs_key: ClassVar[bool] = True
 
-    base_url: Annotated[str, Field(pattern="^https?://"), Kind.GROWTH] = "https://api.unsplash.com"
-    limits: Annotated[tuple[str, ...], Kind.EXECUTION] = ("2/s", "50/h")
+    base_url: Annotated[str, Field(pattern="^https?://"), SettingScope.GROWTH] = "https://api.unsplash.com"
+    limits: Annotated[tuple[str, ...], SettingScope.EXECUTION] = ("2/s", "50/h")
     """50/h is what a demonstration key may; an approved one may ask more."""
 
 

@@ -10,12 +10,11 @@ from typing import Annotated, ClassVar
 import duckdb
 
 from crawl.http.search_client import WebClient
-from crawl.query import Found, Query
 from crawl.sites.listed import found_in, indexed, newest_day, opened
 from crawl.sites.unsplash import LICENCE, LICENCE_URL
-from crawl.source import Policy, SourceSettings
+from crawl.source import Found, Policy, Query, SourceSettings
 from moodarchive.errors import ConfigError
-from moodarchive.settings import Kind
+from moodarchive.settings import SettingScope
 
 POLICY = Policy(
     mode="dataset",
@@ -50,9 +49,9 @@ class UnsplashDatasetSettings(SourceSettings):
 
     page_size: ClassVar[int] = 2000
 
-    folder: Annotated[str, Kind.EXECUTION] = ""
+    folder: Annotated[str, SettingScope.EXECUTION] = ""
     """Holds photos.tsv000 and keywords.tsv000, and further pieces of a large dataset."""
-    limits: Annotated[tuple[str, ...], Kind.EXECUTION] = ()
+    limits: Annotated[tuple[str, ...], SettingScope.EXECUTION] = ()
 
 
 @dataclass(frozen=True)

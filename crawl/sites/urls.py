@@ -14,12 +14,11 @@ import pyarrow as pa
 
 from crawl.http.search_client import WebClient
 from crawl.images.local_folder import SCHEME
-from crawl.query import Found, Query
 from crawl.sites.listed import COLUMNS, found_in, indexed, newest_day, opened
-from crawl.source import Policy, SourceSettings
+from crawl.source import Found, Policy, Query, SourceSettings
 from moodarchive.errors import ConfigError
 from moodarchive.keys import digest
-from moodarchive.settings import Kind
+from moodarchive.settings import SettingScope
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".avif")
 POLICY = Policy(
@@ -52,11 +51,11 @@ class UrlsSettings(SourceSettings):
 
     page_size: ClassVar[int] = 2000
 
-    lists: Annotated[tuple[str, ...], Kind.GROWTH] = ()
+    lists: Annotated[tuple[str, ...], SettingScope.GROWTH] = ()
     """Files that end in .parquet, .csv, .tsv or .tar."""
-    folder: Annotated[str, Kind.GROWTH] = ""
+    folder: Annotated[str, SettingScope.GROWTH] = ""
     """A folder of pictures; the words of a file's name describe it."""
-    limits: Annotated[tuple[str, ...], Kind.EXECUTION] = ()
+    limits: Annotated[tuple[str, ...], SettingScope.EXECUTION] = ()
 
 
 @dataclass(frozen=True)

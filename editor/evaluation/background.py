@@ -9,7 +9,7 @@ from editor.evaluation.measure import Column, Values, device, imports
 
 
 def background(frames: Frames) -> tuple[Any, Any] | None:
-    """Edited and source [1, 3, H, W] in [0, 1], black inside the region; None without a mask or a background."""
+    """EditResult and source [1, 3, H, W] in [0, 1], black inside the region; None without a mask or a background."""
     import torch
 
     if frames.mask is None or not (1 - frames.mask).any():

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from editor.methods.alignment import Alignment
-from editor.methods.inversion import blended
+from editor.methods.masks import blended
 from moodarchive.errors import EditError
 
 

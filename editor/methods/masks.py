@@ -33,3 +33,8 @@ def _faded(mask: Mask, size: tuple[int, int], feather: int) -> Mask:
         return inside.astype(np.float32)
     distance = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     return np.clip(np.asarray(distance, np.float32) / np.float32(feather + 1), 0, 1)
+
+
+def blended(source: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+    """(1 - w) source + w target; exactly one of the two where w is 0 or 1."""
+    return (1 - weights) * source + weights * target

@@ -1,7 +1,16 @@
-"""Moodifier's loop (algorithm 1), and plain inversion-free editing as the same loop without mask and control."""
+"""Moodifier's loop (algorithm 1), and plain inversion-free editing as the same loop without mask and control.
+
+Written from the equations of denoising diffusion consistent models (DDCM), eta = 1. The source branch always knows its
+clean latent x0, so nothing has to be inverted: its noisy latent is drawn, and what the model gets wrong about the
+source at a step is subtracted from what it says about the target. Tensors are float32 [B, C, h, w]; ``abar`` is the
+scheduler's cumulative product at the step's t.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import ceil, sqrt
+from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -13,10 +22,72 @@ from editor.methods.attention import Control, take_control
 from editor.methods.base import Base
 from editor.methods.batches import Steps, batches
 from editor.methods.canvas import fitted, to_image, to_pixels
-from editor.methods.inversion import blended, guided, noised, refines, target_clean
-from editor.methods.masks import weights
-from editor.methods.schedule import Level, levels
+from editor.methods.masks import blended, weights
 from editor.methods.text import TextTower
+from moodarchive.errors import EditError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Level:
+    """One step: ``t`` counts down from the settings' steps to 1, ``timestep`` is the model's own count."""
+
+    t: int
+    timestep: int
+    abar: float
+
+
+def levels(folder: Path, steps: int, strength: float) -> list[Level]:
+    """The noisiest first; ``strength`` below 1 leaves out the first ones. ``folder`` holds scheduler_config.json.
+
+    A consistency model's scheduler is used as it is; for any other model DDIM's even spacing is, with its betas.
+    """
+    from diffusers import DDIMScheduler, LCMScheduler
+
+    config, _ = DDIMScheduler.load_config(folder, return_unused_kwargs=True)
+    if (kind := config.get("prediction_type", "epsilon")) != "epsilon":
+        raise EditError(
+            f"{folder}: the model predicts {kind!r}; inversion-free editing needs one that predicts 'epsilon'"
+        )
+    cls: Any = LCMScheduler if config.get("_class_name") == "LCMScheduler" else DDIMScheduler
+    scheduler = cls.from_config(config)
+    try:
+        scheduler.set_timesteps(steps)
+    except ValueError as error:
+        raise EditError(f"steps = {steps}: this base cannot take as many: {error}") from None
+    passed = [int(timestep) for timestep in scheduler.timesteps]
+    found = [
+        Level(t=len(passed) - place, timestep=timestep, abar=float(scheduler.alphas_cumprod[timestep]))
+        for place, timestep in enumerate(passed)
+    ]
+    if found[0].abar <= 0:
+        raise EditError(f"{folder}: the first step is pure noise (zero terminal SNR), from which no source can be kept")
+    return found[-max(1, ceil(strength * len(found))) :]
+
+
+def noised(clean: Tensor, noise: Tensor, abar: float) -> Tensor:
+    """z = sqrt(abar) x0 + sqrt(1 - abar) n; both branches get the same n."""
+    return sqrt(abar) * clean + sqrt(1 - abar) * noise
+
+
+def target_clean(
+    *, clean: Tensor, source: Tensor, target: Tensor, source_noise: Tensor, target_noise: Tensor, abar: float
+) -> Tensor:
+    """x0_tgt = x0 + [(z_t - z_s) - sqrt(1 - abar) (eps_tgt - eps_src)] / sqrt(abar).
+
+    The same as the clean latent predicted from z_t with the noise eps_tgt - eps_src + eps_c, where eps_c, which is
+    (z_s - sqrt(abar) x0) / sqrt(1 - abar), leads the source's step to x0; so written, equal branches give x0 exactly.
+    """
+    return clean + ((target - source) - sqrt(1 - abar) * (target_noise - source_noise)) / sqrt(abar)
+
+
+def guided(empty: Tensor, told: Tensor, guidance: float) -> Tensor:
+    """Classifier-free guidance: from the empty prompt's prediction towards the prompt's and beyond."""
+    return empty + guidance * (told - empty)
+
+
+def refines(t: int, steps: int, tau_c: float) -> bool:
+    """Whether equation 6 refines attention at t, which falls from ``steps`` to 1: t ≥ tau_c T."""
+    return t >= tau_c * steps
 
 
 @dataclass(frozen=True, kw_only=True)

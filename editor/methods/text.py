@@ -46,7 +46,7 @@ class TextTower:
         return states
 
 
-def fits(tower: TextTower, width: int, told: str) -> None:
+def require_fitting_text(tower: TextTower, width: int, told: str) -> None:
     """EditError unless the UNet's cross-attention takes states of the tower's width."""
     if tower.width != width:
         raise EditError(

@@ -21,7 +21,7 @@ Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
+class LexiconPlan:
     """What the model finds: the context that the picture belongs to, the phrases that fit, and where they do."""
 
     context: str
@@ -30,13 +30,13 @@ class Seen:
 
 
 @dataclass(kw_only=True)
-class OwnWords:
+class LexiconPlanner:
     """Reads a picture with an exported MoodifyCLIP; the phrases of an emotion are embedded once."""
 
     encoder: ClipEncoder
     _texts: dict[str, Mapping[str, tuple[Sequence[str], Floats]]] = field(default_factory=dict)
 
-    def seen(self, image: Image.Image, emotion: str) -> Seen:
+    def seen(self, image: Image.Image, emotion: str) -> LexiconPlan:
         """The context is that whose phrases of the emotion are nearest to the picture on average."""
         looks: Floats = self.encoder.images([image])[0]
         phrases = self._phrases(emotion)
@@ -44,7 +44,7 @@ class OwnWords:
         texts, vectors = phrases[context]
         nearest = np.argsort(-(vectors @ looks), kind="stable")[:PHRASES]
         near = self.encoder.patches(image) @ vectors[nearest].T  # [rows, columns, PHRASES]
-        return Seen(
+        return LexiconPlan(
             context=context,
             phrases=tuple(texts[i] for i in nearest),
             mask=region_of(near.mean(axis=2), image.size),

@@ -9,9 +9,9 @@ from PIL import Image
 
 from editor.edit import Mask
 from editor.planning.faces import face_boxes
-from editor.planning.lexicon import OwnWords, prompt_of
+from editor.planning.lexicon import LexiconPlanner, prompt_of
 from editor.planning.regions import Box, box_mask
-from editor.planning.served import Asking
+from editor.planning.served import ServedPlanner
 from moodarchive.emotions.taxonomy import EMOTIONS
 from moodarchive.errors import EditError, RowError
 
@@ -25,7 +25,7 @@ _FACIAL = re.compile(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
+class EditRequest:
     """What a person wants; what is left empty is found out.
 
     ``whole`` lets all of the picture change, ``plain`` takes the emotion's name alone as prompt: with each of them the
@@ -61,7 +61,7 @@ class Wish:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Understanding:
+class EditPlan:
     """``mask`` is None where everything may change; ``notes`` tell what went otherwise than asked."""
 
     prompt: str
@@ -87,11 +87,11 @@ class _Found:
 class Understander:
     """Asks the served model if there is one, else MoodifyCLIP; with neither, the emotion's name is the prompt."""
 
-    asking: Asking | None = None
-    own_words: Callable[[], OwnWords] | None = None
+    asking: ServedPlanner | None = None
+    own_words: Callable[[], LexiconPlanner] | None = None
     """Loads MoodifyCLIP, when it is needed and no sooner."""
 
-    def understood(self, image: Image.Image, wish: Wish) -> Understanding:
+    def understood(self, image: Image.Image, wish: EditRequest) -> EditPlan:
         """What the person gives is taken as it is, and nobody is asked where nothing is left to find out.
 
         Pictures with a face get the face as their fixed region. ServiceError when the server does not answer; answers
@@ -112,11 +112,11 @@ class Understander:
                 mask, region_by = found.mask, found.region_by
                 if found.facial and (faces := face_boxes(image)):
                     mask, region_by = box_mask(faces, image.size), FACES
-        return Understanding(
+        return EditPlan(
             prompt=prompt, mask=mask, target_object=target, prompt_by=prompt_by, region_by=region_by, notes=notes
         )
 
-    def _find(self, image: Image.Image, wish: Wish) -> _Found:
+    def _find(self, image: Image.Image, wish: EditRequest) -> _Found:
         notes: tuple[str, ...] = ()
         if self.asking is not None:
             try:

@@ -11,8 +11,7 @@ from typing import Any
 from PIL import Image
 
 from editor.planning.regions import Box
-from moodarchive.chat.client import ChatClient
-from moodarchive.chat.messages import ChatAnswer, ChatRequest, Message
+from moodarchive.chat.client import ChatAnswer, ChatClient, ChatRequest, Message
 from moodarchive.chat.prompt import PromptFile
 from moodarchive.emotions.taxonomy import words
 from moodarchive.errors import EditError, RowError
@@ -36,7 +35,7 @@ class Plan:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asking:
+class ServedPlanner:
     """Which model is asked, where and how often; each attempt has a seed of its own."""
 
     server: str

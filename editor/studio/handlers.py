@@ -11,9 +11,9 @@ import numpy as np
 from PIL import Image
 
 from editor.edit import EditStopped, Mask
-from editor.job import Edited
+from editor.job import EditResult
 from editor.pictures import read_picture
-from editor.planning.plan import Wish
+from editor.planning.plan import EditRequest
 from editor.provenance import EditRecord
 from editor.studio.runs import Runs
 from editor.studio.work import THUMBNAIL_SIDE, Past, Work, shown, tinted
@@ -73,11 +73,11 @@ class Handlers:
         try:
             source = self.work.source(photo)
             mask = None if region == "whole" else painted_mask(painted, source.image.size)
-            wish = Wish(
+            wish = EditRequest(
                 emotion=emotion, prompt=one_line(prompt), mask=mask, whole=region == "whole", seed=int(seed or 0)
             )
             for news in self.runs.run(str(request.session_hash), source, wish, round(float(strength), 2)):
-                if isinstance(news, Edited):
+                if isinstance(news, EditResult):
                     made = self._made(source.image, news)
                     yield (*made, self.history(), *idle)
                 else:
@@ -116,7 +116,7 @@ class Handlers:
                 found.append((shown(image.convert("RGB"), THUMBNAIL_SIDE), words(past.record.emotion)))
         return found
 
-    def _made(self, before: Image.Image, edited: Edited) -> tuple[Any, ...]:
+    def _made(self, before: Image.Image, edited: EditResult) -> tuple[Any, ...]:
         found = edited.understanding
         path = self.work.keep(edited, found.mask)
         done = line("; ".join(("Done", *found.notes)) + ".", "good")

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from editor.edit import EditStopped
-from editor.job import Edited, Editor, settings_with
+from editor.job import Editor, EditResult, settings_with
 from editor.pictures import SourcePicture
-from editor.planning.plan import Wish
+from editor.planning.plan import EditRequest
 from moodarchive.errors import MoodArchiveError
 
 _LOOK_S = 0.2
@@ -31,10 +31,10 @@ class Runs:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _stops: dict[str, threading.Event] = field(default_factory=dict)
 
-    def run(self, page: str, source: SourcePicture, wish: Wish, strength: float) -> Iterator[Going | Edited]:
+    def run(self, page: str, source: SourcePicture, wish: EditRequest, strength: float) -> Iterator[Going | EditResult]:
         """Progress again and again, then the edit. EditStopped, or the error of the edit."""
         stop = self._stops[page] = threading.Event()
-        told: queue.SimpleQueue[Going | Edited | BaseException] = queue.SimpleQueue()
+        told: queue.SimpleQueue[Going | EditResult | BaseException] = queue.SimpleQueue()
         thread = threading.Thread(target=self._work, args=(told, stop, source, wish, strength), daemon=True)
         thread.start()
         try:
@@ -47,7 +47,7 @@ class Runs:
                     continue
                 if isinstance(news, BaseException):
                     raise news
-                if isinstance(news, Edited):
+                if isinstance(news, EditResult):
                     yield news
                     return
                 latest = news._replace(stopping=stop.is_set())
@@ -64,10 +64,10 @@ class Runs:
 
     def _work(
         self,
-        told: "queue.SimpleQueue[Going | Edited | BaseException]",
+        told: "queue.SimpleQueue[Going | EditResult | BaseException]",
         stop: threading.Event,
         source: SourcePicture,
-        wish: Wish,
+        wish: EditRequest,
         strength: float,
     ) -> None:
         with self._lock:
@@ -75,7 +75,7 @@ class Runs:
                 if stop.is_set():
                     raise EditStopped("stopped before it began")
                 editor = self._with(strength)
-                (made,) = editor.edited(source, [wish], lambda done, of: told.put(Going(done, of)), stop.is_set)
+                (made,) = editor.edit(source, [wish], lambda done, of: told.put(Going(done, of)), stop.is_set)
                 told.put(made)
             except (MoodArchiveError, MemoryError, RuntimeError, ValueError, OSError) as error:
                 told.put(error)

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from editor.edit import Mask
-from editor.job import Edited
+from editor.job import EditResult
 from editor.pictures import SourcePicture
 from editor.planning.regions import mask_picture
 from editor.provenance import EditRecord, mask_digest, read_record, write_edit
@@ -69,7 +69,7 @@ class Work:
         with Image.open(path, formats=("PNG",)) as image:
             return SourcePicture(image=image.convert("RGB"), sha256=sha256)
 
-    def keep(self, edited: Edited, mask: Mask | None) -> Path:
+    def keep(self, edited: EditResult, mask: Mask | None) -> Path:
         """The edit's file; the same edit again has the same name and bytes."""
         if mask is not None:
             self._keep(self.folder / "masks" / f"{mask_digest(mask)}.png", mask_picture(mask))

@@ -8,7 +8,7 @@ from typing import Any
 from moodarchive.tables.parts import Sidecar
 from moodarchive.tables.schemas import SCHEMA_VERSION, TABLES
 
-IMAGE_TABLES = ("dealt", "images", "safety", "captions", "scores", "kept")
+IMAGE_TABLES = ("items", "images", "safety", "captions", "scores", "selection")
 _UNSEALED: dict[str, Any] = {"started": 0.0, "finished": 0.0}
 """What a sidecar knows and the manifest leaves out, because it differs between equal runs."""
 
@@ -36,8 +36,8 @@ class Manifest:
 
     @property
     def image_parts(self) -> list[int]:
-        """Part numbers from dealt/ on."""
-        return sorted(part.part for part in self.parts.values() if part.table == "dealt")
+        """Part numbers from items/ on."""
+        return sorted(part.part for part in self.parts.values() if part.table == "items")
 
     def of_table(self, name: str) -> list[Sidecar]:
         """The table's parts."""

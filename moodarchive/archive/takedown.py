@@ -9,14 +9,19 @@ import json
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from moodarchive.errors import DamagedPartError
 from moodarchive.keys import digest, normalised_url
 from moodarchive.storage.store import Store
+from moodarchive.tables.sql import define_normalised, define_text_function
+
+if TYPE_CHECKING:
+    import duckdb
 
 FOLDER = "takedowns"
 ERASED_PROVENANCE = ("url", "source_id", "landing_url", "title", "alt_text", "creator", "creator_url")
-"""What candidates and dealt no longer say of an image that was taken down; a row without ``url`` is such a row."""
+"""What candidates and items no longer say of an image that was taken down; a row without ``url`` is such a row."""
 
 
 def url_digest(url: str) -> str:
@@ -33,7 +38,7 @@ def creator_digest(creator: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Named:
+class Identifiers:
     """Images by key, by address (url_digest), by content (sha256 of the bytes as served) and by creator."""
 
     keys: frozenset[str] = field(default_factory=frozenset)
@@ -41,8 +46,8 @@ class Named:
     hashes: frozenset[str] = field(default_factory=frozenset)
     creators: frozenset[str] = field(default_factory=frozenset)
 
-    def __or__(self, other: "Named") -> "Named":
-        return Named(
+    def __or__(self, other: "Identifiers") -> "Identifiers":
+        return Identifiers(
             keys=self.keys | other.keys,
             urls=self.urls | other.urls,
             hashes=self.hashes | other.hashes,
@@ -68,8 +73,8 @@ class Takedown:
     What a met image was known by (key, address, content) binds like what was asked: its copy does not come back either.
     """
 
-    asked: Named
-    met: Named
+    asked: Identifiers
+    met: Identifiers
     done: bool = False
 
     @property
@@ -99,9 +104,9 @@ def read_takedowns(store: Store) -> list[Takedown]:
     return [_read(store, path) for path in takedown_paths(store)]
 
 
-def bound_by(store: Store) -> Named:
+def bound_by(store: Store) -> Identifiers:
     """All that may never come back."""
-    found = Named()
+    found = Identifiers()
     for takedown in read_takedowns(store):
         found = found | takedown.asked | takedown.met
     return found
@@ -110,7 +115,9 @@ def bound_by(store: Store) -> Named:
 def _read(store: Store, path: str) -> Takedown:
     try:
         told = json.loads(store.read_bytes(path))
-        asked, met = (Named(**{name: frozenset(of) for name, of in told[part].items()}) for part in ("asked", "met"))
+        asked, met = (
+            Identifiers(**{name: frozenset(of) for name, of in told[part].items()}) for part in ("asked", "met")
+        )
         takedown = Takedown(asked=asked, met=met, done=bool(told["done"]))
         if takedown.path != path:
             raise ValueError("its name is not that of what it asks")
@@ -122,5 +129,12 @@ def _read(store: Store, path: str) -> Takedown:
     return takedown
 
 
-def _plain(named: Named) -> dict[str, list[str]]:
+def _plain(named: Identifiers) -> dict[str, list[str]]:
     return {name: sorted(values) for name, values in asdict(named).items()}
+
+
+def define_digests(connection: "duckdb.DuckDBPyConnection") -> None:
+    """Makes ``address_of(url)`` (``url_digest``) and ``creator_of(name)`` (``creator_digest``) known to SQL."""
+    define_normalised(connection)
+    connection.execute("CREATE MACRO address_of(url) AS sha256(normalised(url))")
+    define_text_function(connection, "creator_of", creator_digest)

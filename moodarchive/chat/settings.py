@@ -7,21 +7,21 @@ from pydantic import Field, field_validator
 from moodarchive.chat.client import ChatClient, chat_url
 from moodarchive.chat.servers import LiveServers
 from moodarchive.errors import ConfigError
-from moodarchive.settings import Kind, Settings
+from moodarchive.settings import Settings, SettingScope
 
 
 class ChatSettings(Settings):
     """A section of the settings that begins with these."""
 
-    servers: Annotated[tuple[str, ...], Kind.EXECUTION, Field(min_length=1)] = ("http://127.0.0.1:8000",)
-    in_flight: Annotated[int, Kind.EXECUTION, Field(ge=1)] = 16
+    servers: Annotated[tuple[str, ...], SettingScope.EXECUTION, Field(min_length=1)] = ("http://127.0.0.1:8000",)
+    in_flight: Annotated[int, SettingScope.EXECUTION, Field(ge=1)] = 16
     """Requests a server is given at a time, by each worker: as many as it can work on at once, or a few more."""
-    timeout_s: Annotated[float, Kind.EXECUTION, Field(gt=0.0)] = 300.0
-    retries: Annotated[int, Kind.EXECUTION, Field(ge=0)] = 6
+    timeout_s: Annotated[float, SettingScope.EXECUTION, Field(gt=0.0)] = 300.0
+    retries: Annotated[int, SettingScope.EXECUTION, Field(ge=0)] = 6
     """How often a request that is lost on the way is sent again before it fails."""
-    patience_s: Annotated[float, Kind.EXECUTION, Field(ge=0.0)] = 600.0
+    patience_s: Annotated[float, SettingScope.EXECUTION, Field(ge=0.0)] = 600.0
     """How long silent servers are waited for before it is an error: a restart takes minutes."""
-    key_variable: Annotated[str, Kind.EXECUTION] = "MOODARCHIVE_CHAT_KEY"
+    key_variable: Annotated[str, SettingScope.EXECUTION] = "MOODARCHIVE_CHAT_KEY"
     """The environment variable that holds the servers' key, if they want one."""
 
     @field_validator("servers")

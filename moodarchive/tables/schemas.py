@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Raised by one whenever a column's name, type or meaning changes; a root of another version is refused."""
 
 
@@ -90,8 +90,8 @@ CANDIDATES = Table(
 _QUERIES = pa.list_(
     pa.struct([("emotion", pa.string()), ("context", pa.string()), ("phrase", pa.string()), ("rank", pa.int32())])
 )
-DEALT = Table(
-    name="dealt",
+ITEMS = Table(
+    name="items",
     written_by="crawl.rounds.merge",
     says="One row an image, its queries merged and its part fixed for good.",
     schema=_schema(
@@ -105,8 +105,8 @@ DEALT = Table(
         *_CRAWL,
     ),
 )
-REQUERIED = Table(
-    name="requeried",
+REDISCOVERED = Table(
+    name="rediscovered",
     written_by="crawl.rounds.merge",
     says="The queries of a later round that found an image of an earlier one; part N holds those of round N.",
     schema=_schema(
@@ -152,7 +152,7 @@ REPEATS = Table(
     says="Which safe pictures repeat another and are never captioned; only with `repeats.before_captions`.",
     schema=_schema(
         _KEY,
-        ("reason", pa.string(), "`repeat` or `near_heldout`, as kept/ will say; null when it repeats no survivor"),
+        ("reason", pa.string(), "`repeat` or `near_heldout`, as selection/ will say; null when it repeats no survivor"),
         ("of", pa.string(), "the key of the survivor that it looks like; null without a reason"),
     ),
 )
@@ -194,10 +194,10 @@ SCORES = Table(
         *_OUTCOME,
     ),
 )
-KEPT = Table(
-    name="kept",
+SELECTION = Table(
+    name="selection",
     written_by="filter.cut",
-    says="The verdict on every image ever dealt.",
+    says="The verdict on every image ever merged.",
     schema=_schema(
         _KEY,
         ("kept", pa.bool_(), "true: the image is in the shards"),
@@ -225,18 +225,39 @@ SHARD_INDEX = Table(
         ("sha256", pa.string(), "of the SHA-256 (32 bytes each) of jpg, json and txt, one after the other"),
     ),
 )
+HUMAN_VERDICTS = Table(
+    name="human_verdicts",
+    written_by="validate.study",
+    says="What people say of captions: one row an image that a study has judged; no worker is named.",
+    schema=_schema(
+        ("key", pa.string(), "16 hex digits, as in every table"),
+        ("accepted", pa.bool_(), "true: preferred to the web's alt-text, and all five sentences accurate"),
+        ("probability", pa.float64(), "that it is accepted, by Dawid and Skene's model"),
+        ("by_majority", pa.bool_(), "the same question by the majority of each question's votes"),
+        ("answers", pa.int32(), "people who answered"),
+        ("wanted", pa.int32(), "people who were to answer; with fewer than half of them `accepted` is null"),
+        ("generated", pa.int32(), "votes for the generated caption"),
+        ("original", pa.int32(), "votes for the alt-text"),
+        ("neither", pa.int32(), "votes for neither"),
+        ("wrong", pa.list_(pa.string()), "components that are not accurate"),
+        ("reasons", pa.list_(pa.string()), "reasons that were given, the most frequent first"),
+        ("caption_hash", pa.string(), "names the caption that was judged; a verdict holds for no other"),
+        ("simulated", pa.bool_(), "true: a program answered, as a rehearsal"),
+    ),
+)
+"""Written after the seal, and not covered by it."""
 
 TABLES: tuple[Table, ...] = (
     DESCRIPTORS,
     CANDIDATES,
-    DEALT,
-    REQUERIED,
+    ITEMS,
+    REDISCOVERED,
     IMAGES,
     SAFETY,
     REPEATS,
     CAPTIONS,
     SCORES,
-    KEPT,
+    SELECTION,
     SHARD_INDEX,
 )
 """In the order of the flow."""

@@ -8,7 +8,7 @@ from moodarchive.running.part_log import log_path
 from moodarchive.storage.store import Store
 from moodarchive.tables.layout import VERIFIED_FOLDER
 from moodarchive.tables.parquet import read_table as read_parquet
-from moodarchive.tables.schemas import CANDIDATES, DEALT
+from moodarchive.tables.schemas import CANDIDATES, ITEMS
 from pipelines.change.matching import parts_holding
 from validate.study.items import ITEMS_PATH, Item, read_items, write_items
 
@@ -20,7 +20,7 @@ _WORDS = ("original", "summary", "assessment", "title", "creator", "landing_url"
 def forget_beside(store: Store, keys: frozenset[str]) -> None:
     """Removes pages, answers, logs and exports that may tell of the keys; the study's items lose their words."""
     forget_answers(store)
-    parts = {*parts_holding(store, DEALT, keys), *parts_holding(store, CANDIDATES, keys)}
+    parts = {*parts_holding(store, ITEMS, keys), *parts_holding(store, CANDIDATES, keys)}
     for stage in _STAGES:
         for part in parts:
             store.remove(log_path(stage, part))

@@ -21,18 +21,18 @@ from moodarchive.tables.parts import (
     write_part,
     write_sidecar,
 )
-from moodarchive.tables.schemas import CANDIDATES, CAPTIONS, DEALT, IMAGES, REQUERIED, SAFETY, SCORES, Table
+from moodarchive.tables.schemas import CANDIDATES, CAPTIONS, IMAGES, ITEMS, REDISCOVERED, SAFETY, SCORES, Table
 from pipelines.change.derived_files import forget_beside
 from pipelines.change.matching import parts_holding
 
 _ERASED: Mapping[str, tuple[str, ...]] = {
     CANDIDATES.name: ERASED_PROVENANCE,
-    DEALT.name: ERASED_PROVENANCE,
+    ITEMS.name: ERASED_PROVENANCE,
     IMAGES.name: ("bytes", "stored_sha256"),
     CAPTIONS.name: ("summary", "stimuli", "assessment", "emotions"),
 }
 """What goes. Hash, perceptual hash, score and cell stay: by them the cut keeps copies and look-alikes out."""
-_FLOW = (CANDIDATES, DEALT, REQUERIED, IMAGES, SAFETY, CAPTIONS, SCORES)
+_FLOW = (CANDIDATES, ITEMS, REDISCOVERED, IMAGES, SAFETY, CAPTIONS, SCORES)
 
 
 @dataclass(frozen=True)

@@ -5,18 +5,17 @@ from collections.abc import Iterable
 import duckdb
 import pyarrow as pa
 
-from moodarchive.archive.takedown import Named
-from moodarchive.archive.takedown_sql import define_digests
+from moodarchive.archive.takedown import Identifiers, define_digests
 from moodarchive.storage.store import Store
 from moodarchive.tables.parts import finished_parts
-from moodarchive.tables.schemas import CANDIDATES, DEALT, IMAGES, Table
+from moodarchive.tables.schemas import CANDIDATES, IMAGES, ITEMS, Table
 from moodarchive.tables.sql import connect, view
 
 _LISTINGS = """
 CREATE TABLE listings AS
 SELECT DISTINCT key, url, landing_url, creator, creator_url FROM (
     SELECT key, url, landing_url, creator, creator_url FROM candidates
-    UNION ALL SELECT key, url, landing_url, creator, creator_url FROM dealt)
+    UNION ALL SELECT key, url, landing_url, creator, creator_url FROM items)
 """
 _FIRST = """
 SELECT key FROM listings WHERE key IN (FROM keys)
@@ -33,7 +32,7 @@ EXCEPT FROM met
 """
 
 
-def images_meant(store: Store, asked: Named) -> Named:
+def images_meant(store: Store, asked: Identifiers) -> Identifiers:
     """What the images that the list means are known by: keys, addresses and content hashes, closed under equality.
 
     Reads the tables as they are: to be called before anything is erased. Whole-table, in bounded memory.
@@ -43,7 +42,7 @@ def images_meant(store: Store, asked: Named) -> Named:
         connection.execute(f"CREATE TABLE met AS {_FIRST}")
         while connection.execute(f"INSERT INTO met {_COPIES} RETURNING key").fetchall():
             pass
-        return Named(
+        return Identifiers(
             keys=_set(connection, "SELECT key FROM met"),
             urls=_set(connection, "SELECT DISTINCT address_of(url) FROM listings JOIN met USING (key)"),
             hashes=_set(connection, "SELECT DISTINCT sha256 FROM images JOIN met USING (key)"),
@@ -62,10 +61,10 @@ def parts_holding(store: Store, table: Table, keys: frozenset[str]) -> list[int]
         return [int(part) for (part,) in connection.execute(query).fetchall()]
 
 
-def _open(connection: duckdb.DuckDBPyConnection, store: Store, asked: Named) -> None:
+def _open(connection: duckdb.DuckDBPyConnection, store: Store, asked: Identifiers) -> None:
     for table, columns in (
         (CANDIDATES, "key, url, landing_url, creator, creator_url"),
-        (DEALT, "key, url, landing_url, creator, creator_url"),
+        (ITEMS, "key, url, landing_url, creator, creator_url"),
         (IMAGES, "key, sha256"),
     ):
         view(connection, store, table, finished_parts(store, table), columns)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from moodarchive.archive.takedown import Named, creator_digest, url_digest
+from moodarchive.archive.takedown import Identifiers, creator_digest, url_digest
 from moodarchive.errors import TakedownListError
 from moodarchive.tables.parquet import read_table as read_parquet
 
@@ -40,7 +40,7 @@ class _Entry:
     text: str
 
 
-def read_list(path: str) -> Named:
+def read_list(path: str) -> Identifiers:
     """What the list names. TakedownListError names the file, the line and what is legal there.
 
     A column is told by its name; lines, and a single column of another name, by what they look like. A creator must be
@@ -52,7 +52,7 @@ def read_list(path: str) -> Named:
         if not re.fullmatch(pattern, entry.text):
             raise TakedownListError(f"{path}, {entry.where}: {entry.text!r}: {_SAYS[entry.kind]}")
         found[entry.kind].add(normal(entry.text))
-    named = Named(**{kind: frozenset(values) for kind, values in found.items()})
+    named = Identifiers(**{kind: frozenset(values) for kind, values in found.items()})
     if not named:
         raise TakedownListError(f"{path} names nothing; remedy: one {_LEGAL} a line, or a table with such columns")
     return named

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from moodarchive.archive.pruned import read_pruned
-from moodarchive.archive.takedown import Named, Takedown, mark_done, read_takedowns, record
+from moodarchive.archive.takedown import Identifiers, Takedown, mark_done, read_takedowns, record
 from moodarchive.archive.writer_lock import only_writer
 from moodarchive.storage.store import Store
 from moodarchive.tables.layout import MANIFEST_PATH
@@ -15,7 +15,7 @@ from pipelines.change.pruning import drop_pictures, plan_pruning, refuse_unsound
 from pipelines.change.reseal import finish
 from pipelines.change.takedown_list import read_list
 from pipelines.report.write import REPORT_PATH, write_report
-from pipelines.runner.settings_record import recorded
+from pipelines.runner.settings_record import require_recorded_settings
 from shards.seal import unseal
 
 Say = Callable[[str], None]
@@ -23,7 +23,7 @@ Say = Callable[[str], None]
 
 def take_down(store: Store, path: str, say: Say) -> None:
     """Erases what the list names, and binds later rounds. TakedownListError before anything has changed."""
-    recorded(store)
+    require_recorded_settings(store)
     asked = read_list(path)
     with only_writer(store):
         store.remove_drafts()
@@ -39,7 +39,7 @@ def take_down(store: Store, path: str, say: Say) -> None:
         say("a round is open, so nothing is sealed; remedy: moodarchive run goes on with it and seals")
 
 
-def _recorded_now(store: Store, asked: Named) -> Takedown:
+def _recorded_now(store: Store, asked: Identifiers) -> Takedown:
     """The list's record; a list that was given before is done unless it means images that came since."""
     takedown = Takedown(asked=asked, met=images_meant(store, asked))
     known = {earlier.path: earlier for earlier in read_takedowns(store)}.get(takedown.path)
@@ -64,7 +64,7 @@ def go_on(store: Store) -> None:
 
 def prune(store: Store, say: Say) -> None:
     """Drops the pictures of images/, which the shards hold. NotWholeError unless the archive is sealed and sound."""
-    recorded(store)
+    require_recorded_settings(store)
     with only_writer(store):
         store.remove_drafts()
         if _is_open(store):

@@ -10,7 +10,6 @@ import typer
 
 from moodarchive.errors import MoodArchiveError
 from pipelines.commands.edit import edit_verbs
-from pipelines.commands.edit_eval import edit_eval_verb
 from pipelines.commands.model import model_verbs
 from pipelines.commands.study import study
 
@@ -24,7 +23,6 @@ app = typer.Typer(
 app.add_typer(study, name="study")
 app.add_typer(model_verbs)
 app.add_typer(edit_verbs)
-app.add_typer(edit_eval_verb)
 
 Root = Annotated[str, typer.Argument(help="The archive's root: a folder, s3://…, any fsspec URL.")]
 INTERRUPTED = 130
@@ -164,10 +162,10 @@ def report(root: Root) -> None:
     """Write report/index.html, a page that stands alone."""
     from moodarchive.storage.store import Store
     from pipelines.report.write import write_report
-    from pipelines.runner.settings_record import recorded
+    from pipelines.runner.settings_record import require_recorded_settings
 
     store = Store(root)
-    recorded(store)
+    require_recorded_settings(store)
     typer.echo(f"{root.rstrip('/')}/{write_report(store)}")
 
 

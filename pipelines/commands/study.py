@@ -10,7 +10,7 @@ study = typer.Typer(no_args_is_help=True, help="The human validation: draw, ask,
 Root = Annotated[str, typer.Argument(help="The root of a sealed archive.")]
 
 
-class Kind(StrEnum):
+class StudyKind(StrEnum):
     """Captions of the archive, or edits of pictures."""
 
     CAPTIONS = "captions"
@@ -34,7 +34,7 @@ class Channel(StrEnum):
     SIMULATED = "simulated"
 
 
-KindOption = Annotated[Kind, typer.Option(help="What is asked about.")]
+StudyKindOption = Annotated[StudyKind, typer.Option(help="What is asked about.")]
 StateOption = Annotated[
     str, typer.Option(help="Where the page keeps its answers; needed for a root that is no folder.")
 ]
@@ -49,7 +49,7 @@ def sample(
     workers: Annotated[int, typer.Option(help="Answers an item.", min=1)] = 5,
     gold: Annotated[float, typer.Option(help="Share of gold questions.", min=0, max=0.5)] = 0.05,
     seed: Annotated[int, typer.Option(help="The draw by lot.")] = 0,
-    kind: KindOption = Kind.CAPTIONS,
+    kind: StudyKindOption = StudyKind.CAPTIONS,
     edits: Annotated[str, typer.Option(help="For --kind edits: a folder with edits.csv.")] = "",
 ) -> None:
     """Draw the items, or extend what was drawn without asking anything again."""
@@ -58,7 +58,7 @@ def sample(
     from validate.study.sampling.sample import SampleOptions
 
     store = Store(root)
-    if kind is Kind.EDITS:
+    if kind is StudyKind.EDITS:
         from pipelines.study.edit_steps import draw as draw_edits
 
         typer.echo(draw_edits(store, edits, workers=workers, seed=seed))
@@ -74,7 +74,7 @@ def serve(
     annotators: Annotated[int, typer.Option(help="How many links to give out.", min=1, max=1_000)] = 1,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0 takes a free one.", min=0, max=65_535)] = 8765,
-    kind: KindOption = Kind.CAPTIONS,
+    kind: StudyKindOption = StudyKind.CAPTIONS,
     state: StateOption = "",
 ) -> None:
     """Serve our own page: one process, a link for each annotator; stop it with Ctrl-C and start it again at will."""
@@ -125,7 +125,7 @@ def import_(
     closed: Annotated[str, typer.Option(help="Answers after this moment are late: 2026-12-31T18:00:00+00:00.")] = "",
     live: Annotated[bool, typer.Option("--live", help="For mturk-api: the real site instead of the sandbox.")] = False,
     seed: Annotated[int, typer.Option(help="For simulated answers.")] = 0,
-    kind: KindOption = Kind.CAPTIONS,
+    kind: StudyKindOption = StudyKind.CAPTIONS,
     state: StateOption = "",
 ) -> None:
     """Take answers in; missing, duplicate, late, malformed and foreign ones are counted and named."""
@@ -140,7 +140,7 @@ def import_(
 
 
 @study.command()
-def report(root: Root, kind: KindOption = Kind.CAPTIONS) -> None:
+def report(root: Root, kind: StudyKindOption = StudyKind.CAPTIONS) -> None:
     """Judge, and write the page: rates with intervals, agreement, workers, reasons, rejected pictures."""
     from moodarchive.storage.store import Store
     from pipelines.study.steps import write_study_report

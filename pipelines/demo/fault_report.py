@@ -7,7 +7,7 @@ from typing import Any
 from moodarchive.keys import image_key
 from moodarchive.storage.store import Store
 from moodarchive.tables.parts import finished_parts
-from moodarchive.tables.schemas import IMAGES, KEPT, SCORES
+from moodarchive.tables.schemas import IMAGES, SCORES, SELECTION
 from moodarchive.tables.sql import connect, view
 from pipelines.demo.stock_site.catalogue import FAULT_RATES, StockPicture
 
@@ -15,7 +15,7 @@ REPEATS = ("repeat", "near_heldout")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reckoning:
+class FaultReport:
     """One kind of fault: how many were planted, how many ended as they must, and how that is."""
 
     kind: str
@@ -33,7 +33,7 @@ class _Fate:
     scored: bool
 
 
-def reckon(store: Store, pictures: Sequence[StockPicture]) -> list[Reckoning]:
+def reckon(store: Store, pictures: Sequence[StockPicture]) -> list[FaultReport]:
     """One line a kind of fault. Only pictures that a search can find are planted, and all of them are found."""
     fates = _fates(store)
     by_id = {picture.id: fates.get(image_key("openverse", picture.id)) for picture in pictures}
@@ -45,18 +45,18 @@ def reckon(store: Store, pictures: Sequence[StockPicture]) -> list[Reckoning]:
         if kind == "wrong_title":
             cut = sum(fate is not None and fate.reason == "low_score" for fate in (by_id[p.id] for p in planted))
             ended_as = f"{ended_as}; {cut} of {len(planted)} among the fifth that is cut"
-        found.append(Reckoning(kind=kind, planted=len(planted), handled=len(handled), ended_as=ended_as))
+        found.append(FaultReport(kind=kind, planted=len(planted), handled=len(handled), ended_as=ended_as))
     return found
 
 
 def _fates(store: Store) -> dict[str, _Fate]:
-    parts = list(finished_parts(store, KEPT))
+    parts = list(finished_parts(store, SELECTION))
     with connect(store) as connection:
         view(connection, store, IMAGES, parts, "key, status, error")
-        view(connection, store, KEPT, parts, "key, kept, reason")
+        view(connection, store, SELECTION, parts, "key, kept, reason")
         view(connection, store, SCORES, parts, "key, score")
         rows: list[tuple[Any, ...]] = connection.execute(
-            "SELECT key, status, error, kept, reason, score IS NOT NULL FROM images JOIN kept USING (key) "
+            "SELECT key, status, error, kept, reason, score IS NOT NULL FROM images JOIN selection USING (key) "
             "JOIN scores USING (key)"
         ).fetchall()
     return {row[0]: _Fate(*row[1:]) for row in rows}

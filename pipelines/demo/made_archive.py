@@ -17,12 +17,12 @@ from moodarchive.storage.store import Store
 from moodarchive.tables.parts import Origin, write_part
 from moodarchive.tables.schemas import (
     CAPTIONS,
-    DEALT,
     IMAGES,
-    KEPT,
+    ITEMS,
     SAFETY,
     SCHEMA_VERSION,
     SCORES,
+    SELECTION,
     as_batch,
     empty_row,
 )
@@ -31,7 +31,7 @@ from shards.seal import seal
 
 SOURCE = "made"
 SAMPLES_PER_PART = 500
-_TABLES = (DEALT, IMAGES, SAFETY, CAPTIONS, SCORES, KEPT)
+_TABLES = (ITEMS, IMAGES, SAFETY, CAPTIONS, SCORES, SELECTION)
 Row = dict[str, Any]
 
 
@@ -57,11 +57,11 @@ class Made:
 
 
 def seal_made(store: Store, pictures: Sequence[Made]) -> None:
-    """Writes every table from dealt/ to kept/, packs the shards and seals them; everything is kept."""
+    """Writes every table from items/ to selection/, packs the shards and seals them; everything is kept."""
     ordered = sorted(pictures, key=lambda made: image_key(SOURCE, made.name))
     parts = [ordered[at : at + SAMPLES_PER_PART] for at in range(0, len(ordered), SAMPLES_PER_PART)]
     store.write_bytes("settings.json", json.dumps({"schema_version": SCHEMA_VERSION, "per_row": {}}).encode())
-    only = Round(number=0, growth={}, queries=(), first_candidates_part=0, first_part=0, parts=len(parts), dealt=True)
+    only = Round(number=0, growth={}, queries=(), first_candidates_part=0, first_part=0, parts=len(parts), merged=True)
     write_round(store, only)
     stage = pack_stage(ShardSettings())
     origin = Origin(settings="made", inputs={}, started=time.time())

@@ -11,7 +11,7 @@ from rich.console import Console
 from annotate.caption import CaptionSettings
 from crawl.images.stage import DownloadSettings
 from crawl.phrases.descriptors import DescriptorSettings
-from crawl.rounds.merge import DealSettings
+from crawl.rounds.merge import MergeSettings
 from crawl.rounds.search import SearchSettings
 from crawl.sites.openverse import OpenverseSettings
 from filter.cut import CutSettings
@@ -23,7 +23,7 @@ from moodarchive.tables.layout import MANIFEST_PATH
 from pipelines.archive import Archive
 from pipelines.demo.bundled import CLIP
 from pipelines.demo.captioner.server import MODEL
-from pipelines.demo.fault_report import Reckoning, reckon
+from pipelines.demo.fault_report import FaultReport, reckon
 from pipelines.demo.learning import Learned, learn, told
 from pipelines.demo.serving import started
 from pipelines.demo.stock_site.catalogue import EMOTIONS, drawn_catalogue, photo_catalogue
@@ -105,7 +105,7 @@ def demo_settings(options: DemoOptions, pictures: int, site: str, captions: str)
             user_agent="MoodArchive-demo/0.1 (loopback only; demo@demo.test)",
             loopback_hosts={HOST: site.removeprefix("http://")},
         ),
-        deal=DealSettings(rows_per_part=max(20, pictures // 8)),
+        merge=MergeSettings(rows_per_part=max(20, pictures // 8)),
         download=DownloadSettings(deadline_s=6.0, in_flight=16, host_limit="500/s"),
         caption=CaptionSettings(model=MODEL, servers=(captions,), in_flight=8),
         score=ScoreSettings(model=CLIP, pretrained=""),
@@ -127,7 +127,7 @@ def _site_arguments(options: DemoOptions) -> list[str]:
     return ["--images", str(options.images), "--seed", str(options.seed)]
 
 
-def _write_extra(store: Store, options: DemoOptions, reckoning: list[Reckoning], learned: Learned | None) -> None:
+def _write_extra(store: Store, options: DemoOptions, reckoning: list[FaultReport], learned: Learned | None) -> None:
     extra = {
         "notes": [_NOTE_MODELS, *([_NOTE_PHOTOS] if options.photos else [])],
         "planted": [asdict(line) for line in reckoning],
@@ -143,8 +143,8 @@ def _summarise(console: Console, store: Store, report: str, seconds: float) -> N
     sets = ", ".join(f"{name} {of_set['samples']}" for name, of_set in sorted(manifest["sets"].items()))
     planted = json.loads(store.read_bytes(EXTRA_PATH))["planted"]
     lines = [
-        f"{counts['dealt']['rows']} pictures found, {samples} samples sealed ({sets}); verified whole",
-        f"dropped: {', '.join(f'{reason} {n}' for reason, n in counts['kept']['failures'].items()) or 'none'}",
+        f"{counts['items']['rows']} pictures found, {samples} samples sealed ({sets}); verified whole",
+        f"dropped: {', '.join(f'{reason} {n}' for reason, n in counts['selection']['failures'].items()) or 'none'}",
     ]
     if planted:
         total = sum(line["planted"] for line in planted)

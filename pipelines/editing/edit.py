@@ -9,14 +9,14 @@ from rich.console import Console
 from rich.progress import Progress
 
 from annotate.caption import CaptionSettings
-from editor.edit import known
-from editor.job import Edited, Editor, settings_with
+from editor.edit import require_method
+from editor.job import Editor, EditResult, settings_with
 from editor.pictures import read_mask, read_picture
-from editor.planning.lexicon import OwnWords, open_clip_folder
-from editor.planning.plan import Understander, Wish
+from editor.planning.lexicon import LexiconPlanner, open_clip_folder
+from editor.planning.plan import EditRequest, Understander
 from editor.planning.regions import Box
-from editor.planning.served import Asking
-from editor.provenance import SUFFIXES, refuse_foreign, write_edit
+from editor.planning.served import ServedPlanner
+from editor.provenance import SUFFIXES, require_archive_or_empty, write_edit
 from editor.weights import BASES
 from moodarchive.errors import EditError, PictureError
 from moodarchive.models.clip import ClipEncoder
@@ -39,7 +39,7 @@ class Tools:
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """What a person insists on, as it stands on the command line; see ``editor.planning.plan.Wish``."""
+    """What a person insists on, as it stands on the command line; see ``editor.planning.plan.EditRequest``."""
 
     prompt: str = ""
     mask: str = ""
@@ -51,11 +51,11 @@ class Wanted:
 
 def make_editor(tools: Tools) -> Editor:
     """Nothing is loaded yet; EditError for settings that no method takes."""
-    known(tools.method)
+    require_method(tools.method)
     settings = settings_with(tools.method, **tools.settings)
     eye = open_clip_folder(tools.model) if tools.model else None
-    own_words = OwnWords(encoder=ClipEncoder(model=f"local-dir:{eye}")) if eye else None
-    asking = Asking(server=tools.server, model=tools.server_model or CaptionSettings().model)
+    own_words = LexiconPlanner(encoder=ClipEncoder(model=f"local-dir:{eye}")) if eye else None
+    asking = ServedPlanner(server=tools.server, model=tools.server_model or CaptionSettings().model)
     return Editor(
         method=tools.method,
         base=tools.base or BASES[tools.method].repository,
@@ -86,7 +86,7 @@ def edit_files(
     targets = _targets(list(dict.fromkeys(pictures)), [wish.emotion for wish in wishes], Path(out))
     for paths in targets.values():
         for path in paths:
-            refuse_foreign(path)
+            require_archive_or_empty(path)
     editor = make_editor(tools)
     failures = 0
     for name, paths in targets.items():
@@ -108,8 +108,8 @@ def edit_files(
         raise typer.Exit(1)
 
 
-def _wish(wanted: Wanted, emotion: str) -> Wish:
-    return Wish(
+def _wish(wanted: Wanted, emotion: str) -> EditRequest:
+    return EditRequest(
         emotion=emotion,
         prompt=wanted.prompt,
         boxes=tuple(Box.parsed(box) for box in wanted.boxes),
@@ -119,7 +119,7 @@ def _wish(wanted: Wanted, emotion: str) -> Wish:
     )
 
 
-def _edited(editor: Editor, name: str, mask: str, wishes: Sequence[Wish], console: Console) -> list[Edited]:
+def _edited(editor: Editor, name: str, mask: str, wishes: Sequence[EditRequest], console: Console) -> list[EditResult]:
     source = read_picture(name)
     for note in source.notes:
         typer.echo(f"{name}: {note}", err=True)
@@ -128,7 +128,7 @@ def _edited(editor: Editor, name: str, mask: str, wishes: Sequence[Wish], consol
         wishes = [replace(wish, mask=drawn) for wish in wishes]
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task(Path(name).name, total=None)
-        return editor.edited(source, wishes, lambda done, of: bar.update(task, completed=done, total=of), lambda: False)
+        return editor.edit(source, wishes, lambda done, of: bar.update(task, completed=done, total=of), lambda: False)
 
 
 def _targets(pictures: Sequence[str], emotions: Sequence[str], out: Path) -> dict[str, list[Path]]:
@@ -149,7 +149,7 @@ def _targets(pictures: Sequence[str], emotions: Sequence[str], out: Path) -> dic
     return targets
 
 
-def _tell(path: Path, edited: Edited) -> None:
+def _tell(path: Path, edited: EditResult) -> None:
     found = edited.understanding
     region = "everywhere" if found.mask is None else f"{float((found.mask > 0).mean()):.0%} of the picture"
     typer.echo(f"{path}")

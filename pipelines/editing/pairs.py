@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from editor.evaluation.pairs import Pair, add_pairs, adopt_source
-from editor.job import Edited
+from editor.job import EditResult
 from editor.planning.regions import mask_picture
 from moodarchive.errors import EditError
 
@@ -22,12 +22,12 @@ class PairsWanted:
         if not self.out.resolve().is_relative_to(self.folder.resolve()):
             raise EditError(f"-o {self.out} lies outside --pairs {self.folder}; remedy: -o {self.folder / 'METHOD'}")
 
-    def note(self, source: Path, made: Sequence[tuple[Path, Edited]]) -> None:
+    def note(self, source: Path, made: Sequence[tuple[Path, EditResult]]) -> None:
         """Adds the edits of one source to the table; an edit that was there is replaced."""
         kept = adopt_source(self.folder, source)
         add_pairs(self.folder, [self._pair(kept, path, edited) for path, edited in made])
 
-    def _pair(self, source: str, path: Path, edited: Edited) -> Pair:
+    def _pair(self, source: str, path: Path, edited: EditResult) -> Pair:
         mask, name = edited.understanding.mask, ""
         if mask is not None:
             name = f"masks/{edited.record.mask_sha256[:16]}.png"

@@ -20,7 +20,7 @@ from pipelines.report.recorded_settings import recorded_settings
 from pipelines.report.rendering import rendered
 from pipelines.report.tables import opened
 from pipelines.report.thumbnails import Thumbnail, pictures, small
-from pipelines.runner.settings_record import recorded
+from pipelines.runner.settings_record import require_recorded_settings
 
 PAGE_PATH = "report/caption-sample/index.html"
 MOST_PROMPTS = 4
@@ -30,7 +30,7 @@ _PICK = f"""{SHOWABLE}
 taken AS (SELECT key FROM showable ORDER BY md5(? || key), key LIMIT ?)
 SELECT key, true AS kept, row_number() OVER (ORDER BY key) AS place FROM taken
 """
-_DEALT = "SELECT d.key, d.title, d.queries FROM dealt d JOIN picked USING (key) ORDER BY d.key"
+_ITEMS = "SELECT d.key, d.title, d.queries FROM items d JOIN picked USING (key) ORDER BY d.key"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,9 +81,9 @@ def write_caption_sample(store: Store, options: SampleOptions) -> str:
     with opened(store) as tables:
         trace(tables, sealed=manifest_digest(store) is not None)
         tables.sql.execute(_PICK, [list(private), str(options.seed), options.images])
-        dealt = tables.sql.sql(_DEALT).to_arrow_table().to_pylist()
+        items = tables.sql.sql(_ITEMS).to_arrow_table().to_pylist()
         jpegs = {key: data for key, data in pictures(tables) if data}
-    asked = [row for row in dealt if row["key"] in jpegs]
+    asked = [row for row in items if row["key"] in jpegs]
     if not asked:
         raise ConfigError(f"{store.root} has no safe picture to show; remedy: run it until safety first")
     captions = asyncio.run(_described(settings, prompts, asked, jpegs))
@@ -105,7 +105,7 @@ def _settings(store: Store, options: SampleOptions) -> CaptionSettings:
     """The archive's own, but for what is chosen here."""
     if not 1 <= len(options.prompts) <= MOST_PROMPTS:
         raise ConfigError(f"{len(options.prompts)} prompts are named; one to {MOST_PROMPTS} stand side by side")
-    own = dict(recorded(store)["per_row"].get("caption", {}))
+    own = dict(require_recorded_settings(store)["per_row"].get("caption", {}))
     chosen = {"servers": options.servers, "prompt": options.prompts[0], "patience_s": 0.0, "retries": 3}
     return CaptionSettings(**{**own, **chosen, **({"model": options.model} if options.model else {})})
 
@@ -123,11 +123,11 @@ async def _described(
     return {row["key"]: captions for row, captions in zip(asked, rows, strict=True)}
 
 
-def _picture(dealt: dict[str, Any], jpeg: bytes, captions: tuple[Row, ...]) -> Picture:
-    best = dealt["queries"][0]
+def _picture(item: dict[str, Any], jpeg: bytes, captions: tuple[Row, ...]) -> Picture:
+    best = item["queries"][0]
     return Picture(
-        key=dealt["key"],
-        title=(dealt["title"] or "").strip() or "Untitled",
+        key=item["key"],
+        title=(item["title"] or "").strip() or "Untitled",
         emotion=best["emotion"],
         context=best["context"],
         phrase=best["phrase"],

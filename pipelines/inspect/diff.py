@@ -9,7 +9,7 @@ from moodarchive.errors import UnknownSealError
 from moodarchive.storage.store import Store
 from pipelines.report.change import told
 from pipelines.report.names import kind_name
-from pipelines.runner.settings_record import recorded
+from pipelines.runner.settings_record import require_recorded_settings
 from shards.history import Changes, changes_between, read_entry, seal_numbers
 
 _SHOWN = 20
@@ -17,7 +17,7 @@ _SHOWN = 20
 
 def show_diff(store: Store, earlier: int | None, later: int | None, console: Console) -> None:
     """Prints what changed; by default between the last two seals. UnknownSealError names the seals there are."""
-    recorded(store)
+    require_recorded_settings(store)
     numbers = seal_numbers(store)
     if not numbers:
         raise UnknownSealError(f"{store.root} was never sealed; remedy: moodarchive run")

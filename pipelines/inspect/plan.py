@@ -120,7 +120,7 @@ def make_plan(settings: ArchiveSettings, images: int, assume: Assumptions) -> Pl
         bottleneck=bottleneck,
         served_gb=downloaded * assume.served_kb / 1e6,
         stored_gb=stored,
-        parts=math.ceil(found / settings.deal.rows_per_part),
+        parts=math.ceil(found / settings.merge.rows_per_part),
         gpu_hours_captions=captions,
         gpu_hours_repeats=of_repeats,
         gpu_hours_scores=scores,

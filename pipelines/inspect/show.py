@@ -11,20 +11,30 @@ from moodarchive.errors import UnknownKeyError
 from moodarchive.storage.store import Store
 from moodarchive.tables.parquet import read_table as read_parquet
 from moodarchive.tables.parts import finished_parts, part_path
-from moodarchive.tables.schemas import CAPTIONS, DEALT, IMAGES, KEPT, REQUERIED, SAFETY, SCORES, SHARD_INDEX, Table
-from pipelines.runner.settings_record import recorded
+from moodarchive.tables.schemas import (
+    CAPTIONS,
+    IMAGES,
+    ITEMS,
+    REDISCOVERED,
+    SAFETY,
+    SCORES,
+    SELECTION,
+    SHARD_INDEX,
+    Table,
+)
+from pipelines.runner.settings_record import require_recorded_settings
 
-_FOLLOWED = (IMAGES, SAFETY, CAPTIONS, SCORES, KEPT)
+_FOLLOWED = (IMAGES, SAFETY, CAPTIONS, SCORES, SELECTION)
 _LEFT_OUT = ("bytes", "key", "emotion_scores", "emotion_phrases")
 
 
 def show_image(store: Store, key: str, console: Console) -> None:
     """Prints what every table says of the key; UnknownKeyError when none has it."""
-    recorded(store)
-    part, dealt = _dealt_row(store, key)
-    _print_row(console, f"dealt part {part:05d}", dealt)
-    for number in finished_parts(store, REQUERIED):
-        if again := _row(store, REQUERIED, number, key, ["queries"]):
+    require_recorded_settings(store)
+    part, item = _item_row(store, key)
+    _print_row(console, f"item part {part:05d}", item)
+    for number in finished_parts(store, REDISCOVERED):
+        if again := _row(store, REDISCOVERED, number, key, ["queries"]):
             _print_row(console, f"found again in round {number}", again)
     for table in _FOLLOWED:
         columns = [name for name in table.schema.names if name not in _LEFT_OUT]
@@ -41,11 +51,11 @@ def show_image(store: Store, key: str, console: Console) -> None:
     )
 
 
-def _dealt_row(store: Store, key: str) -> tuple[int, dict[str, Any]]:
+def _item_row(store: Store, key: str) -> tuple[int, dict[str, Any]]:
     if not re.fullmatch("[0-9a-f]{16}", key):
         raise UnknownKeyError(f"{key!r} is no key: keys are 16 hex digits; remedy: take one from the report or a shard")
-    for part in finished_parts(store, DEALT):
-        if row := _row(store, DEALT, part, key, DEALT.schema.names):
+    for part in finished_parts(store, ITEMS):
+        if row := _row(store, ITEMS, part, key, ITEMS.schema.names):
             return part, row
     raise UnknownKeyError(f"no image of {store.root} has the key {key}; remedy: take one from the report or a shard")
 

@@ -10,12 +10,12 @@ from moodarchive.storage.store import Store
 from moodarchive.tables.layout import MANIFEST_PATH
 from moodarchive.tables.parts import Sidecar, finished_parts
 from moodarchive.tables.schemas import CAPTIONS, REPEATS, TABLES
-from pipelines.runner.settings_record import recorded
+from pipelines.runner.settings_record import require_recorded_settings
 
 
 def show_status(store: Store, console: Console) -> None:
     """Prints the counts; NotAnArchiveError when there is no archive."""
-    recorded(store)
+    require_recorded_settings(store)
     found = {table.name: finished_parts(store, table) for table in TABLES}
     if not found[REPEATS.name]:
         del found[REPEATS.name]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from moodarchive.storage.store import Store
 from moodarchive.tables.layout import MANIFEST_PATH
-from moodarchive.tables.schemas import CAPTIONS, DEALT, IMAGES, KEPT, SAFETY, SCORES, SHARD_INDEX
+from moodarchive.tables.schemas import CAPTIONS, IMAGES, ITEMS, SAFETY, SCORES, SELECTION, SHARD_INDEX
 from pipelines.report.flow import Flow
 from pipelines.report.spread import CONDITION, Basis
 from pipelines.report.tables import Tables
@@ -48,7 +48,7 @@ def manifest_digest(store: Store) -> str | None:
 def facts_of(tables: Tables, flow: Flow, basis: Basis, digest: str | None) -> Facts:
     """Gathers the header."""
     (emotions,) = tables.numbers(f"SELECT count(DISTINCT emotion) FROM journey WHERE {CONDITION[basis]}")
-    first, last = tables.rows("SELECT min(retrieved_on), max(retrieved_on) FROM dealt")[0]
+    first, last = tables.rows("SELECT min(retrieved_on), max(retrieved_on) FROM items")[0]
     return Facts(
         name=archive_name(tables.store),
         digest=digest,
@@ -62,7 +62,7 @@ def facts_of(tables: Tables, flow: Flow, basis: Basis, digest: str | None) -> Fa
 
 def _unfinished(tables: Tables, *, sealed: bool) -> Iterator[str]:
     by_name = {found.name: found for found in tables.coverage}
-    for table in (DEALT, IMAGES, SAFETY, CAPTIONS, SCORES, KEPT, SHARD_INDEX):
+    for table in (ITEMS, IMAGES, SAFETY, CAPTIONS, SCORES, SELECTION, SHARD_INDEX):
         found = by_name[table.name]
         # a sealed archive without images/ has been pruned
         if found.whole or (sealed and table is IMAGES):

@@ -47,8 +47,8 @@ WITH ended AS (
                WHEN sc.key IS NULL THEN ending('score', 'waiting')
                ELSE ending('cut', 'waiting')
            END AS last
-    FROM dealt d LEFT JOIN images i USING (key) LEFT JOIN safety s USING (key) LEFT JOIN captions c USING (key)
-         LEFT JOIN scores sc USING (key) LEFT JOIN kept k USING (key) LEFT JOIN packed p USING (key))
+    FROM items d LEFT JOIN images i USING (key) LEFT JOIN safety s USING (key) LEFT JOIN captions c USING (key)
+         LEFT JOIN scores sc USING (key) LEFT JOIN selection k USING (key) LEFT JOIN packed p USING (key))
 SELECT * EXCLUDE (last), last.stage AS stage, last.kind AS kind FROM ended
 """
 _STEPS = (
@@ -113,7 +113,7 @@ class Flow:
     @property
     def dropped(self) -> int:
         """Images that ended for good, whatever the step."""
-        return sum(step.dropped for step in self.steps if step.stage not in ("search", "deal"))
+        return sum(step.dropped for step in self.steps if step.stage not in ("search", "merge"))
 
 
 def trace(tables: Tables, *, sealed: bool) -> Flow:
@@ -144,18 +144,18 @@ def _searched(tables: Tables, found: int, *, sealed: bool) -> list[Step]:
     (hits,) = tables.numbers("SELECT count(*) FROM candidates")
     says = "one row an image, its queries merged"
     if hits < found or not tables.has(CANDIDATES):
-        return [Step(stage="deal", label="Images", says=says, passed=found, losses=())]
+        return [Step(stage="merge", label="Images", says=says, passed=found, losses=())]
     waiting = 0
     if not sealed:
-        # an open round is dealt when it closes
+        # an open round is merged when it closes
         (waiting,) = tables.numbers(
-            "SELECT count(*) FROM candidates WHERE round > (SELECT coalesce(max(round), -1) FROM dealt)"
+            "SELECT count(*) FROM candidates WHERE round > (SELECT coalesce(max(round), -1) FROM items)"
         )
     waiting = min(waiting, hits - found)
     losses = (Loss(kind="merged", count=hits - found - waiting), Loss(kind=WAITING, count=waiting))
     return [
         Step(stage="search", label="Search hits", says="rows that the sites answered", passed=hits, losses=()),
-        Step(stage="deal", label="Images", says=says, passed=found, losses=_present(losses)),
+        Step(stage="merge", label="Images", says=says, passed=found, losses=_present(losses)),
     ]
 
 

@@ -22,7 +22,7 @@ UNSHOWN = ("unsafe", "taken_down")
 SHOWABLE = """
 CREATE TEMP TABLE picked AS
 WITH showable AS (
-    SELECT j.* FROM journey j JOIN safety s USING (key) JOIN dealt d USING (key)
+    SELECT j.* FROM journey j JOIN safety s USING (key) JOIN items d USING (key)
     WHERE s.verdict = 'safe' AND NOT coalesce(d.mature, false) AND j.kind <> 'taken_down'
       AND NOT list_contains(?, d.source) AND j.set_name IS DISTINCT FROM 'private'),
 """
@@ -56,10 +56,10 @@ SELECT key, d.title, d.landing_url, d.creator, d.creator_url, d.licence, d.licen
        j.emotion, j.context, j.kind, j.set_name, j.score,
        coalesce(list_filter(d.queries, lambda q: q.emotion = j.emotion)[1].phrase, (
            SELECT min_by(r.query.phrase, (r.round, r.query.rank))
-           FROM (SELECT key, round, unnest(queries) AS query FROM requeried) r
+           FROM (SELECT key, round, unnest(queries) AS query FROM rediscovered) r
            WHERE r.key = p.key AND r.query.emotion = j.emotion)) AS phrase,
        c.summary, c.stimuli, c.assessment, c.emotions
-FROM picked p JOIN dealt d USING (key) JOIN journey j USING (key) LEFT JOIN captions c USING (key)
+FROM picked p JOIN items d USING (key) JOIN journey j USING (key) LEFT JOIN captions c USING (key)
 ORDER BY p.place
 """
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from moodarchive.emotions.taxonomy import CONTEXTS, EMOTIONS, SENTIMENT
-from moodarchive.tables.schemas import KEPT
+from moodarchive.tables.schemas import SELECTION
 from pipelines.report.links import safe_link
 from pipelines.report.names import is_share_alike, licence_name
 from pipelines.report.tables import Tables
@@ -92,7 +92,7 @@ class Origins:
 
 def basis_of(tables: Tables) -> Basis:
     """What is counted: the kept images, or everything found while nothing has been judged."""
-    return "kept" if tables.has(KEPT) else "found"
+    return "kept" if tables.has(SELECTION) else "found"
 
 
 def heat_map(tables: Tables, basis: Basis) -> HeatMap:
@@ -134,7 +134,7 @@ def _known_first(known: tuple[str, ...], met: set[str], *, all_known: bool) -> t
 
 def origins(tables: Tables, basis: Basis) -> Origins:
     """Counts by licence, source and creator."""
-    from_where = f"FROM journey JOIN dealt d USING (key) WHERE {CONDITION[basis]}"
+    from_where = f"FROM journey JOIN items d USING (key) WHERE {CONDITION[basis]}"
     licences = tables.rows(
         f"SELECT licence, min(licence_url), count(*) AS n {from_where} GROUP BY 1 ORDER BY n DESC, licence"
     )

@@ -12,11 +12,11 @@ from moodarchive.tables.parts import Sidecar, finished_parts, part_path
 from moodarchive.tables.schemas import (
     CANDIDATES,
     CAPTIONS,
-    DEALT,
     DESCRIPTORS,
     IMAGES,
+    ITEMS,
+    REDISCOVERED,
     REPEATS,
-    REQUERIED,
     SHARD_INDEX,
     TABLES,
     Table,
@@ -45,7 +45,7 @@ class Coverage:
 
     @property
     def whole(self) -> bool:
-        """True when every part that the dealt images call for is there."""
+        """True when every part that the merged images call for is there."""
         return self.parts > 0 and (self.expected is None or self.parts >= self.expected)
 
 
@@ -111,12 +111,12 @@ def _collect_packed(connection: duckdb.DuckDBPyConnection, store: Store, shards:
 
 
 def _coverage(table: Table, sidecars: dict[Table, dict[int, Sidecar]]) -> Coverage:
-    follows_dealt = table not in (DESCRIPTORS, CANDIDATES, DEALT, REQUERIED)
+    follows_dealt = table not in (DESCRIPTORS, CANDIDATES, ITEMS, REDISCOVERED)
     parts = sidecars[table]
     return Coverage(
         name=table.name,
         says=table.says,
         parts=len(parts),
-        expected=len(sidecars[DEALT]) if follows_dealt else None,
+        expected=len(sidecars[ITEMS]) if follows_dealt else None,
         rows=sum(sidecar.rows for sidecar in parts.values()),
     )

@@ -12,7 +12,7 @@ from typing import Self
 from moodarchive.archive.writer_lock import RUN_VARIABLE
 from moodarchive.errors import ConfigError, StageError
 from moodarchive.running.stage import Stage
-from pipelines.runner.preflight import Sight, check_nodes, end_sight
+from pipelines.runner.preflight import NodeRequirements, check_nodes, end_preflight
 
 REACHED_S = 10.0
 OWN = "local"
@@ -41,9 +41,9 @@ class Cluster:
     address: str = ""
     cpus: int = 0
     give_up_after: int = 10
-    look: Callable[[], Sight] | None = None
+    look: Callable[[], NodeRequirements] | None = None
     begin: Callable[[], None] | None = None
-    sight: Sight | None = None
+    sight: NodeRequirements | None = None
     _started: bool = False
 
     def __enter__(self) -> Self:
@@ -55,7 +55,7 @@ class Cluster:
 
             ray.shutdown()
         if self.sight:
-            end_sight(self.sight)
+            end_preflight(self.sight)
 
     def start(self, stages: Sequence[Stage]) -> None:
         """Starts Ray unless it runs; ConfigError when the stages' smallest pools do not fit a Ray of our own."""

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from moodarchive.running.parallel_map import AHEAD, Spread, in_threads, windowed
 from moodarchive.storage.store import Store
-from moodarchive.tables.schemas import DEALT
+from moodarchive.tables.schemas import ITEMS
 from pipelines.runner.cluster import Cluster
 from pipelines.runner.execute import TASK_RETRIES
 
@@ -21,7 +21,7 @@ def spread_for(store: Store, cluster: Cluster, *, fast: bool) -> Spread:
 
     Digests alone keep all cores busy from one process.
     """
-    many = not fast and sum(name.endswith(".json") for name in store.names(DEALT.name)) >= PARTS_WORTH_RAY
+    many = not fast and sum(name.endswith(".json") for name in store.names(ITEMS.name)) >= PARTS_WORTH_RAY
     return over_ray(cluster) if cluster.address or many else in_threads
 
 

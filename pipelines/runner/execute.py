@@ -15,7 +15,7 @@ from moodarchive.running.stage import Readers, Stage, is_current, run_part
 from moodarchive.storage.store import Store
 from moodarchive.tables.parts import Sidecar, finished_parts
 from pipelines.runner.cluster import Cluster
-from pipelines.runner.preflight import Sight, here
+from pipelines.runner.preflight import NodeRequirements, here
 
 TASK_RETRIES = 2
 
@@ -49,7 +49,7 @@ def _is_done(stage: Stage, done: dict[str, dict[int, Sidecar]], part: int) -> bo
 class _PartRunner:
     """One actor of one stage: builds the worker once, then turns part numbers into finished parts."""
 
-    def __init__(self, stage: Stage, store: Store, driver: Heartbeat, sight: Sight | None = None) -> None:
+    def __init__(self, stage: Stage, store: Store, driver: Heartbeat, sight: NodeRequirements | None = None) -> None:
         self._stage, self._store, self._driver = stage, store, driver
         self._broken = ""
         if sight and (missing := sight.missing()):  # a node that joined after the check at the start
@@ -116,7 +116,7 @@ def _flow(
     yield from flow.iter_rows()
 
 
-def _mapped(flow: Any, stage: Stage, store: Store, sight: Sight | None, min_workers: int) -> Any:
+def _mapped(flow: Any, stage: Stage, store: Store, sight: NodeRequirements | None, min_workers: int) -> Any:
     """The flow through one stage. On a cluster its pool grows with the work; here a model is loaded once and kept."""
     from ray.data import ActorPoolStrategy
 

@@ -25,7 +25,7 @@ class LocalPath:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sight:
+class NodeRequirements:
     """What each node must see. Picklable: workers of nodes that join later look for themselves."""
 
     store: Store
@@ -56,7 +56,7 @@ class Sight:
         return ""
 
 
-def begin_sight(store: Store, paths: Sequence[LocalPath]) -> Sight:
+def start_preflight(store: Store, paths: Sequence[LocalPath]) -> NodeRequirements:
     """Writes a token that no other root can hold, and tells what a node must see."""
     for needed in paths:
         if not os.path.isabs(needed.path):
@@ -71,20 +71,22 @@ def begin_sight(store: Store, paths: Sequence[LocalPath]) -> Sight:
     return sight_of(store, f"{TOKEN_FOLDER}/{name}", paths)
 
 
-def sight_of(store: Store, token_path: str, paths: Sequence[LocalPath] = ()) -> Sight:
+def sight_of(store: Store, token_path: str, paths: Sequence[LocalPath] = ()) -> NodeRequirements:
     """What a node must see, told by a file that is there already."""
     token = store.read_bytes(token_path)
-    return Sight(store=store, token_path=token_path, token=token, paths=tuple(paths), version=version("moodarchive"))
+    return NodeRequirements(
+        store=store, token_path=token_path, token=token, paths=tuple(paths), version=version("moodarchive")
+    )
 
 
-def end_sight(sight: Sight) -> None:
+def end_preflight(sight: NodeRequirements) -> None:
     """Removes the token of this run; a file that was there already stays."""
     if sight.token_path.startswith(f"{TOKEN_FOLDER}/"):
         with suppress(OSError, MoodArchiveError):  # the run's own outcome matters more
             sight.store.remove(sight.token_path)
 
 
-def check_nodes(sight: Sight) -> None:
+def check_nodes(sight: NodeRequirements) -> None:
     """Has every living node look; ConfigError names those that do not see everything. Ray must run."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -103,7 +105,7 @@ def check_nodes(sight: Sight) -> None:
         raise ConfigError("\n".join([f"{len(problems)} of {len(asked)} nodes cannot take part", *problems]))
 
 
-def _missing(sight: Sight) -> str:
+def _missing(sight: NodeRequirements) -> str:
     return sight.missing()
 
 

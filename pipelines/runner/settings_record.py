@@ -4,14 +4,14 @@ import json
 from typing import Any
 
 from moodarchive.errors import ConfigError, NotAnArchiveError
-from moodarchive.settings import Kind, Settings, differences
+from moodarchive.settings import Settings, SettingScope, differences
 from moodarchive.storage.store import Store
 from moodarchive.tables.schemas import SCHEMA_VERSION
 
 RECORD_PATH = "settings.json"
 
 
-def recorded(store: Store) -> dict[str, Any]:
+def require_recorded_settings(store: Store) -> dict[str, Any]:
     """The root's settings record. NotAnArchiveError when there is none, or one of another schema version."""
     try:
         record: dict[str, Any] = json.loads(store.read_bytes(RECORD_PATH))
@@ -31,7 +31,7 @@ def recorded(store: Store) -> dict[str, Any]:
     return record
 
 
-def refuse_foreign(store: Store) -> None:
+def require_archive_or_empty(store: Store) -> None:
     """NotAnArchiveError for a folder that holds something else: nothing is written into it."""
     store.check_reachable()
     # a run killed before it recorded its settings leaves its heartbeat alone
@@ -39,17 +39,17 @@ def refuse_foreign(store: Store) -> None:
         raise NotAnArchiveError(f"{store.root} is not empty and holds no archive; remedy: name a new or empty folder")
 
 
-def guard(store: Store, settings: Settings) -> None:
+def check_settings(store: Store, settings: Settings) -> None:
     """Records the settings of a new root; holds a known root's per-row settings to what it was begun with."""
     asked = {
         "schema_version": SCHEMA_VERSION,
-        "per_row": settings.of_kind(Kind.PER_ROW),
-        "whole_table": settings.of_kind(Kind.WHOLE_TABLE),
+        "per_row": settings.of_kind(SettingScope.PER_ROW),
+        "whole_table": settings.of_kind(SettingScope.WHOLE_TABLE),
     }
     if store.exists(RECORD_PATH):
-        known = recorded(store)
+        known = require_recorded_settings(store)
         # a root that was begun before there was a setting has what is its default
-        known = known | {"per_row": _completed(known["per_row"], type(settings)().of_kind(Kind.PER_ROW))}
+        known = known | {"per_row": _completed(known["per_row"], type(settings)().of_kind(SettingScope.PER_ROW))}
         for key, old, new in differences(known["per_row"], asked["per_row"]):
             raise ConfigError(
                 f"{key} = {_shown(new)}, but {store.root} was begun with {key} = {_shown(old)}, and rows of two kinds "

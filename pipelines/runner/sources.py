@@ -5,7 +5,6 @@ import time
 
 from crawl.politeness.rate_limit_client import Manners
 from crawl.politeness.rate_limits import parsed_limit, quota_left
-from crawl.query import Query
 from crawl.sites.burst import burst
 from crawl.sites.envato import envato
 from crawl.sites.foodiesfeed import foodiesfeed
@@ -18,7 +17,7 @@ from crawl.sites.stocksnap import Stocksnap
 from crawl.sites.unsplash import Unsplash
 from crawl.sites.unsplash_dataset import UnsplashDataset
 from crawl.sites.urls import Urls
-from crawl.source import Source, is_locked, is_private, refuse_locked
+from crawl.source import Query, Source, is_locked, is_private, refuse_locked
 from moodarchive.errors import ConfigError
 from moodarchive.storage.store import Store
 from pipelines.settings import ArchiveSettings, SourcesSettings

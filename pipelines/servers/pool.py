@@ -20,7 +20,7 @@ from moodarchive.running.part_log import redacted
 from moodarchive.running.stage import Stage
 from moodarchive.storage.store import Store
 from pipelines.servers.settings import ServerSettings
-from pipelines.servers.supervisor import PYTHON_VARIABLE, Keeper, Report, python_of
+from pipelines.servers.supervisor import PYTHON_VARIABLE, Report, ServerSupervisor, python_of
 
 LOG_FOLDER = "logs/servers"
 _LOG_BYTES = 1 << 20
@@ -100,7 +100,7 @@ class ManagedServer:
         store = plan.store
         log = f"{LOG_FOLDER}/{number:02d}.log"
         path = Path(store.path(log)) if store.is_local else Path(gettempdir()) / f"{plan.live.pool}-{number:02d}.log"
-        self._keeper = Keeper(
+        self._supervisor = ServerSupervisor(
             number=number,
             settings=plan.settings,
             model=plan.caption.model,
@@ -110,7 +110,7 @@ class ManagedServer:
             log=path,
             tell=pool.tell.remote,
         )
-        self._thread = threading.Thread(target=self._keeper.keep, daemon=True)
+        self._thread = threading.Thread(target=self._supervisor.keep, daemon=True)
         self._thread.start()
         self._uploading = threading.Thread(target=partial(upload, store, log, path, self._thread), daemon=True)
         if not store.is_local:
@@ -118,7 +118,7 @@ class ManagedServer:
 
     def stop(self) -> None:
         """Returns once the server is gone."""
-        self._keeper.stop()
+        self._supervisor.stop()
         self._thread.join()
         if self._uploading.ident is not None:
             self._uploading.join()

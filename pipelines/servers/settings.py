@@ -4,7 +4,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from moodarchive.settings import Kind, Settings
+from moodarchive.settings import Settings, SettingScope
 
 ALLOWED = (
     "--block-size", "--cpu-offload-gb", "--download-dir", "--dtype", "--enable-chunked-prefill",
@@ -19,21 +19,21 @@ ALLOWED = (
 class ServerSettings(Settings):
     """The vLLM servers of a run; with ``count`` 0 it starts none and asks those that caption.servers names."""
 
-    count: Annotated[int, Kind.EXECUTION, Field(ge=0, le=10_000)] = 0
-    weights: Annotated[str, Kind.EXECUTION] = ""
+    count: Annotated[int, SettingScope.EXECUTION, Field(ge=0, le=10_000)] = 0
+    weights: Annotated[str, SettingScope.EXECUTION] = ""
     """A folder or hub name of the weights; empty: caption.model is the hub name."""
-    python: Annotated[str, Kind.EXECUTION] = ""
+    python: Annotated[str, SettingScope.EXECUTION] = ""
     """The Python that has vLLM; empty: MOODARCHIVE_VLLM_PYTHON if it is set, else the run's own."""
-    tensor_parallel: Annotated[int, Kind.EXECUTION, Field(ge=1, le=64)] = 1
+    tensor_parallel: Annotated[int, SettingScope.EXECUTION, Field(ge=1, le=64)] = 1
     """GPUs over which one model is split."""
-    gpus: Annotated[float, Kind.EXECUTION, Field(ge=0.0, le=1.0)] = 1.0
+    gpus: Annotated[float, SettingScope.EXECUTION, Field(ge=0.0, le=1.0)] = 1.0
     """Share of each GPU: below 1 where another stage shares it, 0 for a vLLM built for CPUs."""
-    arguments: Annotated[tuple[str, ...], Kind.EXECUTION] = (
+    arguments: Annotated[tuple[str, ...], SettingScope.EXECUTION] = (
         "--max-model-len=4096",
         '--limit-mm-per-prompt={"image":1}',
     )
     """Passed on to vLLM, each as --name=value or --name; --max-num-seqs is caption.in_flight unless named."""
-    start_timeout_s: Annotated[float, Kind.EXECUTION, Field(gt=0.0)] = 1800.0
+    start_timeout_s: Annotated[float, SettingScope.EXECUTION, Field(gt=0.0)] = 1800.0
     """From the command to the first sign of health; the weights may have to be downloaded."""
 
     @field_validator("arguments")

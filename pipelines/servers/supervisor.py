@@ -41,7 +41,7 @@ class Report:
 
 
 @dataclass(kw_only=True)
-class Keeper:
+class ServerSupervisor:
     """Calls ``tell`` about once a second from its own thread, which ends with ``stop``."""
 
     number: int

@@ -11,9 +11,9 @@ from moodarchive.archive.writer_lock import only_writer
 from moodarchive.keys import digest
 from moodarchive.storage.store import Store
 from moodarchive.tables.parts import Origin, Sidecar, finished_parts, read_part, write_part
-from moodarchive.tables.schemas import CAPTIONS, DEALT, as_batch
+from moodarchive.tables.schemas import CAPTIONS, ITEMS, as_batch
 from pipelines.change.reseal import finish
-from pipelines.runner.settings_record import guard
+from pipelines.runner.settings_record import check_settings
 from pipelines.settings import ArchiveSettings
 from shards.seal import unseal
 from validate.study.items import caption_hash
@@ -30,7 +30,7 @@ def reask(store: Store, settings: ArchiveSettings) -> Iterator[str]:
     settings are not those of the archive; ServiceError when the servers do not answer. A killed call goes on.
     """
     with only_writer(store):
-        guard(store, settings)
+        check_settings(store, settings)
         rejected = {
             str(row["key"]): str(row["caption_hash"])
             for row in read_verdicts(store)
@@ -60,7 +60,7 @@ async def _answers(
     seed = int(digest(["reask", settings.seed, sidecar.sha256])[:7], 16)
     describing = describer(settings.model_copy(update={"seed": seed}), load_prompt(settings.prompt))
     pictures = find_pictures(store, keys)
-    wanted = [row for batch in read_part(store, DEALT, part) for row in batch.to_pylist() if row["key"] in keys]
+    wanted = [row for batch in read_part(store, ITEMS, part) for row in batch.to_pylist() if row["key"] in keys]
     async with settings.client() as client:
         rows = await asyncio.gather(
             *(describing.row(client, row, jpeg) for row in wanted if (jpeg := _picture(pictures, row["key"])))

@@ -8,7 +8,7 @@ from moodarchive.archive.writer_lock import only_writer
 from moodarchive.errors import StudyError
 from moodarchive.storage.store import Store
 from moodarchive.tables.layout import VERIFIED_FOLDER
-from pipelines.runner.settings_record import recorded
+from pipelines.runner.settings_record import require_recorded_settings
 from pipelines.study import edit_steps as edit_study_steps
 from pipelines.study.report import write_page
 from pipelines.study.verified_set import seal_verified
@@ -54,7 +54,7 @@ class ImportOptions:
 
 def draw(store: Store, options: SampleOptions) -> str:
     """Draws or extends the caption study."""
-    recorded(store)
+    require_recorded_settings(store)
     with only_writer(store):
         forget_taken_down(store)
         design = sample(store, options, rejected_heldout(store))
@@ -120,7 +120,7 @@ def write_study_report(store: Store, kind: str) -> Iterator[str]:
 
 
 def give_back(store: Store) -> Iterator[str]:
-    """Writes verdicts/ and seals MoodArchive-5k anew."""
+    """Writes human_verdicts/ and seals MoodArchive-5k anew."""
     with only_writer(store):
         forget_taken_down(store)
         study = load_study(store)

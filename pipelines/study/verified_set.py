@@ -32,8 +32,8 @@ Row = Mapping[str, Any]
 def seal_verified(store: Store, verdicts: Sequence[Row], items: Sequence[Item]) -> dict[str, Any]:
     """Writes shards, index, attributions, card and, last, the manifest; returns the manifest.
 
-    ``verdicts`` are rows of verdicts/. Taken are the accepted held-out images, in the order of their content hash,
-    whose caption is still the one that was judged. The same verdicts give the same bytes.
+    ``verdicts`` are rows of human_verdicts/. Taken are the accepted held-out images whose caption is still the one that
+    was judged, in the order of their content hash. The same verdicts give the same bytes.
     """
     inner = Store(f"{store.root.rstrip('/')}/{VERIFIED_FOLDER}")
     inner.remove("manifest.json")

@@ -1,4 +1,4 @@
-"""A part of dealt, downloaded and judged pictures for the tests, and a server on loopback that describes them."""
+"""A part of merged, downloaded and judged pictures for the tests, and a server on loopback that describes them."""
 
 import asyncio
 import base64
@@ -17,7 +17,7 @@ from PIL import Image
 from moodarchive.keys import image_key
 from moodarchive.storage.store import Store
 from moodarchive.tables.parts import Origin, write_part
-from moodarchive.tables.schemas import DEALT, IMAGES, SAFETY, Table, as_batch, empty_row
+from moodarchive.tables.schemas import IMAGES, ITEMS, SAFETY, Table, as_batch, empty_row
 
 GOOD: dict[str, Any] = {
     "summary": "A lone tree stands on a wide green hill under a cloudy sky.",
@@ -126,13 +126,13 @@ class Picture:
 
 
 def write_inputs(root: Path, pictures: list[Picture], part: int = 0) -> tuple[Store, list[Picture]]:
-    """Writes dealt, images and safety; returns the store and the pictures in the part's order."""
+    """Writes items/, images/ and safety/; returns the store and the pictures in the part's order."""
     store = Store(str(root))
     pictures = sorted(pictures, key=lambda picture: picture.key)
     other = {"emotion": "anger", "context": "urban_scenery", "phrase": "not this one", "rank": 5}
-    dealt = [
+    items = [
         empty_row(
-            DEALT,
+            ITEMS,
             key=picture.key,
             source="test",
             queries=[{"emotion": "joy", "context": "natural_scenery", "phrase": picture.phrase, "rank": 0}, other],
@@ -153,7 +153,7 @@ def write_inputs(root: Path, pictures: list[Picture], part: int = 0) -> tuple[St
         empty_row(SAFETY, key=picture.key, verdict=picture.verdict, status="ok" if picture.verdict else "skipped")
         for picture in pictures
     ]
-    tables: list[tuple[Table, list[dict[str, object]]]] = [(DEALT, dealt), (IMAGES, images), (SAFETY, safety)]
+    tables: list[tuple[Table, list[dict[str, object]]]] = [(ITEMS, items), (IMAGES, images), (SAFETY, safety)]
     for table, rows in tables:
         batches = [as_batch(table, rows[at : at + 50]) for at in range(0, len(rows), 50)]
         write_part(store, table, part, batches, Origin(settings="test", inputs={}, started=0.0))

@@ -9,7 +9,7 @@ import pytest
 from annotate.answer import MAX_CLIP_TOKENS, Annotation, answer_schema, read_answer
 from annotate.clip_tokens import token_counter
 from annotate.prompt import load_prompt
-from moodarchive.chat.messages import ChatAnswer
+from moodarchive.chat.client import ChatAnswer
 from moodarchive.emotions.captions import caption_text
 from moodarchive.emotions.taxonomy import EMOTIONS
 from moodarchive.errors import ConfigError, MissingExtraError, RowError

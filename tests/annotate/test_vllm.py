@@ -88,4 +88,4 @@ def test_the_whole_archive_builds_with_a_vllm_of_its_own_that_is_killed_on_the_w
     assert {row["model"] for row in rows if row["status"] == "ok"} == {MODEL}
     assert len({row["key"] for row in rows}) == len(rows)
     counts = json.loads(store.read_bytes("manifest.json"))["counts"]
-    assert counts["captions"]["rows"] == counts["dealt"]["rows"] == len(rows)
+    assert counts["captions"]["rows"] == counts["items"]["rows"] == len(rows)

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pipelines.servers.settings import ServerSettings
-from pipelines.servers.supervisor import PYTHON_VARIABLE, Keeper, Report
+from pipelines.servers.supervisor import PYTHON_VARIABLE, Report, ServerSupervisor
 
 MODEL = "tiny-llava-next-of-random-weights"
 IN_FLIGHT = 16
@@ -55,7 +55,7 @@ def serving_tiny_llava(folder: Path) -> Iterator[str]:
     """Makes the model under ``folder`` and serves it until the block ends; gives the URL."""
     reports: queue.SimpleQueue[Report] = queue.SimpleQueue()
     log = folder / "vllm.log"
-    keeper = Keeper(
+    keeper = ServerSupervisor(
         number=0,
         settings=tiny_llava_settings(folder),
         model=MODEL,

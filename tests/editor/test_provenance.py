@@ -41,7 +41,7 @@ def test_the_record_is_read_back_from_every_kind_of_file(tmp_path: Path, suffix:
     write_edit(path, _picture(), RECORD)
     assert read_record(path) == RECORD
     data = path.read_bytes()
-    assert b"compositeWithTrainedAlgorithmicMedia" in data and b"Edited by a generative model" in data
+    assert b"compositeWithTrainedAlgorithmicMedia" in data and b"EditResult by a generative model" in data
     assert b"Anna" not in data and b"a place" not in data
     with Image.open(path) as image:
         assert image.size == (64, 48) and not image.getexif() and "comment" not in image.info

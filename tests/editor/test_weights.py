@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from editor.edit import METHODS, EditSettings, load_method
+from editor.edit import METHODS, EditSettings
+from editor.loading import load_method
 from editor.weights import BASES, base_folder, moodify_folder
 from moodarchive.errors import EditError, MissingWeightsError
 from moodarchive.models import hub

@@ -14,7 +14,7 @@ from filter.cut import CutSettings
 from moodarchive.emotions.taxonomy import CONTEXTS, EMOTIONS
 from moodarchive.keys import image_key
 from moodarchive.storage.store import Store
-from moodarchive.tables.schemas import REQUERIED
+from moodarchive.tables.schemas import REDISCOVERED
 from tests.making import IMAGE_TABLES, Row, write_rows
 
 
@@ -65,7 +65,7 @@ class Case:
         if self.fate == "unsafe":
             caption = {"key": self.key, "status": "skipped"}
         return {
-            "dealt": {"key": self.key, "round": self.round, "queries": [{**cell, "phrase": "p", "rank": 0}]},
+            "items": {"key": self.key, "round": self.round, "queries": [{**cell, "phrase": "p", "rank": 0}]},
             "images": outcome("failed_download", picture),
             "safety": outcome("failed_safety", {"nsfw": 0.5, "verdict": verdict}),
             "captions": caption,
@@ -80,7 +80,7 @@ class Case:
         }
 
     def found_anew(self) -> dict[int, Row]:
-        """Later round → its row of requeried/."""
+        """Later round → its row of rediscovered/."""
         return {
             number: {
                 "key": self.key, "round": number,
@@ -112,21 +112,21 @@ class Record(NamedTuple):
 
 def write_cases(store: Store, cases: list[Case], parts: int = 3) -> list[int]:
     """Spreads the cases over parts, rounds in order as a real archive has them; returns the part numbers."""
-    dealt: dict[int, list[Case]] = {}
+    items: dict[int, list[Case]] = {}
     for number in sorted({case.round for case in cases}):
-        first = len(dealt)
-        dealt |= {first + i: [] for i in range(parts)}
+        first = len(items)
+        items |= {first + i: [] for i in range(parts)}
         for case in cases:
             if case.round == number:
-                dealt[first + int(case.key, 16) % parts].append(case)
-    for part, mine in dealt.items():
+                items[first + int(case.key, 16) % parts].append(case)
+    for part, mine in items.items():
         rows = [case.rows() for case in sorted(mine, key=lambda case: case.key)]
         for table in IMAGE_TABLES[:-1]:
             write_rows(store, table, part, [row[table.name] for row in rows])
     for number in {case.round for case in cases}:
         anew = sorted((case.key, case.found_anew()[number]) for case in cases if number in case.found_anew())
-        write_rows(store, REQUERIED, number, [row for _, row in anew])
-    return sorted(dealt)
+        write_rows(store, REDISCOVERED, number, [row for _, row in anew])
+    return sorted(items)
 
 
 def clustered_hashes(count: int, seed: int) -> list[int]:

@@ -10,7 +10,7 @@ from filter.cut import CutSettings, cut, is_cut_current
 from moodarchive.emotions.taxonomy import CONTEXTS
 from moodarchive.storage.store import Store
 from moodarchive.tables.parts import finished_parts
-from moodarchive.tables.schemas import CAPTIONS, DEALT, IMAGES, KEPT, REQUERIED, SAFETY, SCORES, Table
+from moodarchive.tables.schemas import CAPTIONS, IMAGES, ITEMS, REDISCOVERED, SAFETY, SCORES, SELECTION, Table
 from tests.filter.reference import Case, crowd, crowd_found_again, judged, write_cases
 from tests.making import Row, rows_of, write_rows
 
@@ -21,7 +21,7 @@ WHOLE = CutSettings(percentile=0, heldout=0.05, validation=0.05)
 def _cut(store: Store, cases: list[Case], settings: CutSettings) -> dict[str, Row]:
     parts = write_cases(store, cases)
     cut(store, settings, parts, _rounds(cases))
-    return {row["key"]: row for part in parts for row in rows_of(store, KEPT, part)}
+    return {row["key"]: row for part in parts for row in rows_of(store, SELECTION, part)}
 
 
 def _rounds(cases: list[Case]) -> list[int]:
@@ -93,10 +93,10 @@ def test_every_part_has_the_keys_of_dealt(store: Store) -> None:
     parts = write_cases(store, crowd(600))
     cut(store, SETTINGS, parts)
     for part in parts:
-        dealt = [row["key"] for row in rows_of(store, DEALT, part)]
-        assert [row["key"] for row in rows_of(store, KEPT, part)] == dealt
+        items = [row["key"] for row in rows_of(store, ITEMS, part)]
+        assert [row["key"] for row in rows_of(store, SELECTION, part)] == items
     by_reason: Counter[str] = Counter()
-    for sidecar in finished_parts(store, KEPT).values():
+    for sidecar in finished_parts(store, SELECTION).values():
         by_reason.update(sidecar.failures)
     assert by_reason["low_score"] > 0
 
@@ -106,7 +106,7 @@ def test_the_bytes_of_two_cuts_are_equal(store: Store) -> None:
     digests = []
     for _ in range(2):
         cut(store, SETTINGS, parts)
-        digests.append([finished_parts(store, KEPT)[part].sha256 for part in parts])
+        digests.append([finished_parts(store, SELECTION)[part].sha256 for part in parts])
     assert digests[0] == digests[1]
 
 
@@ -115,7 +115,7 @@ def test_a_later_round_changes_only_what_it_finds_under_a_better_emotion(store: 
     late = _cut(store, cases, SETTINGS)
     known = {case.round for case in cases if case.round < 2}
     early = [replace(c, again=tuple(a for a in c.again if a[0] in known)) for c in cases if c.round in known]
-    for table in (DEALT, IMAGES, SAFETY, CAPTIONS, SCORES, KEPT, REQUERIED):
+    for table in (ITEMS, IMAGES, SAFETY, CAPTIONS, SCORES, SELECTION, REDISCOVERED):
         store.fs.rm(store.path(table.name), recursive=True)
     soon = _cut(store, early, SETTINGS)
     records = {case.key: case.records()[-1].round for case in cases}
@@ -133,11 +133,11 @@ def test_a_round_whose_parts_are_not_judged_does_not_count(store: Store) -> None
     case = Case(name="a", others=(("love", 0.4),), again=((1, (("love", CONTEXTS[1]),)),))
     parts = write_cases(store, [case, Case(name="b", round=1, phash=2**63 + 77)])
     cut(store, WHOLE, parts[:3], [0])
-    first = {row["key"]: row for part in parts[:3] for row in rows_of(store, KEPT, part)}
+    first = {row["key"]: row for part in parts[:3] for row in rows_of(store, SELECTION, part)}
     assert first[case.key]["emotion"] == "joy"
     assert is_cut_current(store, WHOLE, parts[:3], [0]) and not is_cut_current(store, WHOLE, parts[:3], [0, 1])
     cut(store, WHOLE, parts, [0, 1])
-    both = {row["key"]: row for part in parts for row in rows_of(store, KEPT, part)}
+    both = {row["key"]: row for part in parts for row in rows_of(store, SELECTION, part)}
     assert (both[case.key]["emotion"], both[case.key]["context"]) == ("love", CONTEXTS[1])
     assert both[case.key]["round"] == 0
 
@@ -236,7 +236,7 @@ def test_splits_follow_the_content_hash_in_the_wanted_shares(store: Store) -> No
 
 
 CHANGES: list[tuple[Table, Row]] = [
-    (DEALT, {"title": "another"}),
+    (ITEMS, {"title": "another"}),
     (IMAGES, {"phash": 99}),
     (SAFETY, {"nsfw": 0.75}),
     (CAPTIONS, {"summary": "another"}),

@@ -8,7 +8,7 @@ from filter.cut import CutSettings, cut, is_cut_current
 from filter.early_repeats import are_marks_current, mark_before_captions
 from moodarchive.storage.store import Store
 from moodarchive.tables.parts import finished_parts, part_path, sidecar_path
-from moodarchive.tables.schemas import CAPTIONS, KEPT, REPEATS
+from moodarchive.tables.schemas import CAPTIONS, REPEATS, SELECTION
 from tests.filter.reference import Case, crowd, write_cases
 from tests.making import rows_of, write_rows
 
@@ -40,7 +40,7 @@ def _leave_repeats_undescribed(store: Store, parts: list[int]) -> int:
 
 
 def _bytes_of(store: Store, parts: list[int]) -> list[bytes]:
-    return [store.read_bytes(part_path(KEPT, part)) for part in parts]
+    return [store.read_bytes(part_path(SELECTION, part)) for part in parts]
 
 
 def test_verdicts_are_the_same_bytes_though_no_repeat_was_described(store: Store, cases: list[Case]) -> None:
@@ -53,7 +53,7 @@ def test_verdicts_are_the_same_bytes_though_no_repeat_was_described(store: Store
     cut(store, SETTINGS, parts)
     assert _bytes_of(store, parts) == expected
     assert is_cut_current(store, SETTINGS, parts)
-    verdicts = [row["reason"] for part in parts for row in rows_of(store, KEPT, part)]
+    verdicts = [row["reason"] for part in parts for row in rows_of(store, SELECTION, part)]
     assert sum(reason in ("repeat", "near_heldout") for reason in verdicts) == marked > 50
     assert "near_heldout" in verdicts and "failed_caption" not in verdicts
 
@@ -95,7 +95,7 @@ def test_a_survivor_that_nobody_could_describe_leaves_its_like_cut(store: Store)
     _mark(store, parts)
     _leave_repeats_undescribed(store, parts)
     cut(store, CutSettings(percentile=0), parts)
-    reasons = {row["key"]: row["reason"] for part in parts for row in rows_of(store, KEPT, part)}
+    reasons = {row["key"]: row["reason"] for part in parts for row in rows_of(store, SELECTION, part)}
     assert reasons[better.key] == "failed_caption"
     assert sorted(map(str, reasons.values())) == ["failed_caption", "repeat"]
     assert sorted(finished_parts(store, REPEATS)) == parts

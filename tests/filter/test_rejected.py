@@ -5,8 +5,7 @@ import pytest
 from filter.cut import CutSettings, cut, is_cut_current
 from moodarchive.keys import digest
 from moodarchive.storage.store import Store
-from moodarchive.tables.schemas import CAPTIONS, KEPT
-from moodarchive.tables.verdict_schema import VERDICTS
+from moodarchive.tables.schemas import CAPTIONS, HUMAN_VERDICTS, SELECTION
 from tests.making import Fate, rows_of, write_fates, write_rows
 
 PLAIN = CutSettings(percentile=0, heldout=0.2)
@@ -31,7 +30,7 @@ def test_only_what_people_refused_of_the_captions_as_they_are_is_cut(
 ) -> None:
     rows = _archive(store)
     cut(store, PLAIN, [0])
-    before = rows_of(store, KEPT, 0)
+    before = rows_of(store, SELECTION, 0)
     verdicts = [
         {"key": rows[place]["key"], "accepted": accepted, "simulated": simulated, "caption_hash": name}
         for place, accepted, simulated, name in (
@@ -43,11 +42,11 @@ def test_only_what_people_refused_of_the_captions_as_they_are_is_cut(
             (6, None, False, _hash(rows[6])),  # too few answers
         )
     ]
-    write_rows(store, VERDICTS, 0, verdicts)
+    write_rows(store, HUMAN_VERDICTS, 0, verdicts)
     assert is_cut_current(store, settings, [0]) == (settings == PLAIN)
     cut(store, settings, [0])
     assert is_cut_current(store, settings, [0])
-    after = rows_of(store, KEPT, 0)
+    after = rows_of(store, SELECTION, 0)
     dropped = {place for place, row in enumerate(after) if row["reason"] == "rejected_by_people"}
     assert dropped == cut_rows
     assert [row for place, row in enumerate(after) if place not in dropped] == [

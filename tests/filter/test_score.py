@@ -14,7 +14,7 @@ from moodarchive.models.clip import ClipEncoder
 from moodarchive.running.stage import run_part
 from moodarchive.settings import load
 from moodarchive.storage.store import Store
-from moodarchive.tables.schemas import DEALT, IMAGES, SAFETY, SCORES
+from moodarchive.tables.schemas import IMAGES, ITEMS, SAFETY, SCORES
 from tests.making import Row, encoded, opened, rows_of, textured, write_rows
 
 CHECKPOINT = Path(__file__).parents[2] / "pipelines" / "demo" / "checkpoint"
@@ -31,7 +31,7 @@ QUERIES = [
 def _write(store: Store, verdicts: list[str | None], queries: list[Row]) -> list[bytes]:
     jpegs = [encoded(textured(seed=i)) for i in range(len(verdicts))]
     rows = [(f"{i:016x}", jpeg, verdict) for i, (jpeg, verdict) in enumerate(zip(jpegs, verdicts, strict=True))]
-    write_rows(store, DEALT, 0, [{"key": key, "queries": queries} for key, _, _ in rows])
+    write_rows(store, ITEMS, 0, [{"key": key, "queries": queries} for key, _, _ in rows])
     write_rows(store, IMAGES, 0, [{"key": key, "bytes": jpeg, "status": "ok"} for key, jpeg, _ in rows])
     write_rows(store, SAFETY, 0, [{"key": key, "verdict": verdict, "status": "ok"} for key, _, verdict in rows])
     return jpegs

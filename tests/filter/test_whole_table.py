@@ -11,7 +11,7 @@ from filter.cut import CutSettings, cut, is_cut_current
 from filter.repeats import find_repeats
 from moodarchive.storage.store import Store
 from moodarchive.tables.parts import finished_parts
-from moodarchive.tables.schemas import KEPT
+from moodarchive.tables.schemas import SELECTION
 from tests.filter.reference import Case, write_cases
 from tests.making import IMAGE_TABLES, rows_of, write_rows
 
@@ -59,5 +59,5 @@ def test_a_part_without_images_is_judged_too(store: Store) -> None:
         write_rows(store, table, empty, [])
     cut(store, CutSettings(), [*parts, empty])
     assert is_cut_current(store, CutSettings(), [*parts, empty])
-    assert rows_of(store, KEPT, empty) == []
-    assert sum(sidecar.rows for sidecar in finished_parts(store, KEPT).values()) == 30
+    assert rows_of(store, SELECTION, empty) == []
+    assert sum(sidecar.rows for sidecar in finished_parts(store, SELECTION).values()) == 30

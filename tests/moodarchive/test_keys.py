@@ -56,7 +56,7 @@ def test_two_addresses_are_not_taken_for_one(one: str, other: str) -> None:
 
 @pytest.mark.parametrize("url", ["http://a.example:99999/x", "http://[::1/x", "http://a.example:port/x", "", "no url"])
 def test_what_is_no_address_still_has_a_normal_form(url: str) -> None:
-    # one such URL of a site must not end the deal of a whole round
+    # one such URL of a site must not end the merge of a whole round
     assert normalised_url(url) == normalised_url(f" {url} ")
     assert normalised_url(url) != normalised_url("http://a.example/x")
 

@@ -7,21 +7,21 @@ import pytest
 from pydantic import Field, ValidationError
 
 from moodarchive.errors import ConfigError
-from moodarchive.settings import Kind, Settings, load
+from moodarchive.settings import Settings, SettingScope, load
 
 
 class Cut(Settings):
     """A section."""
 
-    percentile: Annotated[float, Field(ge=0, lt=100), Kind.WHOLE_TABLE] = 20.0
-    scope: Annotated[Literal["cell", "global"], Kind.WHOLE_TABLE] = "cell"
-    workers: Annotated[int, Kind.EXECUTION] = 1
+    percentile: Annotated[float, Field(ge=0, lt=100), SettingScope.WHOLE_TABLE] = 20.0
+    scope: Annotated[Literal["cell", "global"], SettingScope.WHOLE_TABLE] = "cell"
+    workers: Annotated[int, SettingScope.EXECUTION] = 1
 
 
 class Download(Settings):
     """Another section."""
 
-    longest_side: Annotated[int, Kind.PER_ROW] = 768
+    longest_side: Annotated[int, SettingScope.PER_ROW] = 768
 
 
 class Whole(Settings):
@@ -29,7 +29,7 @@ class Whole(Settings):
 
     cut: Cut = Cut()
     download: Download = Download()
-    sources: Annotated[tuple[str, ...], Kind.GROWTH] = ("openverse",)
+    sources: Annotated[tuple[str, ...], SettingScope.GROWTH] = ("openverse",)
 
 
 def _message(text: str) -> str:
@@ -77,25 +77,25 @@ def test_what_is_no_toml_is_told_with_its_file() -> None:
 def test_a_digest_sees_its_own_kind_only() -> None:
     plain = Whole()
     changed = Whole(cut=Cut(percentile=5.0))
-    assert changed.digest(Kind.WHOLE_TABLE) != plain.digest(Kind.WHOLE_TABLE)
-    for kind in (Kind.PER_ROW, Kind.GROWTH, Kind.EXECUTION):
+    assert changed.digest(SettingScope.WHOLE_TABLE) != plain.digest(SettingScope.WHOLE_TABLE)
+    for kind in (SettingScope.PER_ROW, SettingScope.GROWTH, SettingScope.EXECUTION):
         assert changed.digest(kind) == plain.digest(kind)
-    assert plain.digest(Kind.PER_ROW) == plain.digest()
-    assert Whole(cut=Cut(workers=9)).digest(Kind.WHOLE_TABLE) == plain.digest(Kind.WHOLE_TABLE)
+    assert plain.digest(SettingScope.PER_ROW) == plain.digest()
+    assert Whole(cut=Cut(workers=9)).digest(SettingScope.WHOLE_TABLE) == plain.digest(SettingScope.WHOLE_TABLE)
 
 
 def test_values_of_a_kind_are_nested_as_in_the_file() -> None:
-    assert Whole().of_kind(Kind.WHOLE_TABLE) == {"cut": {"percentile": 20.0, "scope": "cell"}}
-    assert Whole().of_kind(Kind.GROWTH) == {"sources": ["openverse"]}
-    assert Whole().of_kind(Kind.PER_ROW) == {"download": {"longest_side": 768}}
+    assert Whole().of_kind(SettingScope.WHOLE_TABLE) == {"cut": {"percentile": 20.0, "scope": "cell"}}
+    assert Whole().of_kind(SettingScope.GROWTH) == {"sources": ["openverse"]}
+    assert Whole().of_kind(SettingScope.PER_ROW) == {"download": {"longest_side": 768}}
 
 
-def _fields(cls: type[Settings], prefix: str) -> Iterator[tuple[str, list[Kind]]]:
+def _fields(cls: type[Settings], prefix: str) -> Iterator[tuple[str, list[SettingScope]]]:
     for name, field in cls.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, Settings):
             yield from _fields(field.annotation, f"{prefix}{name}.")
         else:
-            yield prefix + name, [mark for mark in field.metadata if isinstance(mark, Kind)]
+            yield prefix + name, [mark for mark in field.metadata if isinstance(mark, SettingScope)]
 
 
 def test_every_setting_of_the_project_has_exactly_one_kind() -> None:
@@ -112,5 +112,5 @@ def test_no_setting_of_the_project_is_lost_between_the_kinds() -> None:
         for name, value in values.items():
             yield from leaves(value, f"{prefix}{name}.") if isinstance(value, dict) and value else [prefix + name]
 
-    by_kind = [name for kind in Kind for name in leaves(settings.of_kind(kind))]
+    by_kind = [name for kind in SettingScope for name in leaves(settings.of_kind(kind))]
     assert sorted(by_kind) == sorted(name for name, _ in _fields(type(settings), ""))

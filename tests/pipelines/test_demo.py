@@ -17,9 +17,9 @@ pytestmark = pytest.mark.slow
 def test_every_picture_is_found_and_accounted_for(demo_root: Path) -> None:
     manifest = json.loads((demo_root / "manifest.json").read_text())
     counts = manifest["counts"]
-    assert counts["dealt"]["rows"] == IMAGES
+    assert counts["items"]["rows"] == IMAGES
     kept = sum(of_set["samples"] for of_set in manifest["sets"].values())
-    assert kept + sum(counts["kept"]["failures"].values()) == IMAGES
+    assert kept + sum(counts["selection"]["failures"].values()) == IMAGES
     assert 0 < kept < IMAGES
 
 
@@ -96,15 +96,15 @@ def test_datasets_streams_the_shards(demo_root: Path) -> None:
 def test_duckdb_reads_the_tables(demo_root: Path) -> None:
     with duckdb.connect() as connection:
         rows = connection.execute(
-            f"SELECT count(*), count(*) FILTER (kept) FROM read_parquet('{demo_root}/kept/*.parquet') "
-            f"JOIN read_parquet('{demo_root}/dealt/*.parquet') USING (key)"
+            f"SELECT count(*), count(*) FILTER (kept) FROM read_parquet('{demo_root}/selection/*.parquet') "
+            f"JOIN read_parquet('{demo_root}/items/*.parquet') USING (key)"
         ).fetchone()
     assert rows is not None and rows[0] == IMAGES and 0 < rows[1] < IMAGES
 
 
 def test_show_tells_an_image_s_history(demo_root: Path) -> None:
     with duckdb.connect() as connection:
-        kept = connection.execute(f"SELECT min(key) FROM '{demo_root}/kept/*.parquet' WHERE kept").fetchone()
+        kept = connection.execute(f"SELECT min(key) FROM '{demo_root}/selection/*.parquet' WHERE kept").fetchone()
     assert kept is not None
     done = moodarchive("show", str(demo_root), kept[0])
     assert done.returncode == 0, done.stderr
@@ -125,5 +125,5 @@ def test_a_folder_of_photographs_becomes_an_archive(tmp_path: Path) -> None:
     done = moodarchive("demo", "--root", str(root), "--photos", str(photos))
     assert done.returncode == 0, done.stdout + done.stderr
     counts = json.loads((root / "manifest.json").read_text())["counts"]
-    assert counts["dealt"]["rows"] == len(list(photos.glob("*.jpg")))
+    assert counts["items"]["rows"] == len(list(photos.glob("*.jpg")))
     assert "prove plumbing only" in (root / "report" / "index.html").read_text()

@@ -19,7 +19,7 @@ from rich.console import Console
 
 from moodarchive.keys import image_key
 from moodarchive.storage.store import Store
-from moodarchive.tables.schemas import CANDIDATES, DEALT, REQUERIED
+from moodarchive.tables.schemas import CANDIDATES, ITEMS, REDISCOVERED
 from pipelines.archive import Archive
 from pipelines.demo.serving import started
 from pipelines.runner.progress import Progress
@@ -139,7 +139,7 @@ def test_a_second_round_adds_only_new_images_and_leaves_every_earlier_part_alone
     crawled: Crawled, grown: Crawled
 ) -> None:
     store = Store(str(grown.root))
-    (new,) = rows_of(store, DEALT, 1)
+    (new,) = rows_of(store, ITEMS, 1)
     assert (new["source"], new["source_id"], new["round"]) == ("openverse", "o3", 1)
     kinds = (".parquet", ".tar")
     earlier = {path.relative_to(crawled.root) for path in crawled.root.rglob("*") if path.suffix in kinds}
@@ -151,7 +151,7 @@ def test_a_second_round_adds_only_new_images_and_leaves_every_earlier_part_alone
 
 
 def test_queries_of_the_second_round_for_known_images_are_that_rounds(crawled: Crawled, grown: Crawled) -> None:
-    rows = {row["key"]: row for row in rows_of(Store(str(grown.root)), REQUERIED, 1)}
+    rows = {row["key"]: row for row in rows_of(Store(str(grown.root)), REDISCOVERED, 1)}
     assert image_key("openverse", "o2") in rows and image_key("pexels", "1") in rows
     assert image_key("openverse", "o1") not in rows and image_key("openverse", "o3") not in rows
     phrases = {query["phrase"] for row in rows.values() for query in row["queries"]}

@@ -19,7 +19,7 @@ from moodarchive.emotions.lexicon import load_lexicon
 from moodarchive.emotions.taxonomy import EMOTIONS, Cell
 from moodarchive.storage.store import Store
 from moodarchive.tables.parts import finished_parts
-from moodarchive.tables.schemas import KEPT, REQUERIED, SCORES
+from moodarchive.tables.schemas import REDISCOVERED, SCORES, SELECTION
 from pipelines.archive import Archive
 from pipelines.change.verbs import prune
 from pipelines.demo.scenes.scene import draw_scene
@@ -71,7 +71,7 @@ def _run(root: Path, site: Site, captions: str, emotions: list[str], workers: in
                                   "limits": ["50/s"], "base_url": "http://site.test/v1"}},
         "search": {"user_agent": "MoodArchive-test/0.1 (a@b.example)",
                    "loopback_hosts": {"site.test": site.address, "cdn.test": site.address}},
-        "deal": {"rows_per_part": 2},
+        "merge": {"rows_per_part": 2},
         "download": {"host_limit": "100/s"},
         "caption": {"model": "moodarchive-demo-measurements-v1", "servers": [captions], "workers": workers},
         "score": {"model": f"local-dir:{files('pipelines.demo') / 'checkpoint'}", "pretrained": "", "workers": workers},
@@ -98,7 +98,7 @@ def test_each_picture_ends_under_its_best_and_nothing_else_moves(tmp_path: Path)
     root, other = tmp_path / "one", tmp_path / "two"
     with _site() as site, started("pipelines.demo.captioner.server", []) as captions:
         _run(root, site, captions, ["joy"])
-        first, tars = _rows(root, KEPT), _tars(root)
+        first, tars = _rows(root, SELECTION), _tars(root)
         _run(root, site, captions, ["joy", "fear"])
         for emotions in (["joy"], ["joy", "fear"]):
             _run(other, site, captions, emotions, workers=2)
@@ -106,7 +106,7 @@ def test_each_picture_ends_under_its_best_and_nothing_else_moves(tmp_path: Path)
         _unlike_only_where_fear_fits_better(root, first, tars)
         _after_a_prune_the_next_round_finds_anew(root, site, captions)
         _run(other, site, captions, ["joy", "fear"], rounds="together")
-    kept, scores = _rows(other, KEPT), _rows(other, SCORES)
+    kept, scores = _rows(other, SELECTION), _rows(other, SCORES)
     best = {
         key: max(("joy", "fear") if key in first else ("fear",), key=lambda e: (_score(scores[key], e), e))
         for key in kept
@@ -121,8 +121,8 @@ def test_each_picture_ends_under_its_best_and_nothing_else_moves(tmp_path: Path)
 
 
 def _unlike_only_where_fear_fits_better(root: Path, first: dict[str, Row], tars: dict[str, bytes]) -> None:
-    store, now, scores = Store(str(root)), _rows(root, KEPT), _rows(root, SCORES)
-    assert len(rows_of(store, REQUERIED, 1)) == len(DRAWN) == len(first)
+    store, now, scores = Store(str(root)), _rows(root, SELECTION), _rows(root, SCORES)
+    assert len(rows_of(store, REDISCOVERED, 1)) == len(DRAWN) == len(first)
     better = {key for key in first if first[key]["reason"] in (None, "low_score")}
     better = {key for key in better if _score(scores[key], "fear") > _score(scores[key], "joy")}
     assert 0 < len(better) < len(first)
@@ -137,7 +137,12 @@ def _unlike_only_where_fear_fits_better(root: Path, first: dict[str, Row], tars:
         assert samples[key]["emotion"] == "fear" and samples[key]["context"] == CONTEXT
         assert samples[key]["score"] == scores[key]["emotion_scores"][place]
         assert samples[key]["score_phrase"] == scores[key]["emotion_phrases"][place]
-    parts = {part for part in finished_parts(store, KEPT) for row in rows_of(store, KEPT, part) if row["key"] in better}
+    parts = {
+        part
+        for part in finished_parts(store, SELECTION)
+        for row in rows_of(store, SELECTION, part)
+        if row["key"] in better
+    }
     touched = {path for path, data in tars.items() if _tars(root).get(path) != data}
     assert touched == {path for path in tars if int(Path(path).stem) in parts}
     assert touched != set(tars), "a part whose pictures all stay is not rewritten"
@@ -152,9 +157,9 @@ def _unlike_only_where_fear_fits_better(root: Path, first: dict[str, Row], tars:
 def _after_a_prune_the_next_round_finds_anew(root: Path, site: Site, captions: str) -> None:
     store = Store(str(root))
     prune(store, lambda _: None)
-    before, samples = _rows(root, KEPT), samples_of(store)
+    before, samples = _rows(root, SELECTION), samples_of(store)
     _run(root, site, captions, ["joy", "fear", "sadness"])
-    now, scores = _rows(root, KEPT), _rows(root, SCORES)
+    now, scores = _rows(root, SELECTION), _rows(root, SCORES)
     known = {key for key in before if before[key]["kept"]}
     better = {key for key in known if _score(scores[key], "sadness") > _score(scores[key], before[key]["emotion"])}
     assert {key for key in before if now[key] != before[key]} == better

@@ -123,7 +123,7 @@ def test_a_model_that_cannot_be_loaded_ends_the_run_with_one_message(demo_root: 
     config.write_text(
         '[search]\nuser_agent = "test (+https://example.org)"\n[score]\nmodel = "no-such-model"\npretrained = ""\n'
     )
-    for folder in ("rounds", "descriptors", "candidates", "dealt", "images", "safety", "captions"):
+    for folder in ("rounds", "descriptors", "candidates", "items", "images", "safety", "captions"):
         shutil.copytree(demo_root / folder, root / folder)
     stage = score_stage(read_settings(str(config)).score)
     with pytest.raises(StageError, match="score cannot start: the CLIP model 'no-such-model'"), Cluster() as cluster:

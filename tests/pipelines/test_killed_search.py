@@ -51,17 +51,17 @@ def test_a_killed_round_asks_no_search_twice(kills: tuple[int, ...], tmp_path: P
         config = _config(tmp_path, site.address)
         root, other = tmp_path / "killed", tmp_path / "undisturbed"
         for kill_at in kills:
-            process = start("run", config, "--root", str(root), "--until", "deal")
+            process = start("run", config, "--root", str(root), "--until", "merge")
             while len(asked) < kill_at and process.poll() is None:
                 time.sleep(0.01)
             signal_group(process, 9)
             output, _ = process.communicate()
             assert process.returncode == -9, output
-        done = moodarchive("run", config, "--root", str(root), "--until", "deal")
+        done = moodarchive("run", config, "--root", str(root), "--until", "merge")
         assert done.returncode == 0, done.stderr
         counts = Counter(asked)
         assert len(counts) == 20
         assert sum(counts.values()) <= 20 + len(kills), "at most what was in flight at each kill"
         if len(kills) > 1:  # whole runs that are killed are compared in test_interruptions.py
-            assert moodarchive("run", config, "--root", str(other), "--until", "deal").returncode == 0
+            assert moodarchive("run", config, "--root", str(other), "--until", "merge").returncode == 0
             assert archive_digest(root) == archive_digest(other)

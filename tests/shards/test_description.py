@@ -11,7 +11,7 @@ import yaml
 
 from moodarchive.storage.store import Store
 from moodarchive.tables.layout import MANIFEST_PATH
-from moodarchive.tables.schemas import DEALT, KEPT
+from moodarchive.tables.schemas import ITEMS, SELECTION
 from shards import attribution
 from shards.card import card
 from shards.licences import entails, licence_address
@@ -46,9 +46,9 @@ def _header(text: str) -> dict[str, Any]:
 
 def test_every_kept_image_is_attributed_and_no_other(sealed: Store) -> None:
     expected = [
-        {name: dealt[name] for name in attribution.COLUMNS}
+        {name: items[name] for name in attribution.COLUMNS}
         for part in (0, 1)
-        for dealt, kept in zip(rows_of(sealed, DEALT, part), rows_of(sealed, KEPT, part), strict=True)
+        for items, kept in zip(rows_of(sealed, ITEMS, part), rows_of(sealed, SELECTION, part), strict=True)
         if kept["kept"]
     ]
     assert _attributed(sealed) == expected

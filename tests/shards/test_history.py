@@ -7,7 +7,7 @@ import pytest
 from moodarchive.errors import DamagedPartError, UnknownSealError
 from moodarchive.storage.store import Store
 from moodarchive.tables.layout import MANIFEST_PATH
-from moodarchive.tables.schemas import KEPT
+from moodarchive.tables.schemas import SELECTION
 from shards.history import Changes, changes_between, read_entry, seal_numbers
 from shards.seal import seal, unseal
 from tests.making import Fate, pack_parts, rows_of, sealed_archive, write_fates, write_rows
@@ -22,13 +22,13 @@ def sealed(store: Store) -> Store:
 def _rejudged(store: Store) -> None:
     """Part 1: one sample falls, one that had fallen comes in, one moves to another set; a setting changes."""
     unseal(store)
-    rows = rows_of(store, KEPT, 1)
+    rows = rows_of(store, SELECTION, 1)
     fallen, moved = [row for row in rows if row["kept"] and row["split"] == "train"][:2]
     raised = next(row for row in rows if row["reason"] == "low_score")
     fallen |= {"kept": False, "reason": "repeat"}
     moved |= {"split": "validation"}
     raised |= {"kept": True, "reason": None}
-    write_rows(store, KEPT, 1, rows)
+    write_rows(store, SELECTION, 1, rows)
     pack_parts(store, [1])
     store.write_bytes("settings.json", b'{"schema_version": 2, "per_row": {"download": {"longest_side": 512}}}')
     assert seal(store)
@@ -77,7 +77,7 @@ def test_the_next_seal_says_what_changed_and_the_earlier_record_stays(sealed: St
 
 
 def test_any_two_seals_can_be_compared_and_a_way_back_is_its_reverse(sealed: Store) -> None:
-    whole = {path: sealed.read_bytes(path) for path in sealed.files() if path.startswith(("kept", "settings"))}
+    whole = {path: sealed.read_bytes(path) for path in sealed.files() if path.startswith(("selection", "settings"))}
     _rejudged(sealed)
     unseal(sealed)
     for path, data in whole.items():

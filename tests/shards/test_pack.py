@@ -35,7 +35,7 @@ def _packed(store: Store, chosen: list[Fate] | None = None) -> list[Fate]:
 def _keys(chosen: list[Fate], split: str | None = None) -> list[str]:
     """Keys of those that are kept, in order."""
     kept = [f for f in chosen if f.downloaded and f.reason is None and split in (None, f.split)]
-    return sorted(str(fate.rows()["dealt"]["key"]) for fate in kept)
+    return sorted(str(fate.rows()["items"]["key"]) for fate in kept)
 
 
 def _tar(store: Store, name: str = "train", part: int = 0) -> str:
@@ -87,7 +87,7 @@ def test_two_roots_of_equal_tables_have_equal_bytes(store: Store, tmp_path: Path
 
 def test_a_sample_tells_licence_creator_source_page_and_web_text(store: Store) -> None:
     chosen = _packed(store)
-    number, key = next((f.number, f.rows()["dealt"]["key"]) for f in chosen if f.number == 0)
+    number, key = next((f.number, f.rows()["items"]["key"]) for f in chosen if f.number == 0)
     told = json.loads(_members(store)[f"{key}.json"])
     expected = {
         "key": key, "licence": "by 2.0", "licence_url": "https://creativecommons.org/licenses/by/2.0/",
@@ -106,12 +106,12 @@ def test_the_text_is_the_five_sentences_and_the_picture_is_the_archives(store: S
     members = _members(store)
     for fate in chosen:
         row = fate.rows()
-        if row["dealt"]["key"] in _keys(chosen, "train"):
+        if row["items"]["key"] in _keys(chosen, "train"):
             said = row["captions"]
             text = " ".join([said["summary"], *said["stimuli"], said["assessment"]])
-            assert members[f"{row['dealt']['key']}.txt"].decode() == text
+            assert members[f"{row['items']['key']}.txt"].decode() == text
             assert text.count(".") == 5
-            assert members[f"{row['dealt']['key']}.jpg"] == row["images"]["bytes"]
+            assert members[f"{row['items']['key']}.jpg"] == row["images"]["bytes"]
 
 
 def test_the_index_leads_to_the_right_bytes(store: Store) -> None:

@@ -36,7 +36,7 @@ def _keys(store: Store, name: str = "train") -> list[str]:
     """The keys of a set as the tables tell them, read with pandas."""
     import pandas
 
-    kept = pandas.concat(pandas.read_parquet(store.path(f"kept/{part:05d}.parquet")) for part in (0, 1))
+    kept = pandas.concat(pandas.read_parquet(store.path(f"selection/{part:05d}.parquet")) for part in (0, 1))
     return list(kept[kept["kept"] & (kept["split"] == name)]["key"])
 
 
@@ -48,7 +48,7 @@ def _texts(store: Store) -> list[str]:
         rows = connection.execute(
             "SELECT summary || ' ' || list_aggregate(stimuli, 'string_agg', ' ') || ' ' || assessment "
             f"FROM read_parquet('{store.path('captions')}/*.parquet') "
-            f"JOIN read_parquet('{store.path('kept')}/*.parquet') USING (key) WHERE kept AND split = 'train'"
+            f"JOIN read_parquet('{store.path('selection')}/*.parquet') USING (key) WHERE kept AND split = 'train'"
         ).fetchall()
     return [text for (text,) in rows]
 

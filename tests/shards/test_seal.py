@@ -8,7 +8,7 @@ import pytest
 from moodarchive.storage.store import Store
 from moodarchive.tables.layout import MANIFEST_PATH
 from moodarchive.tables.parts import finished_parts
-from moodarchive.tables.schemas import DEALT, IMAGES, SHARD_INDEX
+from moodarchive.tables.schemas import IMAGES, ITEMS, SHARD_INDEX
 from shards.pack import ShardSettings, pack_stage
 from shards.seal import seal, unseal
 from tests.making import Fate, fates, pack_parts, sealed_archive, write_fates
@@ -25,10 +25,10 @@ def test_the_manifest_counts_what_is_there(sealed: Store) -> None:
     chosen = fates(0, 36) + fates(36, 30)
     kept = [fate for fate in chosen if fate.downloaded and fate.reason is None]
     counts = manifest["counts"]
-    assert [counts[name]["rows"] for name in ("dealt", "images", "kept", "shards")] == [66, 66, 66, len(kept)]
+    assert [counts[name]["rows"] for name in ("items", "images", "selection", "shards")] == [66, 66, 66, len(kept)]
     missing = sum(not fate.downloaded for fate in chosen)
     assert counts["images"]["failures"] == {"http_404": missing}
-    assert counts["kept"]["failures"] == {"failed_download": missing, "low_score": 66 - missing - len(kept)}
+    assert counts["selection"]["failures"] == {"failed_download": missing, "low_score": 66 - missing - len(kept)}
     images = finished_parts(sealed, IMAGES)
     assert counts["images"]["bytes"] == sum(sidecar.bytes for sidecar in images.values())
     by_set = {name: sum(fate.split == name for fate in kept) for name in ("train", "validation", "heldout")}
@@ -95,7 +95,7 @@ def test_a_set_that_is_gone_loses_its_sizes(sealed: Store) -> None:
     seal(sealed)
     sets = {path.split("/")[1] for path in sealed.files("shards")}
     assert sets == {"00000.json", "00001.json", "train"}
-    assert finished_parts(sealed, DEALT)[1].rows == 10
+    assert finished_parts(sealed, ITEMS)[1].rows == 10
 
 
 def test_a_licence_that_no_site_stated_is_counted_as_such(store: Store) -> None:

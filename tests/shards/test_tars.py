@@ -35,7 +35,7 @@ def test_a_header_is_the_one_that_tarfile_writes(name: str, size: int) -> None:
 def _write_part(store: Store, part: int, rows: int) -> None:
     """Rows with a picture of 300 kB each, which packing never looks into."""
     noise = np.random.default_rng(0).bytes(300_000)
-    fates = sorted((Fate(number=number).rows() for number in range(rows)), key=lambda row: str(row["dealt"]["key"]))
+    fates = sorted((Fate(number=number).rows() for number in range(rows)), key=lambda row: str(row["items"]["key"]))
     for fate in fates:
         fate["images"]["bytes"] = noise
     for table in IMAGE_TABLES:

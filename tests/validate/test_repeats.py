@@ -9,9 +9,8 @@ from crawl.rounds.rounds import read_rounds
 from filter.cut import CutSettings
 from moodarchive.storage.store import Store
 from moodarchive.tables.parts import Origin, finished_parts
-from moodarchive.tables.schemas import CAPTIONS, KEPT, REPEATS
-from pipelines.change.early_repeats import bring_marks_up_to_date
-from pipelines.change.reseal import finish
+from moodarchive.tables.schemas import CAPTIONS, REPEATS, SELECTION
+from pipelines.change.reseal import bring_marks_up_to_date, finish
 from pipelines.change.verbs import take_down
 from shards.seal import unseal
 from tests.making import Row, rows_of, write_rows
@@ -51,7 +50,10 @@ def _write_captions(store: Store, part: int, changed: object) -> None:
 
 def _of(store: Store, key: str) -> tuple[int, Row]:
     found = [
-        (part, row) for part in finished_parts(store, KEPT) for row in rows_of(store, KEPT, part) if row["key"] == key
+        (part, row)
+        for part in finished_parts(store, SELECTION)
+        for row in rows_of(store, SELECTION, part)
+        if row["key"] == key
     ]
     return found[0]
 

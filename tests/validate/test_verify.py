@@ -15,12 +15,12 @@ from moodarchive.tables.parts import Origin, finished_parts, run_of_parts, sidec
 from moodarchive.tables.schemas import (
     CANDIDATES,
     CAPTIONS,
-    DEALT,
     DESCRIPTORS,
     IMAGES,
-    KEPT,
-    REQUERIED,
+    ITEMS,
+    REDISCOVERED,
     SCORES,
+    SELECTION,
     SHARD_INDEX,
     TABLES,
     Table,
@@ -29,7 +29,7 @@ from shards.seal import seal
 from tests.making import IMAGE_TABLES, pack_parts, rows_of, sealed_archive, write_rows
 from validate.verify import verify
 
-ROW_TABLES = (DESCRIPTORS, CANDIDATES, REQUERIED, *IMAGE_TABLES)
+ROW_TABLES = (DESCRIPTORS, CANDIDATES, REDISCOVERED, *IMAGE_TABLES)
 Change = Callable[[dict[str, Any]], object]
 SEALED_FIELDS = ("rows", "settings", "inputs", "failures", "files", "bytes", "sets", "schema_version")
 TAR = "shards/train/00000.tar"
@@ -115,7 +115,7 @@ def test_every_missing_file_is_named_whatever_it_is(archive: Store, fast: bool) 
         "shards/train/00002.tar",
         "shards/private/00000.tar",
         "images/00000.parquet.bak",
-        "dealt/00002.json",
+        "items/00002.json",
         "notes.txt",
         "rounds/0001.json",
     ],
@@ -149,21 +149,21 @@ def test_a_row_less_in_one_table_is_found_even_under_a_new_seal(archive: Store, 
     write_rows(archive, table, 0, rows_of(archive, table, 0)[:-1])
     assert seal(archive)
     problems = _problems(archive)
-    assert any("rows, dealt has" in what for what in problems.values())
-    other = "images" if table is DEALT else table.name
-    assert "keys are not those of dealt" in problems[f"{other}/00000.parquet"]
+    assert any("rows, items has" in what for what in problems.values())
+    other = "images" if table is ITEMS else table.name
+    assert "keys are not those of items" in problems[f"{other}/00000.parquet"]
     assert f"was made from another {table.name}/00000" in problems["shards/00000"]
 
 
 def test_another_order_of_rows_is_found_under_a_new_seal(archive: Store) -> None:
     write_rows(archive, SCORES, 1, rows_of(archive, SCORES, 1)[::-1])
     assert seal(archive)
-    assert "its keys are not those of dealt" in _problems(archive)["scores/00001.parquet"]
+    assert "its keys are not those of items" in _problems(archive)["scores/00001.parquet"]
 
 
 def test_a_caption_short_of_a_sentence_is_found_under_a_new_seal(archive: Store) -> None:
     rows = rows_of(archive, CAPTIONS, 0)
-    kept = {row["key"] for row in rows_of(archive, KEPT, 0) if row["kept"]}
+    kept = {row["key"] for row in rows_of(archive, SELECTION, 0) if row["kept"]}
     short = next(row for row in rows if row["key"] in kept)
     write_rows(archive, CAPTIONS, 0, [{**row, "stimuli": row["stimuli"][:2]} if row is short else row for row in rows])
     assert seal(archive)
@@ -172,7 +172,7 @@ def test_a_caption_short_of_a_sentence_is_found_under_a_new_seal(archive: Store)
 
 def test_a_picture_that_changed_after_it_was_stored_is_found_in_its_shard(archive: Store) -> None:
     rows = rows_of(archive, IMAGES, 0)
-    kept = {row["key"] for row in rows_of(archive, KEPT, 0) if row["kept"] and row["split"] == "train"}
+    kept = {row["key"] for row in rows_of(archive, SELECTION, 0) if row["kept"] and row["split"] == "train"}
     changed = next(row for row in rows if row["key"] in kept)
     other = next(row["bytes"] for row in rows if row["key"] in kept - {changed["key"]})
     write_rows(archive, IMAGES, 0, [{**row, "bytes": other} if row is changed else row for row in rows])
@@ -186,20 +186,20 @@ def test_a_part_made_from_another_run_of_parts_is_found_under_a_new_seal(archive
     made = run_of_parts(CANDIDATES, finished_parts(archive, CANDIDATES), [0])
     for sha256, found in ((made["candidates/00000-00000"], False), ("0" * 16, True)):
         origin = Origin(settings="test", inputs={"candidates/00000-00000": sha256}, started=0.0)
-        write_rows(archive, DEALT, 0, rows_of(archive, DEALT, 0), origin)
+        write_rows(archive, ITEMS, 0, rows_of(archive, ITEMS, 0), origin)
         assert seal(archive)
         told = "was made from another candidates/00000-00000"
-        assert (_problems(archive).get("dealt/00000") == told) is found
+        assert (_problems(archive).get("items/00000") == told) is found
 
 
 def test_a_verdict_against_the_shards_is_found_under_a_new_seal(archive: Store) -> None:
-    rows = rows_of(archive, KEPT, 1)
+    rows = rows_of(archive, SELECTION, 1)
     fallen, moved = [row for row in rows if row["kept"] and row["split"] == "train"][:2]
     raised = next(row for row in rows if not row["kept"] and row["reason"] == "low_score")
     fallen |= {"kept": False, "reason": "repeat"}
     moved |= {"split": "heldout"}
     raised |= {"kept": True, "reason": None}
-    write_rows(archive, KEPT, 1, rows)
+    write_rows(archive, SELECTION, 1, rows)
     assert seal(archive)
     problems = _problems(archive)
     assert problems[fallen["key"]] == "in shards/train/00001.tar, but not kept"
@@ -250,12 +250,12 @@ DAMAGES: dict[str, Change] = {
     "no settings": _without("settings"),
     "no records": _without("records"),
     "no sets": _without("sets"),
-    "a part without its files": lambda manifest: manifest["parts"]["kept/00000"].pop("files"),
-    "a part without its table": lambda manifest: manifest["parts"]["kept/00000"].pop("table"),
-    "a part of no number": lambda manifest: manifest["parts"].update({"dealt/x": manifest["parts"]["dealt/00000"]}),
-    "other rows": lambda manifest: manifest["counts"]["dealt"].update(rows=65),
+    "a part without its files": lambda manifest: manifest["parts"]["selection/00000"].pop("files"),
+    "a part without its table": lambda manifest: manifest["parts"]["selection/00000"].pop("table"),
+    "a part of no number": lambda manifest: manifest["parts"].update({"items/x": manifest["parts"]["items/00000"]}),
+    "other rows": lambda manifest: manifest["counts"]["items"].update(rows=65),
     "other bytes": lambda manifest: manifest["counts"]["images"].update(bytes=1),
-    "other failures": lambda manifest: manifest["counts"]["kept"].update(failures={}),
+    "other failures": lambda manifest: manifest["counts"]["selection"].update(failures={}),
     "other samples": lambda manifest: manifest["sets"]["train"].update(samples=1),
     "another licence": lambda manifest: manifest.update(licences={"cc0 1.0": 1}),
     "another source": lambda manifest: manifest.update(sources={"elsewhere": 1}),
@@ -282,7 +282,7 @@ def _rerecorded(store: Store, path: str) -> None:
 
 HISTORIES: dict[str, Change] = {
     "another number": lambda entry: entry.update(seal=3),
-    "other counts": lambda entry: entry["counts"]["kept"].update(rows=1),
+    "other counts": lambda entry: entry["counts"]["selection"].update(rows=1),
     "another shard": lambda entry: entry["shards"].update({TAR: "0" * 64}),
     "other verdicts": lambda entry: entry.update(verdicts="0" * 64),
     "no shards": lambda entry: entry.pop("shards"),
@@ -304,7 +304,7 @@ def test_verdicts_of_the_seal_that_are_not_those_of_kept_are_found(archive: Stor
     _rerecorded(archive, path)
     _change_json(archive, "seals/0000.json", lambda entry: entry.update(verdicts=archive.sha256(path)))
     _rerecorded(archive, "seals/0000.json")
-    assert _problems(archive) == {path: "1 verdicts are not those of kept/"}
+    assert _problems(archive) == {path: "1 verdicts are not those of selection/"}
 
 
 def test_every_table_is_tried_here() -> None:

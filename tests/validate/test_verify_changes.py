@@ -12,7 +12,7 @@ import pytest
 
 from moodarchive.archive.takedown import read_takedowns
 from moodarchive.storage.store import Store
-from moodarchive.tables.schemas import CANDIDATES, CAPTIONS, DEALT, IMAGES
+from moodarchive.tables.schemas import CANDIDATES, CAPTIONS, IMAGES, ITEMS
 from pipelines.change.verbs import prune, take_down
 from shards.history import read_entry
 from shards.seal import seal
@@ -113,8 +113,8 @@ def test_a_pruned_file_that_holds_something_else_is_named(archive: Store) -> Non
 
 LEFT: dict[str, tuple[Any, dict[str, object], str]] = {
     "title in candidates": (CANDIDATES, {"title": "Secret"}, "candidates still tell of it"),
-    "address in dealt": (DEALT, {"url": "https://img.test/new.jpg"}, "dealt still tells of it"),
-    "page in dealt": (DEALT, {"landing_url": "https://site.test/x"}, "dealt still tells of it"),
+    "address in items": (ITEMS, {"url": "https://img.test/new.jpg"}, "items still tells of it"),
+    "page in items": (ITEMS, {"landing_url": "https://site.test/x"}, "items still tells of it"),
     "picture in images": (IMAGES, {"bytes": b"jpeg"}, "images still hold it"),
     "status of images": (IMAGES, {"status": "ok"}, "images still hold it"),
     "sentence in captions": (CAPTIONS, {"summary": "A secret."}, "it still has a caption"),
@@ -135,9 +135,9 @@ def test_anything_left_of_a_taken_down_image_is_found_even_under_a_new_seal(arch
 
 @pytest.mark.parametrize("change", [{"url": "http://img.test:80/10.jpg"}, {"creator": "ANN  müller 2"}])
 def test_another_row_of_a_bound_address_or_creator_is_found(archive: Store, change: dict[str, object]) -> None:
-    rows = rows_of(archive, DEALT, 0)
+    rows = rows_of(archive, ITEMS, 0)
     other = next(row for row in rows if row["url"])
-    write_rows(archive, DEALT, 0, [row | (change if row is other else {}) for row in rows])
+    write_rows(archive, ITEMS, 0, [row | (change if row is other else {}) for row in rows])
     seal(archive)
     assert "of an address or creator that was taken down" in _problems(archive)[other["key"]]
 
@@ -153,9 +153,9 @@ CREDITS: dict[str, tuple[Callable[[list[dict[str, Any]]], object], str]] = {
     "a row less": (lambda rows: rows.pop(), "kept, but not named"),
     "a row too many": (lambda rows: rows.append({**rows[0], "key": "0" * 16}), "named, but not kept"),
     "a row twice": (lambda rows: rows.append(rows[0]), "named more than once"),
-    "another creator": (lambda rows: rows[0].update(creator="Somebody"), "named, but not as dealt/ tells"),
-    "another licence": (lambda rows: rows[0].update(licence="cc0 1.0"), "named, but not as dealt/ tells"),
-    "no title": (lambda rows: rows[0].update(title=None), "named, but not as dealt/ tells"),
+    "another creator": (lambda rows: rows[0].update(creator="Somebody"), "named, but not as items/ tells"),
+    "another licence": (lambda rows: rows[0].update(licence="cc0 1.0"), "named, but not as items/ tells"),
+    "no title": (lambda rows: rows[0].update(title=None), "named, but not as items/ tells"),
 }
 
 

@@ -7,7 +7,7 @@ import pytest
 from moodarchive.errors import StageError
 from moodarchive.running.parallel_map import in_threads
 from moodarchive.storage.store import Store
-from moodarchive.tables.schemas import CAPTIONS, KEPT
+from moodarchive.tables.schemas import CAPTIONS, SELECTION
 from pipelines.runner.cluster import Cluster
 from pipelines.runner.distribution import PARTS_WORTH_RAY, over_ray, spread_for
 from shards.seal import seal
@@ -28,8 +28,8 @@ def _damaged_within(store: Store) -> None:
     for part in (0, 1):
         rows = rows_of(store, CAPTIONS, part)
         write_rows(store, CAPTIONS, part, [{**row, "assessment": None} for row in rows])
-    verdicts = rows_of(store, KEPT, 1)
-    write_rows(store, KEPT, 1, [{**row, "split": row["split"] and "heldout"} for row in verdicts])
+    verdicts = rows_of(store, SELECTION, 1)
+    write_rows(store, SELECTION, 1, [{**row, "split": row["split"] and "heldout"} for row in verdicts])
     assert seal(store)
 
 
@@ -40,7 +40,7 @@ def test_the_same_problems_in_the_same_order(
     monkeypatch.setattr(verification, "TASK_FILES", 3)
     _damaged_within(store)
     if fast:
-        for path in ("images/00001.parquet", "dealt/00000.parquet", "shards/train/00001.tar", "rounds/0000.json"):
+        for path in ("images/00001.parquet", "items/00000.parquet", "shards/train/00001.tar", "rounds/0000.json"):
             store.write_bytes(path, store.read_bytes(path)[:-1])
         store.remove("safety/00000.json")
         store.write_bytes("captions/00001.json", b"{}")

@@ -5,7 +5,7 @@ from dataclasses import replace
 from moodarchive.storage.store import Store
 from moodarchive.tables.layout import TAKEN_DOWN
 from moodarchive.tables.parts import finished_parts, read_part
-from moodarchive.tables.schemas import KEPT
+from moodarchive.tables.schemas import SELECTION
 from validate.study.items import Item, read_items, write_items
 from validate.study.label_studio import LABEL_STUDIO_FOLDER
 from validate.study.mturk.files import MTURK_FOLDER
@@ -43,7 +43,7 @@ def _blank(item: Item) -> Item:
 
 def _taken_down(store: Store, keys: set[str]) -> set[str]:
     found: set[str] = set()
-    for part in finished_parts(store, KEPT):
-        for batch in read_part(store, KEPT, part, columns=["key", "reason"], batch_rows=10_000):
+    for part in finished_parts(store, SELECTION):
+        for batch in read_part(store, SELECTION, part, columns=["key", "reason"], batch_rows=10_000):
             found |= {row["key"] for row in batch.to_pylist() if row["reason"] == TAKEN_DOWN and row["key"] in keys}
     return found

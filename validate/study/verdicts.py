@@ -1,4 +1,4 @@
-"""Verdicts go back into the archive as the table verdicts/: one row an image, nobody named."""
+"""Verdicts go back into the archive as the table human_verdicts/: one row an image, nobody named."""
 
 import time
 from collections import defaultdict
@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from moodarchive.keys import digest
 from moodarchive.storage.store import Store
 from moodarchive.tables.parts import Origin, finished_parts, part_path, read_part, sidecar_path, write_part
-from moodarchive.tables.schemas import as_batch, empty_row
-from moodarchive.tables.verdict_schema import VERDICTS
+from moodarchive.tables.schemas import HUMAN_VERDICTS, as_batch, empty_row
 from validate.study.items import read_items
 from validate.study.statistics.loaded import Study
 from validate.study.statistics.verdict import ItemVerdict, Verdict
@@ -22,19 +21,19 @@ def write_verdicts(store: Store, study: Study, verdict: Verdict) -> int:
     for one in verdict.items:
         rows[one.item.part].append(_row(one, study))
     origin = Origin(settings=digest([study.design.seed, study.design.workers]), inputs={}, started=time.time())
-    for part in finished_parts(store, VERDICTS).keys() - rows.keys():
-        store.remove(sidecar_path(VERDICTS, part))
-        store.remove(part_path(VERDICTS, part))
+    for part in finished_parts(store, HUMAN_VERDICTS).keys() - rows.keys():
+        store.remove(sidecar_path(HUMAN_VERDICTS, part))
+        store.remove(part_path(HUMAN_VERDICTS, part))
     for part, of_part in rows.items():
         ordered = sorted(of_part, key=lambda row: str(row["key"]))
-        write_part(store, VERDICTS, part, [as_batch(VERDICTS, ordered)], origin)
+        write_part(store, HUMAN_VERDICTS, part, [as_batch(HUMAN_VERDICTS, ordered)], origin)
     return sum(map(len, rows.values()))
 
 
 def _row(one: ItemVerdict, study: Study) -> Row:
     enough = 2 * one.answers >= study.design.workers
     return empty_row(
-        VERDICTS,
+        HUMAN_VERDICTS,
         key=one.item.key,
         accepted=one.accepted if enough else None,
         probability=round(one.probability, 6),
@@ -53,8 +52,8 @@ def _row(one: ItemVerdict, study: Study) -> Row:
 
 def read_verdicts(store: Store) -> Iterator[Row]:
     """Every verdict, part by part, in key order within a part."""
-    for part in sorted(finished_parts(store, VERDICTS)):
-        for batch in read_part(store, VERDICTS, part, batch_rows=10_000):
+    for part in sorted(finished_parts(store, HUMAN_VERDICTS)):
+        for batch in read_part(store, HUMAN_VERDICTS, part, batch_rows=10_000):
             yield from batch.to_pylist()
 
 

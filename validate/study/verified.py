@@ -8,7 +8,7 @@ from moodarchive.storage.store import Store
 from moodarchive.tables.layout import VERIFIED_FOLDER
 from moodarchive.tables.parquet import read_table as read_parquet
 from moodarchive.tables.parts import finished_parts, read_part
-from moodarchive.tables.schemas import KEPT
+from moodarchive.tables.schemas import SELECTION
 
 NAME, VERIFIED_IMAGES = "MoodArchive-5k", 5_000
 
@@ -65,8 +65,8 @@ def _sidecars(files: Mapping[str, str]) -> set[str]:
 def _strangers(store: Store, indexes: list[str]) -> Iterator[tuple[str, str]]:
     """Images that the archive no longer keeps among the held-out ones, such as those that were taken down."""
     heldout: set[str] = set()
-    for part in finished_parts(store, KEPT):
-        for batch in read_part(store, KEPT, part, columns=["key", "kept", "split"], batch_rows=10_000):
+    for part in finished_parts(store, SELECTION):
+        for batch in read_part(store, SELECTION, part, columns=["key", "kept", "split"], batch_rows=10_000):
             heldout |= {row["key"] for row in batch.to_pylist() if row["kept"] and row["split"] == "heldout"}
     for path in indexes:
         if not store.exists(path):

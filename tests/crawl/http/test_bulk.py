@@ -17,7 +17,7 @@ from moodarchive.keys import image_key
 from moodarchive.running.stage import run_part
 from moodarchive.settings import load
 from moodarchive.storage.store import Store
-from moodarchive.tables.schemas import DEALT, IMAGES
+from moodarchive.tables.schemas import IMAGES, ITEMS
 from tests.making import HOST, Site, encoded, giving, rows_of, serving, textured, write_rows
 
 AGENT, OTHER = "MoodArchive-test/0.1 (mailto:someone@a.example)", "other.test"
@@ -48,7 +48,7 @@ def _downloaded(root: Path, site: Site, hosts: dict[str, str], **settings: Any) 
     store = Store(str(root))
     urls = [f"http://{HOST}/{number}" for number in range(30)] + [f"http://{HOST}{path}" for path in KINDS] + [*HOSTILE]
     rows = [{"key": image_key("s", url), "url": url} for url in [*urls, f"http://{OTHER}/3"]]
-    write_rows(store, DEALT, 0, sorted(rows, key=lambda row: row["key"]))
+    write_rows(store, ITEMS, 0, sorted(rows, key=lambda row: row["key"]))
     manners = Manners(store=store, host_limit=parsed_limit("500/s"))
     stage = download_stage(DownloadSettings(**settings), AGENT, {**site.hosts, **hosts}, manners)
     run_part(stage, store, stage.make_worker(), 0)

@@ -13,7 +13,7 @@ from moodarchive.running.part_log import log_path, part_log
 from moodarchive.running.stage import run_part
 from moodarchive.storage.store import Store
 from moodarchive.tables.parts import Sidecar
-from moodarchive.tables.schemas import DEALT, IMAGES
+from moodarchive.tables.schemas import IMAGES, ITEMS
 from tests.crawl.hostile_pictures import HOSTILE_PICTURES
 from tests.crawl.hostile_site import FAILURES, HANDLERS, MAX_BYTES, SITE
 from tests.crawl.raw_site import MISBEHAVIOURS, OTHER_HOSTS, RAW_HOST, misbehaving
@@ -53,7 +53,7 @@ class Outcome:
 def outcome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcome]:
     store = Store(str(tmp_path_factory.mktemp("hostile") / "root"))
     urls = [*KINDS, *(f"{SITE}/good?{number}" for number in range(GOOD_ROWS))]
-    write_rows(store, DEALT, 0, sorted(({"key": image_key("s", url), "url": url} for url in urls), key=_key))
+    write_rows(store, ITEMS, 0, sorted(({"key": image_key("s", url), "url": url} for url in urls), key=_key))
     handlers = {
         **HANDLERS,
         **{

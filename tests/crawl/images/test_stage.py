@@ -1,4 +1,4 @@
-"""A part of dealt rows becomes a part of pictures: every row one row, in order, whatever the sites do."""
+"""A part of items/ becomes a part of pictures: every row one row, in order, whatever the sites do."""
 
 import asyncio
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from moodarchive.running.part_log import part_log
 from moodarchive.running.stage import run_part
 from moodarchive.storage.store import Store
 from moodarchive.tables.parts import Sidecar
-from moodarchive.tables.schemas import DEALT, IMAGES
+from moodarchive.tables.schemas import IMAGES, ITEMS
 from tests.crawl.hostile_site import HANDLERS, MAX_BYTES, SITE
 from tests.making import Row, encoded, giving, opened, rows_of, serving, textured, write_rows
 
@@ -24,10 +24,10 @@ SETTINGS = DownloadSettings(max_bytes=MAX_BYTES, deadline_s=1.0, in_flight=8, lo
 AGENT = "MoodArchive-test/0.1"
 
 
-def _deal(store: Store, urls: Mapping[str, str]) -> None:
-    """One row of dealt for each id → URL, in key order."""
+def _merge(store: Store, urls: Mapping[str, str]) -> None:
+    """One row of items/ for each id → URL, in key order."""
     rows: list[Row] = [{"key": image_key("stock", name), "url": url} for name, url in urls.items()]
-    write_rows(store, DEALT, 0, sorted(rows, key=lambda row: str(row["key"])))
+    write_rows(store, ITEMS, 0, sorted(rows, key=lambda row: str(row["key"])))
 
 
 def _download(store: Store, hosts: Mapping[str, str], settings: DownloadSettings = SETTINGS) -> Sidecar:
@@ -37,7 +37,7 @@ def _download(store: Store, hosts: Mapping[str, str], settings: DownloadSettings
 
 
 def test_a_failed_row_holds_nothing_but_its_failure(store: Store) -> None:
-    _deal(store, {"a": f"{SITE}/absent"})
+    _merge(store, {"a": f"{SITE}/absent"})
     with serving(HANDLERS) as site:
         _download(store, site.hosts)
     (row,) = rows_of(store, IMAGES, 0)
@@ -49,7 +49,7 @@ def test_which_rows_of_a_failing_host_were_asked_for_does_not_show(store: Store,
     parts = {0: [f"{SITE}/bad/{n}" for n in range(12)], 1: [f"{SITE}/bad/{n}" for n in range(12, 30)]}
     for part, urls in parts.items():
         keys = {image_key("stock", url): url for url in (*urls, f"http://good.test/{part}")}
-        write_rows(store, DEALT, part, [{"key": key, "url": keys[key]} for key in sorted(keys)])
+        write_rows(store, ITEMS, part, [{"key": key, "url": keys[key]} for key in sorted(keys)])
     bad = {f"/bad/{n}": giving(b"", 500) for n in range(30)}
     good = {f"/{part}": giving(encoded(textured(220, 160, part))) for part in parts}
     manners = Manners(store=store, host_limit=Limit(500, 0.1))
@@ -84,7 +84,7 @@ def test_equal_answers_give_equal_bytes_in_whatever_order_they_come(tmp_path: Pa
     digests = set()
     for seed in range(2):
         store = Store(str(tmp_path / str(seed)))
-        _deal(store, {str(i): f"{SITE}/{i}" for i in range(120)})
+        _merge(store, {str(i): f"{SITE}/{i}" for i in range(120)})
         with serving(_shuffled_site(120, seed)) as site:  # type: ignore[arg-type]
             digests.add(_download(store, site.hosts).sha256)
     assert len(digests) == 1
@@ -101,7 +101,7 @@ def test_a_site_never_sees_more_requests_at_once_than_agreed(store: Store, in_fl
         await asyncio.sleep(0.03)
         return web.Response(status=404)
 
-    _deal(store, {str(i): f"{SITE}/{i}" for i in range(24)})
+    _merge(store, {str(i): f"{SITE}/{i}" for i in range(24)})
     with serving({f"/{i}": slow for i in range(24)}) as site:
         _download(store, site.hosts, SETTINGS.model_copy(update={"in_flight": in_flight}))
     assert len(site.requests) == 24
@@ -109,7 +109,7 @@ def test_a_site_never_sees_more_requests_at_once_than_agreed(store: Store, in_fl
 
 
 def test_settings_of_execution_make_no_part_stale_and_per_row_settings_do(store: Store) -> None:
-    _deal(store, {"a": f"{SITE}/good"})
+    _merge(store, {"a": f"{SITE}/good"})
     with serving(HANDLERS) as site:
         _download(store, site.hosts)
         _download(store, {**site.hosts, "other.test": "127.0.0.1:1"}, SETTINGS.model_copy(update={"in_flight": 2}))
@@ -121,7 +121,7 @@ def test_settings_of_execution_make_no_part_stale_and_per_row_settings_do(store:
 
 def test_what_is_kept_of_a_picture_is_told(store: Store) -> None:
     served = encoded(textured(400, 300), "PNG")
-    _deal(store, {"a": f"{SITE}/a"})
+    _merge(store, {"a": f"{SITE}/a"})
     with serving({"/a": giving(served, headers={"Content-Type": "text/html"})}) as site:
         _download(store, site.hosts)
     (row,) = rows_of(store, IMAGES, 0)

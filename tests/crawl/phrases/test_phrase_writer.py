@@ -25,7 +25,7 @@ from moodarchive.chat.prompt import PromptFile
 from moodarchive.emotions.lexicon import load_lexicon
 from moodarchive.emotions.taxonomy import Cell
 from moodarchive.errors import ConfigError, RowError, ServiceError
-from moodarchive.settings import Kind, load
+from moodarchive.settings import SettingScope, load
 from moodarchive.storage.store import Store
 from moodarchive.tables.schemas import DESCRIPTORS
 from pipelines.archive import Archive
@@ -247,7 +247,7 @@ def test_near_repeats_by_words_are_found_as_by_comparing_all_with_all() -> None:
 
 def test_the_settings_of_the_writer_belong_to_the_round(tmp_path: Path) -> None:
     settings = load(DescriptorSettings, '[writer]\nmodel = "m"\nseed = 7\nservers = ["http://a:1"]', "a.toml")
-    recorded = settings.of_kind(Kind.GROWTH)["writer"]
+    recorded = settings.of_kind(SettingScope.GROWTH)["writer"]
     assert (recorded["model"], recorded["seed"], recorded["prompt"]) == ("m", 7, "descriptors")
     assert "servers" not in recorded
     with pytest.raises(ConfigError, match=r"writer\.servers.*not an address"):

@@ -8,13 +8,13 @@ from random import Random
 
 import pytest
 
-from crawl.query import Query
-from crawl.rounds.merge import DealSettings, deal
+from crawl.rounds.merge import MergeSettings, merge_candidates
 from crawl.rounds.rounds import Round, open_round, read_round, read_rounds, write_round
+from crawl.source import Query
 from moodarchive.keys import digest, image_key, normalised_url
 from moodarchive.storage.store import Store
 from moodarchive.tables.parts import finished_parts, sidecar_path
-from moodarchive.tables.schemas import CANDIDATES, DEALT, REQUERIED
+from moodarchive.tables.schemas import CANDIDATES, ITEMS, REDISCOVERED
 from tests.making import Row, rows_of, write_rows
 
 
@@ -38,7 +38,7 @@ def _opened(store: Store, rows: Iterable[Row]) -> Round:
 
 
 def _all(store: Store, parts: Iterable[int]) -> list[Row]:
-    return [row for part in parts for row in rows_of(store, DEALT, part)]
+    return [row for part in parts for row in rows_of(store, ITEMS, part)]
 
 
 def _many(count: int, seed: int = 0) -> list[Row]:
@@ -54,7 +54,7 @@ def _many(count: int, seed: int = 0) -> list[Row]:
 
 
 def _bytes(store: Store) -> dict[str, bytes]:
-    return {path: store.read_bytes(path) for path in store.files("dealt") if path.endswith(".parquet")}
+    return {path: store.read_bytes(path) for path in store.files("items") if path.endswith(".parquet")}
 
 
 def test_the_queries_of_an_image_are_merged_best_rank_first(store: Store) -> None:
@@ -63,7 +63,7 @@ def test_the_queries_of_an_image_are_merged_best_rank_first(store: Store) -> Non
         candidate("a", phrase="sea", rank=2, emotion="fear", title="as seen at rank 2"),
         candidate("a", phrase="meadow", rank=5, title="as seen at rank 5"),
     ]
-    deal(store, _opened(store, found), DealSettings())
+    merge_candidates(store, _opened(store, found), MergeSettings())
     (row,) = _all(store, [0])
     assert [(q["rank"], q["phrase"], q["emotion"]) for q in row["queries"]] == [
         (2, "sea", "fear"),
@@ -80,17 +80,17 @@ def test_two_identifiers_of_one_address_are_one_image(store: Store) -> None:
         candidate("b", url="http://a.example/x.jpg", phrase="sea", rank=1),
         candidate("c", url="http://a.example/X.jpg"),
     ]
-    deal(store, _opened(store, found), DealSettings())
+    merge_candidates(store, _opened(store, found), MergeSettings())
     rows = {row["key"]: [q["phrase"] for q in row["queries"]] for row in _all(store, [0])}
     survivor = min(image_key("stock", "a"), image_key("stock", "b"))
     assert rows == {survivor: ["sea", "sun"], image_key("stock", "c"): ["meadow"]}
 
 
 def test_every_image_is_in_the_part_of_its_key_and_parts_are_sorted(store: Store) -> None:
-    record = deal(store, _opened(store, _many(500)), DealSettings(rows_per_part=60))
-    assert (record.dealt, record.parts, record.image_parts) == (True, 9, range(0, 9))
+    record = merge_candidates(store, _opened(store, _many(500)), MergeSettings(rows_per_part=60))
+    assert (record.merged, record.parts, record.image_parts) == (True, 9, range(0, 9))
     for part in record.image_parts:
-        keys = [row["key"] for row in rows_of(store, DEALT, part)]
+        keys = [row["key"] for row in rows_of(store, ITEMS, part)]
         assert keys == sorted(keys)
         assert {int(key, 16) % 9 for key in keys} == {part}
     rows = _all(store, record.image_parts)
@@ -99,11 +99,11 @@ def test_every_image_is_in_the_part_of_its_key_and_parts_are_sorted(store: Store
 
 
 def test_a_later_round_adds_parts_and_leaves_the_earlier_ones(store: Store) -> None:
-    first = deal(store, _opened(store, _many(300)), DealSettings(rows_per_part=50))
-    before, sidecars = _bytes(store), finished_parts(store, DEALT)
+    first = merge_candidates(store, _opened(store, _many(300)), MergeSettings(rows_per_part=50))
+    before, sidecars = _bytes(store), finished_parts(store, ITEMS)
     later = [*_many(300, seed=9), *(candidate(f"new {i}") for i in range(45))]
     same_file = candidate("another id", url="https://a.example/7.jpg#top")
-    second = deal(store, _opened(store, [*later, same_file]), DealSettings(rows_per_part=20))
+    second = merge_candidates(store, _opened(store, [*later, same_file]), MergeSettings(rows_per_part=20))
     assert second.image_parts == range(first.parts, first.parts + 3)
     rows = _all(store, second.image_parts)
     assert sorted(row["key"] for row in rows) == sorted(image_key("stock", f"new {i}") for i in range(45))
@@ -111,16 +111,16 @@ def test_a_later_round_adds_parts_and_leaves_the_earlier_ones(store: Store) -> N
     assert all(
         int(row["key"], 16) % 3 == part - first.parts
         for part in second.image_parts
-        for row in rows_of(store, DEALT, part)
+        for row in rows_of(store, ITEMS, part)
     )
     assert {path: data for path, data in _bytes(store).items() if path in before} == before
-    assert {part: finished_parts(store, DEALT)[part] for part in first.image_parts} == sidecars
+    assert {part: finished_parts(store, ITEMS)[part] for part in first.image_parts} == sidecars
 
 
 def test_a_known_image_at_a_new_address_is_not_dealt_again(store: Store) -> None:
-    deal(store, _opened(store, [candidate("a")]), DealSettings())
+    merge_candidates(store, _opened(store, [candidate("a")]), MergeSettings())
     moved = candidate("a", url="http://b.example/moved.jpg")
-    record = deal(store, _opened(store, [moved, candidate("b")]), DealSettings())
+    record = merge_candidates(store, _opened(store, [moved, candidate("b")]), MergeSettings())
     assert [row["key"] for row in _all(store, record.image_parts)] == [image_key("stock", "b")]
 
 
@@ -129,12 +129,12 @@ def test_what_shares_an_address_with_a_moved_known_image_is_that_image(store: St
     for order in (names, names[::-1]):
         root = Store(f"{store.root}-{order[0]}")
         known, other = order
-        deal(root, _opened(root, [candidate(known)]), DealSettings())
+        merge_candidates(root, _opened(root, [candidate(known)]), MergeSettings())
         moved = "http://b.example/moved.jpg"
         found = [candidate(known, url=moved, phrase="sun"), candidate(other, url=moved, phrase="sea"), candidate("c")]
-        record = deal(root, _opened(root, found), DealSettings())
+        record = merge_candidates(root, _opened(root, found), MergeSettings())
         assert [row["key"] for row in _all(root, record.image_parts)] == [image_key("stock", "c")]
-        (anew,) = rows_of(root, REQUERIED, 1)
+        (anew,) = rows_of(root, REDISCOVERED, 1)
         assert anew["key"] == image_key("stock", known) and anew["round"] == 1
         assert [query["phrase"] for query in anew["queries"]] == ["sea", "sun"]
 
@@ -145,91 +145,93 @@ def test_addresses_join_images_by_way_of_others(store: Store) -> None:
     # the smallest key is met by the last link only: 3-2 by the first address, 2-1 by the second, 1-0 by the third
     links = [(names[3], urls[0]), (names[2], urls[0]), (names[2], urls[1]), (names[1], urls[1]), (names[1], urls[2])]
     found = [candidate(name, url=url, phrase=f"{name} {url[-5]}") for name, url in (*links, (names[0], urls[2]))]
-    deal(store, _opened(store, found), DealSettings())
+    merge_candidates(store, _opened(store, found), MergeSettings())
     (row,) = _all(store, [0])
     assert row["key"] == image_key("stock", names[0])
     assert len(row["queries"]) == 6
 
 
 def test_queries_that_find_a_known_image_anew_belong_to_their_round(store: Store) -> None:
-    deal(store, _opened(store, [candidate("a"), candidate("b")]), DealSettings())
-    assert rows_of(store, REQUERIED, 0) == []
+    merge_candidates(store, _opened(store, [candidate("a"), candidate("b")]), MergeSettings())
+    assert rows_of(store, REDISCOVERED, 0) == []
     found = [
         candidate("a", phrase="sea", rank=4, emotion="fear"),
         candidate("a", phrase="sun", rank=1),
         candidate("b id", url="https://a.example/b.jpg?utm_source=x", phrase="storm"),
         candidate("c"),
     ]
-    deal(store, _opened(store, found), DealSettings())
-    rows = {row["key"]: row for row in rows_of(store, REQUERIED, 1)}
+    merge_candidates(store, _opened(store, found), MergeSettings())
+    rows = {row["key"]: row for row in rows_of(store, REDISCOVERED, 1)}
     assert list(rows) == sorted((image_key("stock", "a"), image_key("stock", "b")))
     asked = [(query["rank"], query["phrase"], query["emotion"]) for query in rows[image_key("stock", "a")]["queries"]]
     assert asked == [(1, "sun", "joy"), (4, "sea", "fear")]
     source = finished_parts(store, CANDIDATES)[1].sha256
-    assert finished_parts(store, REQUERIED)[1].inputs == {"candidates/00001-00001": digest([source])}
+    assert finished_parts(store, REDISCOVERED)[1].inputs == {"candidates/00001-00001": digest([source])}
 
 
 def test_a_round_that_is_dealt_is_left_alone(store: Store) -> None:
-    record = deal(store, _opened(store, _many(20)), DealSettings())
-    before = finished_parts(store, DEALT)
-    assert deal(store, record, DealSettings(rows_per_part=3)) == record == read_round(store, 0)
-    assert finished_parts(store, DEALT) == before
+    record = merge_candidates(store, _opened(store, _many(20)), MergeSettings())
+    before = finished_parts(store, ITEMS)
+    assert merge_candidates(store, record, MergeSettings(rows_per_part=3)) == record == read_round(store, 0)
+    assert finished_parts(store, ITEMS) == before
 
 
 @pytest.mark.parametrize("finished", [0, 2, 6])
 def test_a_deal_killed_midway_is_finished_with_equal_bytes(store: Store, tmp_path: Path, finished: int) -> None:
-    settings = DealSettings(rows_per_part=50)
+    settings = MergeSettings(rows_per_part=50)
     record = _opened(store, _many(300))
-    deal(store, record, settings)
+    merge_candidates(store, record, settings)
     whole = _bytes(store)
     killed = Store(str(tmp_path / "killed"))
     shutil.copytree(store.root, killed.root)
-    write_round(killed, record)  # as it was before the deal's end
+    write_round(killed, record)  # as it was before the merge's end
     for part in range(finished, 6):
-        os.unlink(killed.path(sidecar_path(DEALT, part)))
-        os.unlink(killed.path(f"dealt/{part:05d}.parquet"))
-    assert deal(killed, record, settings).parts == 6
+        os.unlink(killed.path(sidecar_path(ITEMS, part)))
+        os.unlink(killed.path(f"items/{part:05d}.parquet"))
+    assert merge_candidates(killed, record, settings).parts == 6
     assert _bytes(killed) == whole
 
 
 def test_rows_in_another_order_give_equal_bytes(store: Store, tmp_path: Path) -> None:
     other = Store(str(tmp_path / "other"))
     rows = _many(200)
-    deal(store, _opened(store, rows), DealSettings(rows_per_part=50))
-    deal(other, _opened(other, reversed(rows)), DealSettings(rows_per_part=50))
+    merge_candidates(store, _opened(store, rows), MergeSettings(rows_per_part=50))
+    merge_candidates(other, _opened(other, reversed(rows)), MergeSettings(rows_per_part=50))
     assert _bytes(store) == _bytes(other)
 
 
 def test_a_part_that_no_key_falls_into_is_empty_and_there(store: Store) -> None:
     names = [str(i) for i in range(2000) if int(image_key("stock", str(i)), 16) % 3 == 1][:3]
-    record = deal(store, _opened(store, map(candidate, names)), DealSettings(rows_per_part=1))
-    assert [finished_parts(store, DEALT)[part].rows for part in record.image_parts] == [0, 3, 0]
+    record = merge_candidates(store, _opened(store, map(candidate, names)), MergeSettings(rows_per_part=1))
+    assert [finished_parts(store, ITEMS)[part].rows for part in record.image_parts] == [0, 3, 0]
 
 
 def test_a_round_that_found_nothing_has_one_empty_part(store: Store) -> None:
-    record = deal(store, _opened(store, []), DealSettings())
+    record = merge_candidates(store, _opened(store, []), MergeSettings())
     assert record.parts == 1
-    assert rows_of(store, DEALT, 0) == []
+    assert rows_of(store, ITEMS, 0) == []
 
 
 def test_a_round_that_found_only_known_images_has_an_empty_part(store: Store) -> None:
-    deal(store, _opened(store, _many(30)), DealSettings())
-    record = deal(store, _opened(store, _many(30, seed=2)), DealSettings())
+    merge_candidates(store, _opened(store, _many(30)), MergeSettings())
+    record = merge_candidates(store, _opened(store, _many(30, seed=2)), MergeSettings())
     assert record.image_parts == range(1, 2)
-    assert rows_of(store, DEALT, 1) == []
+    assert rows_of(store, ITEMS, 1) == []
 
 
 def test_one_mad_address_does_not_end_the_deal(store: Store) -> None:
     urls = ["http://a.example:99999/x.jpg", "http://[::1/x", "", "no url", "http://ü.example/\x00?%FF"]
-    deal(store, _opened(store, [candidate(str(i), url=url or " ") for i, url in enumerate(urls)]), DealSettings())
+    merge_candidates(
+        store, _opened(store, [candidate(str(i), url=url or " ") for i, url in enumerate(urls)]), MergeSettings()
+    )
     assert len(_all(store, [0])) == 5
 
 
 def test_the_parts_know_what_they_were_dealt_from(store: Store) -> None:
-    deal(store, _opened(store, _many(30)), DealSettings(rows_per_part=10))
+    merge_candidates(store, _opened(store, _many(30)), MergeSettings(rows_per_part=10))
     source = finished_parts(store, CANDIDATES)[0].sha256
     made_from = {"candidates/00000-00000": digest([source])}
-    assert [sidecar.inputs for sidecar in finished_parts(store, DEALT).values()] == [made_from] * 3
+    assert [sidecar.inputs for sidecar in finished_parts(store, ITEMS).values()] == [made_from] * 3
     assert {normalised_url(row["url"]) for row in _all(store, range(3))} == {
         normalised_url(candidate(str(i))["url"]) for i in range(30)
     }

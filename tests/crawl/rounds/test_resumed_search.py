@@ -4,10 +4,10 @@ from aiohttp import web
 
 from crawl.politeness.rate_limit_client import Manners
 from crawl.politeness.rate_limits import Limit
-from crawl.query import Query
 from crawl.rounds.rounds import open_round
 from crawl.rounds.search import SearchSettings, search_stage
 from crawl.sites.openverse import Openverse, OpenverseSettings
+from crawl.source import Query
 from moodarchive.errors import ServiceError
 from moodarchive.running.stage import run_part
 from moodarchive.storage.store import Store

@@ -4,8 +4,8 @@ import pytest
 
 from crawl.phrases.descriptors import PHRASES, DescriptorSettings, lexicon_phrases, wanted_queries, write_descriptors
 from crawl.phrases.phrases import Phrase
-from crawl.query import Query
 from crawl.rounds.rounds import QUERIES_PER_PART, mark_dealt, open_round, query_groups, read_round, read_rounds
+from crawl.source import Query
 from moodarchive.emotions.lexicon import load_lexicon
 from moodarchive.emotions.taxonomy import CONTEXTS, EMOTIONS, Cell
 from moodarchive.errors import ConfigError
@@ -44,11 +44,11 @@ def test_a_later_round_asks_only_what_is_new(store: Store) -> None:
 
 
 def test_a_record_is_read_back_as_written(store: Store) -> None:
-    record = open_round(store, [], _queries(3), {"deal": {"rows_per_part": 7}}, 100)
+    record = open_round(store, [], _queries(3), {"merge": {"rows_per_part": 7}}, 100)
     assert record == read_round(store, 0) == read_rounds(store)[0]
-    assert record is not None and not record.dealt
+    assert record is not None and not record.merged
     assert mark_dealt(store, record, 4) == read_round(store, 0)
-    assert (read_round(store, 0).dealt, read_round(store, 0).image_parts) == (True, range(0, 4))
+    assert (read_round(store, 0).items, read_round(store, 0).image_parts) == (True, range(0, 4))
 
 
 def test_parts_of_rounds_follow_one_another(store: Store) -> None:

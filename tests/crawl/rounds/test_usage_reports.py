@@ -11,7 +11,7 @@ from crawl.rounds.usage_reports import report_uses
 from crawl.sites.openverse import Openverse, OpenverseSettings
 from crawl.sites.unsplash import KEY, Unsplash, UnsplashSettings
 from moodarchive.storage.store import Store
-from moodarchive.tables.schemas import DEALT, KEPT
+from moodarchive.tables.schemas import ITEMS, SELECTION
 from tests.making import HOST, Fate, Site, serving, write_rows
 
 SOURCES = (
@@ -28,8 +28,8 @@ USED = ["/photos/p1/download", "/photos/p4/download", "/photos/p5/download"]
 @pytest.fixture(autouse=True)
 def tables(store: Store) -> None:
     for part, fates in FATES.items():
-        rows = sorted((fate.rows() for fate in fates), key=lambda row: str(row["dealt"]["key"]))
-        for table in (DEALT, KEPT):
+        rows = sorted((fate.rows() for fate in fates), key=lambda row: str(row["items"]["key"]))
+        for table in (ITEMS, SELECTION):
             write_rows(store, table, part, [row[table.name] for row in rows])
 
 

@@ -7,10 +7,10 @@ import pytest
 from aiohttp import web
 
 from crawl.http.search_client import WebClient
-from crawl.query import Found, Query
 from crawl.rounds.rounds import open_round
 from crawl.rounds.search import SearchSettings, search_stage
 from crawl.sites.openverse import Openverse, OpenverseSettings
+from crawl.source import Found, Query
 from moodarchive.errors import ServiceError
 from moodarchive.keys import image_key
 from moodarchive.running.stage import run_part

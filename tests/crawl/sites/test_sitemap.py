@@ -7,10 +7,10 @@ import pytest
 from aiohttp import web
 
 from crawl.http.search_client import WebClient
-from crawl.query import Found, Query
 from crawl.sites import sitemap
 from crawl.sites.burst import BurstSettings, burst
 from crawl.sites.foodiesfeed import FoodiesfeedSettings, foodiesfeed
+from crawl.source import Found, Query
 from moodarchive.errors import ServiceError
 from tests.making import HOST, Handler, Site, giving, serving
 

@@ -13,7 +13,6 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from crawl.http.search_client import WebClient
-from crawl.query import Found, Query
 from crawl.sites.burst import BurstSettings, burst
 from crawl.sites.envato import EnvatoSettings, envato
 from crawl.sites.foodiesfeed import FoodiesfeedSettings, foodiesfeed
@@ -28,7 +27,7 @@ from crawl.sites.unsplash import KEY as UNSPLASH_KEY
 from crawl.sites.unsplash import Unsplash, UnsplashSettings
 from crawl.sites.unsplash_dataset import UnsplashDataset, UnsplashDatasetSettings
 from crawl.sites.urls import Urls, UrlsSettings
-from crawl.source import Source
+from crawl.source import Found, Query, Source
 from moodarchive.errors import ConfigError, ServiceError
 from tests.making import HOST, Site, serving
 

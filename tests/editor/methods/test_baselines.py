@@ -10,7 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from editor.edit import METHODS, Edit, EditStopped, Method, default_settings, load_method
+from editor.edit import METHODS, Edit, EditStopped, Method, default_settings
+from editor.loading import load_method
 from editor.methods.moodifier import InversionFree
 from moodarchive.errors import EditError
 from tests.editor.small_models import SmallModels

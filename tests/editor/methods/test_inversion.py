@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from editor.methods.inversion import blended, guided, noised, refines, target_clean
-from editor.methods.schedule import levels
+from editor.methods.masks import blended
+from editor.methods.moodifier import guided, levels, noised, refines, target_clean
 from moodarchive.errors import EditError
 from tests.editor.small_models import SmallModels
 

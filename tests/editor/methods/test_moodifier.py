@@ -8,7 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from editor.edit import Edit, EditSettings, EditStopped, Mask, load_method
+from editor.edit import Edit, EditSettings, EditStopped, Mask
+from editor.loading import load_method
 from editor.methods.canvas import to_pixels
 from editor.methods.moodifier import InversionFree
 from tests.editor.small_models import SmallModels

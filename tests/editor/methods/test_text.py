@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from editor.edit import EditSettings, load_method
+from editor.edit import EditSettings
+from editor.loading import load_method
 from editor.methods.text import TextTower
 from moodarchive.errors import EditError
 from tests.editor.small_models import WIDTH, SmallModels

@@ -183,7 +183,8 @@ def test_the_heart_beats(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_writer_that_was_taken_for_dead_ends_and_leaves_its_successor_the_root(store: Store) -> None:
     hurried = HOLD.replace(
-        "with only_writer", "from moodarchive.archive import writer_lock\nwriter_lock.HEARTBEAT_SECONDS = 0.1\nwith only_writer"
+        "with only_writer",
+        "from moodarchive.archive import writer_lock\nwriter_lock.HEARTBEAT_SECONDS = 0.1\nwith only_writer",
     )
     root = Path(__file__).parents[3]
     process = subprocess.Popen(

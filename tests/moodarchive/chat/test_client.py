@@ -14,8 +14,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from moodarchive.chat import client as chat
-from moodarchive.chat.client import ChatClient, chat_url
-from moodarchive.chat.messages import ChatAnswer, ChatRequest, Message
+from moodarchive.chat.client import ChatAnswer, ChatClient, ChatRequest, Message, chat_url
 from moodarchive.errors import ConfigError, RowError, ServiceError
 
 Step = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -10,7 +10,7 @@ from moodarchive.errors import StageError
 from moodarchive.running.stage import Readers, Resources, Stage, joined, run_part
 from moodarchive.storage.store import Store
 from moodarchive.tables.parts import read_part, read_sidecar
-from moodarchive.tables.schemas import DEALT, IMAGES, SAFETY, as_batch, empty_row
+from moodarchive.tables.schemas import IMAGES, ITEMS, SAFETY, as_batch, empty_row
 from tests.making import rows_of, write_rows
 
 
@@ -99,25 +99,25 @@ def test_an_input_that_is_not_done_is_named(store: Store) -> None:
 
 
 def _readers(store: Store) -> Readers:
-    return {table.name: lambda table=table: read_part(store, table, 0) for table in (DEALT, IMAGES)}  # type: ignore[misc]
+    return {table.name: lambda table=table: read_part(store, table, 0) for table in (ITEMS, IMAGES)}  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("count", [1, 64, 250])
 def test_tables_are_joined_row_by_row_whatever_their_row_groups(store: Store, count: int) -> None:
     small_groups = replace(IMAGES, rows_per_group=7)
-    write_rows(store, DEALT, 0, [{"key": f"{i:016x}", "title": str(i)} for i in range(count)])
+    write_rows(store, ITEMS, 0, [{"key": f"{i:016x}", "title": str(i)} for i in range(count)])
     write_rows(store, small_groups, 0, [{"key": f"{i:016x}", "width": i, "status": "ok"} for i in range(count)])
-    pairs = [pair for some in joined(_readers(store), "dealt", "images") for pair in zip(*some, strict=True)]
-    assert [(dealt["title"], image["width"]) for dealt, image in pairs] == [(str(i), i) for i in range(count)]
+    pairs = [pair for some in joined(_readers(store), "items", "images") for pair in zip(*some, strict=True)]
+    assert [(items["title"], image["width"]) for items, image in pairs] == [(str(i), i) for i in range(count)]
 
 
 @pytest.mark.parametrize(
-    ("dealt", "images"),
+    ("items", "images"),
     [(["a", "b"], ["a", "c"]), (["a", "b"], ["b", "a"]), (["a", "b"], ["a"]), (64 * ["a"], 65 * ["a"]), (["a"], [])],
     ids=["another key", "another order", "a row less", "a batch more", "none"],
 )
-def test_tables_of_other_keys_are_never_joined(store: Store, dealt: list[str], images: list[str]) -> None:
-    write_rows(store, DEALT, 0, [{"key": key} for key in dealt])
+def test_tables_of_other_keys_are_never_joined(store: Store, items: list[str], images: list[str]) -> None:
+    write_rows(store, ITEMS, 0, [{"key": key} for key in items])
     write_rows(store, IMAGES, 0, [{"key": key, "status": "ok"} for key in images])
-    with pytest.raises(StageError, match="the keys of dealt and images differ; remedy"):
-        list(joined(_readers(store), "dealt", "images"))
+    with pytest.raises(StageError, match="the keys of items and images differ; remedy"):
+        list(joined(_readers(store), "items", "images"))

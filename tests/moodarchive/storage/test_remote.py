@@ -13,7 +13,7 @@ from moodarchive.errors import ConfigError, StorageError, StorageFullError
 from moodarchive.storage.remote import UPLOAD_PIECE
 from moodarchive.storage.store import Store
 from moodarchive.tables.parts import finished_parts, read_part
-from moodarchive.tables.schemas import CANDIDATES, KEPT
+from moodarchive.tables.schemas import CANDIDATES, SELECTION
 from moodarchive.tables.sql import PART, connect, view
 from tests.making import write_rows
 from tests.object_store import BUCKET, SECRET, ObjectStore, object_store  # noqa: F401  the fixture ``server``
@@ -85,11 +85,11 @@ def test_an_upload_that_breaks_off_halfway_leaves_the_earlier_file(
 def test_a_part_on_a_full_store_is_no_part_and_a_rerun_makes_it(remote: Store, server: ObjectStore) -> None:
     server.break_uploads("[.]parquet", refused=True)
     with pytest.raises(StorageFullError, match="free some space"):
-        write_rows(remote, KEPT, 0, [{"key": "0" * 16}])
-    assert finished_parts(remote, KEPT) == {}
+        write_rows(remote, SELECTION, 0, [{"key": "0" * 16}])
+    assert finished_parts(remote, SELECTION) == {}
     server.mend()
-    write_rows(remote, KEPT, 0, [{"key": "0" * 16}])
-    assert [batch.num_rows for batch in read_part(remote, KEPT, 0)] == [1]
+    write_rows(remote, SELECTION, 0, [{"key": "0" * 16}])
+    assert [batch.num_rows for batch in read_part(remote, SELECTION, 0)] == [1]
 
 
 def test_uploads_of_a_killed_writer_are_ended_and_no_others(remote: Store) -> None:
@@ -132,16 +132,16 @@ def test_tables_are_joined_where_they_lie_with_a_request_or_two_a_part(remote: S
     parts = range(12)
     for part in parts:
         keys = [f"{part:08d}{place:08d}" for place in range(20)]
-        write_rows(remote, KEPT, part, [{"key": key, "kept": key[-1] != "0", "round": 0} for key in keys])
+        write_rows(remote, SELECTION, part, [{"key": key, "kept": key[-1] != "0", "round": 0} for key in keys])
         write_rows(remote, CANDIDATES, part, [{"key": key, "title": "t'\"", "rank": part} for key in keys])
     server.requests()
-    assert len(finished_parts(remote, KEPT)) == len(parts)
+    assert len(finished_parts(remote, SELECTION)) == len(parts)
     assert server.requests() == {"LIST": 1, "GET": len(parts)}
     with connect(remote) as connection:
-        view(connection, remote, KEPT, parts, f"key, kept, {PART}")
+        view(connection, remote, SELECTION, parts, f"key, kept, {PART}")
         view(connection, remote, CANDIDATES, parts)
         found = connection.execute(
-            "SELECT part, count(*), max(rank), any_value(title) FROM kept JOIN candidates USING (key) WHERE kept "
+            "SELECT part, count(*), max(rank), any_value(title) FROM selection JOIN candidates USING (key) WHERE kept "
             "GROUP BY part ORDER BY part"
         ).fetchall()
         assert found == [(part, 18, part, "t'\"") for part in parts]
@@ -152,8 +152,8 @@ def test_tables_are_joined_where_they_lie_with_a_request_or_two_a_part(remote: S
 
 def test_a_view_without_parts_is_empty(remote: Store) -> None:
     with connect(remote) as connection:
-        view(connection, remote, KEPT, [], f"key, {PART}")
-        assert connection.execute("SELECT count(*) FROM kept").fetchall() == [(0,)]
+        view(connection, remote, SELECTION, [], f"key, {PART}")
+        assert connection.execute("SELECT count(*) FROM selection").fetchall() == [(0,)]
 
 
 def _refusal(root: str) -> str:

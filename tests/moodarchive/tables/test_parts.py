@@ -24,9 +24,9 @@ from moodarchive.tables.schemas import (
     CAPTIONS,
     DESCRIPTORS,
     IMAGES,
-    KEPT,
     SAFETY,
     SCHEMA_VERSION,
+    SELECTION,
     Table,
     as_batch,
     empty_row,
@@ -119,13 +119,13 @@ def test_failures_are_counted_by_kind(store: Store) -> None:
     safety = [{"key": "1", "verdict": "unsafe", "status": "ok"}, {"key": "2", "verdict": "safe", "status": "ok"}]
     assert write_rows(store, SAFETY, 0, safety).failures == {"unsafe": 1}
     kept = [{"key": "1", "kept": False, "reason": "repeat"}, {"key": "2", "kept": True}]
-    assert write_rows(store, KEPT, 0, kept).failures == {"repeat": 1}
+    assert write_rows(store, SELECTION, 0, kept).failures == {"repeat": 1}
 
 
 def test_an_empty_part_is_a_part(store: Store) -> None:
-    assert write_rows(store, KEPT, 0, []).rows == 0
-    assert rows_of(store, KEPT, 0) == []
-    assert list(finished_parts(store, KEPT)) == [0]
+    assert write_rows(store, SELECTION, 0, []).rows == 0
+    assert rows_of(store, SELECTION, 0) == []
+    assert list(finished_parts(store, SELECTION)) == [0]
 
 
 def test_reading_is_in_order_and_bounded(store: Store) -> None:
@@ -138,41 +138,41 @@ def test_reading_is_in_order_and_bounded(store: Store) -> None:
 
 
 def test_known_sidecars_are_not_read_again(store: Store) -> None:
-    first = write_rows(store, KEPT, 0, [])
-    second = write_rows(store, KEPT, 1, [])
-    store.write_bytes(sidecar_path(KEPT, 0), b"would be refused")
-    assert finished_parts(store, KEPT, {0: first}) == {0: first, 1: second}
+    first = write_rows(store, SELECTION, 0, [])
+    second = write_rows(store, SELECTION, 1, [])
+    store.write_bytes(sidecar_path(SELECTION, 0), b"would be refused")
+    assert finished_parts(store, SELECTION, {0: first}) == {0: first, 1: second}
 
 
 def test_another_schema_version_is_refused_with_what_to_do(store: Store) -> None:
-    write_rows(store, KEPT, 0, [])
-    fields = json.loads(store.read_bytes(sidecar_path(KEPT, 0)))
+    write_rows(store, SELECTION, 0, [])
+    fields = json.loads(store.read_bytes(sidecar_path(SELECTION, 0)))
     later = {**fields, "schema_version": SCHEMA_VERSION + 1, "new": 1}
-    store.write_bytes(sidecar_path(KEPT, 0), json.dumps(later).encode())
-    told = rf"kept/00000\.json has schema version {SCHEMA_VERSION + 1}.*reads {SCHEMA_VERSION}.*remedy: "
+    store.write_bytes(sidecar_path(SELECTION, 0), json.dumps(later).encode())
+    told = rf"selection/00000\.json has schema version {SCHEMA_VERSION + 1}.*reads {SCHEMA_VERSION}.*remedy: "
     with pytest.raises(NotAnArchiveError, match=told):
-        read_sidecar(store, KEPT, 0)
+        read_sidecar(store, SELECTION, 0)
 
 
 @pytest.mark.parametrize(
     "garbage", [b"", b"{", b"[]", b"{}", b"\xff\xfe", json.dumps({"schema_version": SCHEMA_VERSION}).encode()]
 )
 def test_a_sidecar_of_garbage_is_named(store: Store, garbage: bytes) -> None:
-    store.write_bytes(sidecar_path(KEPT, 3), garbage)
-    with pytest.raises(NotAnArchiveError, match=r"kept/00003\.json is no sidecar.*remedy"):
-        finished_parts(store, KEPT)
+    store.write_bytes(sidecar_path(SELECTION, 3), garbage)
+    with pytest.raises(NotAnArchiveError, match=r"selection/00003\.json is no sidecar.*remedy"):
+        finished_parts(store, SELECTION)
 
 
 def test_a_run_of_parts_is_one_input_and_any_changed_part_changes_it(store: Store) -> None:
     for part in range(2, 5):
-        write_rows(store, KEPT, part, [{"key": str(part)}])
-    done = finished_parts(store, KEPT)
-    ((name, told),) = run_of_parts(KEPT, done, range(2, 5)).items()
-    digests = {f"kept/{part:05d}": sidecar.sha256 for part, sidecar in done.items()}
-    assert name == "kept/00002-00004"
+        write_rows(store, SELECTION, part, [{"key": str(part)}])
+    done = finished_parts(store, SELECTION)
+    ((name, told),) = run_of_parts(SELECTION, done, range(2, 5)).items()
+    digests = {f"selection/{part:05d}": sidecar.sha256 for part, sidecar in done.items()}
+    assert name == "selection/00002-00004"
     assert input_digest(name, digests) == told
     for part in digests:
         assert input_digest(name, {**digests, part: "other"}) != told
-    assert input_digest("kept/00003", digests) == digests["kept/00003"]
-    assert input_digest("kept/00002-00005", digests) is None and input_digest("kept/00005", digests) is None
-    assert run_of_parts(KEPT, done, []) == {}
+    assert input_digest("selection/00003", digests) == digests["selection/00003"]
+    assert input_digest("selection/00002-00005", digests) is None and input_digest("selection/00005", digests) is None
+    assert run_of_parts(SELECTION, done, []) == {}

@@ -6,7 +6,7 @@ import duckdb
 import pytest
 
 from moodarchive.keys import normalised_url
-from moodarchive.tables.url_sql import define_normalised
+from moodarchive.tables.sql import define_normalised
 
 SPELLINGS = [
     "http://a.example", "https://a.example/", "https://A.Example/X.jpg", "HTTP://a.example/x", "http://a.example:80/x",

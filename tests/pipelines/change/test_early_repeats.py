@@ -10,7 +10,7 @@ import pytest
 
 from moodarchive.storage.store import Store
 from moodarchive.tables.parts import finished_parts
-from moodarchive.tables.schemas import CAPTIONS, KEPT, REPEATS
+from moodarchive.tables.schemas import CAPTIONS, REPEATS, SELECTION
 from tests.making import rows_of
 from tests.pipelines.running import archive_digest, moodarchive, wait_for_file
 from validate.verify import verify
@@ -35,7 +35,7 @@ def _outcome(root: Path) -> dict[str, bytes]:
     """The verdicts and the samples."""
     return {
         path.relative_to(root).as_posix(): path.read_bytes()
-        for folder, pattern in (("kept", "*.parquet"), ("shards", "*/*.*"))
+        for folder, pattern in (("selection", "*.parquet"), ("shards", "*/*.*"))
         for path in sorted((root / folder).glob(pattern))
     }
 
@@ -65,11 +65,11 @@ def test_a_killed_barrier_ends_in_the_verdicts_and_shards_of_a_run_without_it(tm
 def _counts(store: Store) -> tuple[int, int]:
     """Rows marked as repeats, and rows cut as such that nobody described."""
     marked = skipped = 0
-    for part in finished_parts(store, KEPT):
+    for part in finished_parts(store, SELECTION):
         marked += sum(row["reason"] is not None for row in rows_of(store, REPEATS, part))
         described = {row["key"]: row["status"] for row in rows_of(store, CAPTIONS, part)}
         skipped += sum(
             row["reason"] in ("repeat", "near_heldout") and described[row["key"]] == "skipped"
-            for row in rows_of(store, KEPT, part)
+            for row in rows_of(store, SELECTION, part)
         )
     return marked, skipped

@@ -1,4 +1,4 @@
-"""An image that a later round finds under a better emotion moves to it, alone: in kept/, its shard and the history."""
+"""An image found again under a better emotion moves to it, alone: in selection/, its shard and the history."""
 
 import json
 import tarfile
@@ -13,7 +13,7 @@ from filter.cut import CutSettings
 from moodarchive.emotions.taxonomy import EMOTIONS
 from moodarchive.storage.store import Store
 from moodarchive.tables.parts import finished_parts
-from moodarchive.tables.schemas import KEPT, REQUERIED, SCORES
+from moodarchive.tables.schemas import REDISCOVERED, SCORES, SELECTION
 from pipelines.change.reseal import finish
 from pipelines.change.verbs import prune, take_down
 from pipelines.inspect.diff import show_diff
@@ -30,7 +30,7 @@ NEW = range(100, 112)
 
 
 def _kept(store: Store) -> dict[str, Row]:
-    return {row["key"]: row for part in finished_parts(store, KEPT) for row in rows_of(store, KEPT, part)}
+    return {row["key"]: row for part in finished_parts(store, SELECTION) for row in rows_of(store, SELECTION, part)}
 
 
 def _numbers(store: Store, reason: str | None) -> list[int]:
@@ -97,7 +97,7 @@ def test_it_is_judged_told_and_packed_under_its_best_and_nothing_else_changes(ar
 def test_worse_emotions_rewrite_no_shard(archive: Store) -> None:
     before, tars = _kept(archive), _tars(archive)
     _grow(archive, dict.fromkeys(_numbers(archive, None), WORSE))
-    assert len(rows_of(archive, REQUERIED, 1)) > 10
+    assert len(rows_of(archive, REDISCOVERED, 1)) > 10
     assert {key: _kept(archive)[key] for key in before} == before
     assert {path: data for path, data in _tars(archive).items() if path in tars} == tars
 
@@ -122,7 +122,7 @@ def test_after_a_prune_what_has_its_picture_moves_and_what_has_none_stays_cut(ar
     assert samples_of(archive)[Pictured(better).key]["emotion"] == "love"
     assert list(verify(archive)) == []
     files = timeless_files(archive)
-    archive.remove("kept/00000.json")
+    archive.remove("selection/00000.json")
     assert finish(archive)
     assert timeless_files(archive) == files, "the verdicts after a prune do not depend on when they are made"
 

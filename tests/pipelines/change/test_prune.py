@@ -8,7 +8,7 @@ import pytest
 from moodarchive.archive.pruned import read_pruned
 from moodarchive.errors import NotAnArchiveError, NotWholeError, PrunedPictureError
 from moodarchive.storage.store import Store
-from moodarchive.tables.schemas import DEALT, IMAGES, KEPT
+from moodarchive.tables.schemas import IMAGES, ITEMS, SELECTION
 from pipelines.change.reseal import finish
 from pipelines.change.verbs import prune, take_down
 from pipelines.report.write import write_report
@@ -160,13 +160,13 @@ def test_the_report_shows_pruned_pictures_from_the_shards(archive: Store) -> Non
 
 
 def test_verdicts_know_pruned_rows_as_before(archive: Store) -> None:
-    kept = [rows_of(archive, KEPT, part) for part in range(4)]
+    kept = [rows_of(archive, SELECTION, part) for part in range(4)]
     _prune(archive)
     _recut(archive, percentile=21.0)
     finish(archive)
-    assert [[row["key"] for row in rows_of(archive, DEALT, part)] for part in range(4)] == [
+    assert [[row["key"] for row in rows_of(archive, ITEMS, part)] for part in range(4)] == [
         [row["key"] for row in rows] for rows in kept
     ]
-    assert [row["split"] for part in range(4) for row in rows_of(archive, KEPT, part)] == [
+    assert [row["split"] for part in range(4) for row in rows_of(archive, SELECTION, part)] == [
         row["split"] for rows in kept for row in rows
     ]

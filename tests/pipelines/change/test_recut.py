@@ -8,7 +8,7 @@ import pytest
 
 from filter.cut import CutSettings, cut
 from moodarchive.storage.store import Store
-from moodarchive.tables.schemas import KEPT
+from moodarchive.tables.schemas import SELECTION
 from pipelines.demo.run import DemoOptions, demo_settings
 from pipelines.demo.serving import started
 from tests.making import rows_of
@@ -34,7 +34,7 @@ def config(tmp_path: Path) -> Iterator[Path]:
                                   "limits": list(asked.sources.openverse.limits)},
             "search": {"user_agent": asked.search.user_agent, "round_images": 28 * 400},
             "search.loopback_hosts": asked.search.loopback_hosts,
-            "deal": {"rows_per_part": 20},
+            "merge": {"rows_per_part": 20},
             "download": {"host_limit": asked.download.host_limit, "deadline_s": 6.0},
             "caption": {"model": asked.caption.model, "servers": list(asked.caption.servers)},
             "score": {"model": asked.score.model, "pretrained": ""},
@@ -59,7 +59,7 @@ def _run(config: Path, root: Path, *more: str) -> None:
 
 
 def _verdicts(store: Store, parts: list[int]) -> list[dict[str, object]]:
-    return [row for part in parts for row in rows_of(store, KEPT, part)]
+    return [row for part in parts for row in rows_of(store, SELECTION, part)]
 
 
 def test_two_rounds_are_judged_together_once(config: Path, tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_two_rounds_are_judged_together_once(config: Path, tmp_path: Path) -> No
     _run(config, root)
     store = Store(str(root))
     assert [path.name for path in sorted((root / "rounds").glob("*.json"))] == ["0000.json", "0001.json"]
-    parts = [int(path.stem) for path in sorted((root / "kept").glob("*.json"))]
+    parts = [int(path.stem) for path in sorted((root / "selection").glob("*.json"))]
     apart = _verdicts(store, parts)
     assert {row["round"] for row in apart} == {0, 1}
     _run(config, root, "--recut")

@@ -13,7 +13,7 @@ from moodarchive.archive.takedown import bound_by, read_takedowns
 from moodarchive.archive.writer_lock import only_writer
 from moodarchive.errors import MoodArchiveError, RootInUseError, TakedownListError
 from moodarchive.storage.store import Store
-from moodarchive.tables.schemas import CANDIDATES, CAPTIONS, DEALT, IMAGES, KEPT, SAFETY, SCORES
+from moodarchive.tables.schemas import CANDIDATES, CAPTIONS, IMAGES, ITEMS, SAFETY, SCORES, SELECTION
 from pipelines.change.reseal import finish
 from pipelines.change.verbs import go_on, take_down
 from pipelines.report.write import write_report
@@ -35,14 +35,14 @@ def _take_down(store: Store, *lines: str) -> list[str]:
 
 
 def _rows(store: Store, table: str, parts: range = range(4)) -> dict[str, Row]:
-    known = {t.name: t for t in (CANDIDATES, DEALT, IMAGES, SAFETY, CAPTIONS, SCORES, KEPT)}
+    known = {t.name: t for t in (CANDIDATES, ITEMS, IMAGES, SAFETY, CAPTIONS, SCORES, SELECTION)}
     return {row["key"]: row for part in parts for row in rows_of(store, known[table], part)}
 
 
 def _holding(store: Store, *needles: str) -> set[str]:
     """Files in which any of the words stands, compressed tables included."""
     found = {p for p in store.files() for needle in needles if needle.encode() in store.read_bytes(p)}
-    tables = (("candidates", range(1)), *((name, range(4)) for name in ("dealt", "captions")))
+    tables = (("candidates", range(1)), *((name, range(4)) for name in ("items", "captions")))
     return found | {n for n, parts in tables for w in needles if w in json.dumps(list(_rows(store, n, parts).values()))}
 
 
@@ -51,12 +51,12 @@ def test_what_is_named_is_erased_everywhere_and_stays_a_row(archive: Store) -> N
     said = _take_down(archive, PLAIN.key)
     assert said == ["1 images taken down; what the list names is bound for all later rounds"]
     assert list(verify(archive)) == []
-    for name, parts in (("candidates", range(1)), ("dealt", range(4))):
+    for name, parts in (("candidates", range(1)), ("items", range(4))):
         row = _rows(archive, name, parts)[PLAIN.key]
         erased = ("url", "source_id", "landing_url", "title", "alt_text", "creator", "creator_url")
         assert {field: row[field] for field in erased} == dict.fromkeys(erased)
         assert row["source"] == "openverse" and row["retrieved_on"] == "2026-01-01"
-    image, caption, kept = (_rows(archive, name)[PLAIN.key] for name in ("images", "captions", "kept"))
+    image, caption, kept = (_rows(archive, name)[PLAIN.key] for name in ("images", "captions", "selection"))
     assert (image["bytes"], image["status"]) == (None, "taken_down")
     assert (caption["summary"], caption["stimuli"], caption["emotions"], caption["status"]) == (
         None, None, None, "taken_down",
@@ -65,17 +65,17 @@ def test_what_is_named_is_erased_everywhere_and_stays_a_row(archive: Store) -> N
     assert not _holding(archive, PLAIN.title, PLAIN.url, 'pages/10"', 'secret words 10"')
     assert not [path for path in archive.files() if jpeg in archive.read_bytes(path)]
     counts = json.loads(archive.read_bytes("manifest.json"))["counts"]
-    assert [counts[name]["failures"].get("taken_down") for name in ("images", "captions", "kept")] == [1, 1, 1]
+    assert [counts[name]["failures"].get("taken_down") for name in ("images", "captions", "selection")] == [1, 1, 1]
 
 
 def test_only_the_shards_that_held_it_are_rewritten_and_no_other_verdict_changes(archive: Store) -> None:
-    before, kept = timeless_files(archive), _rows(archive, "kept")
+    before, kept = timeless_files(archive), _rows(archive, "selection")
     _take_down(archive, PLAIN.key)
     after = timeless_files(archive)
-    (part,) = [n for n in range(4) if PLAIN.key in {row["key"] for row in rows_of(archive, DEALT, n)}]
+    (part,) = [n for n in range(4) if PLAIN.key in {row["key"] for row in rows_of(archive, ITEMS, n)}]
     changed = {path for path in before if after.get(path) != before[path] and path.endswith(".tar")}
     assert changed == {f"shards/train/{part:05d}.tar"}
-    assert {key: row for key, row in _rows(archive, "kept").items() if key != PLAIN.key} == {
+    assert {key: row for key, row in _rows(archive, "selection").items() if key != PLAIN.key} == {
         key: row for key, row in kept.items() if key != PLAIN.key
     }
 
@@ -84,7 +84,7 @@ def test_only_the_shards_that_held_it_are_rewritten_and_no_other_verdict_changes
 def test_however_it_is_named_its_exact_copy_goes_with_it(archive: Store, how: str) -> None:
     sha256 = _rows(archive, "images")[BY_HASH.key]["sha256"]
     _take_down(archive, sha256 if how == "hash" else how.rstrip("/"))
-    kept = _rows(archive, "kept")
+    kept = _rows(archive, "selection")
     assert [kept[picture.key]["reason"] for picture in (BY_HASH, COPY)] == ["taken_down"] * 2
     assert sum(row["reason"] == "taken_down" for row in kept.values()) == 2
     assert list(verify(archive)) == []
@@ -93,7 +93,7 @@ def test_however_it_is_named_its_exact_copy_goes_with_it(archive: Store, how: st
 @pytest.mark.parametrize("who", ["creator: ann müller 2", "creator: https://site.test/people/2"])
 def test_all_of_a_creator_go_whatever_became_of_them(archive: Store, who: str) -> None:
     _take_down(archive, who)
-    reasons = {number: _rows(archive, "kept")[Pictured(number).key]["reason"] for number in range(PICTURES)}
+    reasons = {number: _rows(archive, "selection")[Pictured(number).key]["reason"] for number in range(PICTURES)}
     expected = {number for number in range(PICTURES) if number % 6 == 2}
     # 8 shows the same picture as 7, by another creator
     assert {number for number, reason in reasons.items() if reason == "taken_down"} == {*expected, 7}
@@ -121,7 +121,7 @@ def test_a_later_round_brings_nothing_back(archive: Store) -> None:
     add_round(archive, range(100, 124))
     assert finish(archive)
     assert list(verify(archive)) == []
-    assert _rows(archive, "kept", range(6))[PLAIN.key]["reason"] == "taken_down"
+    assert _rows(archive, "selection", range(6))[PLAIN.key]["reason"] == "taken_down"
 
 
 def test_a_list_given_again_takes_what_came_since(archive: Store) -> None:
@@ -131,15 +131,15 @@ def test_a_list_given_again_takes_what_came_since(archive: Store) -> None:
     assert any("address or creator that was taken down" in problem.what for problem in verify(archive))
     _take_down(archive, "creator: Ann Müller 4")
     assert list(verify(archive)) == []
-    assert _rows(archive, "kept", range(6))[Pictured(100).key]["reason"] == "taken_down"
+    assert _rows(archive, "selection", range(6))[Pictured(100).key]["reason"] == "taken_down"
 
 
 def test_nobody_takes_the_place_of_a_lookalike_that_was_taken_down(archive: Store) -> None:
-    reasons = {p.number: _rows(archive, "kept")[p.key]["reason"] for p in (BY_HASH, COPY)}
+    reasons = {p.number: _rows(archive, "selection")[p.key]["reason"] for p in (BY_HASH, COPY)}
     assert sorted(map(str, reasons.values())) == ["None", "repeat"]
     survivor = next(p for p in (BY_HASH, COPY) if reasons[p.number] is None)
     _take_down(archive, survivor.key)
-    assert {_rows(archive, "kept")[p.key]["reason"] for p in (BY_HASH, COPY)} == {"taken_down"}
+    assert {_rows(archive, "selection")[p.key]["reason"] for p in (BY_HASH, COPY)} == {"taken_down"}
 
 
 def test_answers_logs_and_the_report_forget_it_too(archive: Store) -> None:
@@ -153,7 +153,7 @@ def test_answers_logs_and_the_report_forget_it_too(archive: Store) -> None:
     assert not archive.files("crawl/answers")
     page = archive.read_bytes("report/index.html").decode()
     assert gone not in page and keys[0].title not in page
-    (part,) = [n for n in range(4) if gone in {row["key"] for row in rows_of(archive, DEALT, n)}]
+    (part,) = [n for n in range(4) if gone in {row["key"] for row in rows_of(archive, ITEMS, n)}]
     assert part != 0 or not archive.exists("logs/download/00000.log")
 
 

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from moodarchive.archive.takedown import Named, creator_digest, url_digest
+from moodarchive.archive.takedown import Identifiers, creator_digest, url_digest
 from moodarchive.errors import TakedownListError
 from pipelines.change.takedown_list import read_list
 
@@ -22,7 +22,7 @@ def test_lines_are_told_by_their_look(tmp_path: Path) -> None:
     text = (
         f"# who asked: a photographer\n{KEY}\n\n{HASH.upper()}\n{URL}\ncreator: Ann  MÜLLER\nurl: http://img.test/b\n"
     )
-    assert read_list(_list(tmp_path, "list.txt", text)) == Named(
+    assert read_list(_list(tmp_path, "list.txt", text)) == Identifiers(
         keys=frozenset({KEY}),
         hashes=frozenset({HASH}),
         urls=frozenset({url_digest("https://img.test/a.jpg"), url_digest("https://img.test/b")}),

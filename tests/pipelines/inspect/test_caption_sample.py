@@ -10,7 +10,7 @@ import pytest
 from moodarchive.errors import ConfigError, ServiceError
 from moodarchive.keys import image_key
 from moodarchive.storage.store import Store
-from moodarchive.tables.schemas import DEALT, IMAGES, SAFETY, SCHEMA_VERSION
+from moodarchive.tables.schemas import IMAGES, ITEMS, SAFETY, SCHEMA_VERSION
 from pipelines.inspect.caption_sample import PAGE_PATH, SampleOptions, write_caption_sample
 from tests.annotate.described_part import GOOD, Asked, VisionServer, jpeg, serving
 from tests.making import write_rows
@@ -35,12 +35,12 @@ def store(tmp_path: Path) -> Store:
     store.write_bytes("settings.json", json.dumps(record).encode())
     rows = sorted((image_key("test", name), name) for name in FATES)
     queries = {name: [{"emotion": "joy", "context": "natural_scenery", "phrase": name, "rank": 0}] for name in FATES}
-    dealt = [
+    items = [
         {"key": key, "title": f"<i>{name}</i>", "queries": queries[name], "mature": name == "grown",
          "source": "mine" if name == "own" else "test"}
         for key, name in rows
     ]  # fmt: skip
-    write_rows(store, DEALT, 0, dealt)
+    write_rows(store, ITEMS, 0, items)
     write_rows(store, IMAGES, 0, [{"key": key, "bytes": jpeg(), "status": "ok"} for key, _ in rows])
     write_rows(store, SAFETY, 0, [{"key": key, "verdict": FATES[name], "status": "ok"} for key, name in rows])
     return store

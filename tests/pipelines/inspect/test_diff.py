@@ -7,7 +7,7 @@ from rich.console import Console
 
 from moodarchive.errors import NotAnArchiveError, UnknownSealError
 from moodarchive.storage.store import Store
-from moodarchive.tables.schemas import KEPT
+from moodarchive.tables.schemas import SELECTION
 from pipelines.inspect.diff import show_diff
 from shards.seal import seal, unseal
 from tests.making import pack_parts, rows_of, sealed_archive, write_rows
@@ -22,10 +22,10 @@ def _told(store: Store, earlier: int | None = None, later: int | None = None) ->
 def test_the_last_two_seals_are_compared(store: Store) -> None:
     sealed_archive(store)
     assert "seal 0, the first one" in _told(store) and "6 shards added" in _told(store)
-    rows = rows_of(store, KEPT, 0)
+    rows = rows_of(store, SELECTION, 0)
     next(row for row in rows if row["kept"] and row["split"] == "train").update(kept=False, reason="low_score")
     unseal(store)
-    write_rows(store, KEPT, 0, rows)
+    write_rows(store, SELECTION, 0, rows)
     pack_parts(store, [0])
     seal(store)
     told = _told(store)

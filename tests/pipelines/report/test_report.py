@@ -22,11 +22,11 @@ from moodarchive.tables.parts import Origin, Sidecar, write_part, write_sidecar
 from moodarchive.tables.schemas import (
     CANDIDATES,
     CAPTIONS,
-    DEALT,
     IMAGES,
-    KEPT,
+    ITEMS,
     SAFETY,
     SCORES,
+    SELECTION,
     SHARD_INDEX,
     Table,
     as_batch,
@@ -40,7 +40,7 @@ from tests.making import pack_parts, rows_of, sealed_archive, write_rows
 
 ORIGIN = Origin(settings="x", inputs={}, started=0)
 HOSTILE = "<script>alert(1)</script>"
-FLOW = (IMAGES, SAFETY, CAPTIONS, SCORES, KEPT)
+FLOW = (IMAGES, SAFETY, CAPTIONS, SCORES, SELECTION)
 _FAILED_AT = {"download": "failed_download", "caption": "failed_caption", "score": "failed_score"}
 
 
@@ -111,12 +111,12 @@ def _row(table: Table, made: Made) -> dict[str, object]:
     order = ("download", "safety", "caption", "score", "cut", "kept")
     steps = {IMAGES.name: "download", SAFETY.name: "safety", CAPTIONS.name: "caption", SCORES.name: "score"}
     cell = {"emotion": made.emotion, "context": made.context}
-    if table is DEALT:
+    if table is ITEMS:
         queries = [{**cell, "phrase": "a phrase", "rank": 0}]
-        return empty_row(DEALT, **_provenance(made), queries=queries)
-    if table is KEPT:
+        return empty_row(ITEMS, **_provenance(made), queries=queries)
+    if table is SELECTION:
         reason = _FAILED_AT.get(made.stage, made.kind)
-        return empty_row(KEPT, key=made.key, kept=made.stage == "kept", reason=reason, split=made.split, **cell)
+        return empty_row(SELECTION, key=made.key, kept=made.stage == "kept", reason=reason, split=made.split, **cell)
     step, ended = order.index(steps[table.name]), order.index(made.stage)
     if step > ended:
         return empty_row(table, key=made.key, status="skipped")
@@ -140,7 +140,7 @@ def fill(store: Store, archive: list[Made], tables: tuple[Table, ...] = FLOW, hi
     write_part(store, CANDIDATES, 0, [as_batch(CANDIDATES, candidates)], ORIGIN)
     for part in (0, 1):
         of_part = sorted(archive[part::2], key=lambda made: made.key)
-        for table in (DEALT, *tables):
+        for table in (ITEMS, *tables):
             write_part(store, table, part, [as_batch(table, [_row(table, made) for made in of_part])], ORIGIN)
 
 
@@ -241,7 +241,7 @@ def test_every_step_is_the_one_before_less_what_fell_out(finished: Store) -> Non
     steps = _flow(page)
     assert [(step.stage, step.passed) for step in steps] == [
         ("search", 80),
-        ("deal", 40),
+        ("merge", 40),
         ("download", 35),
         ("safety", 32),
         ("caption", 31),
@@ -337,12 +337,12 @@ def test_what_was_cut_is_shown_by_reason_a_dozen_of_each_at_most(tmp_path: Path)
 def test_the_change_between_the_last_two_seals_is_shown(store: Store) -> None:
     sealed_archive(store)
     assert "archive's first seal" in html.unescape(_page(store))
-    rows = rows_of(store, KEPT, 1)
+    rows = rows_of(store, SELECTION, 1)
     fallen, moved = [row for row in rows if row["kept"] and row["split"] == "train"][:2]
     fallen.update(kept=False, reason="repeat")
     moved.update(split="heldout")
     unseal(store)
-    write_rows(store, KEPT, 1, rows)
+    write_rows(store, SELECTION, 1, rows)
     pack_parts(store, [1])
     store.write_bytes("settings.json", b'{"schema_version": 2, "whole_table": {"cut": {"percentile": 12.5}}}')
     seal(store)
@@ -372,7 +372,7 @@ def test_an_unfinished_root_says_what_is_not_there_yet(tmp_path: Path) -> None:
     store.remove("safety/00001.json")
     page = _page(store)
     steps = {step.stage: step for step in _flow(page)}
-    assert steps["deal"].passed == 40
+    assert steps["merge"].passed == 40
     assert steps["download"].passed == 35
     assert steps["safety"].passed + sum(steps["safety"].lost) == 35
     assert steps["pack"].passed == 0
@@ -382,8 +382,8 @@ def test_an_unfinished_root_says_what_is_not_there_yet(tmp_path: Path) -> None:
 
 def test_an_empty_root_still_gets_a_page(tmp_path: Path) -> None:
     page = _page(Store(str(tmp_path / "root")))
-    assert "No images have been dealt yet." in page
-    assert "dealt: nothing yet" in page
+    assert "No images have been merged yet." in page
+    assert "items: nothing yet" in page
 
 
 def test_pruned_pictures_are_taken_from_the_shards(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from moodarchive.errors import ConfigError
 from moodarchive.storage.store import Store
 from pipelines.runner.cluster import Cluster, address_of
-from pipelines.runner.preflight import TOKEN_FOLDER, LocalPath, begin_sight, end_sight, sight_of
+from pipelines.runner.preflight import TOKEN_FOLDER, LocalPath, end_preflight, sight_of, start_preflight
 from tests.pipelines.ray_nodes import Nodes, ray_nodes
 from tests.pipelines.running import archive_digest, moodarchive
 
@@ -49,12 +49,15 @@ def test_nodes_that_do_not_see_what_the_run_needs_are_named(nodes: Nodes, tmp_pa
     except AssertionError as error:
         pytest.skip(f"this machine lets no node see less: {error}")
     store = Store(str(root))
-    with pytest.raises(ConfigError) as caught, Cluster(address=nodes.address, look=lambda: begin_sight(store, ())) as c:
+    with (
+        pytest.raises(ConfigError) as caught,
+        Cluster(address=nodes.address, look=lambda: start_preflight(store, ())) as c,
+    ):
         c.start([])
     assert "1 of 2 nodes" in str(caught.value) and f"does not see the root {root}" in str(caught.value)
     assert "remedy: a root that all nodes share" in str(caught.value)
     shared = Store(str(models))
-    with Cluster(address=nodes.address, look=lambda: begin_sight(shared, ())) as cluster:
+    with Cluster(address=nodes.address, look=lambda: start_preflight(shared, ())) as cluster:
         cluster.start([])  # what both nodes see is accepted
     assert shared.names(TOKEN_FOLDER) == []
 
@@ -69,7 +72,7 @@ def test_the_limiter_comes_back_with_its_quotas_when_its_process_dies(store: Sto
 
 def test_a_look_that_differs_is_told(tmp_path: Path) -> None:
     store = Store(str(tmp_path / "root"))
-    sight = begin_sight(store, (LocalPath(setting="score.model", path=str(tmp_path / "model")),))
+    sight = start_preflight(store, (LocalPath(setting="score.model", path=str(tmp_path / "model")),))
     assert "score.model" in sight.missing() and "every node" in sight.missing()
     (tmp_path / "model").mkdir()
     assert sight.missing() == ""
@@ -77,7 +80,7 @@ def test_a_look_that_differs_is_told(tmp_path: Path) -> None:
 
     assert "has moodarchive" in replace(sight, version="0.0.0").missing()
     assert "does not see the root" in replace(sight, store=Store(str(tmp_path / "elsewhere"))).missing()
-    end_sight(sight)
+    end_preflight(sight)
     assert store.files() == {}
 
 
@@ -85,13 +88,13 @@ def test_a_seal_is_looked_for_and_left_where_it_is(store: Store) -> None:
     store.write_bytes("manifest.json", b"{}")
     sight = sight_of(store, "manifest.json")
     assert sight.missing() == ""
-    end_sight(sight)
+    end_preflight(sight)
     assert store.names() == ["manifest.json"]
 
 
 def test_a_relative_path_is_refused_on_a_cluster(store: Store) -> None:
     with pytest.raises(ConfigError, match=r"sources.urls.folder = 'photos' is relative"):
-        begin_sight(store, (LocalPath(setting="sources.urls.folder", path="photos"),))
+        start_preflight(store, (LocalPath(setting="sources.urls.folder", path="photos"),))
 
 
 def test_the_address_is_the_setting_then_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from pipelines.servers import supervisor as keeper
 from pipelines.servers.settings import ServerSettings
-from pipelines.servers.supervisor import Keeper, Report
+from pipelines.servers.supervisor import Report, ServerSupervisor
 from tests.pipelines.servers.captioned import MODEL, processes_with
 from tests.pipelines.servers.stand_in_vllm import wrapper
 
@@ -27,7 +27,7 @@ def keeping(folder: Path, weights: str) -> Iterator[Reports]:
     reports: Reports = queue.SimpleQueue()
     python = str(wrapper(folder, str(folder)))
     settings = ServerSettings(count=1, gpus=0.0, python=python, weights=weights)
-    kept = Keeper(
+    kept = ServerSupervisor(
         number=0, settings=settings, model=MODEL, in_flight=4, host="127.0.0.1", key="some-key",
         log=folder / "server.log", tell=reports.put,
     )  # fmt: skip

@@ -9,12 +9,11 @@ from annotate.caption import CaptionSettings
 from filter.cut import CutSettings
 from moodarchive.errors import ConfigError
 from moodarchive.storage.store import Store
-from moodarchive.tables.schemas import CAPTIONS, DEALT, KEPT
-from moodarchive.tables.verdict_schema import VERDICTS
+from moodarchive.tables.schemas import CAPTIONS, HUMAN_VERDICTS, ITEMS, SELECTION
 from pipelines.change.reseal import finish
 from pipelines.demo.captioner.server import MODEL
 from pipelines.demo.serving import started
-from pipelines.runner.settings_record import guard
+from pipelines.runner.settings_record import check_settings
 from pipelines.settings import ArchiveSettings
 from pipelines.study.reask import reask
 from tests.making import rows_of, sealed_archive, write_rows
@@ -40,15 +39,15 @@ def test_a_rejected_caption_is_replaced_and_every_other_stays(store: Store) -> N
         settings = ArchiveSettings(
             caption=CaptionSettings(model=MODEL, servers=(server,)), cut=CutSettings(percentile=0, heldout=0.2)
         )
-        guard(store, settings)
+        check_settings(store, settings)
         assert finish(store)
         before, texts = rows_of(store, CAPTIONS, 0), _texts(store)
-        shown = {row["key"] for row in rows_of(store, KEPT, 0) if row["kept"]}
+        shown = {row["key"] for row in rows_of(store, SELECTION, 0) if row["kept"]}
         key = next(row["key"] for row in before if row["key"] in shown)
         seen = next(row for row in before if row["key"] == key)
         sentences = (seen["summary"], *seen["stimuli"], seen["assessment"])
         verdict = {"key": key, "accepted": False, "simulated": False, "caption_hash": caption_hash(sentences)}
-        write_rows(store, VERDICTS, 0, [verdict])
+        write_rows(store, HUMAN_VERDICTS, 0, [verdict])
         assert list(reask(store, settings)) == ["1 rejected captions were asked for again, 1 were replaced"]
         after = rows_of(store, CAPTIONS, 0)
         assert [row for row in after if row["key"] != key] == [row for row in before if row["key"] != key]
@@ -59,8 +58,8 @@ def test_a_rejected_caption_is_replaced_and_every_other_stays(store: Store) -> N
         assert now[key].startswith(new["summary"])
         # the verdict was about the old caption
         assert list(reask(store, settings)) == ["0 rejected captions were asked for again, 0 were replaced"]
-    assert json.loads(store.read_bytes("manifest.json"))["counts"]["dealt"]["rows"] == sum(
-        len(rows_of(store, DEALT, part)) for part in (0, 1)
+    assert json.loads(store.read_bytes("manifest.json"))["counts"]["items"]["rows"] == sum(
+        len(rows_of(store, ITEMS, part)) for part in (0, 1)
     )
     assert list(verify(store)) == []
 
@@ -68,6 +67,6 @@ def test_a_rejected_caption_is_replaced_and_every_other_stays(store: Store) -> N
 def test_other_settings_than_the_archives_are_refused(store: Store) -> None:
     sealed_archive(store)
     store.remove("settings.json")
-    guard(store, ArchiveSettings())
+    check_settings(store, ArchiveSettings())
     with pytest.raises(ConfigError, match=r"caption\.model"):
         list(reask(store, ArchiveSettings(caption=CaptionSettings(model="another"))))

@@ -13,8 +13,7 @@ from typer.testing import CliRunner
 from moodarchive.errors import DamagedPartError, StudyError
 from moodarchive.models.clip import ClipEncoder
 from moodarchive.storage.store import Store
-from moodarchive.tables.schemas import DEALT, KEPT
-from moodarchive.tables.verdict_schema import VERDICTS
+from moodarchive.tables.schemas import HUMAN_VERDICTS, ITEMS, SELECTION
 from pipelines.commands.app import app
 from shards.seal import seal
 from tests.making import pack_parts, rows_of, write_rows
@@ -75,7 +74,7 @@ def test_verdicts_name_no_worker_and_follow_the_votes(judged: Store) -> None:
     rows = list(read_verdicts(judged))
     workers = set(read_table(judged, "captions")["worker"].to_pylist())
     assert rows and all(row["simulated"] and row["answers"] == 5 for row in rows)
-    for path in [*judged.files("verdicts"), *judged.files("moodarchive-5k")]:
+    for path in [*judged.files("human_verdicts"), *judged.files("moodarchive-5k")]:
         content = judged.read_bytes(path)
         assert not any(worker.encode() in content for worker in workers), path
     accepted = [row for row in rows if row["accepted"]]
@@ -85,7 +84,7 @@ def test_verdicts_name_no_worker_and_follow_the_votes(judged: Store) -> None:
 
 def test_the_verified_set_holds_the_accepted_heldout_images_with_their_counts(judged: Store) -> None:
     accepted = {row["key"]: row for row in read_verdicts(judged) if row["accepted"]}
-    heldout = {row["key"] for part in (0, 1) for row in rows_of(judged, KEPT, part) if row["split"] == "heldout"}
+    heldout = {row["key"] for part in (0, 1) for row in rows_of(judged, SELECTION, part) if row["split"] == "heldout"}
     told = json.loads(judged.read_bytes("moodarchive-5k/manifest.json"))
     assert told["simulated"] and told["samples"] == len(accepted.keys() & heldout) > 0
     assert told["answers_per_image"] == {"5": told["samples"]}
@@ -150,7 +149,7 @@ def test_rejected_heldout_images_are_replaced_when_the_sample_is_drawn_again(tmp
     _study("sample", store.root, "--n", "20", "--heldout", "6", "--workers", "5")
     _study("import", store.root, "--from", "simulated", "--seed", "4")
     _study("apply", store.root)
-    heldout = {row["key"] for part in (0, 1) for row in rows_of(store, KEPT, part) if row["split"] == "heldout"}
+    heldout = {row["key"] for part in (0, 1) for row in rows_of(store, SELECTION, part) if row["split"] == "heldout"}
     rejected = sum(row["accepted"] is False and row["key"] in heldout for row in read_verdicts(store))
     assert rejected
     assert f"({6 + rejected} held out)" in _study("sample", store.root, "--n", "20", "--heldout", "6", "--workers", "5")
@@ -172,7 +171,7 @@ def test_a_study_that_was_not_drawn_or_answered_says_what_to_do(tmp_path: Path) 
         _study("report", store.root)
     with pytest.raises(StudyError, match="is no moment"):
         _study("import", store.root, "--from", "simulated", "--closed", "tomorrow")
-    assert VERDICTS.name not in store.names()
+    assert HUMAN_VERDICTS.name not in store.names()
 
 
 def test_a_takedown_reaches_the_studys_own_copies(tmp_path: Path) -> None:
@@ -184,12 +183,12 @@ def test_a_takedown_reaches_the_studys_own_copies(tmp_path: Path) -> None:
     _study("export", store.root, "--to", "label-studio")
     inner = pq.read_table(io.BytesIO(store.read_bytes("moodarchive-5k/shards/heldout/00000.parquet")))
     key = inner["key"][0].as_py()
-    title = next(row["title"] for part in (0, 1) for row in rows_of(store, DEALT, part) if row["key"] == key)
+    title = next(row["title"] for part in (0, 1) for row in rows_of(store, ITEMS, part) if row["key"] == key)
     assert any(title.encode() in store.read_bytes(path) for path in store.files("moodarchive-5k"))
     for part in (0, 1):
-        rows = rows_of(store, KEPT, part)
+        rows = rows_of(store, SELECTION, part)
         gone = [{**row, "kept": False, "reason": "taken_down"} if row["key"] == key else row for row in rows]
-        write_rows(store, KEPT, part, gone)
+        write_rows(store, SELECTION, part, gone)
     pack_parts(store, (0, 1))
     seal(store)
     assert any(problem.where == key for problem in verify(store, fast=True))
@@ -200,6 +199,6 @@ def test_a_takedown_reaches_the_studys_own_copies(tmp_path: Path) -> None:
     assert left and not any(item.summary or item.title or item.creator or item.original for item in left)
     assert key not in {row["key"] for row in read_verdicts(store)}
     _study("report", store.root)
-    for path in [*store.files("study"), *store.files("moodarchive-5k"), *store.files("verdicts")]:
+    for path in [*store.files("study"), *store.files("moodarchive-5k"), *store.files("human_verdicts")]:
         assert f'{title}"'.encode() not in store.read_bytes(path), path
     _study("sample", store.root, "--n", "30", "--workers", "3")

@@ -23,7 +23,7 @@ def study_archive(store: Store, images: int = 96, hostile: bool = False, licence
     store.write_bytes("settings.json", write.encode())
     half = images // 2
     for part, numbers in enumerate((range(half), range(half, images))):
-        rows = sorted((_rows(number, hostile, licence) for number in numbers), key=lambda row: str(row["dealt"]["key"]))
+        rows = sorted((_rows(number, hostile, licence) for number in numbers), key=lambda row: str(row["items"]["key"]))
         for table in IMAGE_TABLES:
             write_rows(store, table, part, [row[table.name] for row in rows])
     pack_parts(store, (0, 1), PLAIN)
@@ -35,10 +35,10 @@ def _rows(number: int, hostile: bool, licence: str) -> dict[str, Any]:
     rows = Fate(number=number, split=split, licence="by-nd 4.0" if number % 24 == 0 else licence).rows()
     emotion, context = CELLS[number % len(CELLS)]
     cell = {"emotion": emotion, "context": context}
-    rows["kept"] |= cell
+    rows["selection"] |= cell
     rows["scores"] |= cell
-    rows["dealt"]["queries"] = [{**rows["dealt"]["queries"][0], **cell}]
+    rows["items"]["queries"] = [{**rows["items"]["queries"][0], **cell}]
     if hostile:
-        rows["dealt"]["alt_text"] = f"{number} {HOSTILE}"
+        rows["items"]["alt_text"] = f"{number} {HOSTILE}"
         rows["captions"]["summary"] = f"{HOSTILE} of {number}."
     return rows

@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from moodarchive.storage.store import Store
-from moodarchive.tables.schemas import KEPT
+from moodarchive.tables.schemas import SELECTION
 from tests.making import rows_of
 from tests.validate.study.archives import HOSTILE, study_archive
 from tests.validate.study.browsing import Served, chromium, served
@@ -136,7 +136,7 @@ def test_nothing_outside_the_sample_is_served(page: Any) -> None:
     store, running = page
     link = running.links["annotator-1"]
     shown = {item.item for item in read_items(store)}
-    outside = [row["key"] for part in (0, 1) for row in rows_of(store, KEPT, part) if row["key"] not in shown]
+    outside = [row["key"] for part in (0, 1) for row in rows_of(store, SELECTION, part) if row["key"] not in shown]
     assert outside
     for key in outside:
         assert requests.get(f"{link}/picture/{key}", timeout=10).status_code == 404

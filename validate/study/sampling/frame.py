@@ -11,7 +11,7 @@ from moodarchive.storage.store import Store
 from moodarchive.tables.layout import MANIFEST_PATH, PRIVATE
 from moodarchive.tables.parquet import read_table as read_parquet
 from moodarchive.tables.parts import finished_parts
-from moodarchive.tables.schemas import CAPTIONS, DEALT, IMAGES, KEPT, SHARD_INDEX
+from moodarchive.tables.schemas import CAPTIONS, IMAGES, ITEMS, SELECTION, SHARD_INDEX
 from moodarchive.tables.sql import connect, view
 
 _NOT_TO_BE_SHOWN = ("by-nd", "by-nc-nd")
@@ -24,7 +24,7 @@ SELECT k.key, k.part, k.emotion, k.context, k.split, d.source, i.sha256 AS hash,
             WHEN list_contains(?, lower(split_part(d.licence, ' ', 1))) THEN 'licence allows no adaptation'
             WHEN coalesce(d.mature, false) THEN 'marked as mature'
             WHEN coalesce(trim(d.alt_text), '') = '' AND coalesce(trim(d.title), '') = '' THEN 'no alt-text' END AS why
-FROM kept k JOIN dealt d USING (key) JOIN images i USING (key) JOIN captions c USING (key)
+FROM selection k JOIN items d USING (key) JOIN images i USING (key) JOIN captions c USING (key)
      LEFT JOIN hidden h USING (key)
 WHERE k.kept ORDER BY k.key
 """
@@ -32,7 +32,7 @@ _TEXTS = """
 SELECT d.key, coalesce(nullif(trim(d.alt_text), ''), trim(d.title)) AS original, c.summary, c.stimuli, c.assessment,
        coalesce(d.title, '') AS title, coalesce(d.creator, '') AS creator, coalesce(d.licence, '') AS licence,
        coalesce(d.licence_url, '') AS licence_url, coalesce(d.landing_url, '') AS landing_url
-FROM dealt d JOIN captions c USING (key) JOIN chosen USING (key) ORDER BY d.key
+FROM items d JOIN captions c USING (key) JOIN chosen USING (key) ORDER BY d.key
 """
 
 
@@ -48,10 +48,10 @@ def read_frame(store: Store) -> Frame:
     """The frame of a sealed archive; NotAnArchiveError for any other root."""
     if not store.exists(MANIFEST_PATH):
         raise NotAnArchiveError(f"{store.root} is not sealed: it has no {MANIFEST_PATH}; remedy: moodarchive run")
-    parts = sorted(finished_parts(store, KEPT))
+    parts = sorted(finished_parts(store, SELECTION))
     with connect(store) as connection:
-        view(connection, store, KEPT, parts, "*, parse_filename(filename, true)::INTEGER AS part")
-        view(connection, store, DEALT, parts)
+        view(connection, store, SELECTION, parts, "*, parse_filename(filename, true)::INTEGER AS part")
+        view(connection, store, ITEMS, parts)
         view(connection, store, IMAGES, parts, "key, sha256")
         view(connection, store, CAPTIONS, parts)
         answer = connection.sql(_FRAME, params=[_private_keys(store), list(_NOT_TO_BE_SHOWN)]).to_arrow_table()
@@ -65,9 +65,9 @@ def read_frame(store: Store) -> Frame:
 
 def texts(store: Store, keys: "list[str]") -> "dict[str, dict[str, object]]":
     """What is shown of each key: both texts, and whom the picture is from."""
-    parts = sorted(finished_parts(store, KEPT))
+    parts = sorted(finished_parts(store, SELECTION))
     with connect(store) as connection:
-        view(connection, store, DEALT, parts)
+        view(connection, store, ITEMS, parts)
         view(connection, store, CAPTIONS, parts)
         connection.register("chosen", pa.table({"key": pa.array(keys, pa.string())}))
         found = connection.sql(_TEXTS).to_arrow_table()

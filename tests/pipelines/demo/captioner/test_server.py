@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw
 from annotate.answer import Annotation, answer_schema, read_answer
 from annotate.clip_tokens import token_counter
 from annotate.prompt import load_prompt
-from moodarchive.chat.messages import ChatAnswer
+from moodarchive.chat.client import ChatAnswer
 from moodarchive.emotions.captions import caption_text
 from moodarchive.emotions.taxonomy import CONTEXTS, EMOTIONS
 from pipelines.demo.captioner.measures import NotAPicture, measure

@@ -8,7 +8,7 @@ import pytest
 
 from moodarchive.errors import NotAnArchiveError, StudyError
 from moodarchive.storage.store import Store
-from moodarchive.tables.schemas import IMAGES, KEPT
+from moodarchive.tables.schemas import IMAGES, SELECTION
 from tests.making import rows_of
 from tests.validate.study.archives import study_archive
 from validate.study.items import Item, read_items
@@ -68,7 +68,7 @@ def test_another_seed_or_a_smaller_number_is_refused(store: Store) -> None:
 def test_heldout_images_come_in_hash_order_and_rejected_ones_are_replaced(store: Store) -> None:
     study_archive(store)
     hashes = {row["key"]: row["sha256"] for part in (0, 1) for row in rows_of(store, IMAGES, part)}
-    heldout = {row["key"] for part in (0, 1) for row in rows_of(store, KEPT, part) if row["split"] == "heldout"}
+    heldout = {row["key"] for part in (0, 1) for row in rows_of(store, SELECTION, part) if row["split"] == "heldout"}
     sample(store, OPTIONS)
     shown = sorted(heldout, key=lambda key: hashes[key])
     first = {item.key for item in _asked(store).values() if item.split == "heldout"}

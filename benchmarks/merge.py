@@ -1,4 +1,4 @@
-"""Ten million candidates dealt: time and memory beside the same merge in Polars. Generation is not timed."""
+"""Ten million candidates merged: time and memory beside the same merge in Polars. Generation is not timed."""
 
 import argparse
 import json
@@ -19,14 +19,14 @@ import pyarrow.parquet as pq
 HOUSE = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(HOUSE))
 
-from crawl.query import Query  # noqa: E402
-from crawl.rounds.merge import DealSettings, deal  # noqa: E402
+from crawl.rounds.merge import MergeSettings, merge_candidates  # noqa: E402
 from crawl.rounds.rounds import Round, read_round, write_round  # noqa: E402
+from crawl.source import Query  # noqa: E402
 from moodarchive.emotions.taxonomy import CONTEXTS, EMOTIONS  # noqa: E402
 from moodarchive.keys import normalised_url  # noqa: E402
 from moodarchive.storage.store import Store  # noqa: E402
 from moodarchive.tables.parts import Origin, finished_parts, write_part  # noqa: E402
-from moodarchive.tables.schemas import CANDIDATES, DEALT  # noqa: E402
+from moodarchive.tables.schemas import CANDIDATES, ITEMS  # noqa: E402
 
 LIMIT_S, LIMIT_GIB = 600.0, 4.0
 ROWS_PER_PART = 10_000
@@ -98,8 +98,8 @@ def generate(root: str, total: int) -> None:
 
 def deal_ours(root: str) -> int:
     """The whole step, part by part, each synced to disk."""
-    deal(Store(root), read_round(Store(root), 0), DealSettings())
-    return sum(part.rows for part in finished_parts(Store(root), DEALT).values())
+    merge_candidates(Store(root), read_round(Store(root), 0), MergeSettings())
+    return sum(part.rows for part in finished_parts(Store(root), ITEMS).values())
 
 
 def deal_by_polars(root: str) -> int:
@@ -118,21 +118,21 @@ def deal_by_polars(root: str) -> int:
     joined = found.drop("address").join(of_key, on="key").sort(["image", *order])
     rest = [name for name in CANDIDATES.schema.names if name not in ("key", *order)]
     own = pl.col("key") == pl.col("image")
-    dealt = joined.group_by("image").agg(
+    items = joined.group_by("image").agg(
         *(pl.col(name).filter(own).first() for name in rest), queries=query.unique(maintain_order=True)
     )
-    dealt.sort("image").sink_parquet(f"{root}/polars.parquet")
+    items.sort("image").sink_parquet(f"{root}/polars.parquet")
     return int(pq.read_metadata(f"{root}/polars.parquet").num_rows)
 
 
 def differences(total: int) -> int:
-    """Images of a smaller round that the two deal differently."""
+    """Images of a smaller round that the two merge differently."""
     with tempfile.TemporaryDirectory() as root:
         generate(root, total)
         deal_ours(root)
         deal_by_polars(root)
         ours = pa.concat_tables(
-            pq.read_table(f"{root}/dealt/{part:05d}.parquet") for part in finished_parts(Store(root), DEALT)
+            pq.read_table(f"{root}/items/{part:05d}.parquet") for part in finished_parts(Store(root), ITEMS)
         )
         theirs = pq.read_table(f"{root}/polars.parquet").rename_columns({"image": "key"})
     names = ours.schema.names
@@ -174,7 +174,7 @@ def _claim(claim: str, ours: float, peer: float, unit: str, bar: float = 1.0) ->
 def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("--candidates", type=int, default=10_000_000)
-    asked.add_argument("--beside", type=int, default=2_000_000, help="candidates that both deal, interleaved")
+    asked.add_argument("--beside", type=int, default=2_000_000, help="candidates that both merge, interleaved")
     asked.add_argument("--sample", type=int, default=100_000)
     asked.add_argument("--timed", nargs=2, help=argparse.SUPPRESS)
     options = asked.parse_args()
@@ -182,7 +182,7 @@ def main() -> None:
         return _timed(*options.timed)
     claims = [
         _claim(
-            f"images of {options.sample:,} candidates dealt unlike Polars'", differences(options.sample), 0, "images"
+            f"images of {options.sample:,} candidates merged unlike Polars'", differences(options.sample), 0, "images"
         )
     ]
     print(json.dumps(claims[0]), flush=True)
@@ -191,7 +191,7 @@ def main() -> None:
         ours, theirs = [], []
         opened = read_round(Store(root), 0)
         for _ in range(3):
-            write_round(Store(root), replace(opened, parts=0, dealt=False))
+            write_round(Store(root), replace(opened, parts=0, merged=False))
             ours.append(_measured("ours", root))
             theirs.append(_measured("polars", root))
         mine, peer = (sorted(runs, key=lambda run: run["seconds"])[1] for runs in (ours, theirs))
@@ -199,7 +199,7 @@ def main() -> None:
         name = f"{options.beside:,} candidates beside Polars"
         claims += [
             # ours syncs hundreds of parts, with their sidecars; the peer's one file is not synced
-            _claim(f"deal of {name}", mine["seconds"], peer["seconds"], "s", bar=0.8),
+            _claim(f"merge of {name}", mine["seconds"], peer["seconds"], "s", bar=0.8),
         ]
     for claim in claims[1:]:
         print(json.dumps(claim), flush=True)
@@ -208,7 +208,7 @@ def main() -> None:
         whole = _measured("ours", root)
     print(f"peak memory beside Polars: {mine['gib']:.2f} GiB, Polars {peer['gib']:.2f} GiB", file=sys.stderr)
     claims.append(_claim(f"deal of {options.candidates:,} candidates", whole["seconds"], LIMIT_S, "s"))
-    claims.append(_claim(f"peak memory of the deal of {options.candidates:,}", whole["gib"], LIMIT_GIB, "GiB"))
+    claims.append(_claim(f"peak memory of the merge of {options.candidates:,}", whole["gib"], LIMIT_GIB, "GiB"))
     for claim in claims[2:]:
         print(json.dumps(claim), flush=True)
     print(json.dumps(min(claims, key=lambda claim: float(str(claim["ratio"])) / float(str(claim["bar"])))))
