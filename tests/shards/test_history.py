@@ -7,7 +7,7 @@ import pytest
 from moodarchive.errors import DamagedPartError, UnknownSealError
 from moodarchive.storage.store import Store
 from moodarchive.tables.layout import MANIFEST_PATH
-from moodarchive.tables.schemas import SELECTION
+from moodarchive.tables.schemas import SCHEMA_VERSION, SELECTION
 from shards.history import Changes, changes_between, read_entry, seal_numbers
 from shards.seal import seal, unseal
 from tests.making import Fate, pack_parts, rows_of, sealed_archive, write_fates, write_rows
@@ -30,7 +30,8 @@ def _rejudged(store: Store) -> None:
     raised |= {"kept": True, "reason": None}
     write_rows(store, SELECTION, 1, rows)
     pack_parts(store, [1])
-    store.write_bytes("settings.json", b'{"schema_version": 2, "per_row": {"download": {"longest_side": 512}}}')
+    settings = {"schema_version": SCHEMA_VERSION, "per_row": {"download": {"longest_side": 512}}}
+    store.write_bytes("settings.json", json.dumps(settings).encode())
     assert seal(store)
 
 

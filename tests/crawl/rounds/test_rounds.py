@@ -48,7 +48,7 @@ def test_a_record_is_read_back_as_written(store: Store) -> None:
     assert record == read_round(store, 0) == read_rounds(store)[0]
     assert record is not None and not record.merged
     assert mark_dealt(store, record, 4) == read_round(store, 0)
-    assert (read_round(store, 0).items, read_round(store, 0).image_parts) == (True, range(0, 4))
+    assert (read_round(store, 0).merged, read_round(store, 0).image_parts) == (True, range(0, 4))
 
 
 def test_parts_of_rounds_follow_one_another(store: Store) -> None:
