@@ -1,13 +1,14 @@
 """`moodarchive diff` tells people what lies between two seals, and which seals there are."""
 
 import io
+import json
 
 import pytest
 from rich.console import Console
 
 from moodarchive.errors import NotAnArchiveError, UnknownSealError
 from moodarchive.storage.store import Store
-from moodarchive.tables.schemas import SELECTION
+from moodarchive.tables.schemas import SCHEMA_VERSION, SELECTION
 from pipelines.inspect.diff import show_diff
 from shards.seal import seal, unseal
 from tests.making import pack_parts, rows_of, sealed_archive, write_rows
@@ -39,7 +40,7 @@ def test_the_last_two_seals_are_compared(store: Store) -> None:
 def test_what_cannot_be_compared_is_said(store: Store) -> None:
     with pytest.raises(NotAnArchiveError):
         _told(store)
-    store.write_bytes("settings.json", b'{"schema_version": 2}')
+    store.write_bytes("settings.json", json.dumps({"schema_version": SCHEMA_VERSION}).encode())
     with pytest.raises(UnknownSealError, match="was never sealed"):
         _told(store)
     sealed_archive(store)

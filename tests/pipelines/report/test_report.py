@@ -25,6 +25,7 @@ from moodarchive.tables.schemas import (
     IMAGES,
     ITEMS,
     SAFETY,
+    SCHEMA_VERSION,
     SCORES,
     SELECTION,
     SHARD_INDEX,
@@ -344,7 +345,8 @@ def test_the_change_between_the_last_two_seals_is_shown(store: Store) -> None:
     unseal(store)
     write_rows(store, SELECTION, 1, rows)
     pack_parts(store, [1])
-    store.write_bytes("settings.json", b'{"schema_version": 2, "whole_table": {"cut": {"percentile": 12.5}}}')
+    settings = {"schema_version": SCHEMA_VERSION, "whole_table": {"cut": {"percentile": 12.5}}}
+    store.write_bytes("settings.json", json.dumps(settings).encode())
     seal(store)
     (section,) = re.findall(r'<section id="change".*?</section>', _page(store), re.S)
     text = " ".join(re.sub("<[^>]+>", " ", section).split())
