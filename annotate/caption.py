@@ -21,8 +21,8 @@ from moodarchive.chat.settings import ChatSettings
 from moodarchive.keys import digest
 from moodarchive.running.loop_thread import LoopThread
 from moodarchive.running.metrics import note
-from moodarchive.running.ordered_map import in_order
-from moodarchive.running.stage import Readers, Resources, Stage, joined
+from moodarchive.running.ordered_map import run_in_order
+from moodarchive.running.stage import Readers, Resources, Stage, join_rows
 from moodarchive.settings import SettingScope
 from moodarchive.tables.schemas import CAPTIONS, IMAGES, ITEMS, REPEATS, SAFETY, as_batch, empty_row
 
@@ -122,7 +122,7 @@ class CaptionWorker:
         places = self._settings.in_flight * (self._live.count if self._live else len(self._settings.servers))
         window = places + places // 4 + 1  # a few more than the servers take, so that the next picture is ready
         waiting: list[Row] = []
-        async with aclosing(in_order(self._jobs(asking, readers), window)) as rows:
+        async with aclosing(run_in_order(self._jobs(asking, readers), window)) as rows:
             async for row in rows:
                 facts.count(row)
                 waiting.append(row)
@@ -143,7 +143,7 @@ class CaptionWorker:
         self, asking: Callable[[dict[str, Any], bytes], Coroutine[Any, Any, Row]], readers: Readers
     ) -> AsyncIterator[Coroutine[Any, Any, Row]]:
         judged = [name for name in (ITEMS.name, IMAGES.name, SAFETY.name, REPEATS.name) if name in readers]
-        batches = joined(readers, *judged)
+        batches = join_rows(readers, *judged)
         while (batch := await asyncio.to_thread(next, batches, None)) is not None:
             for item, image, safety, *repeated in zip(*batch, strict=True):
                 is_repeat = any(row["reason"] for row in repeated)

@@ -24,7 +24,7 @@ from moodarchive.running.stage import run_part
 from moodarchive.storage.store import Store
 from moodarchive.tables.parts import read_part
 from moodarchive.tables.schemas import CAPTIONS, IMAGES, ITEMS
-from pipelines.demo.serving import started
+from pipelines.demo.serving import run_server
 from tests.annotate.simulated_run import caption_parts, events_of, fullness, write_parts
 from tests.annotate.vllm_server import IN_FLIGHT, MODEL, serving_tiny_llava, vllm_python
 
@@ -48,7 +48,7 @@ def simulated(folder: Path) -> list[dict[str, Any]]:
     """Images a second against the exact ceiling, and the longest time a slot stood idle between parts."""
     store, events = write_parts(folder / "simulated", PARTS, ROWS), folder / "events"
     arguments = ["--slots", str(SLOTS), "--median", "0.4", "--events", str(events)]
-    with started("tests.annotate.simulated_gpu", arguments) as url:
+    with run_server("tests.annotate.simulated_gpu", arguments) as url:
         caption_parts(store, PARTS, [url], in_flight=SLOTS + 2)
     found = fullness(events_of(events), SLOTS)
     rate, ceiling = found.per_second, found.per_second / found.ratio

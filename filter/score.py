@@ -16,7 +16,7 @@ from moodarchive.emotions.taxonomy import EMOTIONS
 from moodarchive.errors import PrunedPictureError
 from moodarchive.keys import digest
 from moodarchive.models.clip import ClipEncoder, Embeddings
-from moodarchive.running.stage import Readers, Resources, Stage, joined
+from moodarchive.running.stage import Readers, Resources, Stage, join_rows
 from moodarchive.settings import Settings, SettingScope
 from moodarchive.tables.schemas import IMAGES, ITEMS, SAFETY, SCORES, as_batch, empty_row
 
@@ -81,7 +81,7 @@ class Scorer:
         return tuple(self.encoder.texts(phrases) for phrases in self._phrases)
 
     def __call__(self, part: int, readers: Readers) -> Iterator[pa.RecordBatch]:
-        for items, images, safety in joined(readers, ITEMS.name, IMAGES.name, SAFETY.name):
+        for items, images, safety in join_rows(readers, ITEMS.name, IMAGES.name, SAFETY.name):
             rows = [
                 {**d, "bytes": i["bytes"], "safe": s["verdict"] == "safe" and i["status"] == "ok"}
                 for d, i, s in zip(items, images, safety, strict=True)

@@ -30,7 +30,7 @@ from pipelines.runner.execute import pending_parts, run_stages
 from pipelines.runner.preflight import start_preflight
 from pipelines.runner.progress import Progress
 from pipelines.runner.settings_record import check_settings, require_archive_or_empty
-from pipelines.runner.sources import affordable, enabled_sources, manners_of, private_names
+from pipelines.runner.sources import affordable_queries, enabled_sources, manners_of, private_names
 from pipelines.servers.pool import ManagedServers
 from pipelines.settings import ArchiveSettings, local_paths
 from shards.pack import ShardSettings, pack_stage
@@ -107,7 +107,7 @@ class Archive:
     def _askable(self, wanted: list[Query], rounds: Sequence[Round]) -> list[Query]:
         """What no round has asked and the quotas allow today. ServiceError when they allow nothing of a first round."""
         asked = {query for earlier in rounds for query in earlier.queries}
-        rest = affordable(self.store, self.settings.sources, wanted, asked)
+        rest = affordable_queries(self.store, self.settings.sources, wanted, asked)
         if not rest and any(query not in asked for query in wanted):
             if not rounds:
                 raise ServiceError("the sources' quotas are spent; remedy: run again tomorrow, see moodarchive sources")

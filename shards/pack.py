@@ -12,7 +12,7 @@ from pydantic import Field
 
 from moodarchive.emotions.captions import caption_text
 from moodarchive.emotions.taxonomy import EMOTIONS
-from moodarchive.running.stage import Readers, Resources, Stage, Worker, joined_batches
+from moodarchive.running.stage import Readers, Resources, Stage, Worker, join_batches
 from moodarchive.settings import Settings, SettingScope
 from moodarchive.storage.store import Store
 from moodarchive.tables.layout import PRIVATE
@@ -61,7 +61,7 @@ class Packer:
     private_sources: tuple[str, ...]
 
     def __call__(self, part: int, readers: Readers) -> Iterator[pa.RecordBatch]:
-        for batches in joined_batches(readers, *(table.name for table in _READS)):
+        for batches in join_batches(readers, *(table.name for table in _READS)):
             is_kept = batches[_READS.index(SELECTION)]["kept"]
             if is_kept.true_count:
                 kept = {

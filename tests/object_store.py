@@ -15,7 +15,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from pipelines.demo.serving import serving_arguments, started
+from pipelines.demo.serving import run_server, serving_arguments
 
 BUCKET = "archives"
 KEY_ID, SECRET = "key-id-of-the-tests", "a-secret-that-must-never-be-written"
@@ -68,7 +68,7 @@ def object_store() -> Iterator[ObjectStore]:
     from s3fs import S3FileSystem
 
     S3FileSystem.clear_instance_cache()  # those of another module lead to its server, which is gone
-    with started("tests.object_store", []) as url, pytest.MonkeyPatch.context() as environment:
+    with run_server("tests.object_store", []) as url, pytest.MonkeyPatch.context() as environment:
         running = ObjectStore(url)
         for name, value in running.environment.items():
             environment.setenv(name, value)

@@ -22,7 +22,7 @@ from crawl.politeness.rate_limit_client import Manners
 from crawl.politeness.robots import RobotsMemory, Rules, refuse_opted_out
 from moodarchive.chat.retry_after import retry_after
 from moodarchive.errors import RowError, ServiceError
-from moodarchive.running.part_log import redacted
+from moodarchive.running.part_log import redact
 
 MAX_REPLY_BYTES = 16 << 20
 LONGEST_BACKOFF_S = 60.0
@@ -218,7 +218,7 @@ class WebClient:
         return rules
 
     def _fail(self, url: str, error: Exception) -> NoReturn:
-        why = _QUERY_STRING.sub("", redacted(str(error)))
+        why = _QUERY_STRING.sub("", redact(str(error)))
         raise ServiceError(f"{url} did not answer a search: {why}") from None
 
 

@@ -23,7 +23,7 @@ from crawl.politeness.robots import RobotsMemory
 from moodarchive.archive.takedown import bound_by
 from moodarchive.errors import RowError, ServiceError
 from moodarchive.running.loop_thread import LoopThread
-from moodarchive.running.ordered_map import in_order
+from moodarchive.running.ordered_map import run_in_order
 from moodarchive.running.part_log import LOGGER
 from moodarchive.running.stage import Readers, Resources, Stage
 from moodarchive.settings import Settings, SettingScope
@@ -123,7 +123,7 @@ class Downloader:
             accepted = {key: url for key, url in _addresses(readers) if url and self._is_accepted(url)}
             async with fetched_in_bulk(accepted, fetcher, settings.in_flight) as bulk:
                 jobs = self._jobs(fetcher, bulk, readers)
-                async with aclosing(in_order(jobs, settings.in_flight, finished_ahead=2)) as rows:
+                async with aclosing(run_in_order(jobs, settings.in_flight, finished_ahead=2)) as rows:
                     async for row in rows:
                         yield row
 

@@ -20,7 +20,7 @@ from moodarchive.emotions.lexicon import load_lexicon
 from moodarchive.emotions.taxonomy import Cell, words
 from moodarchive.errors import RowError, ServiceError
 from moodarchive.keys import digest
-from moodarchive.running.ordered_map import in_order
+from moodarchive.running.ordered_map import run_in_order
 from moodarchive.settings import SettingScope
 from moodarchive.storage.store import Store
 
@@ -119,7 +119,9 @@ class PhraseWriter:
             while short := [state for state in states if self._is_short(state)]:
                 requests = [self._request(state) for state in short]
                 window = settings.in_flight * len(settings.servers)
-                async with aclosing(in_order(self._jobs(client, requests), window, finished_ahead=len(short))) as line:
+                async with aclosing(
+                    run_in_order(self._jobs(client, requests), window, finished_ahead=len(short))
+                ) as line:
                     said = [one async for one in line]
                 for state, request, one in zip(short, requests, said, strict=True):
                     self._merge(state, request.seed, one)

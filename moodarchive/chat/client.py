@@ -15,7 +15,7 @@ import aiohttp
 from moodarchive.chat.retry_after import retry_after
 from moodarchive.chat.servers import LiveServers, Server, ServerLine
 from moodarchive.errors import ConfigError, MoodArchiveError, RowError, ServiceError
-from moodarchive.running.part_log import redacted
+from moodarchive.running.part_log import redact
 
 FIRST_REST_S = 0.5
 LONGEST_RETRY_AFTER_S = 600.0
@@ -208,7 +208,7 @@ class ChatClient:
             async with self._session.post(url, data=body, headers=self._headers()) as response:
                 content = await response.read()
                 if response.status != 200:
-                    _raise_for(url, response, redacted(content[:300].decode(errors="replace")))
+                    _raise_for(url, response, redact(content[:300].decode(errors="replace")))
                 return _parsed(json.loads(content))
         except TimeoutError:
             raise _Lost(f"no answer within {self.timeout_s:g} s") from None

@@ -9,7 +9,7 @@ _IN_WORK: ContextVar[dict[str, float] | None] = ContextVar("figures of the part 
 
 
 @contextmanager
-def measuring() -> Iterator[dict[str, float]]:
+def collect_figures() -> Iterator[dict[str, float]]:
     """Gives the figures that are noted while the block runs."""
     figures: dict[str, float] = {}
     token = _IN_WORK.set(figures)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-async def in_order(
+async def run_in_order(
     jobs: AsyncIterator[Coroutine[Any, Any, T]], window: int, *, finished_ahead: int = 8
 ) -> AsyncGenerator[T, None]:
     """Each job's result, in the order of the jobs; at most ``window`` jobs exist unfinished.

@@ -22,7 +22,7 @@ class Spread(Protocol):
         ...
 
 
-def windowed(begin: Callable[[T], J], things: Iterable[T], window: int, result: Callable[[J], R]) -> Iterator[R]:
+def map_windowed(begin: Callable[[T], J], things: Iterable[T], window: int, result: Callable[[J], R]) -> Iterator[R]:
     """Each thing's result, in order; at most ``window`` jobs are begun whose results were not taken."""
     line: deque[J] = deque()
     for thing in things:
@@ -38,6 +38,8 @@ def in_threads(work: Callable[[T], R], things: Sequence[T]) -> Iterator[R]:
     workers = os.cpu_count() or 1
     pool = ThreadPoolExecutor(workers)
     try:
-        yield from windowed(lambda thing: pool.submit(work, thing), things, AHEAD * workers, lambda job: job.result())
+        yield from map_windowed(
+            lambda thing: pool.submit(work, thing), things, AHEAD * workers, lambda job: job.result()
+        )
     finally:
         pool.shutdown(cancel_futures=True)

@@ -15,7 +15,7 @@ _SECRET_NAMES = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD)", re.IGNORECASE)
 _SECRET_PARAMETERS = re.compile(r"(?i)((?:api_?key|key|token|client_id|client_secret|password)=)[^&\s\"']+")
 
 
-def redacted(text: str) -> str:
+def redact(text: str) -> str:
     """The text without the values of secret-looking environment variables and URL parameters."""
     for name, value in os.environ.items():
         if len(value) >= 8 and _SECRET_NAMES.search(name):
@@ -36,7 +36,7 @@ class _Lines(logging.Handler):
         self.size = 0
 
     def emit(self, record: logging.LogRecord) -> None:
-        line = redacted(self.format(record))
+        line = redact(self.format(record))
         if self.size < LOG_BYTES:
             self.lines.append(line)
             self.size += len(line)

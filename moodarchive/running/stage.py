@@ -9,7 +9,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from moodarchive.errors import StageError
-from moodarchive.running.metrics import measuring
+from moodarchive.running.metrics import collect_figures
 from moodarchive.storage.store import Store
 from moodarchive.tables.parts import Origin, Sidecar, read_part, read_sidecar, write_part
 from moodarchive.tables.schemas import Table
@@ -59,13 +59,13 @@ class Stage:
 
 def inputs_of(stage: Stage, store: Store, part: int) -> dict[str, str]:
     """``table/NNNNN`` → sha256 of each input; StageError names the first that is not done."""
-    found = {}
+    inputs = {}
     for table in stage.reads:
         sidecar = read_sidecar(store, table, part)
         if sidecar is None:
             raise StageError(f"{stage.name}: {table.name}/{part:05d} is not done yet")
-        found[f"{table.name}/{part:05d}"] = sidecar.sha256
-    return found
+        inputs[f"{table.name}/{part:05d}"] = sidecar.sha256
+    return inputs
 
 
 def is_current(stage: Stage, sidecar: Sidecar | None, inputs: Mapping[str, str]) -> bool:
@@ -80,7 +80,7 @@ def run_part(stage: Stage, store: Store, worker: Worker, part: int) -> Sidecar:
     if done is not None and is_current(stage, done, inputs):
         return done
     readers = {table.name: _reader(store, table, part) for table in stage.reads}
-    with measuring() as measured:
+    with collect_figures() as measured:
         origin = Origin(settings=stage.settings, inputs=inputs, started=time.time(), measured=measured)
         return stage.finish(store, stage.writes, part, worker(part, readers), origin)
 
@@ -89,13 +89,13 @@ def _reader(store: Store, table: Table, part: int) -> Callable[[], Iterator[pa.R
     return lambda: read_part(store, table, part)
 
 
-def joined(readers: Readers, *tables: str) -> Iterator[tuple[list[dict[str, object]], ...]]:
+def join_rows(readers: Readers, *tables: str) -> Iterator[tuple[list[dict[str, object]], ...]]:
     """The tables' rows side by side, 64 at a time: element i of every list has the same key; StageError when not."""
-    for batches in joined_batches(readers, *tables):
+    for batches in join_batches(readers, *tables):
         yield tuple(batch.to_pylist() for batch in batches)
 
 
-def joined_batches(readers: Readers, *tables: str) -> Iterator[tuple[pa.RecordBatch, ...]]:
+def join_batches(readers: Readers, *tables: str) -> Iterator[tuple[pa.RecordBatch, ...]]:
     """The tables' record batches side by side: row i of every batch has the same key; StageError when not.
 
     Tables of one part hold the same keys in the same order, so no sorting or hashing is needed.

@@ -105,11 +105,11 @@ def verify(
     from moodarchive.tables.layout import MANIFEST_PATH
     from pipelines.runner.cluster import Cluster, address_of
     from pipelines.runner.distribution import spread_for
-    from pipelines.runner.preflight import sight_of
+    from pipelines.runner.preflight import requirements_by
     from validate.verify import verify as problems_of
 
     problems, store = 0, Store(root)
-    with Cluster(address=address_of(""), look=lambda: sight_of(store, MANIFEST_PATH)) as cluster:
+    with Cluster(address=address_of(""), look=lambda: requirements_by(store, MANIFEST_PATH)) as cluster:
         for problem in problems_of(store, fast=fast, over=spread_for(store, cluster, fast=fast)):
             problems += 1
             typer.echo(str(problem))

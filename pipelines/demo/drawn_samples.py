@@ -38,10 +38,10 @@ def draw_samples(
     them."""
     jobs = [(cell, drawing.first_seed + index) for cell in cells for index in range(drawing.per_cell)]
     with get_context("spawn").Pool(processes) as workers:
-        return workers.map(partial(_drawn, drawing, captioner, draw), jobs, chunksize=32)
+        return workers.map(partial(_draw_sample, drawing, captioner, draw), jobs, chunksize=32)
 
 
-def _drawn(drawing: Drawing, captioner: Captioner, draw: Drawer, job: tuple[tuple[str, str], int]) -> Made:
+def _draw_sample(drawing: Drawing, captioner: Captioner, draw: Drawer, job: tuple[tuple[str, str], int]) -> Made:
     (emotion, context), seed = job
     scene = draw(emotion, context, seed, drawing.size)
     packed = io.BytesIO()

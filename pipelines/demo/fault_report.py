@@ -33,11 +33,11 @@ class _Fate:
     scored: bool
 
 
-def reckon(store: Store, pictures: Sequence[StockPicture]) -> list[FaultReport]:
+def report_faults(store: Store, pictures: Sequence[StockPicture]) -> list[FaultReport]:
     """One line a kind of fault. Only pictures that a search can find are planted, and all of them are found."""
     fates = _fates(store)
     by_id = {picture.id: fates.get(image_key("openverse", picture.id)) for picture in pictures}
-    found = []
+    reports = []
     for kind in FAULT_RATES:
         planted = [picture for picture in pictures if picture.fault == kind]
         judge, ended_as = _JUDGES[kind]
@@ -45,8 +45,8 @@ def reckon(store: Store, pictures: Sequence[StockPicture]) -> list[FaultReport]:
         if kind == "wrong_title":
             cut = sum(fate is not None and fate.reason == "low_score" for fate in (by_id[p.id] for p in planted))
             ended_as = f"{ended_as}; {cut} of {len(planted)} among the fifth that is cut"
-        found.append(FaultReport(kind=kind, planted=len(planted), handled=len(handled), ended_as=ended_as))
-    return found
+        reports.append(FaultReport(kind=kind, planted=len(planted), handled=len(handled), ended_as=ended_as))
+    return reports
 
 
 def _fates(store: Store) -> dict[str, _Fate]:

@@ -51,7 +51,7 @@ def learn(store: Store, console: Console) -> Learned:
     from pipelines.model.training import train_and_tell
 
     archive = open_archive(store.root)
-    if (known := _known(store)) and known.seal == archive.seal:
+    if (known := _read_learned(store)) and known.seal == archive.seal:
         return known
     pictures = sum(shard.samples for shard in archive.shards)
     settings = training_settings(pictures)
@@ -90,7 +90,7 @@ def training_settings(pictures: int) -> "TrainSettings":
     )
 
 
-def told(learned: Learned) -> list[str]:
+def describe(learned: Learned) -> list[str]:
     """Lines for a terminal."""
     lines = [f"trained on {learned.pictures} pictures for {learned.steps} steps; model/ is an open_clip folder"]
     if not learned.changes:
@@ -99,10 +99,10 @@ def told(learned: Learned) -> list[str]:
     return lines + [f"  {c.figure}: {c.chance:.1f}, {c.before:.1f}, {c.after:.1f}" for c in learned.changes]
 
 
-def _known(store: Store) -> Learned | None:
+def _read_learned(store: Store) -> Learned | None:
     try:
-        found: dict[str, Any] = json.loads(store.read_bytes(LEARNED_PATH))
-        return Learned(**{**found, "changes": [Change(**change) for change in found["changes"]]})
+        record: dict[str, Any] = json.loads(store.read_bytes(LEARNED_PATH))
+        return Learned(**{**record, "changes": [Change(**change) for change in record["changes"]]})
     except (FileNotFoundError, ValueError, TypeError, KeyError):
         return None
 
@@ -126,13 +126,13 @@ def _changes(store: Store) -> tuple[int, list[Change]]:
 
 def _figures(archive: SealedArchive, encoder: ClipEncoder) -> dict[str, tuple[float, float]]:
     """Figure → value and chance, per cent: the set is too small for folds, so all of its pictures compete."""
-    found = embedded(archive, encoder)
-    searched = sorted(set(found.emotions))
+    samples = embedded(archive, encoder)
+    searched = sorted(set(samples.emotions))
     prompts = emotion_embeddings(encoder)[[EMOTIONS.index(emotion) for emotion in searched]]
-    guesses = [searched[place] for place in (found.images @ prompts.T).argmax(axis=1)]
-    named = np.mean([one == other for one, other in zip(guesses, found.emotions, strict=True)])
+    guesses = [searched[index] for index in (samples.images @ prompts.T).argmax(axis=1)]
+    named = np.mean([one == other for one, other in zip(guesses, samples.emotions, strict=True)])
     figures = {f"emotion named, of {len(searched)}": (100 * float(named), 100 / len(searched))}
-    cosines, total = found.images @ found.captions.T, len(found.emotions)
+    cosines, total = samples.images @ samples.captions.T, len(samples.emotions)
     for name, scores in (("picture to caption", cosines), ("caption to picture", cosines.T)):
         ranks = (scores >= np.diag(scores)[:, None]).sum(axis=1)
         for k in RECALLS:

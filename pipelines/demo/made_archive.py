@@ -67,8 +67,8 @@ def seal_made(store: Store, pictures: Sequence[Made]) -> None:
     origin = Origin(settings="made", inputs={}, started=time.time())
     for part, made in enumerate(parts):
         rows = list(_rows(made))
-        for place, table in enumerate(_TABLES):
-            write_part(store, table, part, [as_batch(table, [empty_row(table, **row[place]) for row in rows])], origin)
+        for column, table in enumerate(_TABLES):
+            write_part(store, table, part, [as_batch(table, [empty_row(table, **row[column]) for row in rows])], origin)
         run_part(stage, store, stage.make_worker(), part)
     seal(store)
 
@@ -82,7 +82,7 @@ def _rows(pictures: Sequence[Made]) -> Iterator[tuple[Row, ...]]:
         size = {"width": width, "height": height, "original_width": width, "original_height": height}
         cell = {"emotion": made.emotion, "context": made.context}
         caption = made.caption
-        told = {"summary": caption.summary, "stimuli": list(caption.stimuli), "assessment": caption.assessment}
+        sentences = {"summary": caption.summary, "stimuli": list(caption.stimuli), "assessment": caption.assessment}
         yield (
             {"key": key, "source": SOURCE, "source_id": made.name, "title": made.name, "queries": [], "round": 0},
             {
@@ -91,7 +91,7 @@ def _rows(pictures: Sequence[Made]) -> Iterator[tuple[Row, ...]]:
                 "original_type": "JPEG", "status": "ok",
             },
             {"key": key, "verdict": "safe", "status": "ok"},
-            {**told, "key": key, "emotions": [], "model": SOURCE, "status": "ok"},
+            {**sentences, "key": key, "emotions": [], "model": SOURCE, "status": "ok"},
             {**cell, "key": key, "status": "ok"},
             {**cell, "key": key, "kept": True, "split": made.split, "round": 0},
         )  # fmt: skip

@@ -23,9 +23,9 @@ from moodarchive.tables.layout import MANIFEST_PATH
 from pipelines.archive import Archive
 from pipelines.demo.bundled import CLIP
 from pipelines.demo.captioner.server import MODEL
-from pipelines.demo.fault_report import FaultReport, reckon
-from pipelines.demo.learning import Learned, learn, told
-from pipelines.demo.serving import started
+from pipelines.demo.fault_report import FaultReport, report_faults
+from pipelines.demo.learning import Learned, describe, learn
+from pipelines.demo.serving import run_server
 from pipelines.demo.stock_site.catalogue import EMOTIONS, drawn_catalogue, photo_catalogue
 from pipelines.demo.stock_site.server import HOST
 from pipelines.report.write import write_report
@@ -68,24 +68,24 @@ def run_demo(options: DemoOptions) -> None:
     store = Store(options.root)
     pictures = photo_catalogue(options.photos) if options.photos else drawn_catalogue(options.images, options.seed)
     with ExitStack() as services:
-        site = services.enter_context(started("pipelines.demo.stock_site.server", _site_arguments(options)))
-        captions = services.enter_context(started("pipelines.demo.captioner.server", []))
+        site = services.enter_context(run_server("pipelines.demo.stock_site.server", _site_arguments(options)))
+        captions = services.enter_context(run_server("pipelines.demo.captioner.server", []))
         settings = demo_settings(options, len(pictures), site, captions)
         Archive(store, settings, Progress(store, console)).run()
-    reckoning = [] if options.photos else reckon(store, pictures)
+    fault_reports = [] if options.photos else report_faults(store, pictures)
     learned = learn(store, console) if options.train and not options.photos else None
-    _write_extra(store, options, reckoning, learned)
+    _write_extra(store, options, fault_reports, learned)
     report = write_report(store)
     unhandled = [
         f"planted fault {line.kind}: {line.handled} of {line.planted} handled"
-        for line in reckoning
+        for line in fault_reports
         if line.handled != line.planted
     ]
     problems = [*unhandled, *map(str, verify(store))]
     if problems:
         raise MoodArchiveError("the archive is not whole:\n" + "\n".join(problems))
     _summarise(console, store, report, monotonic() - began)
-    for line in told(learned) if learned else ():
+    for line in describe(learned) if learned else ():
         console.print(line, highlight=False, soft_wrap=True)
 
 
@@ -127,10 +127,10 @@ def _site_arguments(options: DemoOptions) -> list[str]:
     return ["--images", str(options.images), "--seed", str(options.seed)]
 
 
-def _write_extra(store: Store, options: DemoOptions, reckoning: list[FaultReport], learned: Learned | None) -> None:
+def _write_extra(store: Store, options: DemoOptions, fault_reports: list[FaultReport], learned: Learned | None) -> None:
     extra = {
         "notes": [_NOTE_MODELS, *([_NOTE_PHOTOS] if options.photos else [])],
-        "planted": [asdict(line) for line in reckoning],
+        "planted": [asdict(line) for line in fault_reports],
         "learned": asdict(learned) if learned else None,
     }
     store.write_bytes(EXTRA_PATH, json.dumps(extra, indent=1, ensure_ascii=False).encode())

@@ -54,7 +54,7 @@ async def _serve(app: web.Application, arguments: argparse.Namespace, parent: in
 
 
 @contextmanager
-def started(module: str, arguments: Sequence[str]) -> Iterator[str]:
+def run_server(module: str, arguments: Sequence[str]) -> Iterator[str]:
     """Starts ``python -m module`` and gives its URL; ServiceError with its last words if it dies."""
     with tempfile.TemporaryDirectory(prefix="moodarchive-demo-") as folder:
         announce, log = Path(folder) / "address", Path(folder) / "log"
@@ -65,7 +65,7 @@ def started(module: str, arguments: Sequence[str]) -> Iterator[str]:
                 command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, process_group=0
             )
         try:
-            yield _awaited(process, announce, log, module)
+            yield _await_address(process, announce, log, module)
         finally:
             process.terminate()
             try:
@@ -75,7 +75,7 @@ def started(module: str, arguments: Sequence[str]) -> Iterator[str]:
                 process.wait()
 
 
-def _awaited(process: "subprocess.Popen[bytes]", announce: Path, log: Path, module: str) -> str:
+def _await_address(process: "subprocess.Popen[bytes]", announce: Path, log: Path, module: str) -> str:
     deadline = time.monotonic() + START_S
     while not announce.exists():
         if process.poll() is not None or time.monotonic() > deadline:

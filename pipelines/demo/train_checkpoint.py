@@ -44,7 +44,7 @@ PREPROCESS_CONFIG: dict[str, Any] = {
 }
 
 
-def captioned(scene: Scene, rng: random.Random) -> Caption:
+def write_caption(scene: Scene, rng: random.Random) -> Caption:
     """One of four forms, so that single phrases, names of emotions and whole descriptions are all seen alone."""
     phrase = rng.choice(cell_phrases(scene.emotion, scene.context))
     named = rng.choice(TEMPLATES).format(emotion=scene.emotion)
@@ -102,12 +102,12 @@ def measure(encoder: ClipEncoder, first_seed: int, per_cell: int, seed: int) -> 
     return {
         "accuracy over 24 cells (chance 1/24)": float(((images @ centres.T).argmax(axis=1) == cells).mean()),
         "accuracy over 6 emotions (chance 1/6)": float((scores.argmax(axis=1) == cells // contexts).mean()),
-        "mislabelled in the cut, 3 emotions": _caught(scores[three, :3], cells[three], seed),
-        "mislabelled in the cut, 6 emotions": _caught(scores, cells, seed),
+        "mislabelled in the cut, 3 emotions": _share_caught(scores[three, :3], cells[three], seed),
+        "mislabelled in the cut, 6 emotions": _share_caught(scores, cells, seed),
     }
 
 
-def _caught(scores: Embeddings, cells: Any, seed: int) -> float:
+def _share_caught(scores: Embeddings, cells: Any, seed: int) -> float:
     """Mislabel a tenth of the pictures with another emotion's cell, cut the lowest fifth within each labelled
     cell, and return the share of the mislabelled that was cut (chance 0.2). ``scores`` is [rows, emotions].
     """
@@ -124,7 +124,7 @@ def _caught(scores: Embeddings, cells: Any, seed: int) -> float:
     return len(cut.intersection(wrong)) / len(wrong)
 
 
-def _tell(report: StepReport) -> None:
+def _print_step(report: StepReport) -> None:
     if report.step % 50 == 0:
         terms = "  ".join(f"{name} {value:.3f}" for name, value in report.losses.items())
         print(f"step {report.step} of {report.steps}: {terms}", flush=True)
@@ -145,9 +145,9 @@ def main() -> None:
         folder = Path(name)
         drawing = Drawing(split="train", first_seed=TRAINING_SEEDS, per_cell=options.per_cell, size=(160, 120))
         store = Store(str(folder / "archive"))
-        seal_made(store, draw_samples(drawing, captioned))
+        seal_made(store, draw_samples(drawing, write_caption))
         start = random_weights(folder / "start", options.seed)
-        trained = train(settings_for(start, folder / "run", options.epochs, options.seed), store.root, _tell)
+        trained = train(settings_for(start, folder / "run", options.epochs, options.seed), store.root, _print_step)
         write_folder(options.out, load_file(f"{trained.root}/model/open_clip_model.safetensors"))
     print(f"{time.process_time() - began:.0f} s of one core, without drawing")
     for name, value in measure(ClipEncoder(model=f"local-dir:{options.out}"), 0, 40, options.seed).items():

@@ -17,8 +17,8 @@ from pipelines.report.facts import archive_name, manifest_digest
 from pipelines.report.flow import trace
 from pipelines.report.gallery import SHOWABLE
 from pipelines.report.recorded_settings import recorded_settings
-from pipelines.report.rendering import rendered
-from pipelines.report.tables import opened
+from pipelines.report.rendering import render_page
+from pipelines.report.tables import open_tables
 from pipelines.report.thumbnails import Thumbnail, pictures, small
 from pipelines.runner.settings_record import require_recorded_settings
 
@@ -78,7 +78,7 @@ def write_caption_sample(store: Store, options: SampleOptions) -> str:
     settings = _settings(store, options)
     prompts = tuple(load_prompt(name) for name in options.prompts)
     private = recorded_settings(store).private_sources
-    with opened(store) as tables:
+    with open_tables(store) as tables:
         trace(tables, sealed=manifest_digest(store) is not None)
         tables.sql.execute(_PICK, [list(private), str(options.seed), options.images])
         items = tables.sql.sql(_ITEMS).to_arrow_table().to_pylist()
@@ -97,7 +97,7 @@ def write_caption_sample(store: Store, options: SampleOptions) -> str:
         "alike": _alike(shown),
         "word_count": word_count,
     }
-    store.write_bytes(PAGE_PATH, rendered("caption_sample.html.jinja", _STYLES, **page).encode())
+    store.write_bytes(PAGE_PATH, render_page("caption_sample.html.jinja", _STYLES, **page).encode())
     return PAGE_PATH
 
 

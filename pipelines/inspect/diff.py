@@ -7,7 +7,7 @@ from rich.markup import escape
 
 from moodarchive.errors import UnknownSealError
 from moodarchive.storage.store import Store
-from pipelines.report.change import told
+from pipelines.report.change import setting_value
 from pipelines.report.names import kind_name
 from pipelines.runner.settings_record import require_recorded_settings
 from shards.history import Changes, changes_between, read_entry, seal_numbers
@@ -46,7 +46,7 @@ def _lines(changes: Changes) -> list[str]:
         *_counts("moved to another set", changes.samples_moved),
         *_counts("judged under a better emotion", changes.samples_relabelled),
     ]
-    lines += [f"setting {c.setting}: {told(c.was)} is now {told(c.now)}" for c in changes.settings]
+    lines += [f"setting {c.setting}: {setting_value(c.was)} is now {setting_value(c.now)}" for c in changes.settings]
     return lines or ["no shard, sample or setting changed"]
 
 

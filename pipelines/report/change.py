@@ -49,17 +49,17 @@ def last_change(store: Store) -> SealChange | None:
             seal=numbers[-1],
             since=changes["since"],
             shards=tuple(Counted(name=way, count=count) for way, count in shards if count),
-            came=_counted(changes["samples_in"]),
-            left=_counted(changes["samples_out"]),
-            moved=_moved(changes["samples_moved"]),
-            relabelled=_relabelled(changes["samples_relabelled"]),
+            came=_by_reason(changes["samples_in"]),
+            left=_by_reason(changes["samples_out"]),
+            moved=_by_sets(changes["samples_moved"]),
+            relabelled=_by_way(changes["samples_relabelled"]),
             settings=tuple(SettingChange(**setting) for setting in changes["settings"]),
         )
     except (MoodArchiveError, KeyError, TypeError, ValueError):
         return None
 
 
-def told(value: object) -> str:
+def setting_value(value: object) -> str:
     """A setting's value as its file has it."""
     return "not set" if value is None else json.dumps(value, ensure_ascii=False)
 
@@ -69,17 +69,17 @@ def why(reason: str) -> str:
     return {"new": "new", "gone": "no longer known"}.get(reason) or kind_name(reason)
 
 
-def _counted(counts: Mapping[str, int]) -> tuple[Counted, ...]:
+def _by_reason(counts: Mapping[str, int]) -> tuple[Counted, ...]:
     most_first = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return tuple(Counted(name=why(reason), count=count) for reason, count in most_first)
 
 
-def _relabelled(counts: Mapping[str, int]) -> tuple[Counted, ...]:
+def _by_way(counts: Mapping[str, int]) -> tuple[Counted, ...]:
     most_first = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return tuple(Counted(name=way, count=count) for way, count in most_first)
 
 
-def _moved(counts: Mapping[str, int]) -> tuple[Counted, ...]:
+def _by_sets(counts: Mapping[str, int]) -> tuple[Counted, ...]:
     return tuple(
         Counted(name=" to ".join(set_name(name) for name in way.split(" to ")), count=count)
         for way, count in sorted(counts.items())

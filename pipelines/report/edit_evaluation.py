@@ -12,7 +12,7 @@ from editor.evaluation.run import Measured
 from editor.evaluation.scores import SCORED, Scored
 from editor.evaluation.sheets import Sheet
 from moodarchive.storage.store import Store
-from pipelines.report.rendering import rendered
+from pipelines.report.rendering import render_page
 
 REPORT_PATH = "evaluation/index.html"
 BINS, FAILURES_SHOWN = 32, 50
@@ -116,32 +116,32 @@ def write_page(store: Store, measured: Measured, sheets: Sequence[Sheet]) -> str
         spreads=tuple(_spreads(column, methods) for column in columns),
         sheets=tuple(sheets),
     )
-    text = rendered("edit_evaluation.html.jinja", _STYLES, page=page, failures_shown=FAILURES_SHOWN)
+    text = render_page("edit_evaluation.html.jinja", _STYLES, page=page, failures_shown=FAILURES_SHOWN)
     if not store.exists(REPORT_PATH) or store.read_bytes(REPORT_PATH) != text.encode():
         store.write_bytes(REPORT_PATH, text.encode())
     return REPORT_PATH
 
 
 def _by(rows: Iterable[Scored], name: str) -> dict[str, list[Scored]]:
-    found: dict[str, list[Scored]] = {}
+    groups: dict[str, list[Scored]] = {}
     for row in rows:
-        found.setdefault(getattr(row.pair, name), []).append(row)
-    return dict(sorted(found.items()))
+        groups.setdefault(getattr(row.pair, name), []).append(row)
+    return dict(sorted(groups.items()))
 
 
 def _lines(groups: dict[str, list[Scored]], columns: Sequence[Column]) -> tuple[Line, ...]:
     means = {title: [mean_of_means(rows, column.name) for column in columns] for title, rows in groups.items()}
     cells = {title: [Cell(shown=column.shown(value)) for column, value in zip(columns, means[title], strict=True)]
              for title in groups}  # fmt: skip
-    for place, column in enumerate(columns):
+    for index, column in enumerate(columns):
         known = {
-            title: value for title in groups if (value := means[title][place]) is not None and math.isfinite(value)
+            title: value for title in groups if (value := means[title][index]) is not None and math.isfinite(value)
         }
         low, high = min(known.values(), default=0.0), max(known.values(), default=0.0)
         for title, value in known.items():
             share = (value - low) / (high - low) if high > low else 0.5
             heat = share if column.better == "higher" else 1 - share
-            cells[title][place] = Cell(shown=column.shown(value), heat=round(heat, 3))
+            cells[title][index] = Cell(shown=column.shown(value), heat=round(heat, 3))
     return tuple(Line(title=title, cells=tuple(cells[title]), pairs=len(groups[title])) for title in groups)
 
 
@@ -160,7 +160,7 @@ def _spreads(column: Column, methods: dict[str, list[Scored]]) -> Spreads:
         method: [value for row in rows if (value := row.values.get(column.name)) is not None]
         for method, rows in methods.items()
     }
-    finite = [value for found in values.values() for value in found if math.isfinite(value)]
+    finite = [value for scores in values.values() for value in scores if math.isfinite(value)]
     low, high = min(finite, default=0.0), max(finite, default=0.0)
     spreads = [
         _spread(method, values[method], column, (low, high), mean_of_means(rows, column.name))

@@ -61,14 +61,14 @@ def facts_of(tables: Tables, flow: Flow, basis: Basis, digest: str | None) -> Fa
 
 
 def _unfinished(tables: Tables, *, sealed: bool) -> Iterator[str]:
-    by_name = {found.name: found for found in tables.coverage}
+    by_name = {coverage.name: coverage for coverage in tables.coverage}
     for table in (ITEMS, IMAGES, SAFETY, CAPTIONS, SCORES, SELECTION, SHARD_INDEX):
-        found = by_name[table.name]
+        coverage = by_name[table.name]
         # a sealed archive without images/ has been pruned
-        if found.whole or (sealed and table is IMAGES):
+        if coverage.whole or (sealed and table is IMAGES):
             continue
-        of = f" of {found.expected}" if found.expected else ""
-        yield f"{found.name}: {found.parts}{of} parts" if found.parts else f"{found.name}: nothing yet"
+        of = f" of {coverage.expected}" if coverage.expected else ""
+        yield f"{coverage.name}: {coverage.parts}{of} parts" if coverage.parts else f"{coverage.name}: nothing yet"
 
 
 def _contradictions(tables: Tables, flow: Flow) -> Iterator[str]:

@@ -6,12 +6,12 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from moodarchive.emotions.taxonomy import words
-from pipelines.report.change import told
+from pipelines.report.change import setting_value
 from pipelines.report.names import kind_name, set_name
 from pipelines.report.package_text import package_loader, package_text
 
 
-def rendered(template: str, styles: tuple[str, ...], **values: object) -> str:
+def render_page(template: str, styles: tuple[str, ...], **values: object) -> str:
     """The page; ``template`` and ``styles`` are files of this package."""
     environment = Environment(
         loader=package_loader(),
@@ -24,7 +24,7 @@ def rendered(template: str, styles: tuple[str, ...], **values: object) -> str:
         "number": lambda count: f"{count:,}",
         "percent": _percent,
         "kind_name": kind_name,
-        "told": told,
+        "setting_value": setting_value,
         "set_name": set_name,
         "words": words,
     }

@@ -61,27 +61,27 @@ class Histogram:
     @property
     def tallest(self) -> int:
         """Images in the fullest bin."""
-        return max(found.total for found in self.bins)
+        return max(bin.total for bin in self.bins)
 
     @property
     def kept(self) -> int:
         """Images kept."""
-        return sum(found.kept for found in self.bins)
+        return sum(bin.kept for bin in self.bins)
 
     @property
     def cut(self) -> int:
         """Images whose score was too low."""
-        return sum(found.cut for found in self.bins)
+        return sum(bin.cut for bin in self.bins)
 
     @property
     def otherwise(self) -> int:
         """Images that were scored and dropped for another reason."""
-        return sum(found.otherwise for found in self.bins)
+        return sum(bin.otherwise for bin in self.bins)
 
     @property
     def undecided(self) -> int:
         """Images that were scored, and that the cut has not judged yet."""
-        return sum(found.undecided for found in self.bins)
+        return sum(bin.undecided for bin in self.bins)
 
     @property
     def total(self) -> int:
@@ -100,10 +100,10 @@ def histogram(tables: Tables) -> Histogram | None:
     if low is None:
         return None
     step = next((step for step in _STEPS if (high - low) / step < _MOST_BINS), _STEPS[-1])
-    found = {int(row[0]): tuple(map(int, row[1:])) for row in tables.rows(_BINS, step)}
+    counts = {int(row[0]): tuple(map(int, row[1:])) for row in tables.rows(_BINS, step)}
     bins = []
-    for place in range(min(found), max(found) + 1):
-        kept, cut, otherwise, undecided = found.get(place, (0, 0, 0, 0))
-        bins.append(Bin(low=place * step, kept=kept, cut=cut, otherwise=otherwise, undecided=undecided))
+    for step_number in range(min(counts), max(counts) + 1):
+        kept, cut, otherwise, undecided = counts.get(step_number, (0, 0, 0, 0))
+        bins.append(Bin(low=step_number * step, kept=kept, cut=cut, otherwise=otherwise, undecided=undecided))
     line = tables.rows(_CUT_LINE)[0][0]
     return Histogram(bins=tuple(bins), step=step, cut_line=None if line is None or math.isnan(line) else float(line))

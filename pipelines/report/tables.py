@@ -68,11 +68,11 @@ class Tables:
 
     def has(self, table: Table) -> bool:
         """True when the table has rows."""
-        return any(found.name == table.name and found.rows for found in self.coverage)
+        return any(coverage.name == table.name and coverage.rows for coverage in self.coverage)
 
 
 @contextmanager
-def opened(store: Store) -> Iterator[Tables]:
+def open_tables(store: Store) -> Iterator[Tables]:
     """The root's finished parts; a table that is not there yet is an empty view."""
     sidecars = {table: _readable(store, table) for table in TABLES}
     with connect(store) as connection:
@@ -111,12 +111,12 @@ def _collect_packed(connection: duckdb.DuckDBPyConnection, store: Store, shards:
 
 
 def _coverage(table: Table, sidecars: dict[Table, dict[int, Sidecar]]) -> Coverage:
-    follows_dealt = table not in (DESCRIPTORS, CANDIDATES, ITEMS, REDISCOVERED)
+    follows_items = table not in (DESCRIPTORS, CANDIDATES, ITEMS, REDISCOVERED)
     parts = sidecars[table]
     return Coverage(
         name=table.name,
         says=table.says,
         parts=len(parts),
-        expected=len(sidecars[ITEMS]) if follows_dealt else None,
+        expected=len(sidecars[ITEMS]) if follows_items else None,
         rows=sum(sidecar.rows for sidecar in parts.values()),
     )

@@ -29,17 +29,17 @@ class Thumbnail:
 
 def thumbnails(tables: Tables, side: int = LONGEST_SIDE) -> dict[str, Thumbnail]:
     """Key → thumbnail of each image in ``picked``, ``side`` pixels at most; what is missing or damaged is left out."""
-    found: dict[str, Thumbnail] = {}
+    copies: dict[str, Thumbnail] = {}
     for key, data in pictures(tables):
         if data and (copy := small(data, side)):
-            found[key] = copy
-    return found
+            copies[key] = copy
+    return copies
 
 
 def pictures(tables: Tables) -> Iterator[tuple[str, bytes | None]]:
     """Key and JPEG of each image in ``picked``, from images/ or, once that is pruned, from the shards."""
     known: set[str] = set()
-    for part, keys in _places_in_images(tables).items():
+    for part, keys in _keys_of_parts_in_images(tables).items():
         for key, data in _of_part(tables.store, part, keys):
             if data:
                 known.add(key)
@@ -49,15 +49,15 @@ def pictures(tables: Tables) -> Iterator[tuple[str, bytes | None]]:
         "SELECT key, set_name, part, jpg_offset, jpg_size FROM packed JOIN picked USING (key) ORDER BY key"
     ):
         if key not in known:
-            yield key, _packed(tables.store, f"shards/{name}/{part:05d}.tar", Span(offset, size))
+            yield key, _read_span(tables.store, f"shards/{name}/{part:05d}.tar", Span(offset, size))
 
 
-def _places_in_images(tables: Tables) -> dict[int, set[str]]:
+def _keys_of_parts_in_images(tables: Tables) -> dict[int, set[str]]:
     rows = tables.rows("SELECT part, key FROM images JOIN picked USING (key) ORDER BY part")
-    places: dict[int, set[str]] = {}
+    keys_of_parts: dict[int, set[str]] = {}
     for part, key in rows:
-        places.setdefault(part, set()).add(key)
-    return places
+        keys_of_parts.setdefault(part, set()).add(key)
+    return keys_of_parts
 
 
 def _of_part(store: Store, part: int, keys: set[str]) -> Iterator[tuple[str, bytes | None]]:
@@ -69,12 +69,12 @@ def _of_part(store: Store, part: int, keys: set[str]) -> Iterator[tuple[str, byt
             if span and span.has_min_max and not any(span.min <= key <= span.max for key in keys):
                 continue
             rows = parquet.read_row_group(group, columns=["key", "bytes"])
-            for place, key in enumerate(rows["key"].to_pylist()):
+            for row, key in enumerate(rows["key"].to_pylist()):
                 if key in keys:
-                    yield key, rows["bytes"][place].as_py()
+                    yield key, rows["bytes"][row].as_py()
 
 
-def _packed(store: Store, path: str, span: Span) -> bytes | None:
+def _read_span(store: Store, path: str, span: Span) -> bytes | None:
     try:
         with store.open_read(path) as file:
             return span.read(file)

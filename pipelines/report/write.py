@@ -10,10 +10,10 @@ from pipelines.report.facts import Facts, facts_of, manifest_digest
 from pipelines.report.flow import Flow, trace
 from pipelines.report.gallery import CutGroup, Sample, cut_groups, kept_samples
 from pipelines.report.recorded_settings import Recorded, recorded_settings
-from pipelines.report.rendering import rendered
+from pipelines.report.rendering import render_page
 from pipelines.report.scores import Histogram, histogram
 from pipelines.report.spread import Basis, HeatMap, Origins, basis_of, heat_map, origins
-from pipelines.report.tables import Coverage, opened
+from pipelines.report.tables import Coverage, open_tables
 
 REPORT_PATH = "report/index.html"
 _STYLES = ("style.css", "charts.css", "gallery.css", "cut.css")
@@ -40,14 +40,14 @@ class Page:
 
 def write_report(store: Store) -> str:
     """Writes the page from whatever the root holds by now; returns its path under the root."""
-    store.write_bytes(REPORT_PATH, rendered("page.html.jinja", _STYLES, page=_page(store)).encode())
+    store.write_bytes(REPORT_PATH, render_page("page.html.jinja", _STYLES, page=_page(store)).encode())
     return REPORT_PATH
 
 
 def _page(store: Store) -> Page:
     digest = manifest_digest(store)
     recorded = recorded_settings(store)
-    with opened(store) as tables:
+    with open_tables(store) as tables:
         flow = trace(tables, sealed=digest is not None)
         basis = basis_of(tables)
         return Page(

@@ -43,7 +43,7 @@ class Cluster:
     give_up_after: int = 10
     look: Callable[[], NodeRequirements] | None = None
     begin: Callable[[], None] | None = None
-    sight: NodeRequirements | None = None
+    requirements: NodeRequirements | None = None
     _started: bool = False
 
     def __enter__(self) -> Self:
@@ -54,8 +54,8 @@ class Cluster:
             import ray
 
             ray.shutdown()
-        if self.sight:
-            end_preflight(self.sight)
+        if self.requirements:
+            end_preflight(self.requirements)
 
     def start(self, stages: Sequence[Stage]) -> None:
         """Starts Ray unless it runs; ConfigError when the stages' smallest pools do not fit a Ray of our own."""
@@ -67,13 +67,13 @@ class Cluster:
         if ray.is_initialized():
             return
         _silence_native_lines()
-        with _refusals_explained(self.address):
+        with _explain_refusals(self.address):
             _init(self.address, cpus)
         self._started = True
-        _settle()
+        _quieten_ray_data()
         if self.address and self.look:
-            self.sight = self.look()
-            check_nodes(self.sight)
+            self.requirements = self.look()
+            check_nodes(self.requirements)
         if self.begin:
             self.begin()
 
@@ -98,7 +98,7 @@ def _init(address: str, cpus: int) -> None:
 
 
 @contextmanager
-def _refusals_explained(address: str) -> Iterator[None]:
+def _explain_refusals(address: str) -> Iterator[None]:
     import ray
 
     try:
@@ -106,13 +106,13 @@ def _refusals_explained(address: str) -> Iterator[None]:
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         if not address:
             raise
-        told = " ".join(str(error).split())
+        message = " ".join(str(error).split())
         remedy = "is it running, and is this one of its nodes? See ray status"
         if isinstance(error, ray.exceptions.AuthenticationError):
             remedy = "set RAY_AUTH_MODE, and with token RAY_AUTH_TOKEN, here as on the cluster's nodes"
-        if "mismatch" in told:
+        if "mismatch" in message:
             remedy = "use the same Ray and Python on every node: one environment, one image"
-        raise ConfigError(f"the Ray cluster at {address}: {told}; remedy: {remedy}") from None
+        raise ConfigError(f"the Ray cluster at {address}: {message}; remedy: {remedy}") from None
 
 
 def _silence_native_lines() -> None:
@@ -127,7 +127,7 @@ def _silence_native_lines() -> None:
     os.close(nowhere)
 
 
-def _settle() -> None:
+def _quieten_ray_data() -> None:
     """Progress is read from the store and shown by us: Ray's own bars name every stage alike."""
     from ray.data import DataContext
 

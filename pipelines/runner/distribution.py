@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from moodarchive.running.parallel_map import AHEAD, Spread, in_threads, windowed
+from moodarchive.running.parallel_map import AHEAD, Spread, in_threads, map_windowed
 from moodarchive.storage.store import Store
 from moodarchive.tables.schemas import ITEMS
 from pipelines.runner.cluster import Cluster
@@ -32,15 +32,15 @@ def over_ray(cluster: Cluster) -> Spread:
         cluster.start([])
         import ray
 
-        task: Any = ray.remote(num_cpus=1, max_retries=TASK_RETRIES)(_done)
+        task: Any = ray.remote(num_cpus=1, max_retries=TASK_RETRIES)(_work_on)
         held = ray.put(work)
         window = AHEAD * max(1, int(ray.cluster_resources().get("CPU", 1)))  # type: ignore[no-untyped-call]
-        yield from windowed(lambda thing: task.remote(held, thing), things, window, _result)
+        yield from map_windowed(lambda thing: task.remote(held, thing), things, window, _result)
 
     return spread
 
 
-def _done(work: Callable[[T], R], thing: T) -> R:
+def _work_on(work: Callable[[T], R], thing: T) -> R:
     return work(thing)
 
 

@@ -49,16 +49,18 @@ def _is_done(stage: Stage, done: dict[str, dict[int, Sidecar]], part: int) -> bo
 class _PartRunner:
     """One actor of one stage: builds the worker once, then turns part numbers into finished parts."""
 
-    def __init__(self, stage: Stage, store: Store, driver: Heartbeat, sight: NodeRequirements | None = None) -> None:
+    def __init__(
+        self, stage: Stage, store: Store, driver: Heartbeat, requirements: NodeRequirements | None = None
+    ) -> None:
         self._stage, self._store, self._driver = stage, store, driver
         self._broken = ""
-        if sight and (missing := sight.missing()):  # a node that joined after the check at the start
+        if requirements and (missing := requirements.missing()):  # a node that joined after the check at the start
             self._broken = f"{here()} {missing}"
             return
         try:
             self._worker = stage.make_worker()
         except Exception as error:  # noqa: BLE001  raised here it would reach a person as Ray's traceback
-            self._broken = _told(error)
+            self._broken = _describe(error)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         if row["failed_stage"]:
@@ -70,7 +72,7 @@ class _PartRunner:
             with part_log(self._store, self._stage.name, part):
                 run_part(self._stage, self._store, self._while_driver_lives, part)
         except Exception as error:  # noqa: BLE001  Ray would abort the whole run; the driver judges
-            return {**row, "failed_stage": self._stage.name, "why": _told(error)}
+            return {**row, "failed_stage": self._stage.name, "why": _describe(error)}
         return row
 
     def _while_driver_lives(self, part: int, readers: Readers) -> Iterator[pa.RecordBatch]:
@@ -83,7 +85,7 @@ class _PartRunner:
             raise StageError("the run that asked for this part has ended")
 
 
-def _told(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     return str(error) if isinstance(error, MoodArchiveError) else f"{type(error).__name__}: {error}"
 
 
@@ -94,12 +96,12 @@ def run_stages(stages: Sequence[Stage], store: Store, parts: Sequence[int], clus
         return
     cluster.start(stages)
     with closing(_flow(stages, store, waiting, cluster)) as flow:  # Ray's executor must end before Ray does
-        failures = _consumed(flow, cluster.give_up_after)
+        failures = _collect_failures(flow, cluster.give_up_after)
     known = {failure.part for failure in failures}
     silent = [part for part in pending_parts(stages, store, waiting) if part not in known]
     failures += [Failure(stages[-1].name, part, "its worker died; no error was left") for part in silent]
     if failures:
-        raise PartsFailedError(_explained(store, failures))
+        raise PartsFailedError(_explain(store, failures))
 
 
 def _flow(
@@ -110,13 +112,13 @@ def _flow(
     rows = [{"part": part, "failed_stage": "", "why": "", "hopeless": False} for part in parts]
     flow: ray.data.Dataset = ray.data.from_items(rows, override_num_blocks=len(rows))
     for stage in stages:
-        flow = _mapped(
-            flow, stage, store, cluster.sight, min_workers=1 if cluster.address else stage.resources.min_workers
+        flow = _map_stage(
+            flow, stage, store, cluster.requirements, min_workers=1 if cluster.address else stage.resources.min_workers
         )
     yield from flow.iter_rows()
 
 
-def _mapped(flow: Any, stage: Stage, store: Store, sight: NodeRequirements | None, min_workers: int) -> Any:
+def _map_stage(flow: Any, stage: Stage, store: Store, requirements: NodeRequirements | None, min_workers: int) -> Any:
     """The flow through one stage. On a cluster its pool grows with the work; here a model is loaded once and kept."""
     from ray.data import ActorPoolStrategy
 
@@ -126,7 +128,7 @@ def _mapped(flow: Any, stage: Stage, store: Store, sight: NodeRequirements | Non
         warnings.simplefilter("ignore")  # Ray names no successor of max_task_retries, and its own default is endless
         return flow.map(
             runner,
-            fn_constructor_args=(stage, store, heartbeat_now(), sight),
+            fn_constructor_args=(stage, store, heartbeat_now(), requirements),
             compute=ActorPoolStrategy(
                 min_size=min_workers,
                 max_size=stage.resources.max_workers,
@@ -139,7 +141,7 @@ def _mapped(flow: Any, stage: Stage, store: Store, sight: NodeRequirements | Non
         )
 
 
-def _consumed(flow: Iterator[dict[str, Any]], give_up_after: int) -> list[Failure]:
+def _collect_failures(flow: Iterator[dict[str, Any]], give_up_after: int) -> list[Failure]:
     failures: list[Failure] = []
     in_a_row = 0
     for row in flow:
@@ -156,7 +158,7 @@ def _consumed(flow: Iterator[dict[str, Any]], give_up_after: int) -> list[Failur
     return failures
 
 
-def _explained(store: Store, failures: Sequence[Failure]) -> str:
+def _explain(store: Store, failures: Sequence[Failure]) -> str:
     lines = [f"{len(failures)} part(s) are not done; remedy: mend the cause and run again, finished parts stay"]
     for failure in failures[:10]:
         log = log_path(failure.stage, failure.part)

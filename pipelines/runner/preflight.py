@@ -42,10 +42,10 @@ class NodeRequirements:
                 "(the same image) on every node"
             )
         try:
-            found = self.store.read_many([self.token_path])[0]
+            token = self.store.read_many([self.token_path])[0]
         except MoodArchiveError as error:
             return f"cannot read the root: {error}"
-        if found != self.token:
+        if token != self.token:
             return (
                 f"does not see the root {self.store.root}; remedy: a root that all nodes share (s3://…, or a network "
                 "file system mounted at the same path on each)"
@@ -68,10 +68,10 @@ def start_preflight(store: Store, paths: Sequence[LocalPath]) -> NodeRequirement
         store.remove(f"{TOKEN_FOLDER}/{old}")
     name = uuid.uuid4().hex
     store.write_bytes(f"{TOKEN_FOLDER}/{name}", name.encode())
-    return sight_of(store, f"{TOKEN_FOLDER}/{name}", paths)
+    return requirements_by(store, f"{TOKEN_FOLDER}/{name}", paths)
 
 
-def sight_of(store: Store, token_path: str, paths: Sequence[LocalPath] = ()) -> NodeRequirements:
+def requirements_by(store: Store, token_path: str, paths: Sequence[LocalPath] = ()) -> NodeRequirements:
     """What a node must see, told by a file that is there already."""
     token = store.read_bytes(token_path)
     return NodeRequirements(
@@ -79,37 +79,37 @@ def sight_of(store: Store, token_path: str, paths: Sequence[LocalPath] = ()) -> 
     )
 
 
-def end_preflight(sight: NodeRequirements) -> None:
+def end_preflight(requirements: NodeRequirements) -> None:
     """Removes the token of this run; a file that was there already stays."""
-    if sight.token_path.startswith(f"{TOKEN_FOLDER}/"):
+    if requirements.token_path.startswith(f"{TOKEN_FOLDER}/"):
         with suppress(OSError, MoodArchiveError):  # the run's own outcome matters more
-            sight.store.remove(sight.token_path)
+            requirements.store.remove(requirements.token_path)
 
 
-def check_nodes(sight: NodeRequirements) -> None:
+def check_nodes(requirements: NodeRequirements) -> None:
     """Has every living node look; ConfigError names those that do not see everything. Ray must run."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     look: Any = ray.remote(num_cpus=0, max_retries=1)(_missing)
-    asked = {
+    answers = {
         f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']}, node {node['NodeID'][:8]})": look.options(
             scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        ).remote(sight)
+        ).remote(requirements)
         for node in ray.nodes()  # type: ignore[no-untyped-call]
         if node["Alive"]
     }
-    ray.wait(list(asked.values()), num_returns=len(asked), timeout=ANSWER_S)
-    problems = [f"  {name} {told}" for name, answer in asked.items() if (told := _told(answer))]
+    ray.wait(list(answers.values()), num_returns=len(answers), timeout=ANSWER_S)
+    problems = [f"  {name} {problem}" for name, answer in answers.items() if (problem := _answer_of(answer))]
     if problems:
-        raise ConfigError("\n".join([f"{len(problems)} of {len(asked)} nodes cannot take part", *problems]))
+        raise ConfigError("\n".join([f"{len(problems)} of {len(answers)} nodes cannot take part", *problems]))
 
 
-def _missing(sight: NodeRequirements) -> str:
-    return sight.missing()
+def _missing(requirements: NodeRequirements) -> str:
+    return requirements.missing()
 
 
-def _told(answer: Any) -> str:
+def _answer_of(answer: Any) -> str:
     import ray
 
     try:

@@ -132,8 +132,8 @@ class Progress:
 
 
 def _as_table(counts: Sequence[StageCount]) -> RichTable:
-    told = [f"{count.name}: {count.costs.told()}" for count in counts if count.costs]
-    table = RichTable(box=None, pad_edge=False, caption="\n".join(told) or None, caption_justify="left")
+    costs = [f"{count.name}: {count.costs.told()}" for count in counts if count.costs]
+    table = RichTable(box=None, pad_edge=False, caption="\n".join(costs) or None, caption_justify="left")
     table.add_column("stage")
     for name in ("parts", "rows", "failed", "rows/s", "left"):
         table.add_column(name, justify="right")

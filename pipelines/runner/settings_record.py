@@ -41,7 +41,7 @@ def require_archive_or_empty(store: Store) -> None:
 
 def check_settings(store: Store, settings: Settings) -> None:
     """Records the settings of a new root; holds a known root's per-row settings to what it was begun with."""
-    asked = {
+    wanted = {
         "schema_version": SCHEMA_VERSION,
         "per_row": settings.of_kind(SettingScope.PER_ROW),
         "whole_table": settings.of_kind(SettingScope.WHOLE_TABLE),
@@ -49,24 +49,24 @@ def check_settings(store: Store, settings: Settings) -> None:
     if store.exists(RECORD_PATH):
         known = require_recorded_settings(store)
         # a root that was begun before there was a setting has what is its default
-        known = known | {"per_row": _completed(known["per_row"], type(settings)().of_kind(SettingScope.PER_ROW))}
-        for key, old, new in differences(known["per_row"], asked["per_row"]):
+        known = known | {"per_row": _complete(known["per_row"], type(settings)().of_kind(SettingScope.PER_ROW))}
+        for key, old, new in differences(known["per_row"], wanted["per_row"]):
             raise ConfigError(
-                f"{key} = {_shown(new)}, but {store.root} was begun with {key} = {_shown(old)}, and rows of two kinds "
-                f"do not mix; remedy: set {key} = {_shown(old)}, or build into a new root"
+                f"{key} = {_as_json(new)}, but {store.root} was begun with {key} = {_as_json(old)}, and rows of two "
+                f"kinds do not mix; remedy: set {key} = {_as_json(old)}, or build into a new root"
             )
-        if known == asked:
+        if known == wanted:
             return
-    store.write_bytes(RECORD_PATH, (json.dumps(asked, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode())
+    store.write_bytes(RECORD_PATH, (json.dumps(wanted, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode())
 
 
-def _completed(known: Any, defaults: Any) -> Any:
+def _complete(known: Any, defaults: Any) -> Any:
     """What is known, and what is not known as the defaults have it."""
     if not isinstance(known, dict) or not isinstance(defaults, dict):
         return known
-    found = {name: _completed(known[name], value) if name in known else value for name, value in defaults.items()}
-    return known | found
+    completed = {name: _complete(known[name], value) if name in known else value for name, value in defaults.items()}
+    return known | completed
 
 
-def _shown(value: Any) -> str:
+def _as_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)

@@ -72,14 +72,14 @@ def locked_names(chosen: SourcesSettings) -> list[str]:
     return [source.name for source in all_sources(chosen) if is_locked(source)]
 
 
-def affordable(store: Store, chosen: SourcesSettings, queries: list[Query], asked: set[Query]) -> list[Query]:
+def affordable_queries(store: Store, chosen: SourcesSettings, queries: list[Query], asked: set[Query]) -> list[Query]:
     """The queries that the sources' quotas can answer within a day, so that a round closes when they are spent."""
-    found: list[Query] = []
+    askable: list[Query] = []
     for source in enabled_sources(chosen):
         most = requests_left(store, source) / max(1, source.settings.requests_per_query())
         fresh = [query for query in queries if query.source == source.name and query not in asked]
-        found += fresh if math.isinf(most) else fresh[: int(most)]
-    kept = set(found)
+        askable += fresh if math.isinf(most) else fresh[: int(most)]
+    kept = set(askable)
     return [query for query in queries if query in kept]
 
 

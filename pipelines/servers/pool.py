@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from annotate.caption import CaptionSettings
 from moodarchive.errors import ConfigError, ServiceError
-from moodarchive.running.part_log import redacted
+from moodarchive.running.part_log import redact
 from moodarchive.running.stage import Stage
 from moodarchive.storage.store import Store
 from pipelines.servers.settings import ServerSettings
@@ -137,7 +137,7 @@ def upload(store: Store, log: str, path: Path, keeping: threading.Thread) -> Non
         keeping.join(_UPLOAD_S)
         with suppress(Exception):  # the log is no reason to end a server
             data = path.read_bytes()[-_LOG_BYTES:]
-            store.write_bytes(log, redacted(data.decode(errors="replace")).encode())
+            store.write_bytes(log, redact(data.decode(errors="replace")).encode())
         if not keeping.is_alive():
             path.unlink(missing_ok=True)
             return

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from moodarchive.running.part_log import redacted
+from moodarchive.running.part_log import redact
 from pipelines.servers.settings import ServerSettings, command_of
 
 _GUARDIAN = str(Path(__file__).with_name("guardian.py"))
@@ -193,4 +193,4 @@ def last_line(log: Path) -> str:
             lines = [line.strip() for line in file.read().decode(errors="replace").splitlines()]
     except OSError as error:
         return str(error)
-    return redacted(next((line for line in reversed(lines) if line), "no output"))[:300]
+    return redact(next((line for line in reversed(lines) if line), "no output"))[:300]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.demo.serving import started
+from pipelines.demo.serving import run_server
 from tests.annotate.described_part import Picture, write_inputs
 
 pytestmark = pytest.mark.slow
@@ -33,7 +33,7 @@ def peak_of(root: Path, url: str, rows: int, in_flight: int) -> int:
 
 def test_ten_times_the_part_needs_no_more_memory_and_more_requests_in_flight_do(tmp_path: Path) -> None:
     arguments = ["--slots", "256", "--median", "0.01", "--events", str(tmp_path / "events")]
-    with started("tests.annotate.simulated_gpu", arguments) as url:
+    with run_server("tests.annotate.simulated_gpu", arguments) as url:
         small = peak_of(tmp_path / "small", url, rows=250, in_flight=4)
         large = peak_of(tmp_path / "large", url, rows=2500, in_flight=4)
         wide = peak_of(tmp_path / "wide", url, rows=500, in_flight=256)

@@ -18,7 +18,7 @@ from annotate.part_facts import costs_of
 from moodarchive.tables.parts import finished_parts
 from moodarchive.tables.schemas import CAPTIONS
 from pipelines.demo.captioner.server import MODEL as DEMO_MODEL
-from pipelines.demo.serving import started
+from pipelines.demo.serving import run_server
 from pipelines.runner.progress import count_stages
 from tests.annotate.fault_proxy import FAULTS
 from tests.annotate.simulated_run import Fullness, caption_parts, events_of, fullness, write_parts
@@ -40,7 +40,7 @@ def _full_run(folder: Path) -> Fullness:
     """600 pictures in five parts at one server of 8 slots; the figures that the parts keep must be the server's."""
     store = write_parts(folder / "root", PARTS, 120)
     events = folder / "events"
-    with started(SERVER, ["--slots", "8", "--median", "0.4", "--events", str(events)]) as url:
+    with run_server(SERVER, ["--slots", "8", "--median", "0.4", "--events", str(events)]) as url:
         rows = caption_parts(store, PARTS, [url], in_flight=10)
     assert Counter(row["status"] for row in rows) == {"ok": 600}
     found = fullness(events_of(events), slots=8)
@@ -65,8 +65,8 @@ def test_two_servers_share_alike_and_a_slow_one_holds_nobody_back(tmp_path: Path
         store = write_parts(tmp_path / name, 3, 80)
         files = [tmp_path / f"{name}-{i}" for i in range(2)]
         with (
-            started(SERVER, ["--slots", "4", "--median", "0.2", "--events", str(files[0])]) as first,
-            started(SERVER, ["--slots", "4", "--median", second_median, "--events", str(files[1])]) as second,
+            run_server(SERVER, ["--slots", "4", "--median", "0.2", "--events", str(files[0])]) as first,
+            run_server(SERVER, ["--slots", "4", "--median", second_median, "--events", str(files[1])]) as second,
         ):
             rows = caption_parts(store, 3, [first, second], in_flight=4)
         assert all(row["status"] == "ok" for row in rows)
@@ -84,8 +84,8 @@ def test_faults_in_a_fifth_of_the_answers_lose_no_row(tmp_path: Path) -> None:
     store = write_parts(tmp_path / "root", PARTS, 60)
     events = tmp_path / "events"
     with (
-        started("pipelines.demo.captioner.server", []) as server,
-        started(PROXY, ["--upstream", server, "--faults", "0.2", "--events", str(events)]) as url,
+        run_server("pipelines.demo.captioner.server", []) as server,
+        run_server(PROXY, ["--upstream", server, "--faults", "0.2", "--events", str(events)]) as url,
     ):
         rows = caption_parts(store, PARTS, [url], model=DEMO_MODEL, in_flight=10, timeout_s=2.0)
     assert len({row["key"] for row in rows}) == len(rows) == 300
@@ -141,7 +141,7 @@ def test_a_server_killed_five_times_costs_only_what_was_in_flight(tmp_path: Path
         held.bind(("127.0.0.1", 0))
         port = held.getsockname()[1]
     arguments = ["--upstream", f"http://127.0.0.1:{port}", "--events", str(tmp_path / "proxied")]
-    with started(PROXY, arguments) as proxy:
+    with run_server(PROXY, arguments) as proxy:
         server = _Killed(proxy, port, tmp_path / "events", slots=8)
         server.start()
         torment = threading.Thread(target=server.torment, args=(5,))

@@ -18,7 +18,7 @@ from moodarchive.tables.parts import finished_parts, read_part
 from moodarchive.tables.schemas import CAPTIONS
 from pipelines.archive import Archive
 from pipelines.demo.run import DemoOptions, demo_settings
-from pipelines.demo.serving import started
+from pipelines.demo.serving import run_server
 from pipelines.demo.stock_site.catalogue import drawn_catalogue
 from pipelines.runner.progress import Progress
 from pipelines.servers.supervisor import PYTHON_VARIABLE
@@ -72,7 +72,7 @@ def test_the_whole_archive_builds_with_a_vllm_of_its_own_that_is_killed_on_the_w
     killed: list[int] = []
     torment = threading.Thread(target=_kill_once, args=(tmp_path / "root", servers.weights, killed), daemon=True)
     torment.start()
-    with started("pipelines.demo.stock_site.server", ["--images", str(IMAGES), "--seed", "0"]) as site:
+    with run_server("pipelines.demo.stock_site.server", ["--images", str(IMAGES), "--seed", "0"]) as site:
         settings = demo_settings(DemoOptions(root=store.root, images=IMAGES), len(pictures), site, "http://unused")
         caption = CaptionSettings(model=MODEL, in_flight=IN_FLIGHT, temperature=1.0, max_tokens=1024)
         settings = settings.model_copy(update={"caption": caption, "servers": servers})

@@ -18,7 +18,7 @@ from pipelines.archive import Archive, with_private
 from pipelines.inspect.plan import Assumptions, assumed, make_plan, show_plan
 from pipelines.inspect.sources_table import show_sources
 from pipelines.runner.progress import Progress
-from pipelines.runner.sources import affordable, all_sources
+from pipelines.runner.sources import affordable_queries, all_sources
 from pipelines.settings import ArchiveSettings, read_settings
 from tests.making import HOST, serving
 
@@ -196,8 +196,8 @@ def test_a_round_takes_no_more_queries_than_the_days_quota_answers(store: Store)
 
     settings = _settings(openverse={"limits": ["2/s", "50/day"], "results_per_query": 100})
     queries = wanted_queries(lexicon_phrases(settings.descriptors), "openverse", 100)
-    assert affordable(store, settings.sources, queries, set()) == queries[:10]
-    assert affordable(store, settings.sources, queries, set(queries[:4])) == queries[4:14]
+    assert affordable_queries(store, settings.sources, queries, set()) == queries[:10]
+    assert affordable_queries(store, settings.sources, queries, set(queries[:4])) == queries[4:14]
 
 
 def test_a_source_that_was_disabled_in_the_middle_of_a_round_is_named(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from moodarchive.errors import MoodArchiveError
 from moodarchive.storage.store import Store
 from pipelines.archive import Archive
 from pipelines.demo.run import DemoOptions, demo_settings
-from pipelines.demo.serving import started
+from pipelines.demo.serving import run_server
 from pipelines.demo.stock_site.catalogue import drawn_catalogue
 from pipelines.runner.progress import Progress
 from pipelines.settings import RunSettings
@@ -19,9 +19,9 @@ def main() -> None:
     options = DemoOptions(root=root, images=images)
     with ExitStack() as services:
         site = services.enter_context(
-            started("pipelines.demo.stock_site.server", ["--images", str(images), "--seed", "0"])
+            run_server("pipelines.demo.stock_site.server", ["--images", str(images), "--seed", "0"])
         )
-        captions = services.enter_context(started("pipelines.demo.captioner.server", []))
+        captions = services.enter_context(run_server("pipelines.demo.captioner.server", []))
         chosen = demo_settings(options, len(drawn_catalogue(images, 0)), site, captions)
         share = {"workers": workers, "cpus_per_worker": 0.1}
         chosen = chosen.model_copy(

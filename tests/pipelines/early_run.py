@@ -7,7 +7,7 @@ from filter.early_repeats import RepeatSettings
 from moodarchive.storage.store import Store
 from pipelines.archive import Archive
 from pipelines.demo.run import DemoOptions, demo_settings
-from pipelines.demo.serving import started
+from pipelines.demo.serving import run_server
 from pipelines.runner.progress import Progress
 
 PICTURES = 48
@@ -17,8 +17,8 @@ def main(root: str, when: str) -> None:
     options = DemoOptions(root=root, images=PICTURES)
     with ExitStack() as services:
         drawn = ["--images", str(options.images), "--seed", str(options.seed)]
-        site = services.enter_context(started("pipelines.demo.stock_site.server", drawn))
-        captions = services.enter_context(started("pipelines.demo.captioner.server", []))
+        site = services.enter_context(run_server("pipelines.demo.stock_site.server", drawn))
+        captions = services.enter_context(run_server("pipelines.demo.captioner.server", []))
         settings = demo_settings(options, PICTURES, site, captions)
         early = settings.model_copy(update={"repeats": RepeatSettings(before_captions=when == "before")})
         Archive(Store(root), early, Progress(Store(root))).run()

@@ -154,9 +154,9 @@ def expected() -> dict[str, tuple[str, str | None, str | None, str | None]]:
     """Source and identifier → landing page, creator, licence and licence's page."""
     sites = {source: f"{_page(source)}{LINKS[source]}" for source in HTML_SITES}
     unsplash, lists = ("unsplash", "https://unsplash.com/license"), ("http://lea.test", "Lea", "by 4.0", None)
-    found: dict[str, tuple[str, str | None, str | None, str | None]] = {}
+    rows: dict[str, tuple[str, str | None, str | None, str | None]] = {}
     for n in (1, 2):
-        found |= {
+        rows |= {
             f"openverse o{n}": (f"http://flickr.test/o{n}", "Olga", "by 4.0", "https://creativecommons.org/licenses/by/4.0/"),
             f"unsplash u{n}": (f"http://unsplash.test/photos/u{n}", "Uma", *unsplash),
             f"unsplash_dataset d{n}": (f"http://unsplash.test/photos/d{n}", "Dora D.", *unsplash),
@@ -168,7 +168,7 @@ def expected() -> dict[str, tuple[str, str | None, str | None, str | None]]:
             **{f"{source} {(LINKS[source] + str(n)).strip('/')}": (f"{sites[source]}{n}", "Hedy", *_of_html(source))
                for source in HTML_SITES},
         }  # fmt: skip
-    return {**found, "urls parquet": lists, "urls csv": lists, "urls tar": lists}
+    return {**rows, "urls parquet": lists, "urls csv": lists, "urls tar": lists}
 
 
 def _of_html(source: str) -> tuple[str, str]:

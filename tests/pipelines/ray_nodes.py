@@ -37,7 +37,7 @@ class Nodes:
         port = ("--head", "--port=0", "--include-dashboard=false") if head else (f"--address={self.address}",)
         system = (f"--system-config={json.dumps(FAST)}",) if head else ()
         with tempfile.TemporaryDirectory() as folder:
-            told = Path(folder) / "address"
+            output_path = Path(folder) / "address"
             given = (
                 f"--num-cpus={cpus}",
                 f"--resources={resources}",
@@ -50,34 +50,34 @@ class Nodes:
                 hide = f"mount -t tmpfs tmpfs '{without}' && exec \"$@\""
                 command = ["unshare", "--mount", "sh", "-c", hide, "sh", *command]
             environment = {**os.environ, **QUIET}
-            with told.open("wb") as output:
+            with output_path.open("wb") as output:
                 process = subprocess.Popen(
                     command, stdout=output, stderr=output, env=environment, start_new_session=True
                 )
             self.started.append(process)
-            self._await(process, told, head=head)
+            self._await(process, output_path, head=head)
         return len(self.started) - 1
 
-    def kill(self, place: int) -> None:
+    def kill(self, number: int) -> None:
         """The node and all its workers are gone at once, as when its machine loses power."""
-        _kill([self.started[place].pid])
+        _kill([self.started[number].pid])
 
     def end(self) -> None:
         """Kills what is left."""
         _kill([process.pid for process in self.started])
 
-    def _await(self, process: "subprocess.Popen[bytes]", told: Path, *, head: bool) -> None:
+    def _await(self, process: "subprocess.Popen[bytes]", output_path: Path, *, head: bool) -> None:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline and process.poll() is None:
-            text = told.read_text(errors="replace")
+            text = output_path.read_text(errors="replace")
             if "Ray runtime started" in text:
                 if head:
-                    found = re.search(r"\d+[.]\d+[.]\d+[.]\d+:\d+", text)
-                    assert found, text
-                    self.address = found[0]
+                    address = re.search(r"\d+[.]\d+[.]\d+[.]\d+:\d+", text)
+                    assert address, text
+                    self.address = address[0]
                 return
             time.sleep(0.1)
-        raise AssertionError(f"a Ray node did not start: {told.read_text(errors='replace')}")
+        raise AssertionError(f"a Ray node did not start: {output_path.read_text(errors='replace')}")
 
 
 def _kill(roots: Sequence[int]) -> None:

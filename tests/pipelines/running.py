@@ -62,7 +62,7 @@ def wait_for_file(root: Path, pattern: str, process: "subprocess.Popen[str]") ->
 
 def archive_digest(root: Path) -> str:
     """One digest of all tables, shards, records and the manifest; sidecars without their timings."""
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     sidecars = {f"{table.name}/" for table in TABLES}
     for path in sorted(path for path in root.rglob("*") if path.is_file()):
         name = path.relative_to(root).as_posix()
@@ -73,8 +73,8 @@ def archive_digest(root: Path) -> str:
         if path.suffix == ".json" and any(name.startswith(folder) for folder in sidecars) and path.stem.isdigit():
             timeless = {key: value for key, value in json.loads(content).items() if key not in TIMINGS}
             content = json.dumps(timeless, sort_keys=True).encode()
-        found.update(f"{name}\0{hashlib.sha256(content).hexdigest()}\n".encode())
-    return found.hexdigest()
+        digest.update(f"{name}\0{hashlib.sha256(content).hexdigest()}\n".encode())
+    return digest.hexdigest()
 
 
 def intervals(root: Path, table_name: str) -> dict[int, tuple[float, float]]:

@@ -65,9 +65,9 @@ def test_what_the_image_copies_installs_to_a_command_that_works(tmp_path: Path) 
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(site), str(source)]
     subprocess.run(pip, check=True, capture_output=True)
     environment = {**os.environ, "PYTHONPATH": str(site)}
-    asked = [sys.executable, "-P", "-m", "pipelines.commands.app", "plan", str(ROOT / "configs/cluster-s3.toml")]
+    command = [sys.executable, "-P", "-m", "pipelines.commands.app", "plan", str(ROOT / "configs/cluster-s3.toml")]
     done = subprocess.run(
-        [*asked, "--images", "1000000"], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
+        [*command, "--images", "1000000"], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0 and "GPU" in done.stdout, done.stdout + done.stderr
     missing = [
@@ -83,8 +83,8 @@ PROJECT_PACKAGES = ("moodarchive", "crawl", "annotate", "filter", "shards", "val
 
 
 def _rayjob() -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load(RAYJOB.read_text())
-    return found
+    job: dict[str, Any] = yaml.safe_load(RAYJOB.read_text())
+    return job
 
 
 def test_the_kubernetes_job_runs_a_command_and_settings_that_exist() -> None:
@@ -119,8 +119,8 @@ def _is_a_run(words: list[str]) -> None:
     from pipelines.commands.app import app
 
     assert words[:2] == ["moodarchive", "run"]
-    told = CliRunner().invoke(app, ["run", "--help"], env={"COLUMNS": "200"}).stdout
-    assert all(word in told for word in words if word.startswith("--"))
+    help_text = CliRunner().invoke(app, ["run", "--help"], env={"COLUMNS": "200"}).stdout
+    assert all(word in help_text for word in words if word.startswith("--"))
 
 
 def test_the_slurm_script_is_sound_and_runs_a_command_that_exists() -> None:

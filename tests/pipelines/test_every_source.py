@@ -21,7 +21,7 @@ from moodarchive.keys import image_key
 from moodarchive.storage.store import Store
 from moodarchive.tables.schemas import CANDIDATES, ITEMS, REDISCOVERED
 from pipelines.archive import Archive
-from pipelines.demo.serving import started
+from pipelines.demo.serving import run_server
 from pipelines.runner.progress import Progress
 from pipelines.settings import ArchiveSettings
 from tests.making import Site, rows_of, serving
@@ -57,7 +57,7 @@ def crawled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crawled]:
     with (
         pytest.MonkeyPatch.context() as patch,
         serving(every_source.handlers()) as site,
-        started("pipelines.demo.captioner.server", []) as captions,
+        run_server("pipelines.demo.captioner.server", []) as captions,
     ):
         for name, value in every_source.KEYS.items():
             patch.setenv(name, value)

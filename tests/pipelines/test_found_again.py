@@ -23,7 +23,7 @@ from moodarchive.tables.schemas import REDISCOVERED, SCORES, SELECTION
 from pipelines.archive import Archive
 from pipelines.change.verbs import prune
 from pipelines.demo.scenes.scene import draw_scene
-from pipelines.demo.serving import started
+from pipelines.demo.serving import run_server
 from pipelines.demo.stock_site.faults import jpeg
 from pipelines.inspect.diff import show_diff
 from pipelines.runner.progress import Progress
@@ -96,7 +96,7 @@ def _tars(root: Path) -> dict[str, bytes]:
 
 def test_each_picture_ends_under_its_best_and_nothing_else_moves(tmp_path: Path) -> None:
     root, other = tmp_path / "one", tmp_path / "two"
-    with _site() as site, started("pipelines.demo.captioner.server", []) as captions:
+    with _site() as site, run_server("pipelines.demo.captioner.server", []) as captions:
         _run(root, site, captions, ["joy"])
         first, tars = _rows(root, SELECTION), _tars(root)
         _run(root, site, captions, ["joy", "fear"])

@@ -30,12 +30,12 @@ def faces_of(grey: npt.NDArray[np.uint8], places: Sequence[Sequence[str]]) -> tu
     cascade = _cascade()
     if cascade is None or min(grey.shape) < 2 * _SMALLEST:
         return ()
-    found = cascade.detectMultiScale(
+    boxes = cascade.detectMultiScale(
         cv2.equalizeHist(grey), scaleFactor=1.25, minNeighbors=_NEIGHBOURS, minSize=(_SMALLEST, _SMALLEST)
     )
     height, width = grey.shape
     faces = []
-    for left, top, across, down in sorted(([int(v) for v in box] for box in found), key=lambda box: (-box[2], box)):
+    for left, top, across, down in sorted(([int(v) for v in box] for box in boxes), key=lambda box: (-box[2], box)):
         row, column = (top + down / 2) / height, (left + across / 2) / width
         faces.append(Face(place=places[int(row * 3)][int(column * 3)], share=across * down / (width * height)))
     return tuple(faces[:_AT_MOST])

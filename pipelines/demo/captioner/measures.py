@@ -75,8 +75,8 @@ class Measures:
 
 def measure(content: bytes) -> Measures:
     """Measures a JPEG, PNG or WebP file; NotAPicture when it is none, or too big."""
-    fine, width, height = _decoded(content)
-    coarse = _fitted(fine, _COARSE)
+    fine, width, height = _decode(content)
+    coarse = _shrink(fine, _COARSE)
     lab = np.asarray(cv2.cvtColor(coarse.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), np.float32)
     light = np.asarray(lab[..., 0] / 100, np.float32)
     chroma = np.hypot(lab[..., 1], lab[..., 2])
@@ -112,7 +112,7 @@ def measure(content: bytes) -> Measures:
     )
 
 
-def _decoded(content: bytes) -> tuple[npt.NDArray[np.uint8], int, int]:
+def _decode(content: bytes) -> tuple[npt.NDArray[np.uint8], int, int]:
     """RGB at most _FINE pixels long, and the size of the file's picture."""
     if len(content) > MAX_BYTES:
         raise NotAPicture(f"the file has {len(content)} bytes, at most {MAX_BYTES} are taken")
@@ -125,10 +125,10 @@ def _decoded(content: bytes) -> tuple[npt.NDArray[np.uint8], int, int]:
             pixels = np.asarray(image.convert("RGB"))
     except (OSError, Image.DecompressionBombError, SyntaxError) as error:
         raise NotAPicture(str(error)) from None
-    return _fitted(pixels, _FINE), width, height
+    return _shrink(pixels, _FINE), width, height
 
 
-def _fitted(pixels: npt.NDArray[np.uint8], longest: int) -> npt.NDArray[np.uint8]:
+def _shrink(pixels: npt.NDArray[np.uint8], longest: int) -> npt.NDArray[np.uint8]:
     scale = min(1.0, longest / max(pixels.shape[:2]))
     size = (max(8, round(pixels.shape[1] * scale)), max(8, round(pixels.shape[0] * scale)))
     if size == pixels.shape[1::-1]:

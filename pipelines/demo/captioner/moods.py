@@ -55,23 +55,23 @@ def mood_of(measures: Measures) -> Mood:
         + 0.5 * (measures.texture - 0.4)
         + 3.0 * max(0.0, 0.28 - measures.brightness)
     )
-    return _held(valence - 1.2 * measures.red), _held(arousal)
+    return _clip(valence - 1.2 * measures.red), _clip(arousal)
 
 
 def fits(emotion: str, mood: Mood) -> bool:
     """True when the measures do not speak against the emotion."""
-    return _away(emotion, mood) < _FITS_WITHIN
+    return _distance(emotion, mood) < _FITS_WITHIN
 
 
 def nearest(mood: Mood) -> list[str]:
     """All 27, the best match first; equal matches in the order of the taxonomy."""
-    return sorted(EMOTIONS, key=lambda emotion: _away(emotion, mood))
+    return sorted(EMOTIONS, key=lambda emotion: _distance(emotion, mood))
 
 
-def _away(emotion: str, mood: Mood) -> float:
+def _distance(emotion: str, mood: Mood) -> float:
     valence, arousal = _MOODS[emotion]
     return float(((valence - mood[0]) ** 2 + (arousal - mood[1]) ** 2) ** 0.5)
 
 
-def _held(value: float) -> float:
+def _clip(value: float) -> float:
     return max(-1.0, min(1.0, value))

@@ -20,7 +20,7 @@ from aiohttp import web
 from moodarchive.emotions.captions import caption_text
 from pipelines.demo.captioner.measures import MAX_BYTES, NotAPicture, measure
 from pipelines.demo.captioner.sentences import compose, hints_in
-from pipelines.demo.captioner.shape import shaped
+from pipelines.demo.captioner.shape import fill_schema
 from pipelines.demo.serving import serve_until_orphaned, serving_arguments
 
 MODEL = "moodarchive-demo-measurements-v1"
@@ -101,7 +101,7 @@ def answer_to(question: Question) -> dict[str, Any]:
     if question.schema is None:
         text = caption_text(composed.summary, composed.stimuli, composed.assessment)
     else:
-        text = json.dumps(shaped(question.schema, composed), ensure_ascii=False)
+        text = json.dumps(fill_schema(question.schema, composed), ensure_ascii=False)
     text, written, reason = _within(text, question.max_tokens)
     read = -(-measures.width // _PATCH) * -(-measures.height // _PATCH) + len(_tokens(prompt))
     message = {"role": "assistant", "content": text}
@@ -159,13 +159,13 @@ class CaptionServer:
             except ValueError as error:
                 raise BadRequest(f"the body is not JSON: {error}") from None
             loop = asyncio.get_running_loop()
-            return web.json_response(await loop.run_in_executor(self._measuring, _answered, body))
+            return web.json_response(await loop.run_in_executor(self._measuring, _answer, body))
         except BadRequest as error:
             said = {"message": str(error), "type": type(error).__name__, "code": error.status}
             return web.json_response({"error": said}, status=error.status)
 
 
-def _answered(body: Any) -> dict[str, Any]:
+def _answer(body: Any) -> dict[str, Any]:
     return answer_to(question_of(body))
 
 

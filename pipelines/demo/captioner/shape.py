@@ -7,7 +7,7 @@ from typing import Any
 from pipelines.demo.captioner.sentences import Composed
 
 
-def shaped(schema: Mapping[str, Any], composed: Composed) -> Any:
+def fill_schema(schema: Mapping[str, Any], composed: Composed) -> Any:
     """A value of the schema's shape: fields of a caption's names get its parts, text elsewhere gets its sentences.
 
     It follows type, properties, items, enum, minItems, maxItems, minimum and maxLength; a pattern is not followed.
@@ -20,26 +20,26 @@ def shaped(schema: Mapping[str, Any], composed: Composed) -> Any:
     }
     sentences = (composed.summary, *composed.stimuli, composed.assessment)
     if "properties" not in schema:
-        return _fitted(schema, sentences)
-    return {name: _fitted(below, parts.get(name, sentences)) for name, below in schema["properties"].items()}
+        return _fill(schema, sentences)
+    return {name: _fill(below, parts.get(name, sentences)) for name, below in schema["properties"].items()}
 
 
-def _fitted(schema: Mapping[str, Any], words: Sequence[str]) -> Any:
+def _fill(schema: Mapping[str, Any], words: Sequence[str]) -> Any:
     if "enum" in schema:
         return next((word for word in words if word in schema["enum"]), schema["enum"][0])
     match schema.get("type", "string"):
         case "object":
-            return {name: _fitted(below, words) for name, below in schema.get("properties", {}).items()}
+            return {name: _fill(below, words) for name, below in schema.get("properties", {}).items()}
         case "array":
             count = min(max(len(words), schema.get("minItems", 0)), schema.get("maxItems", len(words)))
-            return [_fitted(schema.get("items", {}), (word,)) for word in islice(cycle(words), count)]
+            return [_fill(schema.get("items", {}), (word,)) for word in islice(cycle(words), count)]
         case "integer" | "number" | "boolean" | "null" as kind:
             return {"boolean": False, "null": None}.get(kind, schema.get("minimum", 0))
         case _:
-            return _shortened(words[0], schema.get("maxLength"))
+            return _shorten(words[0], schema.get("maxLength"))
 
 
-def _shortened(sentence: str, longest: int | None) -> str:
+def _shorten(sentence: str, longest: int | None) -> str:
     """Whole words only, closed by a full stop."""
     if longest is None or len(sentence) <= longest:
         return sentence

@@ -23,8 +23,8 @@ def a(noun: str) -> str:
 
 def stimuli(measures: Measures, chance: random.Random) -> list[Stimulus]:
     """Every thing worth a sentence, at least three, the strongest first."""
-    found = [stimulus for sense in _SENSES for stimulus in sense(measures, chance)]
-    return sorted(found, key=lambda stimulus: (-stimulus.strength, stimulus.about))
+    stimuli_of_all = [stimulus for sense in _SENSES for stimulus in sense(measures, chance)]
+    return sorted(stimuli_of_all, key=lambda stimulus: (-stimulus.strength, stimulus.about))
 
 
 def _faces(m: Measures, chance: random.Random) -> Iterator[Stimulus]:

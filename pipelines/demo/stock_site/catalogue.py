@@ -56,15 +56,15 @@ def drawn_catalogue(images: int, seed: int) -> tuple[StockPicture, ...]:
     """So many drawn pictures, faults included: a function of its arguments alone."""
     rng = random.Random(f"catalogue {seed}")
     faults = [fault for fault, rate in FAULT_RATES.items() for _ in range(max(1, round(rate * images)))]
-    pictures = [_drawn(rng, number, seed) for number in range(images)]
-    places = rng.sample(range(images), len(faults))
-    for place, fault in zip(places, faults, strict=True):
-        pictures[place] = replace(pictures[place], fault=fault)
+    pictures = [_drawn_picture(rng, number, seed) for number in range(images)]
+    numbers = rng.sample(range(images), len(faults))
+    for number, fault in zip(numbers, faults, strict=True):
+        pictures[number] = replace(pictures[number], fault=fault)
     healthy = [picture for picture in pictures if not picture.fault]
     return tuple(_with_details(picture, rng, healthy) for picture in pictures)
 
 
-def _drawn(rng: random.Random, number: int, seed: int) -> StockPicture:
+def _drawn_picture(rng: random.Random, number: int, seed: int) -> StockPicture:
     cell = CELLS[number % len(CELLS)]
     licence, version = rng.choice(LICENCES)
     return StockPicture(
@@ -139,8 +139,8 @@ def found_by(query: str, titles: Mapping[str, str], *, every: bool) -> list[str]
         return [name for name, title in titles.items() if phrase in title.lower()]
     wanted = set(phrase.split())
 
-    def place(name: str) -> tuple[int, str]:
+    def rank(name: str) -> tuple[int, str]:
         shared = len(wanted & set(titles[name].lower().split()))
         return -shared, hashlib.sha256(f"{phrase}\0{name}".encode()).hexdigest()
 
-    return sorted(titles, key=place)
+    return sorted(titles, key=rank)

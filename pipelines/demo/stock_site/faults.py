@@ -19,18 +19,18 @@ def jpeg(image: Image.Image, quality: int = 92) -> bytes:
     return sink.getvalue()
 
 
-def corrupted(picture: bytes) -> bytes:
+def corrupt(picture: bytes) -> bytes:
     """A JPEG whose headers promise a picture and whose tables are gone: no decoder can go on."""
     start_of_frame = picture.index(b"\xff\xc0")
     return picture[: start_of_frame + 4] + b"\x00" * 64 + picture[start_of_frame + 68 :]
 
 
-def truncated(picture: bytes) -> bytes:
+def truncate(picture: bytes) -> bytes:
     """The first two fifths of a JPEG."""
     return picture[: len(picture) * 2 // 5]
 
 
-def reencoded(picture: bytes) -> bytes:
+def reencode(picture: bytes) -> bytes:
     """The same picture, a little smaller and stronger compressed: other bytes, the same look."""
     with Image.open(io.BytesIO(picture)) as image:
         return jpeg(image.resize((image.width * 9 // 10, image.height * 9 // 10)), quality=80)
@@ -50,7 +50,7 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-async def endless(request: web.Request) -> web.StreamResponse:
+async def send_endlessly(request: web.Request) -> web.StreamResponse:
     """A picture that never ends: one byte at a time, until the client leaves."""
     answer = web.StreamResponse(headers={"Content-Type": "image/jpeg"})
     await answer.prepare(request)

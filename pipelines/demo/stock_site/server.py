@@ -15,7 +15,7 @@ from aiohttp import web
 
 from pipelines.demo.serving import serve_until_orphaned, serving_arguments
 from pipelines.demo.stock_site.catalogue import StockPicture, drawn_catalogue, found_by, photo_catalogue
-from pipelines.demo.stock_site.faults import bomb, corrupted, endless, jpeg, reencoded, truncated
+from pipelines.demo.stock_site.faults import bomb, corrupt, jpeg, reencode, send_endlessly, truncate
 
 HOST = "stock.demo.test"
 """The name under which the archive knows the site; .test never resolves in public."""
@@ -79,13 +79,13 @@ class StockSite:
         page = int(request.query.get("page", "1"))
         words = await asyncio.gather(*(self._words(picture) for picture in self.pictures))
         titles = {picture.id: of_picture.title for picture, of_picture in zip(self.pictures, words, strict=True)}
-        found = found_by(request.query.get("q", ""), titles, every=bool(self.pictures[0].photo))
-        shown = found[(page - 1) * PAGE_SIZE : page * PAGE_SIZE]
+        matches = found_by(request.query.get("q", ""), titles, every=bool(self.pictures[0].photo))
+        shown = matches[(page - 1) * PAGE_SIZE : page * PAGE_SIZE]
         records = [await self._record(self.by_id[name]) for name in shown]
         return web.json_response(
             {
-                "result_count": len(found),
-                "page_count": -(-len(found) // PAGE_SIZE),
+                "result_count": len(matches),
+                "page_count": -(-len(matches) // PAGE_SIZE),
                 "page_size": PAGE_SIZE,
                 "page": page,
                 "results": records,
@@ -133,7 +133,7 @@ class StockSite:
         if picture.fault == "redirect_file":
             return web.Response(status=302, headers={"Location": "file:///etc/passwd"})
         if picture.fault == "endless":
-            return await endless(request)
+            return await send_endlessly(request)
         body = _body(picture.fault, (await self._words(picture)).picture)
         return web.Response(body=body, content_type="image/jpeg")
 
@@ -143,7 +143,7 @@ def _body(fault: str, picture: bytes) -> bytes:
         return b"<!doctype html><html><title>Sign in</title><body>Please sign in to see this picture.</body></html>"
     if fault == "bomb":
         return bomb()
-    change = {"corrupt": corrupted, "truncated": truncated, "reencoded_copy": reencoded}.get(fault)
+    change = {"corrupt": corrupt, "truncated": truncate, "reencoded_copy": reencode}.get(fault)
     return change(picture) if change else picture
 
 

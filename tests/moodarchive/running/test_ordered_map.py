@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from moodarchive.running.ordered_map import in_order
+from moodarchive.running.ordered_map import run_in_order
 
 
 class Jobs:
@@ -34,7 +34,7 @@ class Jobs:
         return number
 
     async def results(self, window: int) -> list[int]:
-        async with aclosing(in_order(self.each(), window)) as found:
+        async with aclosing(run_in_order(self.each(), window)) as found:
             return [number async for number in found]
 
 

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from moodarchive.running.part_log import LOG_BYTES, LOGGER, log_path, part_log, redacted
+from moodarchive.running.part_log import LOG_BYTES, LOGGER, log_path, part_log, redact
 from moodarchive.storage.store import Store
 
 SECRET = "s3cr3t-value-123"  # noqa: S105
@@ -60,19 +60,19 @@ def test_a_log_that_cannot_be_written_changes_no_outcome(store: Store, caplog: p
 @pytest.mark.parametrize("name", ["PEXELS_KEY", "HF_TOKEN", "aws_secret_access", "DB_PASSWORD"])
 def test_values_of_secret_variables_are_redacted(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, SECRET)
-    assert redacted(f"asked with {SECRET}!") == "asked with [redacted]!"
+    assert redact(f"asked with {SECRET}!") == "asked with [redacted]!"
 
 
 def test_other_variables_and_short_values_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PLAIN_SETTING", "some-plain-value")
     monkeypatch.setenv("LAYOUT_KEY", "a")  # to redact each letter a would redact the log
-    assert redacted("a some-plain-value") == "a some-plain-value"
+    assert redact("a some-plain-value") == "a some-plain-value"
 
 
 @pytest.mark.parametrize(
     "parameter", ["key", "api_key", "apikey", "token", "access_token", "client_id", "client_secret"]
 )
 def test_secret_parameters_of_urls_are_redacted(parameter: str) -> None:
-    text = redacted(f"GET http://a.example/?q=joy&{parameter}={SECRET}&page=2 gave 404")
+    text = redact(f"GET http://a.example/?q=joy&{parameter}={SECRET}&page=2 gave 404")
     assert SECRET not in text
     assert "q=joy" in text and "page=2 gave 404" in text

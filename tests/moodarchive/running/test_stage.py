@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from moodarchive.errors import StageError
-from moodarchive.running.stage import Readers, Resources, Stage, joined, run_part
+from moodarchive.running.stage import Readers, Resources, Stage, join_rows, run_part
 from moodarchive.storage.store import Store
 from moodarchive.tables.parts import read_part, read_sidecar
 from moodarchive.tables.schemas import IMAGES, ITEMS, SAFETY, as_batch, empty_row
@@ -107,7 +107,7 @@ def test_tables_are_joined_row_by_row_whatever_their_row_groups(store: Store, co
     small_groups = replace(IMAGES, rows_per_group=7)
     write_rows(store, ITEMS, 0, [{"key": f"{i:016x}", "title": str(i)} for i in range(count)])
     write_rows(store, small_groups, 0, [{"key": f"{i:016x}", "width": i, "status": "ok"} for i in range(count)])
-    pairs = [pair for some in joined(_readers(store), "items", "images") for pair in zip(*some, strict=True)]
+    pairs = [pair for some in join_rows(_readers(store), "items", "images") for pair in zip(*some, strict=True)]
     assert [(items["title"], image["width"]) for items, image in pairs] == [(str(i), i) for i in range(count)]
 
 
@@ -120,4 +120,4 @@ def test_tables_of_other_keys_are_never_joined(store: Store, items: list[str], i
     write_rows(store, ITEMS, 0, [{"key": key} for key in items])
     write_rows(store, IMAGES, 0, [{"key": key, "status": "ok"} for key in images])
     with pytest.raises(StageError, match="the keys of items and images differ; remedy"):
-        list(joined(_readers(store), "items", "images"))
+        list(join_rows(_readers(store), "items", "images"))

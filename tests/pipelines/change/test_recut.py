@@ -10,7 +10,7 @@ from filter.cut import CutSettings, cut
 from moodarchive.storage.store import Store
 from moodarchive.tables.schemas import SELECTION
 from pipelines.demo.run import DemoOptions, demo_settings
-from pipelines.demo.serving import started
+from pipelines.demo.serving import run_server
 from tests.making import rows_of
 from tests.pipelines.running import archive_digest, moodarchive
 from validate.verify import verify
@@ -23,8 +23,8 @@ PICTURES = 48
 def config(tmp_path: Path) -> Iterator[Path]:
     """56 queries in two rounds, two contexts each."""
     with (
-        started("pipelines.demo.stock_site.server", ["--images", str(PICTURES), "--seed", "0"]) as site,
-        started("pipelines.demo.captioner.server", []) as captions,
+        run_server("pipelines.demo.stock_site.server", ["--images", str(PICTURES), "--seed", "0"]) as site,
+        run_server("pipelines.demo.captioner.server", []) as captions,
     ):
         asked = demo_settings(DemoOptions(root="", images=PICTURES), PICTURES, site, captions)
         found = {

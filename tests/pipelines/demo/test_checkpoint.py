@@ -42,8 +42,8 @@ def phrases(encoder: ClipEncoder) -> list[np.ndarray]:
 def _accuracy(pictures: np.ndarray, phrases: list[np.ndarray], cells: int) -> float:
     centres = np.stack([rows.mean(axis=0) for rows in phrases[:cells]])
     centres /= np.linalg.norm(centres, axis=1, keepdims=True)
-    found = (pictures[: cells * PER_CELL] @ centres.T).argmax(axis=1)
-    return float((found == np.repeat(np.arange(cells), PER_CELL)).mean())
+    nearest = (pictures[: cells * PER_CELL] @ centres.T).argmax(axis=1)
+    return float((nearest == np.repeat(np.arange(cells), PER_CELL)).mean())
 
 
 @pytest.mark.parametrize("cells", [24, 12])
@@ -55,8 +55,8 @@ def test_zero_shot_accuracy_is_five_times_chance(pictures: np.ndarray, phrases: 
 
 def test_mislabelled_pictures_score_lowest_in_their_cell(encoder: ClipEncoder, pictures: np.ndarray) -> None:
     rng = random.Random(0)
-    told = phrases_of_emotions(ScoreSettings().templates)
-    scores = np.stack([(pictures @ encoder.texts(told[name]).T).max(axis=1) for name in DRAWN_EMOTIONS], axis=1)
+    phrases = phrases_of_emotions(ScoreSettings().templates)
+    scores = np.stack([(pictures @ encoder.texts(phrases[name]).T).max(axis=1) for name in DRAWN_EMOTIONS], axis=1)
     true = np.repeat(np.arange(24), PER_CELL)
     labels = true.copy()
     # One picture of each cell takes another emotion's label, in the same context.

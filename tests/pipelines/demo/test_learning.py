@@ -10,7 +10,7 @@ from rich.console import Console
 from moodarchive.storage.store import Store
 from pipelines.demo import learning
 from pipelines.demo.drawn_samples import Drawing, draw_samples
-from pipelines.demo.learning import learn, told, training_settings
+from pipelines.demo.learning import describe, learn, training_settings
 from pipelines.demo.made_archive import Caption, seal_made
 from pipelines.demo.scenes.scene import Scene
 
@@ -47,7 +47,7 @@ def test_a_sealed_archive_is_trained_on_once_and_anew_when_its_pictures_change(
     assert named.figure == "emotion named, of 6" and named.chance == pytest.approx(100 / 6)
     assert named.before >= 3 * named.chance, "the checkpoint knows the drawn emotions"
     assert [change.chance for change in retrieved] == pytest.approx([100 / 24, 500 / 24] * 2)
-    assert "24 held-out pictures" in "\n".join(told(first))
+    assert "24 held-out pictures" in "\n".join(describe(first))
     weights = tmp_path / "model" / "open_clip_model.safetensors"
     trained = weights.read_bytes(), weights.stat().st_mtime_ns
     assert learn(store, console) == first

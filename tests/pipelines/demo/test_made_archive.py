@@ -36,20 +36,20 @@ def test_every_cell_is_drawn_as_a_scene_of_its_seed_is(drawn: list[Made]) -> Non
 def test_training_reads_what_was_made(store: Store, drawn: list[Made]) -> None:
     seal_made(store, drawn)
     archive = open_archive(store.root)
-    found = {}
+    samples = {}
     for shard in archive.shards:
         shard.check_content(lambda key, caption: None)
         rows = shard.rows()
         tar = Path(store.root, shard.tar).read_bytes()
         for row in range(shard.samples):
-            told = json.loads(tar[slice(*_span(rows, row, "json"))])
-            found[told["source_id"]] = told | {"jpg": tar[slice(*_span(rows, row, "jpg"))]}
-    assert found.keys() == {made.name for made in drawn}
+            metadata = json.loads(tar[slice(*_span(rows, row, "json"))])
+            samples[metadata["source_id"]] = metadata | {"jpg": tar[slice(*_span(rows, row, "jpg"))]}
+    assert samples.keys() == {made.name for made in drawn}
     for made in drawn:
-        told = found[made.name]
-        assert (told["jpg"], told["emotion"], told["split"]) == (made.jpeg, made.emotion, "train")
-        assert (told["summary"], tuple(told["stimuli"])) == (made.caption.summary, made.caption.stimuli)
-        assert Image.open(io.BytesIO(told["jpg"])).size == (told["width"], told["height"]) == (48, 36)
+        metadata = samples[made.name]
+        assert (metadata["jpg"], metadata["emotion"], metadata["split"]) == (made.jpeg, made.emotion, "train")
+        assert (metadata["summary"], tuple(metadata["stimuli"])) == (made.caption.summary, made.caption.stimuli)
+        assert Image.open(io.BytesIO(metadata["jpg"])).size == (metadata["width"], metadata["height"]) == (48, 36)
 
 
 def _span(rows: dict[str, list[int]], row: int, name: str) -> tuple[int, int]:

@@ -428,8 +428,8 @@ def test_a_training_is_shown_before_and_after(tmp_path: Path) -> None:
     learned = {"seal": "ab", "steps": 60, "pictures": 1234, "heldout": 77, "changes": [change]}
     store.write_bytes("report/extra.json", json.dumps({"learned": learned}).encode())
     page = _page(store)
-    told = ("On 77 held-out pictures, %", ">10.0<", ">12.3<", ">56.8<", "60 steps on 1,234 drawn pictures")
-    assert not [words for words in told if words not in page]
+    phrases = ("On 77 held-out pictures, %", ">10.0<", ">12.3<", ">56.8<", "60 steps on 1,234 drawn pictures")
+    assert not [words for words in phrases if words not in page]
     store.write_bytes("report/extra.json", json.dumps({"learned": learned | {"changes": []}}).encode())
     assert "Too few pictures are held out" in _page(store)
 

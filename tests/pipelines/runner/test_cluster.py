@@ -11,7 +11,7 @@ import pytest
 from moodarchive.errors import ConfigError
 from moodarchive.storage.store import Store
 from pipelines.runner.cluster import Cluster, address_of
-from pipelines.runner.preflight import TOKEN_FOLDER, LocalPath, end_preflight, sight_of, start_preflight
+from pipelines.runner.preflight import TOKEN_FOLDER, LocalPath, end_preflight, requirements_by, start_preflight
 from tests.pipelines.ray_nodes import Nodes, ray_nodes
 from tests.pipelines.running import archive_digest, moodarchive
 
@@ -72,23 +72,23 @@ def test_the_limiter_comes_back_with_its_quotas_when_its_process_dies(store: Sto
 
 def test_a_look_that_differs_is_told(tmp_path: Path) -> None:
     store = Store(str(tmp_path / "root"))
-    sight = start_preflight(store, (LocalPath(setting="score.model", path=str(tmp_path / "model")),))
-    assert "score.model" in sight.missing() and "every node" in sight.missing()
+    requirements = start_preflight(store, (LocalPath(setting="score.model", path=str(tmp_path / "model")),))
+    assert "score.model" in requirements.missing() and "every node" in requirements.missing()
     (tmp_path / "model").mkdir()
-    assert sight.missing() == ""
+    assert requirements.missing() == ""
     from dataclasses import replace
 
-    assert "has moodarchive" in replace(sight, version="0.0.0").missing()
-    assert "does not see the root" in replace(sight, store=Store(str(tmp_path / "elsewhere"))).missing()
-    end_preflight(sight)
+    assert "has moodarchive" in replace(requirements, version="0.0.0").missing()
+    assert "does not see the root" in replace(requirements, store=Store(str(tmp_path / "elsewhere"))).missing()
+    end_preflight(requirements)
     assert store.files() == {}
 
 
 def test_a_seal_is_looked_for_and_left_where_it_is(store: Store) -> None:
     store.write_bytes("manifest.json", b"{}")
-    sight = sight_of(store, "manifest.json")
-    assert sight.missing() == ""
-    end_preflight(sight)
+    requirements = requirements_by(store, "manifest.json")
+    assert requirements.missing() == ""
+    end_preflight(requirements)
     assert store.names() == ["manifest.json"]
 
 

@@ -12,7 +12,7 @@ from moodarchive.storage.store import Store
 from moodarchive.tables.schemas import CAPTIONS, HUMAN_VERDICTS, ITEMS, SELECTION
 from pipelines.change.reseal import finish
 from pipelines.demo.captioner.server import MODEL
-from pipelines.demo.serving import started
+from pipelines.demo.serving import run_server
 from pipelines.runner.settings_record import check_settings
 from pipelines.settings import ArchiveSettings
 from pipelines.study.reask import reask
@@ -35,7 +35,7 @@ def _texts(store: Store) -> dict[str, str]:
 def test_a_rejected_caption_is_replaced_and_every_other_stays(store: Store) -> None:
     sealed_archive(store)
     store.remove("settings.json")
-    with started("pipelines.demo.captioner.server", []) as server:
+    with run_server("pipelines.demo.captioner.server", []) as server:
         settings = ArchiveSettings(
             caption=CaptionSettings(model=MODEL, servers=(server,)), cut=CutSettings(percentile=0, heldout=0.2)
         )

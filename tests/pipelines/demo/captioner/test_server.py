@@ -65,7 +65,7 @@ def body(picture: bytes, emotion: str = "joy", phrase: str = "a red kite", **cha
     }
 
 
-def told(picture: bytes, **changes: Any) -> Annotation:
+def annotate(picture: bytes, **changes: Any) -> Annotation:
     """The annotation, once it has passed all the rules of the caption stage."""
     reply = answer_to(question_of(body(picture, **changes)))
     choice, usage = reply["choices"][0], reply["usage"]
@@ -104,14 +104,14 @@ def test_it_speaks_the_interface_over_http(tmp_path: Path) -> None:
     with served(tmp_path) as (url, process):
         assert requests.get(f"{url}/health", timeout=5).status_code == 200
         assert [model["id"] for model in requests.get(f"{url}/v1/models", timeout=5).json()["data"]] == [MODEL]
-        asked = body(scene(3))
-        first, second = (requests.post(f"{url}/v1/chat/completions", json=asked, timeout=10) for _ in range(2))
+        request = body(scene(3))
+        first, second = (requests.post(f"{url}/v1/chat/completions", json=request, timeout=10) for _ in range(2))
         assert first.status_code == 200
         assert first.content == second.content
         assert first.json()["model"] == MODEL
         assert first.json()["choices"][0]["finish_reason"] == "stop"
         assert first.json()["usage"]["completion_tokens"] > 30
-        wrong = requests.post(f"{url}/v1/chat/completions", json={**asked, "model": "llava"}, timeout=5)
+        wrong = requests.post(f"{url}/v1/chat/completions", json={**request, "model": "llava"}, timeout=5)
         assert wrong.status_code == 404
         assert MODEL in wrong.json()["error"]["message"]
         assert requests.post(f"{url}/v1/chat/completions", data=b"{", timeout=5).status_code == 400
@@ -142,7 +142,7 @@ def _runs(pid: int) -> bool:
 def test_every_picture_and_hint_gives_an_acceptable_caption_of_its_own() -> None:
     found = {}
     for seed, emotion in enumerate(EMOTIONS):
-        annotation = told(scene(seed, (320, 240)), emotion=emotion, phrase=f"phrase number {seed}")
+        annotation = annotate(scene(seed, (320, 240)), emotion=emotion, phrase=f"phrase number {seed}")
         text = whole(annotation)
         assert 60 <= COUNT(text) <= 150, text
         assert emotion in annotation.assessment
@@ -153,7 +153,7 @@ def test_every_picture_and_hint_gives_an_acceptable_caption_of_its_own() -> None
 
 
 def test_pictures_alone_tell_captions_apart() -> None:
-    texts = {whole(told(scene(seed, (320, 240)))) for seed in range(15)}
+    texts = {whole(annotate(scene(seed, (320, 240)))) for seed in range(15)}
     assert len(texts) == 15
 
 
@@ -184,15 +184,15 @@ def test_a_caption_disagrees_when_the_measures_do() -> None:
 
 
 def test_the_searchers_words_are_found_and_made_plain() -> None:
-    asked = PROMPT.asks("fear", "facial_expressions", 'wide eyes. "And" an open mouth!')
-    assert hints_in(asked.words) == Hints(emotion="fear", phrase="wide eyes and an open mouth")
+    request = PROMPT.asks("fear", "facial_expressions", 'wide eyes. "And" an open mouth!')
+    assert hints_in(request.words) == Hints(emotion="fear", phrase="wide eyes and an open mouth")
     assert hints_in("Describe it.") == Hints(emotion=None, phrase=None)
     without = compose(measure(scene(2)), Hints(emotion=None, phrase=None), "x")
     assert all(sentence.endswith(".") for sentence in (without.summary, *without.stimuli, without.assessment))
 
 
 def test_seed_and_prompt_change_the_wording() -> None:
-    assert len({whole(told(scene(4), seed=seed)) for seed in range(12)}) > 4
+    assert len({whole(annotate(scene(4), seed=seed)) for seed in range(12)}) > 4
 
 
 def test_the_requests_schema_shapes_the_answer() -> None:
@@ -246,5 +246,5 @@ def test_what_is_no_picture_or_too_big_is_turned_down_before_decoding() -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 200), (500, 2), (17, 17)])
 def test_odd_sizes_are_measured_too(size: tuple[int, int]) -> None:
-    found = told(encoded(Image.new("RGB", size, (200, 30, 40)), "JPEG"))
+    found = annotate(encoded(Image.new("RGB", size, (200, 30, 40)), "JPEG"))
     assert len(found.stimuli) == 3
