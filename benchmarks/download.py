@@ -33,8 +33,8 @@ import simplejpeg
 from PIL import Image
 
 from crawl.images.stage import DownloadSettings, download_stage
-from crawl.politeness.rate_limit_client import Manners
-from crawl.politeness.rate_limits import parsed_limit
+from crawl.politeness.rate_limit_client import RateLimitClient
+from crawl.politeness.rate_limits import parse_limit
 from moodarchive.keys import image_key
 from moodarchive.running.stage import run_part
 from moodarchive.storage.store import Store
@@ -163,9 +163,9 @@ def ours(server: Server, count: int) -> Cost:
 
 def _download_part(root: str, port: str) -> None:
     store = Store(root)
-    manners = Manners(store=store, host_limit=parsed_limit("100000/s"))
+    rate_limits = RateLimitClient(store=store, host_limit=parse_limit("100000/s"))
     settings = DownloadSettings(longest_side=SIDE, jpeg_quality=QUALITY)
-    stage = download_stage(settings, "benchmark (mailto:someone@a.example)", {HOST: f"127.0.0.1:{port}"}, manners)
+    stage = download_stage(settings, "benchmark (mailto:someone@a.example)", {HOST: f"127.0.0.1:{port}"}, rate_limits)
     run_part(stage, store, stage.make_worker(), 0)
 
 

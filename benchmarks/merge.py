@@ -23,7 +23,7 @@ from crawl.rounds.merge import MergeSettings, merge_candidates  # noqa: E402
 from crawl.rounds.rounds import Round, read_round, write_round  # noqa: E402
 from crawl.source import Query  # noqa: E402
 from moodarchive.emotions.taxonomy import CONTEXTS, EMOTIONS  # noqa: E402
-from moodarchive.keys import normalised_url  # noqa: E402
+from moodarchive.keys import normalise_url  # noqa: E402
 from moodarchive.storage.store import Store  # noqa: E402
 from moodarchive.tables.parts import Origin, finished_parts, write_part  # noqa: E402
 from moodarchive.tables.schemas import CANDIDATES, ITEMS  # noqa: E402
@@ -109,7 +109,7 @@ def deal_by_polars(root: str) -> int:
     query = pl.struct("emotion", "context", "phrase", "rank")
     order = ["rank", "emotion", "context", "phrase"]
     found = pl.scan_parquet(f"{root}/candidates/*.parquet").with_columns(
-        address=pl.col("url").map_elements(normalised_url, return_dtype=pl.String)
+        address=pl.col("url").map_elements(normalise_url, return_dtype=pl.String)
     )
     smallest = found.group_by("address").agg(image=pl.col("key").min())
     of_key = (

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Protocol
 from pydantic import Field, field_validator
 
 from crawl.http.search_client import WebClient
-from crawl.politeness.rate_limits import Limit, parsed_limit
+from crawl.politeness.rate_limits import Limit, parse_limit
 from moodarchive.errors import SourceLockedError
 from moodarchive.settings import Settings, SettingScope
 
@@ -84,12 +84,12 @@ class SourceSettings(Settings):
     @classmethod
     def _legal_limits(cls, limits: tuple[str, ...]) -> tuple[str, ...]:
         for text in limits:
-            parsed_limit(text)
+            parse_limit(text)
         return limits
 
-    def parsed_limits(self) -> tuple[Limit, ...]:
+    def parse_limits(self) -> tuple[Limit, ...]:
         """The limits, read."""
-        return tuple(map(parsed_limit, self.limits))
+        return tuple(map(parse_limit, self.limits))
 
     def requests_per_query(self) -> int:
         """Requests that a query answered in full takes."""

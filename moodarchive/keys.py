@@ -14,7 +14,7 @@ def image_key(source: str, source_id: str) -> str:
     return hashlib.blake2b(f"{source}\0{source_id}".encode(), digest_size=8).hexdigest()
 
 
-def normalised_url(url: str) -> str:
+def normalise_url(url: str) -> str:
     """Two spellings of one address compare equal: case, default port, fragment, tracking and query order removed.
 
     The scheme is dropped too, since http and https of one path show one image. What is no address, such as a port out

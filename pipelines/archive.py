@@ -30,7 +30,7 @@ from pipelines.runner.execute import pending_parts, run_stages
 from pipelines.runner.preflight import start_preflight
 from pipelines.runner.progress import Progress
 from pipelines.runner.settings_record import check_settings, require_archive_or_empty
-from pipelines.runner.sources import affordable_queries, enabled_sources, manners_of, private_names
+from pipelines.runner.sources import affordable_queries, enabled_sources, make_rate_limits, private_names
 from pipelines.servers.pool import ManagedServers
 from pipelines.settings import ArchiveSettings, local_paths
 from shards.pack import ShardSettings, pack_stage
@@ -65,7 +65,7 @@ class Archive:
             cpus=run.cpus,
             give_up_after=run.give_up_after,
             look=lambda: start_preflight(self.store, local_paths(self.settings)),
-            begin=manners_of(self.store, self.settings).begin,
+            begin=make_rate_limits(self.store, self.settings).begin,
         )
         self.servers = self._servers()
         with only_writer(self.store), _without_drafts(self.store), self.cluster, self.servers:
@@ -139,8 +139,8 @@ class Archive:
         settings = self.settings
         refuse_anonymous(settings.search.user_agent)
         sources = {source.name: source for source in enabled_sources(settings.sources)}
-        manners = manners_of(self.store, settings)
-        stage = search_stage(settings.search, sources, self.store, record, manners)
+        rate_limits = make_rate_limits(self.store, settings)
+        stage = search_stage(settings.search, sources, self.store, record, rate_limits)
         gone = sorted({query.source for query in record.queries} - sources.keys())
         if gone and pending_parts([stage], self.store, record.candidates_parts):
             raise ConfigError(
@@ -156,7 +156,7 @@ class Archive:
                 settings.download,
                 settings.search.user_agent,
                 settings.search.loopback_hosts,
-                manners_of(self.store, settings),
+                make_rate_limits(self.store, settings),
                 settings.sources.urls.folder,
                 store=self.store,
             ),
@@ -190,8 +190,8 @@ class Archive:
 
     def _report_uses(self, parts: Sequence[int]) -> None:
         # hours of waiting for a quota are no reason not to seal: what is left is reported by the next run
-        manners = replace(manners_of(self.store, self.settings), longest_wait_s=_LONGEST_WAIT_S)
-        web = web_client(self.settings.search, self.store, manners)
+        rate_limits = replace(make_rate_limits(self.store, self.settings), longest_wait_s=_LONGEST_WAIT_S)
+        web = web_client(self.settings.search, self.store, rate_limits)
         if left := report_uses(self.store, parts, enabled_sources(self.settings.sources), web):
             self.progress.console.print(f"{left}; run again for them", highlight=False, markup=False, soft_wrap=True)
 

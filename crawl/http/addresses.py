@@ -12,7 +12,7 @@ from yarl import URL
 from moodarchive.errors import RowError
 
 
-def vetted_url(url: str, loopback_hosts: Mapping[str, str]) -> URL:
+def vet_url(url: str, loopback_hosts: Mapping[str, str]) -> URL:
     """The fetchable URL as the HTTP client reads it; RowError ``bad_url``, ``forbidden_scheme``, ``forbidden_address``.
 
     A host written as a number is judged here, because no resolver is asked for it.
@@ -55,10 +55,10 @@ class VettedResolver(AbstractResolver):
             address, _, mapped = self._loopback[host].rpartition(":")
             return [_result(host, address, int(mapped), socket.AF_INET)]
         loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, family=socket.AF_UNSPEC)
-        for *_, where in found:
-            refuse_unless_public(str(where[0]))
-        return [_result(host, str(where[0]), port, kind) for kind, *_, where in found]
+        results = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, family=socket.AF_UNSPEC)
+        for *_, socket_address in results:
+            refuse_unless_public(str(socket_address[0]))
+        return [_result(host, str(socket_address[0]), port, kind) for kind, *_, socket_address in results]
 
     async def close(self) -> None:
         """Nothing is held."""

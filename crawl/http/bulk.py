@@ -57,7 +57,7 @@ class Bulk:
     files: Mapping[str, Path] = field(default_factory=dict)
     failures: Mapping[str, RowError] = field(default_factory=dict)
 
-    def served(self, key: str, max_bytes: int) -> bytes | None:
+    def read(self, key: str, max_bytes: int) -> bytes | None:
         """The bytes; None for a key that was not fetched this way; RowError."""
         if key in self.failures:
             raise self.failures[key]
@@ -70,7 +70,7 @@ class Bulk:
 
 
 @asynccontextmanager
-async def fetched_in_bulk(urls: Mapping[str, str], fetcher: Fetcher, threads: int) -> AsyncIterator[Bulk]:
+async def fetch_in_bulk(urls: Mapping[str, str], fetcher: Fetcher, threads: int) -> AsyncIterator[Bulk]:
     """Fetches key → address; the files are there until the context ends. ServiceError when img2dataset cannot run."""
     if not urls:
         yield Bulk()
@@ -80,7 +80,7 @@ async def fetched_in_bulk(urls: Mapping[str, str], fetcher: Fetcher, threads: in
         failures: dict[str, RowError] = {}
         for key, url in urls.items():
             try:
-                allowed[key] = _reachable(await fetcher.vetted(url), fetcher.loopback_hosts)
+                allowed[key] = _resolve_loopback(await fetcher.vet(url), fetcher.loopback_hosts)
             except RowError as error:
                 failures[key] = error
         if allowed:
@@ -89,11 +89,11 @@ async def fetched_in_bulk(urls: Mapping[str, str], fetcher: Fetcher, threads: in
             # a bound for hosts that answer a byte a second, which img2dataset would wait for without end
             limit_s = START_UP_S + (1 + RETRIES) * fetcher.limits.deadline_s * (1 + len(allowed) / threads)
             await _run(Path(folder), threads, fetcher, limit_s)
-        files, failed = await asyncio.to_thread(_collected, Path(folder) / "out", list(allowed))
+        files, failed = await asyncio.to_thread(_collect, Path(folder) / "out", list(allowed))
         yield Bulk(files, failures | failed)
 
 
-def _reachable(url: URL, loopback_hosts: Mapping[str, str]) -> str:
+def _resolve_loopback(url: URL, loopback_hosts: Mapping[str, str]) -> str:
     """img2dataset asks the system for addresses, which does not know the names that the settings open."""
     address = loopback_hosts.get(url.host or "")
     return str(url) if address is None else str(URL(f"{url.scheme}://{address}").join(url.relative()))
@@ -125,14 +125,14 @@ async def _run(folder: Path, threads: int, fetcher: Fetcher, limit_s: float) -> 
                 os.killpg(process.pid, signal.SIGKILL)
                 await process.wait()
     if process.returncode:
-        said = (folder / "log").read_text(errors="replace").strip().splitlines()[-1:]
+        last_line = (folder / "log").read_text(errors="replace").strip().splitlines()[-1:]
         raise ServiceError(
-            f"img2dataset ended with {process.returncode}: {' '.join(said)}; remedy: pip install "
+            f"img2dataset ended with {process.returncode}: {' '.join(last_line)}; remedy: pip install "
             f"'moodarchive[img2dataset]', or name another interpreter that has it in {PYTHON}"
         )
 
 
-def _collected(out: Path, keys: list[str]) -> tuple[dict[str, Path], dict[str, RowError]]:
+def _collect(out: Path, keys: list[str]) -> tuple[dict[str, Path], dict[str, RowError]]:
     files: dict[str, Path] = {}
     failures = {key: RowError("deadline", f"{key}: img2dataset did not come to it in time") for key in keys}
     for shard in sorted(out.glob("*.parquet")):

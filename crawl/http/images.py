@@ -13,9 +13,9 @@ from urllib.parse import urljoin
 import aiohttp
 from yarl import URL
 
-from crawl.http.addresses import VettedResolver, vetted_url
+from crawl.http.addresses import VettedResolver, vet_url
 from crawl.http.deadline import Stopwatch
-from crawl.politeness.rate_limit_client import Manners
+from crawl.politeness.rate_limit_client import RateLimitClient
 from crawl.politeness.robots import MAX_BYTES, RobotsMemory, Rules, refuse_opted_out
 from moodarchive.chat.retry_after import retry_after
 from moodarchive.errors import RowError
@@ -52,7 +52,7 @@ class FetchLimits:
 class Fetcher:
     """A pool of connections; use as an async context manager.
 
-    With ``manners``, every host is paced, its robots.txt is heeded, and a host that keeps failing is left alone;
+    With ``rate_limits``, every host is paced, its robots.txt is heeded, and a host that keeps failing is left alone;
     opt-outs in the headers always count.
     """
 
@@ -60,7 +60,7 @@ class Fetcher:
     user_agent: str
     loopback_hosts: Mapping[str, str] = field(default_factory=dict)
     connections: int = 64
-    manners: Manners | None = None
+    rate_limits: RateLimitClient | None = None
     robots: RobotsMemory = field(default_factory=RobotsMemory, repr=False)
     _reading_robots: dict[str, asyncio.Lock] = field(default_factory=dict, repr=False)
 
@@ -106,7 +106,7 @@ class Fetcher:
     async def _follow(self, url: str, clock: Stopwatch) -> bytes:
         """Follows redirects, each hop vetted anew; waiting for a turn does not count towards the deadline."""
         for _ in range(MAX_REDIRECTS + 1):
-            vetted = vetted_url(url, self.loopback_hosts)
+            vetted = vet_url(url, self.loopback_hosts)
             await self._turn(vetted)
             try:
                 async with clock.running():
@@ -125,23 +125,23 @@ class Fetcher:
         That is the kind with which a request would most likely end: which rows of a dead host were asked for, and which
         came too late to be, must not show in the table.
         """
-        if self.manners is None:
+        if self.rate_limits is None:
             return
         rules = await self._allowed(url)
         await self._granted(url.host or "", rules.delay_s(self.user_agent))
 
-    async def vetted(self, url: str) -> URL:
+    async def vet(self, url: str) -> URL:
         """What can be judged of an address without asking for it: its form, its host's addresses, robots.txt. RowError.
 
         For a fetcher of another kind, which keeps its own pace.
         """
-        vetted = vetted_url(url, self.loopback_hosts)
+        vetted = vet_url(url, self.loopback_hosts)
         host = vetted.host or ""
         try:
             await VettedResolver(self.loopback_hosts).resolve(host, vetted.port or 0)
         except OSError as error:
             raise RowError("unknown_host", f"{url}: {error}") from None
-        if self.manners is not None:
+        if self.rate_limits is not None:
             await self._allowed(vetted)
         return vetted
 
@@ -155,15 +155,15 @@ class Fetcher:
         return rules
 
     async def _granted(self, host: str, gap_s: float = 0.0) -> None:
-        assert self.manners
-        if failure := await self.manners.acquire_async(host, gap_s=gap_s):
+        assert self.rate_limits
+        if failure := await self.rate_limits.acquire_async(host, gap_s=gap_s):
             raise _LeftAlone(failure, f"{host} kept failing ({failure}) and is left alone for a while")
 
     async def _read_robots(self, origin: str) -> Rules:
         url = f"{origin}/robots.txt"
         try:
             for _ in range(MAX_REDIRECTS + 1):
-                vetted = vetted_url(url, self.loopback_hosts)
+                vetted = vet_url(url, self.loopback_hosts)
                 await self._granted(vetted.host or "")
                 async with (
                     asyncio.timeout(self.limits.deadline_s),
@@ -208,15 +208,15 @@ class Fetcher:
             raise _Again("unreachable", None) from error
 
     def _note(self, host: str, failure: str) -> None:
-        if self.manners:
-            self.manners.note(host, failure)
+        if self.rate_limits:
+            self.rate_limits.note(host, failure)
 
     def _judge_status(self, host: str, response: aiohttp.ClientResponse) -> None:
         failed = response.status >= 500 and response.status != 503
         self._note(host, f"http_{response.status}" if failed else "")
         wait_s = retry_after(response.headers.get("Retry-After")) if response.status in (429, 503) else None
-        if wait_s and self.manners:
-            self.manners.hold(host, min(wait_s, LONGEST_WAIT_S))
+        if wait_s and self.rate_limits:
+            self.rate_limits.hold(host, min(wait_s, LONGEST_WAIT_S))
         _refuse_bad_status(response)
 
     async def _body(self, url: str, response: aiohttp.ClientResponse) -> bytes:

@@ -18,7 +18,7 @@ from urllib3.exceptions import HTTPError
 
 from crawl.http.loopback import LoopbackAdapter
 from crawl.http.search_cache import Answer, Answers
-from crawl.politeness.rate_limit_client import Manners
+from crawl.politeness.rate_limit_client import RateLimitClient
 from crawl.politeness.robots import RobotsMemory, Rules, refuse_opted_out
 from moodarchive.chat.retry_after import retry_after
 from moodarchive.errors import RowError, ServiceError
@@ -64,14 +64,14 @@ class _Question:
 class WebClient:
     """One session of search requests. ``loopback_hosts`` maps a host name to a loopback ``address:port``.
 
-    ``manners`` paces every request, ``answers`` remembers; without them (tests) nothing is paced or remembered.
+    ``rate_limits`` paces every request, ``answers`` remembers; without them (tests) nothing is paced or remembered.
     """
 
     user_agent: str
     timeout_s: float = 30.0
     retries: int = 5
     loopback_hosts: Mapping[str, str] = field(default_factory=dict)
-    manners: Manners | None = None
+    rate_limits: RateLimitClient | None = None
     answers: Answers | None = None
     _robots: RobotsMemory = field(default_factory=RobotsMemory, repr=False)
 
@@ -160,7 +160,7 @@ class WebClient:
         """The first answer that is not a plea for patience, or the last one; each attempt waits for its turn."""
         host = urlsplit(url).hostname or ""
         for attempt in range(self.retries + 1):
-            if self.manners and (failure := self.manners.acquire(host, source, gap_s)):
+            if self.rate_limits and (failure := self.rate_limits.acquire(host, source, gap_s)):
                 raise ServiceError(f"{host} kept failing ({failure}) and is left alone for a while; run again later")
             try:
                 response = self._session.request(method, url, timeout=self.timeout_s, stream=True, **request)
@@ -178,16 +178,16 @@ class WebClient:
         raise AssertionError("the last attempt returns or raises")
 
     def _note(self, host: str, failure: str) -> None:
-        if self.manners:
-            self.manners.note(host, failure)
+        if self.rate_limits:
+            self.rate_limits.note(host, failure)
 
     def _rest(self, host: str, response: requests.Response, attempt: int) -> None:
         wait = retry_after(response.headers.get("Retry-After"))
         response.close()
         if wait is None:
             time.sleep(_backoff(attempt))
-        elif self.manners:
-            self.manners.hold(host, wait)
+        elif self.rate_limits:
+            self.rate_limits.hold(host, wait)
         else:
             time.sleep(wait)
 
@@ -195,8 +195,8 @@ class WebClient:
         """A site that says that nothing is left is not asked again before it says that there is."""
         left = response.headers.get("X-RateLimit-Remaining")
         reset = retry_after(response.headers.get("X-RateLimit-Reset"))
-        if self.manners and left == "0" and reset:
-            self.manners.hold(host, reset - time.time() if reset > 1e9 else reset)
+        if self.rate_limits and left == "0" and reset:
+            self.rate_limits.hold(host, reset - time.time() if reset > 1e9 else reset)
 
     def sitemaps(self, origin: str) -> list[str]:
         """The addresses that the site's robots.txt names as sitemaps."""

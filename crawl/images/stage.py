@@ -12,13 +12,13 @@ import pyarrow as pa
 from pydantic import Field, ValidationInfo, field_validator
 from yarl import URL
 
-from crawl.http.bulk import Bulk, fetched_in_bulk
+from crawl.http.bulk import Bulk, fetch_in_bulk
 from crawl.http.images import Fetcher, FetchLimits
 from crawl.images.decode import PictureLimits, to_picture
 from crawl.images.local_folder import picture_in
 from crawl.images.malloc import keep_freed_memory
-from crawl.politeness.rate_limit_client import Manners
-from crawl.politeness.rate_limits import parsed_limit
+from crawl.politeness.rate_limit_client import RateLimitClient
+from crawl.politeness.rate_limits import parse_limit
 from crawl.politeness.robots import RobotsMemory
 from moodarchive.archive.takedown import bound_by
 from moodarchive.errors import RowError, ServiceError
@@ -70,7 +70,7 @@ class DownloadSettings(Settings):
     @field_validator("host_limit")
     @classmethod
     def _legal_limit(cls, text: str) -> str:
-        parsed_limit(text)
+        parse_limit(text)
         return text
 
 
@@ -81,7 +81,7 @@ class Downloader:
     settings: DownloadSettings
     user_agent: str
     loopback_hosts: Mapping[str, str]
-    manners: Manners | None = None
+    rate_limits: RateLimitClient | None = None
     folder: str = ""
     store: Store | None = None
     _robots: RobotsMemory = field(default_factory=RobotsMemory, repr=False)
@@ -117,11 +117,11 @@ class Downloader:
             self.user_agent,
             self.loopback_hosts,
             settings.in_flight,
-            self.manners,
+            self.rate_limits,
             self._robots,
         ) as fetcher:
             accepted = {key: url for key, url in _addresses(readers) if url and self._is_accepted(url)}
-            async with fetched_in_bulk(accepted, fetcher, settings.in_flight) as bulk:
+            async with fetch_in_bulk(accepted, fetcher, settings.in_flight) as bulk:
                 jobs = self._jobs(fetcher, bulk, readers)
                 async with aclosing(run_in_order(jobs, settings.in_flight, finished_ahead=2)) as rows:
                     async for row in rows:
@@ -151,7 +151,7 @@ class Downloader:
         if url is None:
             return empty_row(IMAGES, key=key, status=TAKEN_DOWN)
         try:
-            served = picture_in(self.folder, url, self.settings.max_bytes) or bulk.served(key, self.settings.max_bytes)
+            served = picture_in(self.folder, url, self.settings.max_bytes) or bulk.read(key, self.settings.max_bytes)
             if served is None:
                 served = await fetcher.fetch(url)
             picture = await asyncio.get_running_loop().run_in_executor(
@@ -194,7 +194,7 @@ def download_stage(
     settings: DownloadSettings,
     user_agent: str,
     loopback_hosts: Mapping[str, str],
-    manners: Manners | None = None,
+    rate_limits: RateLimitClient | None = None,
     folder: str = "",
     *,
     store: Store | None = None,
@@ -207,7 +207,7 @@ def download_stage(
         name="download",
         reads=(ITEMS,),
         writes=IMAGES,
-        make_worker=partial(Downloader, settings, user_agent, dict(loopback_hosts), manners, folder, store),
+        make_worker=partial(Downloader, settings, user_agent, dict(loopback_hosts), rate_limits, folder, store),
         resources=Resources(cpus=settings.cpus_per_worker, min_workers=settings.workers, max_workers=settings.workers),
         settings=settings.digest(),
     )

@@ -28,14 +28,14 @@ class Breaker:
         """True from the first failure to the next success."""
         return host in self._failures
 
-    def failed(self, host: str, kind: str) -> None:
+    def record_failure(self, host: str, kind: str) -> None:
         """No connection, no end, or a 5xx, after all retries."""
         count = self._failures[host] = self._failures.get(host, 0) + 1
         self._latest[host] = kind
         if count >= FAILURES:
             self._open_until[host] = self.clock() + min(LONGEST_REST_S, FIRST_REST_S * 2 ** min(count - FAILURES, 16))
 
-    def succeeded(self, host: str) -> None:
+    def record_success(self, host: str) -> None:
         """Any answer that is the site's own."""
         for memory in (self._failures, self._latest, self._open_until):
             memory.pop(host, None)

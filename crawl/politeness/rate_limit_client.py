@@ -25,7 +25,7 @@ _ASKED_BEFORE_S = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
-class Manners:
+class RateLimitClient:
     """Limits by source, and one for every host. Picklable: each worker carries one, all ask the same limiter."""
 
     store: Store

@@ -37,7 +37,7 @@ class Limit:
         return max(_SLACK, _SLACK * self.per_s)
 
 
-def parsed_limit(text: str) -> Limit:
+def parse_limit(text: str) -> Limit:
     """``5/s``, ``100/min``, ``3/10s``, ``200/h``, ``10000/day``, ``20000/month``; ValueError otherwise."""
     match = _FORM.fullmatch(text.replace(" ", ""))
     if not match or int(match[1]) < 1 or match[2] == "0":
@@ -202,9 +202,9 @@ class Limiter:
     def note(self, host: str, failure: str) -> None:
         """How a request to the host ended: the kind of the failure, or empty."""
         if failure:
-            self._breaker.failed(host, failure)
+            self._breaker.record_failure(host, failure)
         else:
-            self._breaker.succeeded(host)
+            self._breaker.record_success(host)
 
     def _window(self, name: str, limit: Limit) -> _Window:
         if (name, limit) not in self._windows:

@@ -53,8 +53,8 @@ class RobotsMemory:
 
     def known(self, origin: str) -> Rules | None:
         """The rules of ``scheme://host``, unless they are too old."""
-        found = self.rules.get(origin)
-        return found if found is not None and found.until > time.monotonic() else None
+        kept = self.rules.get(origin)
+        return kept if kept is not None and kept.until > time.monotonic() else None
 
 
 def product_token(agent: str) -> str:

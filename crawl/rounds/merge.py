@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from crawl.rounds.merged_rows import merged
-from crawl.rounds.rounds import Round, mark_dealt
+from crawl.rounds.merged_rows import merge_rows
+from crawl.rounds.rounds import Round, mark_merged
 from crawl.rounds.same_image import find_same_images
 from moodarchive.settings import Settings, SettingScope
 from moodarchive.storage.store import Store
@@ -41,7 +41,7 @@ class MergeSettings(Settings):
 
 
 def merge_candidates(store: Store, record: Round, settings: MergeSettings) -> Round:
-    """Deals the round's candidates; a round that is merged is left alone. Whole-table, in bounded memory.
+    """Merges the round's candidates; a round that is merged already stays as it is. Whole-table, in bounded memory.
 
     An image that an earlier round has keeps that row: it is not merged again, and the queries that found it anew
     go to rediscovered/, part = round.
@@ -62,9 +62,9 @@ def merge_candidates(store: Store, record: Round, settings: MergeSettings) -> Ro
         parts = max(1, -(-images // settings.rows_per_part))
         for part, batches in _parts(connection, record.first_part, parts):
             write_part(store, ITEMS, part, batches, origin())
-        known = merged(iter(connection.sql(_KNOWN).to_arrow_reader(BATCH_ROWS)))
+        known = merge_rows(iter(connection.sql(_KNOWN).to_arrow_reader(BATCH_ROWS)))
         write_part(store, REDISCOVERED, record.number, _as_batches(known, REDISCOVERED.schema), origin())
-    return mark_dealt(store, record, parts)
+    return mark_merged(store, record, parts)
 
 
 def _parts(
@@ -74,7 +74,7 @@ def _parts(
     reader = connection.sql(_NEW, params={"first": first, "parts": parts}).to_arrow_reader(BATCH_ROWS)
     waiting: list[pa.Table] = []
     expected = first
-    for images in merged(iter(reader)):
+    for images in merge_rows(iter(reader)):
         table = images
         while table.num_rows:
             current = table["part"][0].as_py()

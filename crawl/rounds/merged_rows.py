@@ -13,7 +13,7 @@ _QUERY = ("emotion", "context", "phrase", "rank")
 _QUERIES = ITEMS.schema.field("queries").type
 
 
-def merged(sorted_rows: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
+def merge_rows(sorted_rows: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
     """One row an image, in the order given: its first own row, with all its queries once each, in their order.
 
     The rows come sorted by the column ``image``, and within it by rank; ``own`` marks those of the image's own key.

@@ -52,15 +52,15 @@ def round_path(number: int) -> str:
 
 def read_rounds(store: Store) -> list[Round]:
     """Every round of the root, in order."""
-    return [_parsed(store.read_bytes(path)) for path in store.files("rounds") if path.endswith(".json")]
+    return [_parse(store.read_bytes(path)) for path in store.files("rounds") if path.endswith(".json")]
 
 
 def read_round(store: Store, number: int) -> Round:
     """One round's record."""
-    return _parsed(store.read_bytes(round_path(number)))
+    return _parse(store.read_bytes(round_path(number)))
 
 
-def _parsed(text: bytes) -> Round:
+def _parse(text: bytes) -> Round:
     fields = json.loads(text)
     return Round(**{**fields, "queries": tuple(Query(**query) for query in fields["queries"])})
 
@@ -77,8 +77,8 @@ def open_round(
 
     None when every query has been asked.
     """
-    asked = {query for earlier in rounds for query in earlier.queries}
-    fresh = [query for query in wanted if query not in asked][:most]
+    known = {query for earlier in rounds for query in earlier.queries}
+    fresh = [query for query in wanted if query not in known][:most]
     if not fresh:
         return None
     last = rounds[-1] if rounds else None
@@ -93,7 +93,7 @@ def open_round(
     return record
 
 
-def mark_dealt(store: Store, record: Round, parts: int) -> Round:
+def mark_merged(store: Store, record: Round, parts: int) -> Round:
     """Fixes the number of the round's image parts, for good."""
     merged = replace(record, parts=parts, merged=True)
     write_round(store, merged)

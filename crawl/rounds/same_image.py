@@ -9,8 +9,8 @@ import duckdb
 
 # Numbers instead of texts: ten million keys and addresses fit into memory. An md5 of 128 bits takes an address's place.
 # A row without an address was taken down: it stays an image of its own.
-_FOUND = """
-CREATE TABLE found AS
+_ADDRESSED = """
+CREATE TABLE addressed AS
 SELECT ('0x' || key)::UBIGINT AS id, md5_number(coalesce(normalised(url), key)) AS address, bool_or(known) AS known
 FROM (SELECT key, url, false AS known FROM candidates UNION ALL SELECT key, url, true FROM items)
 GROUP BY ALL
@@ -18,8 +18,8 @@ GROUP BY ALL
 # Only what shares an address, or has several, can be more than one image's row; it is a small part of all.
 _SHARED = """
 CREATE TABLE shared AS
-SELECT id, address, id AS label FROM found
-WHERE address IN (SELECT address FROM found GROUP BY address HAVING count(*) > 1)
+SELECT id, address, id AS label FROM addressed
+WHERE address IN (SELECT address FROM addressed GROUP BY address HAVING count(*) > 1)
 """
 _SPREAD = """
 CREATE OR REPLACE TABLE spread AS
@@ -31,7 +31,7 @@ _SAME = """
 CREATE TABLE same_image AS
 WITH labelled AS (
     SELECT id, coalesce(min(s.label), id) AS label, bool_or(known) AS known
-    FROM found LEFT JOIN (SELECT DISTINCT id, label FROM shared) s USING (id) GROUP BY id),
+    FROM addressed LEFT JOIN (SELECT DISTINCT id, label FROM shared) s USING (id) GROUP BY id),
 standing AS (SELECT label, min(id) FILTER (known) AS earlier FROM labelled GROUP BY label)
 SELECT l.id, coalesce(s.earlier, l.label) AS image, s.earlier IS NOT NULL AS known
 FROM labelled l JOIN standing s USING (label)
@@ -40,7 +40,7 @@ FROM labelled l JOIN standing s USING (label)
 
 def find_same_images(connection: duckdb.DuckDBPyConnection) -> None:
     """Makes ``same_image`` from the views ``candidates`` and ``items`` (key, url)."""
-    connection.execute(_FOUND)
+    connection.execute(_ADDRESSED)
     connection.execute(_SHARED)
     while True:  # the smallest key spreads from neighbour to neighbour; two or three turns in practice
         connection.execute(_SPREAD)
@@ -50,4 +50,4 @@ def find_same_images(connection: duckdb.DuckDBPyConnection) -> None:
             break
     connection.execute("DROP TABLE spread")
     connection.execute(_SAME)
-    connection.execute("DROP TABLE found; DROP TABLE shared")
+    connection.execute("DROP TABLE addressed; DROP TABLE shared")

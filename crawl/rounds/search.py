@@ -11,7 +11,7 @@ from pydantic import Field
 
 from crawl.http.search_cache import Answers
 from crawl.http.search_client import WebClient
-from crawl.politeness.rate_limit_client import Manners
+from crawl.politeness.rate_limit_client import RateLimitClient
 from crawl.rounds.rounds import Round, query_groups, read_round
 from crawl.source import Found, Query, Source
 from moodarchive.archive.takedown import ERASED_PROVENANCE, Identifiers, bound_by
@@ -54,10 +54,10 @@ class Searcher:
 
     def __call__(self, part: int, readers: Readers) -> Iterator[pa.RecordBatch]:
         for query in self._groups[part]:
-            answer = list(self.sources[query.source].search(query, self.web))
-            LOGGER.getChild("search").info("%s %r: %d images", query.source, query.phrase, len(answer))
-            if answer:
-                yield as_batch(CANDIDATES, [self._row(query, found, i) for i, found in enumerate(answer)])
+            images = list(self.sources[query.source].search(query, self.web))
+            LOGGER.getChild("search").info("%s %r: %d images", query.source, query.phrase, len(images))
+            if images:
+                yield as_batch(CANDIDATES, [self._row(query, found, i) for i, found in enumerate(images)])
 
     @cached_property
     def _bound(self) -> Identifiers:
@@ -65,13 +65,13 @@ class Searcher:
 
     def _row(self, query: Query, found: Found, rank: int) -> dict[str, object]:
         key = image_key(query.source, found.source_id)
-        told: dict[str, object] = asdict(found)
+        description: dict[str, object] = asdict(found)
         if self._bound.binds(key, (found.url, found.landing_url), (found.creator, found.creator_url)):
-            told |= dict.fromkeys(ERASED_PROVENANCE)
+            description |= dict.fromkeys(ERASED_PROVENANCE)
         return {
             "key": key,
             "source": query.source,
-            **told,
+            **description,
             "emotion": query.emotion,
             "context": query.context,
             "phrase": query.phrase,
@@ -80,7 +80,7 @@ class Searcher:
         }
 
 
-def _asked(query: Query) -> dict[str, object]:
+def _identity(query: Query) -> dict[str, object]:
     """What makes an answer: who wrote the phrase does not."""
     return {name: value for name, value in asdict(query).items() if name != "origin"}
 
@@ -94,14 +94,14 @@ def refuse_anonymous(user_agent: str) -> None:
         )
 
 
-def web_client(settings: SearchSettings, store: Store, manners: Manners | None) -> WebClient:
-    """Who asks the sites; with ``manners``, paced and with a day's memory."""
+def web_client(settings: SearchSettings, store: Store, rate_limits: RateLimitClient | None) -> WebClient:
+    """Who asks the sites; with ``rate_limits``, paced and with a day's memory."""
     return WebClient(
         user_agent=settings.user_agent,
         timeout_s=settings.timeout_s,
         loopback_hosts=settings.loopback_hosts,
-        manners=manners,
-        answers=Answers(store) if manners else None,
+        rate_limits=rate_limits,
+        answers=Answers(store) if rate_limits else None,
     )
 
 
@@ -110,15 +110,15 @@ def search_stage(
     sources: Mapping[str, Source],
     store: Store,
     record: Round,
-    manners: Manners | None = None,
+    rate_limits: RateLimitClient | None = None,
 ) -> Stage:
-    """The stage that fills the round's candidates parts; with ``manners``, paced and remembered for a day."""
-    web = web_client(settings, store, manners)
+    """The stage that fills the round's candidates parts; with ``rate_limits``, paced and remembered for a day."""
+    web = web_client(settings, store, rate_limits)
     return Stage(
         name="search",
         reads=(),
         writes=CANDIDATES,
         make_worker=partial(Searcher, dict(sources), store, record.number, web),
         resources=Resources(cpus=0, min_workers=1, max_workers=settings.workers),
-        settings=digest(canonical_json([_asked(query) for query in record.queries])),
+        settings=digest(canonical_json([_identity(query) for query in record.queries])),
     )

@@ -59,10 +59,10 @@ def report_uses(store: Store, parts: Sequence[int], sources: Iterable[Source], w
 
 
 def _by_part(rows: Sequence[tuple[int, str, str, str]]) -> dict[int, list[tuple[str, str, str]]]:
-    found: dict[int, list[tuple[str, str, str]]] = {}
+    by_part: dict[int, list[tuple[str, str, str]]] = {}
     for part, *row in rows:
-        found.setdefault(part, []).append((row[0], row[1], row[2]))
-    return found
+        by_part.setdefault(part, []).append((row[0], row[1], row[2]))
+    return by_part
 
 
 def _path(part: int) -> str:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field, SecretStr, field_validator
 
 from crawl.http.search_client import WebClient
-from crawl.politeness.rate_limits import Limit, parsed_limit
+from crawl.politeness.rate_limits import Limit, parse_limit
 from crawl.sites.keys import key
 from crawl.source import Found, Policy, Query, SourceSettings
 from moodarchive.errors import ServiceError
@@ -57,10 +57,10 @@ class OpenverseSettings(SourceSettings):
                 raise ValueError(f"{name!r} is no licence of Openverse; legal: {', '.join(LICENCES)}")
         return names
 
-    def parsed_limits(self) -> tuple[Limit, ...]:
+    def parse_limits(self) -> tuple[Limit, ...]:
         """The limits, read."""
         by_kind = REGISTERED_LIMITS if is_registered(os.environ) else ANONYMOUS_LIMITS
-        return tuple(map(parsed_limit, self.limits or by_kind))
+        return tuple(map(parse_limit, self.limits or by_kind))
 
     def requests_per_query(self) -> int:
         """Requests that a query answered in full takes."""

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from moodarchive.errors import DamagedPartError
-from moodarchive.keys import digest, normalised_url
+from moodarchive.keys import digest, normalise_url
 from moodarchive.storage.store import Store
 from moodarchive.tables.sql import define_normalised, define_text_function
 
@@ -26,7 +26,7 @@ ERASED_PROVENANCE = ("url", "source_id", "landing_url", "title", "alt_text", "cr
 
 def url_digest(url: str) -> str:
     """sha256 of the address's normal form."""
-    return hashlib.sha256(normalised_url(url).encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(normalise_url(url).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def creator_digest(creator: str) -> str:
@@ -85,8 +85,8 @@ class Takedown:
 
 def record(store: Store, takedown: Takedown) -> None:
     """Writes the record whole."""
-    told = {"asked": _plain(takedown.asked), "met": _plain(takedown.met), "done": takedown.done}
-    store.write_bytes(takedown.path, (json.dumps(told, indent=1, sort_keys=True) + "\n").encode())
+    fields = {"asked": _plain(takedown.asked), "met": _plain(takedown.met), "done": takedown.done}
+    store.write_bytes(takedown.path, (json.dumps(fields, indent=1, sort_keys=True) + "\n").encode())
 
 
 def mark_done(store: Store, takedown: Takedown) -> None:
@@ -106,19 +106,19 @@ def read_takedowns(store: Store) -> list[Takedown]:
 
 def bound_by(store: Store) -> Identifiers:
     """All that may never come back."""
-    found = Identifiers()
+    bound = Identifiers()
     for takedown in read_takedowns(store):
-        found = found | takedown.asked | takedown.met
-    return found
+        bound = bound | takedown.asked | takedown.met
+    return bound
 
 
 def _read(store: Store, path: str) -> Takedown:
     try:
-        told = json.loads(store.read_bytes(path))
+        fields = json.loads(store.read_bytes(path))
         asked, met = (
-            Identifiers(**{name: frozenset(of) for name, of in told[part].items()}) for part in ("asked", "met")
+            Identifiers(**{name: frozenset(of) for name, of in fields[part].items()}) for part in ("asked", "met")
         )
-        takedown = Takedown(asked=asked, met=met, done=bool(told["done"]))
+        takedown = Takedown(asked=asked, met=met, done=bool(fields["done"]))
         if takedown.path != path:
             raise ValueError("its name is not that of what it asks")
     except (ValueError, KeyError, TypeError, AttributeError) as error:

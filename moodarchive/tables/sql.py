@@ -8,7 +8,7 @@ import duckdb
 import pyarrow as pa
 from duckdb.func import PythonUDFType
 
-from moodarchive.keys import TRACKING, normalised_url
+from moodarchive.keys import TRACKING, normalise_url
 from moodarchive.storage.store import Store
 from moodarchive.tables.parts import part_path
 from moodarchive.tables.schemas import Table
@@ -72,7 +72,7 @@ def _read_by_arrow(store: Store, table: Table, paths: list[str]) -> object:
     return remote_dataset(store.fs, paths, sizes, schema)
 
 
-# Addresses: plain ones are normalised in SQL, the others in Python; equal to ``keys.normalised_url`` (tested).
+# Addresses: plain ones are normalised in SQL, the others in Python; equal to ``keys.normalise_url`` (tested).
 _SAFE = r"[A-Za-z0-9._~%+@:,=!-]"
 # no upper-case scheme, port, fragment, user, blank or foreign letter; in the query nothing that is encoded anew
 _PLAIN = rf"https?://[A-Za-z0-9.-]+(/({_SAFE}|/)*)?"
@@ -96,8 +96,8 @@ CREATE MACRO normalised(url) AS CASE
 
 
 def define_normalised(connection: duckdb.DuckDBPyConnection) -> None:
-    """Makes ``normalised(url)`` known to the connection: equal to ``keys.normalised_url``."""
-    define_text_function(connection, "normalised_in_python", normalised_url)
+    """Makes ``normalised(url)`` known to the connection: equal to ``keys.normalise_url``."""
+    define_text_function(connection, "normalised_in_python", normalise_url)
     connection.execute(_MACRO)
 
 

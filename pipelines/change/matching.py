@@ -32,7 +32,7 @@ EXCEPT FROM met
 """
 
 
-def images_meant(store: Store, asked: Identifiers) -> Identifiers:
+def match_images(store: Store, asked: Identifiers) -> Identifiers:
     """What the images that the list means are known by: keys, addresses and content hashes, closed under equality.
 
     Reads the tables as they are: to be called before anything is erased. Whole-table, in bounded memory.

@@ -10,7 +10,7 @@ from moodarchive.storage.store import Store
 from moodarchive.tables.layout import MANIFEST_PATH
 from moodarchive.tables.schemas import IMAGES
 from pipelines.change.erasing import Eraser
-from pipelines.change.matching import images_meant
+from pipelines.change.matching import match_images
 from pipelines.change.pruning import drop_pictures, plan_pruning, refuse_unsound
 from pipelines.change.reseal import finish
 from pipelines.change.takedown_list import read_list
@@ -41,7 +41,7 @@ def take_down(store: Store, path: str, say: Say) -> None:
 
 def _recorded_now(store: Store, asked: Identifiers) -> Takedown:
     """The list's record; a list that was given before is done unless it means images that came since."""
-    takedown = Takedown(asked=asked, met=images_meant(store, asked))
+    takedown = Takedown(asked=asked, met=match_images(store, asked))
     known = {earlier.path: earlier for earlier in read_takedowns(store)}.get(takedown.path)
     if known is not None:
         takedown = replace(takedown, met=known.met | takedown.met)

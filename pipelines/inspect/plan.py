@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from crawl.phrases.descriptors import DescriptorSettings, lexicon_phrases
-from crawl.politeness.rate_limits import parsed_limit
+from crawl.politeness.rate_limits import parse_limit
 from crawl.source import Source, is_locked
 from moodarchive.errors import ConfigError
 from pipelines.runner.sources import DAY_S, all_sources
@@ -97,7 +97,7 @@ def make_plan(settings: ArchiveSettings, images: int, assume: Assumptions) -> Pl
     usable = [source for source in all_sources(settings.sources) if source.settings.enabled and not is_locked(source)]
     sources = [_of_source(source, phrases, assume) for source in usable]
     days, bottleneck = _days(sources, found)
-    limit = parsed_limit(settings.download.host_limit)
+    limit = parse_limit(settings.download.host_limit)
     download_days = found / (limit.requests / limit.per_s * assume.image_hosts) / DAY_S
     if download_days > days:
         days, bottleneck = download_days, "download.host_limit"
@@ -137,7 +137,7 @@ def _phrases(settings: DescriptorSettings) -> tuple[int, int]:
 
 def _of_source(source: Source, phrases: int, assume: Assumptions) -> SourcePlan:
     own = source.settings
-    a_day = min((limit.requests * DAY_S / limit.per_s for limit in own.parsed_limits()), default=math.inf)
+    a_day = min((limit.requests * DAY_S / limit.per_s for limit in own.parse_limits()), default=math.inf)
     each = own.results_per_query * assume.new_share
     return SourcePlan(source.name, a_day, a_day / max(1, own.requests_per_query()) * each, phrases * each)
 

@@ -53,7 +53,7 @@ def _keys(source: Source) -> str:
 
 
 def _quotas(source: Source, store: Store | None) -> str:
-    quotas = [limit for limit in source.settings.parsed_limits() if limit.is_quota]
+    quotas = [limit for limit in source.settings.parse_limits() if limit.is_quota]
     return ", ".join(_left(source.name, limit, store) for limit in quotas) or "no quota"
 
 

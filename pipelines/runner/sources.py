@@ -3,8 +3,8 @@
 import math
 import time
 
-from crawl.politeness.rate_limit_client import Manners
-from crawl.politeness.rate_limits import parsed_limit, quota_left
+from crawl.politeness.rate_limit_client import RateLimitClient
+from crawl.politeness.rate_limits import parse_limit, quota_left
 from crawl.sites.burst import burst
 from crawl.sites.envato import envato
 from crawl.sites.foodiesfeed import foodiesfeed
@@ -86,7 +86,7 @@ def affordable_queries(store: Store, chosen: SourcesSettings, queries: list[Quer
 def requests_left(store: Store, source: Source) -> float:
     """Requests that the source takes within a day from now; infinite when nothing limits them."""
     now, left = time.time(), math.inf
-    for limit in source.settings.parsed_limits():
+    for limit in source.settings.parse_limits():
         if limit.per_s >= DAY_S:
             left = min(left, quota_left(store, source.name, limit, now))
         else:
@@ -94,12 +94,12 @@ def requests_left(store: Store, source: Source) -> float:
     return left
 
 
-def manners_of(store: Store, settings: ArchiveSettings) -> Manners:
+def make_rate_limits(store: Store, settings: ArchiveSettings) -> RateLimitClient:
     """The pace at which this archive may be crawled."""
     sources = all_sources(settings.sources)
-    return Manners(
+    return RateLimitClient(
         store=store,
-        host_limit=parsed_limit(settings.download.host_limit),
-        source_limits={source.name: source.settings.parsed_limits() for source in sources},
+        host_limit=parse_limit(settings.download.host_limit),
+        source_limits={source.name: source.settings.parse_limits() for source in sources},
         longest_wait_s=settings.search.longest_wait_s,
     )

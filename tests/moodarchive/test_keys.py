@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from moodarchive.keys import canonical_json, digest, image_key, normalised_url
+from moodarchive.keys import canonical_json, digest, image_key, normalise_url
 
 
 def test_keys_are_what_they_were_on_the_first_day() -> None:
@@ -33,7 +33,7 @@ def test_a_key_is_16_hex_digits_and_keeps_source_and_id_apart() -> None:
     ],
 )
 def test_two_spellings_of_one_address_are_equal(one: str, other: str) -> None:
-    assert normalised_url(one) == normalised_url(other)
+    assert normalise_url(one) == normalise_url(other)
 
 
 @pytest.mark.parametrize(
@@ -51,19 +51,19 @@ def test_two_spellings_of_one_address_are_equal(one: str, other: str) -> None:
     ],
 )
 def test_two_addresses_are_not_taken_for_one(one: str, other: str) -> None:
-    assert normalised_url(one) != normalised_url(other)
+    assert normalise_url(one) != normalise_url(other)
 
 
 @pytest.mark.parametrize("url", ["http://a.example:99999/x", "http://[::1/x", "http://a.example:port/x", "", "no url"])
 def test_what_is_no_address_still_has_a_normal_form(url: str) -> None:
     # one such URL of a site must not end the merge of a whole round
-    assert normalised_url(url) == normalised_url(f" {url} ")
-    assert normalised_url(url) != normalised_url("http://a.example/x")
+    assert normalise_url(url) == normalise_url(f" {url} ")
+    assert normalise_url(url) != normalise_url("http://a.example/x")
 
 
 def test_normalising_twice_changes_nothing_more() -> None:
-    once = normalised_url("HTTP://A.example:8080/x?b=%FF&a=ü#f")
-    assert normalised_url(f"http:{once}") == once
+    once = normalise_url("HTTP://A.example:8080/x?b=%FF&a=ü#f")
+    assert normalise_url(f"http:{once}") == once
 
 
 def test_one_value_has_one_text() -> None:

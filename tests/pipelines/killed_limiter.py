@@ -6,8 +6,8 @@ import time
 import psutil
 import ray
 
-from crawl.politeness.rate_limit_client import Manners
-from crawl.politeness.rate_limits import parsed_limit
+from crawl.politeness.rate_limit_client import RateLimitClient
+from crawl.politeness.rate_limits import parse_limit
 from moodarchive.errors import ServiceError
 from moodarchive.storage.store import Store
 from pipelines.runner.cluster import Cluster
@@ -15,11 +15,11 @@ from pipelines.runner.cluster import Cluster
 REFUSED = "may not be asked for another"
 
 
-def _asked(manners: Manners, times: int) -> str:
+def _asked(rate_limits: RateLimitClient, times: int) -> str:
     """Why the last one was refused."""
     try:
         for _ in range(times):
-            manners.acquire("stock.test", "stock")
+            rate_limits.acquire("stock.test", "stock")
     except ServiceError as error:
         return str(error)
     return ""
@@ -27,21 +27,21 @@ def _asked(manners: Manners, times: int) -> str:
 
 def main() -> None:
     """Prints how long the second refusal took; a failed assertion ends it otherwise."""
-    manners = Manners(
+    rate_limits = RateLimitClient(
         store=Store(sys.argv[1]),
-        host_limit=parsed_limit("100/s"),
-        source_limits={"stock": (parsed_limit("3/h"),)},
+        host_limit=parse_limit("100/s"),
+        source_limits={"stock": (parse_limit("3/h"),)},
         longest_wait_s=1,
     )
-    with Cluster(cpus=1, begin=manners.begin) as cluster:
+    with Cluster(cpus=1, begin=rate_limits.begin) as cluster:
         cluster.start([])
         # on a busy machine a turn that came too late is spent as well: three of them end the quota sooner
-        assert REFUSED in _asked(manners, 4)
+        assert REFUSED in _asked(rate_limits, 4)
         children = psutil.Process().children(recursive=True)
         (limiter,) = [process for process in children if "ray::Limiter" in " ".join(process.cmdline())]
         limiter.kill()
         began = time.monotonic()
-        assert REFUSED in _asked(manners, 1)
+        assert REFUSED in _asked(rate_limits, 1)
         assert ray.is_initialized()
         print(time.monotonic() - began)
 

@@ -4,13 +4,13 @@ import asyncio
 
 import pytest
 
-from crawl.http.addresses import VettedResolver, refuse_unless_public, vetted_url
+from crawl.http.addresses import VettedResolver, refuse_unless_public, vet_url
 from moodarchive.errors import RowError
 
 
 def _refusal(url: str) -> str:
     with pytest.raises(RowError) as caught:
-        vetted_url(url, {"stock.test": "127.0.0.1:1"})
+        vet_url(url, {"stock.test": "127.0.0.1:1"})
     return caught.value.kind
 
 
@@ -29,7 +29,7 @@ def test_numbers_that_are_no_public_address_are_refused(host: str) -> None:
 
 @pytest.mark.parametrize("address", ["93.184.216.34", "[2606:2800:220:1::1]"])
 def test_public_numbers_are_allowed(address: str) -> None:
-    assert vetted_url(f"https://{address}/x.jpg", {}).path == "/x.jpg"
+    assert vet_url(f"https://{address}/x.jpg", {}).path == "/x.jpg"
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_what_is_no_address_is_refused(url: str) -> None:
 
 
 def test_a_loopback_host_is_allowed_by_its_name_only() -> None:
-    assert vetted_url("http://stock.test/x.jpg", {"stock.test": "127.0.0.1:1"}).host == "stock.test"
+    assert vet_url("http://stock.test/x.jpg", {"stock.test": "127.0.0.1:1"}).host == "stock.test"
     assert _refusal("http://127.0.0.1:1/x.jpg") == "forbidden_address"
 
 

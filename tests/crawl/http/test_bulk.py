@@ -10,8 +10,8 @@ import pytest
 
 from crawl.http.bulk import PYTHON, kind_of
 from crawl.images.stage import DownloadSettings, download_stage
-from crawl.politeness.rate_limit_client import Manners
-from crawl.politeness.rate_limits import parsed_limit
+from crawl.politeness.rate_limit_client import RateLimitClient
+from crawl.politeness.rate_limits import parse_limit
 from moodarchive.errors import ConfigError, ServiceError
 from moodarchive.keys import image_key
 from moodarchive.running.stage import run_part
@@ -49,8 +49,8 @@ def _downloaded(root: Path, site: Site, hosts: dict[str, str], **settings: Any) 
     urls = [f"http://{HOST}/{number}" for number in range(30)] + [f"http://{HOST}{path}" for path in KINDS] + [*HOSTILE]
     rows = [{"key": image_key("s", url), "url": url} for url in [*urls, f"http://{OTHER}/3"]]
     write_rows(store, ITEMS, 0, sorted(rows, key=lambda row: row["key"]))
-    manners = Manners(store=store, host_limit=parsed_limit("500/s"))
-    stage = download_stage(DownloadSettings(**settings), AGENT, {**site.hosts, **hosts}, manners)
+    rate_limits = RateLimitClient(store=store, host_limit=parse_limit("500/s"))
+    stage = download_stage(DownloadSettings(**settings), AGENT, {**site.hosts, **hosts}, rate_limits)
     run_part(stage, store, stage.make_worker(), 0)
     return {row["key"]: row for row in rows_of(store, IMAGES, 0)}
 

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from crawl.images.stage import DownloadSettings, download_stage
-from crawl.politeness.rate_limit_client import Manners
+from crawl.politeness.rate_limit_client import RateLimitClient
 from crawl.politeness.rate_limits import Limit
 from moodarchive.keys import image_key
 from moodarchive.running.part_log import part_log
@@ -52,11 +52,11 @@ def test_which_rows_of_a_failing_host_were_asked_for_does_not_show(store: Store,
         write_rows(store, ITEMS, part, [{"key": key, "url": keys[key]} for key in sorted(keys)])
     bad = {f"/bad/{n}": giving(b"", 500) for n in range(30)}
     good = {f"/{part}": giving(encoded(textured(220, 160, part))) for part in parts}
-    manners = Manners(store=store, host_limit=Limit(500, 0.1))
+    rate_limits = RateLimitClient(store=store, host_limit=Limit(500, 0.1))
     with serving({**bad, **good}) as site:
         hosts = {**site.hosts, "good.test": site.address}
         for part in (first, 1 - first):
-            stage = download_stage(SETTINGS.model_copy(update={"in_flight": 16}), AGENT, hosts, manners)
+            stage = download_stage(SETTINGS.model_copy(update={"in_flight": 16}), AGENT, hosts, rate_limits)
             run_part(stage, store, stage.make_worker(), part)
         asked = {path for path in site.paths() if path.startswith("/bad")}
     assert len(asked) < 30, "the host was left alone, also by a worker that had never asked it"

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from crawl.http.search_cache import Answers, forget_answers
 from crawl.images.stage import DownloadSettings, download_stage
-from crawl.politeness.rate_limit_client import Manners
+from crawl.politeness.rate_limit_client import RateLimitClient
 from crawl.politeness.rate_limits import Limit
 from crawl.rounds.merge import MergeSettings, merge_candidates
 from crawl.rounds.rounds import Round, open_round, read_rounds
@@ -55,9 +55,11 @@ def _round(store: Store, site: Site) -> Round:
     query = Query(source="openverse", emotion="joy", context="natural_scenery", phrase=f"p{len(rounds)}", results=20)
     opened = open_round(store, rounds, [query], {}, 10)
     assert opened
-    manners = Manners(store=store, host_limit=Limit(100, 0.1))
+    rate_limits = RateLimitClient(store=store, host_limit=Limit(100, 0.1))
     sources = {"openverse": Openverse(OpenverseSettings(base_url=f"http://{HOST}/v1"))}
-    search = search_stage(SearchSettings(user_agent=AGENT, loopback_hosts=site.hosts), sources, store, opened, manners)
+    search = search_stage(
+        SearchSettings(user_agent=AGENT, loopback_hosts=site.hosts), sources, store, opened, rate_limits
+    )
     run_part(search, store, search.make_worker(), opened.first_candidates_part)
     merged = merge_candidates(store, opened, MergeSettings())
     download = download_stage(DownloadSettings(), AGENT, site.hosts, store=store)

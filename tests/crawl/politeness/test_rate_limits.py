@@ -13,8 +13,8 @@ import psutil
 import pytest
 
 from crawl.http.search_client import WebClient
-from crawl.politeness.rate_limit_client import Manners
-from crawl.politeness.rate_limits import Limit, Limiter, Turn, parsed_limit, quota_left
+from crawl.politeness.rate_limit_client import RateLimitClient
+from crawl.politeness.rate_limits import Limit, Limiter, Turn, parse_limit, quota_left
 from moodarchive.errors import ServiceError
 from moodarchive.storage.store import Store
 from tests.making import HOST, Site, serving
@@ -40,13 +40,13 @@ def _worst(times: list[float], window: float) -> int:
     [("5/s", Limit(5, 1)), ("3/10s", Limit(3, 10)), ("100/min", Limit(100, 60)), ("200/h", Limit(200, 3600))],
 )
 def test_limits_are_read(text: str, limit: Limit) -> None:
-    assert parsed_limit(text) == limit
+    assert parse_limit(text) == limit
 
 
 @pytest.mark.parametrize("text", ["", "5", "0/s", "5/year", "5/0s", "-1/s", "x/s"])
 def test_what_is_no_limit_is_named(text: str) -> None:
     with pytest.raises(ValueError, match="is no limit"):
-        parsed_limit(text)
+        parse_limit(text)
 
 
 def test_no_window_ever_holds_more_than_the_limit_also_after_restarts(store: Store) -> None:
@@ -76,12 +76,12 @@ def test_a_quota_survives_kills_and_is_never_exceeded(store: Store) -> None:
 
 
 def test_what_a_spent_quota_says_is_when_to_come_back(store: Store) -> None:
-    manners = Manners(
+    rate_limits = RateLimitClient(
         store=store, host_limit=Limit(100, 1.0), source_limits={"x": (Limit(1, 86_400.0),)}, longest_wait_s=60
     )
-    manners.acquire(HOST, "x")
+    rate_limits.acquire(HOST, "x")
     with pytest.raises(ServiceError, match="run again then"):
-        manners.acquire(HOST, "x")
+        rate_limits.acquire(HOST, "x")
 
 
 def test_retry_after_holds_the_host_for_everybody(store: Store) -> None:
@@ -100,7 +100,7 @@ import asyncio, sys
 import ray
 from crawl.http.images import Fetcher, FetchLimits
 from crawl.politeness.rate_limits import Limit
-from crawl.politeness.rate_limit_client import Manners
+from crawl.politeness.rate_limit_client import RateLimitClient
 from crawl.http.search_client import WebClient
 from moodarchive.storage.store import Store
 
@@ -109,18 +109,19 @@ root, host, address = sys.argv[1:]
 
 class Crawler:
     def __init__(self):
-        self.manners = Manners(store=Store(root), host_limit=Limit(10, 1.0))
+        self.rate_limits = RateLimitClient(store=Store(root), host_limit=Limit(10, 1.0))
 
     def search(self):
-        web = WebClient(user_agent=AGENT, loopback_hosts={host: address}, manners=self.manners)
+        web = WebClient(user_agent=AGENT, loopback_hosts={host: address}, rate_limits=self.rate_limits)
         while True:
             web.get_json(f"http://{host}/search", {})
 
     def download(self):
-        asyncio.run(downloads(self.manners))
+        asyncio.run(downloads(self.rate_limits))
 
-async def downloads(manners):
-    async with Fetcher(FetchLimits(max_bytes=1000, deadline_s=5), AGENT, {host: address}, manners=manners) as fetcher:
+async def downloads(rate_limits):
+    limits = FetchLimits(max_bytes=1000, deadline_s=5)
+    async with Fetcher(limits, AGENT, {host: address}, rate_limits=rate_limits) as fetcher:
         await asyncio.gather(*(endless(fetcher) for _ in range(4)))
 
 async def endless(fetcher):
@@ -187,10 +188,10 @@ def test_threads_of_one_process_keep_the_rate_at_the_server(store: Store) -> Non
         return web.json_response({})
 
     with serving({"/x": answering}) as site:
-        manners = Manners(store=store, host_limit=Limit(8, 1.0))
+        rate_limits = RateLimitClient(store=store, host_limit=Limit(8, 1.0))
 
         def ask() -> None:
-            client = WebClient(user_agent=AGENT, loopback_hosts=site.hosts, manners=manners)
+            client = WebClient(user_agent=AGENT, loopback_hosts=site.hosts, rate_limits=rate_limits)
             for number in range(8):
                 client.get_json(f"http://{HOST}/x", {"n": number})
 
@@ -214,8 +215,8 @@ def test_a_429_with_retry_after_is_honoured_to_the_second(store: Store) -> None:
         return web.Response(status=429, headers={"Retry-After": "2"}) if len(times) == 1 else web.json_response({})
 
     with serving({"/x": answering}) as site:
-        manners = Manners(store=store, host_limit=Limit(50, 1.0))
-        client = WebClient(user_agent=AGENT, loopback_hosts=site.hosts, manners=manners)
+        rate_limits = RateLimitClient(store=store, host_limit=Limit(50, 1.0))
+        client = WebClient(user_agent=AGENT, loopback_hosts=site.hosts, rate_limits=rate_limits)
         client.get_json(f"http://{HOST}/x", {})
     (gap,) = (later - earlier for earlier, later in pairwise(times))
     assert 2.0 <= gap < 3.0

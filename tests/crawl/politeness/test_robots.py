@@ -12,7 +12,7 @@ from crawl.http.search_cache import Answers
 from crawl.http.search_client import WebClient
 from crawl.images.local_folder import picture_in
 from crawl.politeness.breaker import FAILURES, Breaker
-from crawl.politeness.rate_limit_client import Manners
+from crawl.politeness.rate_limit_client import RateLimitClient
 from crawl.politeness.rate_limits import Limit
 from crawl.politeness.robots import Rules, opt_out_of
 from crawl.rounds.search import refuse_anonymous
@@ -28,9 +28,9 @@ def _fetched(store: Store, handlers: dict[str, Handler], path: str) -> tuple[str
     """How the fetch ended, and which paths were asked for."""
 
     async def fetching(hosts: dict[str, str]) -> str:
-        manners = Manners(store=store, host_limit=Limit(200, 0.1))
+        rate_limits = RateLimitClient(store=store, host_limit=Limit(200, 0.1))
         limits = FetchLimits(max_bytes=1000, deadline_s=2)
-        async with Fetcher(limits, AGENT, hosts, manners=manners) as fetcher:
+        async with Fetcher(limits, AGENT, hosts, rate_limits=rate_limits) as fetcher:
             try:
                 return (await fetcher.fetch(f"http://{HOST}{path}")).decode()
             except RowError as error:
@@ -94,14 +94,14 @@ def test_a_failing_host_is_left_alone_longer_each_time() -> None:
     breaker = Breaker(clock=lambda: now[0])
     for _ in range(FAILURES):
         assert not breaker.open_for(HOST)
-        breaker.failed(HOST, "deadline")
+        breaker.record_failure(HOST, "deadline")
     assert breaker.open_for(HOST) == "deadline"
     now[0] = 31
     assert not breaker.open_for(HOST) and breaker.is_failing(HOST)
-    breaker.failed(HOST, "http_500")
+    breaker.record_failure(HOST, "http_500")
     now[0] = 31 + 59
     assert breaker.open_for(HOST) == "http_500"
-    breaker.succeeded(HOST)
+    breaker.record_success(HOST)
     assert not breaker.open_for(HOST) and not breaker.is_failing(HOST)
 
 

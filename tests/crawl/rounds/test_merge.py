@@ -11,7 +11,7 @@ import pytest
 from crawl.rounds.merge import MergeSettings, merge_candidates
 from crawl.rounds.rounds import Round, open_round, read_round, read_rounds, write_round
 from crawl.source import Query
-from moodarchive.keys import digest, image_key, normalised_url
+from moodarchive.keys import digest, image_key, normalise_url
 from moodarchive.storage.store import Store
 from moodarchive.tables.parts import finished_parts, sidecar_path
 from moodarchive.tables.schemas import CANDIDATES, ITEMS, REDISCOVERED
@@ -232,6 +232,6 @@ def test_the_parts_know_what_they_were_dealt_from(store: Store) -> None:
     source = finished_parts(store, CANDIDATES)[0].sha256
     made_from = {"candidates/00000-00000": digest([source])}
     assert [sidecar.inputs for sidecar in finished_parts(store, ITEMS).values()] == [made_from] * 3
-    assert {normalised_url(row["url"]) for row in _all(store, range(3))} == {
-        normalised_url(candidate(str(i))["url"]) for i in range(30)
+    assert {normalise_url(row["url"]) for row in _all(store, range(3))} == {
+        normalise_url(candidate(str(i))["url"]) for i in range(30)
     }

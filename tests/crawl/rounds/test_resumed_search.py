@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from crawl.politeness.rate_limit_client import Manners
+from crawl.politeness.rate_limit_client import RateLimitClient
 from crawl.politeness.rate_limits import Limit
 from crawl.rounds.rounds import open_round
 from crawl.rounds.search import SearchSettings, search_stage
@@ -26,9 +26,11 @@ def _search(store: Store, site: Site) -> None:
     ]
     record = open_round(store, [], queries, {}, 10)
     assert record
-    manners = Manners(store=store, host_limit=Limit(100, 0.1))
+    rate_limits = RateLimitClient(store=store, host_limit=Limit(100, 0.1))
     sources = {"openverse": Openverse(OpenverseSettings(base_url=f"http://{HOST}/v1"))}
-    stage = search_stage(SearchSettings(user_agent=AGENT, loopback_hosts=site.hosts), sources, store, record, manners)
+    stage = search_stage(
+        SearchSettings(user_agent=AGENT, loopback_hosts=site.hosts), sources, store, record, rate_limits
+    )
     run_part(stage, store, stage.make_worker(), 0)
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from crawl.phrases.descriptors import PHRASES, DescriptorSettings, lexicon_phrases, wanted_queries, write_descriptors
 from crawl.phrases.phrases import Phrase
-from crawl.rounds.rounds import QUERIES_PER_PART, mark_dealt, open_round, query_groups, read_round, read_rounds
+from crawl.rounds.rounds import QUERIES_PER_PART, mark_merged, open_round, query_groups, read_round, read_rounds
 from crawl.source import Query
 from moodarchive.emotions.lexicon import load_lexicon
 from moodarchive.emotions.taxonomy import CONTEXTS, EMOTIONS, Cell
@@ -47,7 +47,7 @@ def test_a_record_is_read_back_as_written(store: Store) -> None:
     record = open_round(store, [], _queries(3), {"merge": {"rows_per_part": 7}}, 100)
     assert record == read_round(store, 0) == read_rounds(store)[0]
     assert record is not None and not record.merged
-    assert mark_dealt(store, record, 4) == read_round(store, 0)
+    assert mark_merged(store, record, 4) == read_round(store, 0)
     assert (read_round(store, 0).merged, read_round(store, 0).image_parts) == (True, range(0, 4))
 
 
@@ -55,11 +55,11 @@ def test_parts_of_rounds_follow_one_another(store: Store) -> None:
     first = open_round(store, [], _queries(QUERIES_PER_PART + 1) + _queries(3, "pexels"), {}, 1000)
     assert first is not None
     assert first.candidates_parts == range(0, 3)
-    mark_dealt(store, first, 7)
+    mark_merged(store, first, 7)
     second = open_round(store, read_rounds(store), _queries(5, first=500), {}, 1000)
     assert second is not None
     assert (second.number, second.candidates_parts) == (1, range(3, 4))
-    assert mark_dealt(store, second, 2).image_parts == range(7, 9)
+    assert mark_merged(store, second, 2).image_parts == range(7, 9)
 
 
 def test_a_group_of_queries_is_of_one_source_and_a_hundred_at_most() -> None:

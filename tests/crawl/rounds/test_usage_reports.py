@@ -5,7 +5,7 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from crawl.http.search_client import WebClient
-from crawl.politeness.rate_limit_client import Manners
+from crawl.politeness.rate_limit_client import RateLimitClient
 from crawl.politeness.rate_limits import Limit
 from crawl.rounds.usage_reports import report_uses
 from crawl.sites.openverse import Openverse, OpenverseSettings
@@ -35,8 +35,8 @@ def tables(store: Store) -> None:
 
 def _report(store: Store, site: Site, quota: int = 1000) -> str:
     limits = {"unsplash": (Limit(quota, 3600.0),)}
-    manners = Manners(store=store, host_limit=Limit(100, 0.1), source_limits=limits, longest_wait_s=1)
-    client = WebClient(user_agent="T/1 (a@b.example)", retries=0, loopback_hosts=site.hosts, manners=manners)
+    rate_limits = RateLimitClient(store=store, host_limit=Limit(100, 0.1), source_limits=limits, longest_wait_s=1)
+    client = WebClient(user_agent="T/1 (a@b.example)", retries=0, loopback_hosts=site.hosts, rate_limits=rate_limits)
     return report_uses(store, (0, 1), SOURCES, client)
 
 

@@ -1,11 +1,11 @@
-"""normalised(url) in SQL gives what normalised_url gives, for plain addresses and for mad ones."""
+"""normalised(url) in SQL gives what normalise_url gives, for plain addresses and for mad ones."""
 
 from random import Random
 
 import duckdb
 import pytest
 
-from moodarchive.keys import normalised_url
+from moodarchive.keys import normalise_url
 from moodarchive.tables.sql import define_normalised
 
 SPELLINGS = [
@@ -32,11 +32,11 @@ def _in_sql(urls: list[str]) -> list[str]:
 
 @pytest.mark.parametrize("url", SPELLINGS)
 def test_sql_and_python_agree(url: str) -> None:
-    assert _in_sql([url]) == [normalised_url(url)]
+    assert _in_sql([url]) == [normalise_url(url)]
 
 
 def test_sql_and_python_agree_on_random_addresses() -> None:
     random, alphabet = Random(7), "aB1.-_~=&?/%+:;#@! ü"
     tails = ["".join(random.choices(alphabet, k=random.randrange(14))) for _ in range(20_000)]
     urls = [random.choice(["http://a.example/x?", "https://B.example/", "http://a.example", ""]) + t for t in tails]
-    assert _in_sql(urls) == [normalised_url(url) for url in urls]
+    assert _in_sql(urls) == [normalise_url(url) for url in urls]
