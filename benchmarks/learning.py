@@ -33,7 +33,7 @@ from pipelines.demo.drawn_samples import Drawing, draw_samples  # noqa: E402
 from pipelines.demo.made_archive import seal_made  # noqa: E402
 from pipelines.demo.scenes.scene import DRAWN_EMOTIONS  # noqa: E402
 from train.archive import open_archive  # noqa: E402
-from train.evaluation import Embedded, embedded, emotion_embeddings, evaluated  # noqa: E402
+from train.evaluation import Embedded, embed_archive, emotion_embeddings, evaluate_embedded  # noqa: E402
 from train.loop import train  # noqa: E402
 from train.settings import TrainSettings  # noqa: E402
 
@@ -110,8 +110,8 @@ def trained(name: str, root: str, output: Path, epochs: int, seed: int, **of_run
 def measured(root: str, of_set: str, model: str) -> Figures:
     """Figure → its mean and chance, in per cent."""
     encoder = ClipEncoder(model=model)
-    found = embedded(open_archive(root, (of_set,)), encoder)
-    told = evaluated(found, encoder).figures
+    found = embed_archive(open_archive(root, (of_set,)), encoder)
+    told = evaluate_embedded(found, encoder).figures
     figures = {name: (told[name].mean, told[name].chance) for name in MEASURED if name != SIX}
     return {**figures, SIX: (_named_among_six(found, encoder), 100 / len(DRAWN_EMOTIONS))}
 

@@ -38,7 +38,7 @@ from moodarchive.models.long_text import stretch  # noqa: E402
 from train.archive import Shard, open_archive  # noqa: E402
 from train.model import Batch, MoodifyClip  # noqa: E402
 from train.order import Order  # noqa: E402
-from train.samples import Decoder, Sample, collated  # noqa: E402
+from train.samples import Decoder, Sample, collate  # noqa: E402
 from train.settings import LossSettings, OptimiserSettings  # noqa: E402
 from train.step import Stepper  # noqa: E402
 from train.stream import RankStream  # noqa: E402
@@ -60,7 +60,7 @@ def decoder() -> Decoder:
     return Decoder(model="ViT-B-16", context=CONTEXT, preprocess_config=PREPARED, seed=0)
 
 
-def normed(pixels: torch.Tensor) -> torch.Tensor:
+def normalise(pixels: torch.Tensor) -> torch.Tensor:
     """[..., 3, H, W] of [..., H, W, 3] bytes, as torchvision's ToTensor and Normalize do it."""
     return pixels.movedim(-1, -3).contiguous().float().div_(255).sub_(0.5).div_(0.5)
 
@@ -89,7 +89,7 @@ def our_step(clip: Any, losses: LossSettings, samples: Sequence[Sample], device:
     stepper = Stepper(MoodifyClip(clip, PREPARED, **read).to(device).train(), OptimiserSettings(), losses, steps=1_000)
 
     def step() -> dict[str, float]:
-        return stepper([collated(samples, **read).on(device)], 0, bf16=device.type == "cuda")
+        return stepper([collate(samples, **read).on(device)], 0, bf16=device.type == "cuda")
 
     return step
 
@@ -118,16 +118,16 @@ class Trainers:
             ],
             lr=given.learning_rate, betas=(given.beta1, given.beta2), eps=given.epsilon,
         )  # fmt: skip
-        loader = _Loader([(normed(torch.stack([sample.pixels for sample in self.samples])), texts)])
+        loader = _Loader([(normalise(torch.stack([sample.pixels for sample in self.samples])), texts)])
         loss = open_clip.ClipLoss(cache_labels=True)
-        asked = Namespace(
+        peer_options = Namespace(
             device=str(self.device), precision="amp_bf16" if self.bf16 else "fp32", distill=False, accum_freq=1,
             skip_scheduler=False, horovod=False, grad_clip_norm=None, log_every_n_steps=1, rank=0, world_size=1,
             batch_size=len(self.samples), wandb=False, log_local=False,
         )  # fmt: skip
         schedule = cosine_lr(optimiser, given.learning_rate, given.warmup_steps, 1_000)
         data = {"train": _Data(loader)}
-        return partial(train_one_epoch, clip, data, loss, 0, optimiser, None, schedule, None, asked)
+        return partial(train_one_epoch, clip, data, loss, 0, optimiser, None, schedule, None, peer_options)
 
 
 class _Loader(list[Any]):
@@ -157,7 +157,7 @@ def seconds(step: Step) -> float:
     return clock() - began
 
 
-def interleaved(steps: dict[str, Step], rounds: int) -> dict[str, float]:
+def measure_interleaved(steps: dict[str, Step], rounds: int) -> dict[str, float]:
     """Each step's median, after one that is not counted; every round starts with another one."""
     taken: dict[str, list[float]] = {name: [] for name in steps}
     for number in range(rounds + 1):
@@ -174,12 +174,12 @@ def step_claims(name: str, config: dict[str, Any], samples: Sequence[Sample], ro
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     trainers = Trainers(config, samples, device)
     steps = {"peer": trainers.peer, "alone": trainers.ours_alone, "whole": trainers.ours_whole}
-    found = interleaved(steps, rounds)
+    medians = measure_interleaved(steps, rounds)
     where, n = f"{name}, batch {len(samples)}", len(samples)
     return [
-        claim(f"{where}: L_f alone", n / found["alone"], n / found["peer"], f"samples/{SECOND}", 1.0),
-        claim(f"{where}: all four losses, transport within the batch", found["whole"], found["peer"], SECOND, 1 / 1.4,
-              cost=True),
+        claim(f"{where}: L_f alone", n / medians["alone"], n / medians["peer"], f"samples/{SECOND}", 1.0),
+        claim(f"{where}: all four losses, transport within the batch", medians["whole"], medians["peer"], SECOND,
+              1 / 1.4, cost=True),
     ]  # fmt: skip
 
 
@@ -201,17 +201,17 @@ def gpu_memory(name: str, config: dict[str, Any], samples: Sequence[Sample]) -> 
         largest, batch = batch, 2 * batch
 
 
-def reduced(layers: int) -> dict[str, Any]:
+def reduce_config(layers: int) -> dict[str, Any]:
     """ViT-B/16's geometry with so many layers a tower."""
     config: dict[str, Any] = open_clip.get_model_config("ViT-B-16-quickgelu")
     config["vision_cfg"]["layers"] = config["text_cfg"]["layers"] = layers
     return config
 
 
-def _decoded(decode: Decoder, sample: dict[str, Any]) -> Sample:
+def _decode_to_floats(decode: Decoder, sample: dict[str, Any]) -> Sample:
     """With floats, as a transform of open_clip's ends."""
-    found = decode(sample["__key__"], 0, sample["jpg"], sample["json"])
-    return found._replace(pixels=normed(found.pixels))
+    sample = decode(sample["__key__"], 0, sample["jpg"], sample["json"])
+    return sample._replace(pixels=normalise(sample.pixels))
 
 
 def webdataset_batches(root: str, shards: Sequence[Shard]) -> Iterator[Batch]:
@@ -219,7 +219,7 @@ def webdataset_batches(root: str, shards: Sequence[Shard]) -> Iterator[Batch]:
     urls = [f"{root}/{shard.tar}" for shard in shards]
     buffer = 64 * len(shards) // max(1, WORKERS)
     dataset = webdataset.WebDataset(urls, shardshuffle=False).repeat().shuffle(buffer, initial=buffer)
-    dataset = dataset.map(partial(_decoded, decoder())).batched(STREAM_BATCH, collation_fn=collated)
+    dataset = dataset.map(partial(_decode_to_floats, decoder())).batched(STREAM_BATCH, collation_fn=collate)
     if not WORKERS:
         return iter(dataset)
     loader = DataLoader(
@@ -235,8 +235,8 @@ def stream_claim(root: str, rounds: int, batches: int) -> dict[str, object]:
     """
     torch.set_num_threads(1)
     shards = open_archive(root).shards
-    raw = (collated(batch) for batch in stream(shards, STREAM_BATCH, 10**6).batches(WORKERS))
-    ours = (batch._replace(pixels=normed(batch.pixels)) for batch in raw)
+    raw = (collate(batch) for batch in stream(shards, STREAM_BATCH, 10**6).batches(WORKERS))
+    ours = (batch._replace(pixels=normalise(batch.pixels)) for batch in raw)
     feeds: dict[str, Iterator[Batch]] = {"ours": ours, "peer": webdataset_batches(root, shards)}
     rates: dict[str, list[float]] = {name: [] for name in feeds}
     for number in range(rounds + 1):
@@ -249,11 +249,11 @@ def stream_claim(root: str, rounds: int, batches: int) -> dict[str, object]:
                 pass
             if number:
                 rates[name].append(batches * STREAM_BATCH / (clock() - began))
-    found = {name: statistics.median(all_of) for name, all_of in rates.items()}
+    medians = {name: statistics.median(all_of) for name, all_of in rates.items()}
     return claim(
         f"the stream alone beside webdataset, {WORKERS or 1} reading",
-        found["ours"],
-        found["peer"],
+        medians["ours"],
+        medians["peer"],
         f"samples/{SECOND}",
         1.0,
     )
@@ -269,13 +269,13 @@ def claim(text: str, ours: float, peer: float, unit: str, bar: float, *, cost: b
 
 
 def main() -> None:
-    asked = argparse.ArgumentParser(description=__doc__)
-    asked.add_argument("--batch", type=int, default=128 if torch.cuda.is_available() else 16)
-    asked.add_argument("--layers", type=int, default=2, help="a tower, without a GPU")
-    asked.add_argument("--rounds", type=int, default=3, help="of steps; the stream, which is cheap, has twice as many")
-    asked.add_argument("--stream-batches", type=int, default=32)
-    asked.add_argument("--wall", action="store_true", help="by the clock, on all threads")
-    options = asked.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--batch", type=int, default=128 if torch.cuda.is_available() else 16)
+    parser.add_argument("--layers", type=int, default=2, help="a tower, without a GPU")
+    parser.add_argument("--rounds", type=int, default=3, help="of steps; the stream, which is cheap, has twice as many")
+    parser.add_argument("--stream-batches", type=int, default=32)
+    parser.add_argument("--wall", action="store_true", help="by the clock, on all threads")
+    options = parser.parse_args()
     if not WALL:
         torch.set_num_threads(1)
     claims = []
@@ -284,7 +284,7 @@ def main() -> None:
         samples = next(stream(open_archive(root).shards, options.batch, 1).batches(0))
         lengths = sorted(len(sample.full) for sample in samples)
         print(f"tokens a caption: median {statistics.median(lengths)}, most {lengths[-1]}", file=sys.stderr)
-        models = {f"ViT-B/16 of {options.layers} layers, fp32": reduced(options.layers)}
+        models = {f"ViT-B/16 of {options.layers} layers, fp32": reduce_config(options.layers)}
         if torch.cuda.is_available():
             models = {f"{name}, bf16": open_clip.get_model_config(name) for name in LAYERS}
         for name, config in models.items():

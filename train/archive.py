@@ -33,32 +33,32 @@ class Shard:
 
     def rows(self) -> dict[str, list[Any]]:
         """The index by column. DamagedPartError when it is not the one that was sealed."""
-        found = self._columns(self.index, self.index_sha256)
-        if len(found["key"]) != self.samples:
-            raise self._changed(self.index, "is not the one that was sealed")
-        return found
+        columns = self._read_columns(self.index, self.index_sha256)
+        if len(columns["key"]) != self.samples:
+            raise self._change_error(self.index, "is not the one that was sealed")
+        return columns
 
-    def _columns(self, path: str, sha256: str, names: Sequence[str] | None = None) -> dict[str, list[Any]]:
+    def _read_columns(self, path: str, sha256: str, names: Sequence[str] | None = None) -> dict[str, list[Any]]:
         try:
             data = Store(self.root).read_bytes(path)
         except FileNotFoundError:
-            raise self._changed(path, "is missing") from None
+            raise self._change_error(path, "is missing") from None
         if _sha256(data) != sha256:
-            raise self._changed(path, "is not the one that was sealed")
-        found: dict[str, list[Any]] = read_parquet(io.BytesIO(data), names).to_pydict()
-        return found
+            raise self._change_error(path, "is not the one that was sealed")
+        columns: dict[str, list[Any]] = read_parquet(io.BytesIO(data), names).to_pydict()
+        return columns
 
     def check_size(self) -> None:
         """DamagedPartError unless the tar is there and long enough for its last sample."""
         store = Store(self.root)
         rows = self.rows()
-        wanted = rows["offset"][-1] + rows["size"][-1]
+        needed = rows["offset"][-1] + rows["size"][-1]
         try:
-            found = int(store.fs.size(store.path(self.tar)))
+            size = int(store.fs.size(store.path(self.tar)))
         except FileNotFoundError:
-            raise self._changed(self.tar, "is missing") from None
-        if found < wanted:
-            raise self._changed(self.tar, f"has {found} bytes, its index says at least {wanted}")
+            raise self._change_error(self.tar, "is missing") from None
+        if size < needed:
+            raise self._change_error(self.tar, f"has {size} bytes, its index says at least {needed}")
 
     def check_captions(self, read_caption: Callable[[str, str], None]) -> None:
         """Hands the key and the caption of each sample on, out of the archive's table; the tar is not opened.
@@ -67,8 +67,8 @@ class Shard:
         """
         own = set(self.rows()["key"])
         names = ("key", "summary", "stimuli", "assessment")
-        found = self._columns(self.captions, self.captions_sha256, names)
-        for key, summary, stimuli, assessment in zip(*(found[name] for name in names), strict=True):
+        columns = self._read_columns(self.captions, self.captions_sha256, names)
+        for key, summary, stimuli, assessment in zip(*(columns[name] for name in names), strict=True):
             if key in own:
                 read_caption(key, caption_text(summary, stimuli, assessment))
 
@@ -79,25 +79,25 @@ class Shard:
         """
         self.check_size()
         columns = self.rows()
-        found = hashlib.sha256()
+        whole = hashlib.sha256()
         refused: StageError | None = None
         with Store(self.root).open_read(self.tar) as file:
             for values in zip(*columns.values(), strict=True):
                 row = dict(zip(columns, values, strict=True))
                 span = sample_span(row)
                 data = span.read(file)
-                found.update(data)
+                whole.update(data)
                 try:
                     read_caption(row["key"], member_span(row, "txt").within(span, data).decode("utf-8", "replace"))
                 except StageError as error:
                     refused = refused or error  # a changed shard is the worse news
-            found.update(file.read())
-        if found.hexdigest() != self.tar_sha256:
-            raise self._changed(self.tar, "is not the one that was sealed")
+            whole.update(file.read())
+        if whole.hexdigest() != self.tar_sha256:
+            raise self._change_error(self.tar, "is not the one that was sealed")
         if refused:
             raise refused
 
-    def _changed(self, path: str, what: str) -> DamagedPartError:
+    def _change_error(self, path: str, what: str) -> DamagedPartError:
         return DamagedPartError(
             f"{self.root}/{path} {what}; remedy: moodarchive verify {self.root} names every difference, "
             "moodarchive run repairs the archive"
@@ -131,14 +131,14 @@ def open_archive(root: str, sets: Sequence[str] = ("train",)) -> SealedArchive:
 
 
 def _shards(root: str, manifest: Manifest, sets: Sequence[str]) -> list[Shard]:
-    found = []
+    shards = []
     captions = {part.part: part.files for part in manifest.of_table(CAPTIONS.name)}
     for part in sorted(manifest.of_table(SHARD_INDEX.name), key=lambda part: part.part):
         for of_set in sets:
             if samples := part.sets.get(of_set, 0):
                 table = f"{CAPTIONS.name}/{part.part:05d}.parquet"
                 tar, index = (f"shards/{of_set}/{part.part:05d}{ending}" for ending in (".tar", ".parquet"))
-                found.append(
+                shards.append(
                     Shard(
                         root=root,
                         tar=tar,
@@ -150,7 +150,7 @@ def _shards(root: str, manifest: Manifest, sets: Sequence[str]) -> list[Shard]:
                         captions_sha256=captions[part.part][table],
                     )
                 )
-    return found
+    return shards
 
 
 def _sha256(data: bytes) -> str:

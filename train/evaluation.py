@@ -36,21 +36,21 @@ class Embedded:
 
 def evaluate(archive: SealedArchive, encoder: ClipEncoder, *, seed: int = 0, data: str = "heldout") -> Evaluation:
     """Zero-shot classification and retrieval over seeded folds. ConfigError for a set of under two pictures."""
-    found = embedded(archive, encoder)
-    if (total := len(found.emotions)) < 2:
+    set_embeddings = embed_archive(archive, encoder)
+    if (total := len(set_embeddings.emotions)) < 2:
         raise ConfigError(f"{archive.root} has {total} such pictures, too few to measure on; remedy: another --set")
-    return evaluated(found, encoder, seed=seed, data=data)
+    return evaluate_embedded(set_embeddings, encoder, seed=seed, data=data)
 
 
-def evaluated(found: Embedded, encoder: ClipEncoder, *, seed: int = 0, data: str = "heldout") -> Evaluation:
+def evaluate_embedded(embedded: Embedded, encoder: ClipEncoder, *, seed: int = 0, data: str = "heldout") -> Evaluation:
     """The same of a set that ``encoder`` has embedded."""
-    total = len(found.emotions)
+    total = len(embedded.emotions)
     order = np.random.default_rng(seed).permutation(total)
     folds = [fold for fold in np.array_split(order, FOLDS) if len(fold) > 1] if total >= 2 * FOLDS else [order]
     prompts = emotion_embeddings(encoder)
     figures = {
-        **_classification(found, prompts, folds),
-        **recall_figures(found.images, found.captions, [fold[:FOLD_PAIRS] for fold in folds]),
+        **_classify(embedded, prompts, folds),
+        **recall_figures(embedded.images, embedded.captions, [fold[:FOLD_PAIRS] for fold in folds]),
     }
     return Evaluation(model=encoder.model, data=data, pictures=total, folds=len(folds), figures=figures)
 
@@ -60,45 +60,45 @@ def emotion_embeddings(encoder: ClipEncoder) -> Embeddings:
     return class_embeddings(encoder, [words(emotion) for emotion in EMOTIONS])
 
 
-def embedded(archive: SealedArchive, encoder: ClipEncoder) -> Embedded:
+def embed_archive(archive: SealedArchive, encoder: ClipEncoder) -> Embedded:
     """Every picture and caption of the set, a bounded number at a time."""
     images, captions, emotions = [], [], []
     for batch in _batches(archive):
         images.append(encoder.images([picture for picture, _ in batch]))
-        captions.append(encoder.texts([_caption(told) for _, told in batch]))
-        emotions += [str(told["emotion"]) for _, told in batch]
+        captions.append(encoder.texts([_caption(metadata) for _, metadata in batch]))
+        emotions += [str(metadata["emotion"]) for _, metadata in batch]
     return Embedded(images=np.concatenate(images), captions=np.concatenate(captions), emotions=emotions)
 
 
 def _batches(archive: SealedArchive) -> Iterator[list[tuple[Image.Image, dict[str, Any]]]]:
-    waiting: list[tuple[Image.Image, dict[str, Any]]] = []
+    pending: list[tuple[Image.Image, dict[str, Any]]] = []
     for shard in archive.shards:
         store, columns = Store(shard.root), shard.rows()
         with store.open_read(shard.tar) as tar:
             for values in zip(*columns.values(), strict=True):
                 row = dict(zip(columns, values, strict=True))
-                picture, told = (member_span(row, name).read(tar) for name in ("jpg", "json"))
-                waiting.append((Image.open(BytesIO(picture)).convert("RGB"), json.loads(told)))
-                if len(waiting) == _AT_ONCE:
-                    yield waiting
-                    waiting = []
-    if waiting:
-        yield waiting
+                picture, metadata = (member_span(row, name).read(tar) for name in ("jpg", "json"))
+                pending.append((Image.open(BytesIO(picture)).convert("RGB"), json.loads(metadata)))
+                if len(pending) == _AT_ONCE:
+                    yield pending
+                    pending = []
+    if pending:
+        yield pending
 
 
-def _caption(told: Mapping[str, Any]) -> str:
-    return caption_text(told["summary"], told["stimuli"], told["assessment"])
+def _caption(metadata: Mapping[str, Any]) -> str:
+    return caption_text(metadata["summary"], metadata["stimuli"], metadata["assessment"])
 
 
-def _classification(found: Embedded, prompts: Embeddings, folds: Sequence[Fold]) -> dict[str, Figure]:
+def _classify(embedded: Embedded, prompts: Embeddings, folds: Sequence[Fold]) -> dict[str, Figure]:
     """Top-1 in per cent: all 27 emotions, and the same guesses told by Ekman's six and by sentiment."""
-    guesses = [EMOTIONS[place] for place in (found.images @ prompts.T).argmax(axis=1)]
+    guesses = [EMOTIONS[index] for index in (embedded.images @ prompts.T).argmax(axis=1)]
     figures = {}
     for name, grouping in (("emotions", None), ("ekman", EKMAN), ("sentiment", SENTIMENT)):
-        told = [grouping[emotion] if grouping else emotion for emotion in found.emotions]
+        true = [grouping[emotion] if grouping else emotion for emotion in embedded.emotions]
         guessed = [grouping[emotion] if grouping else emotion for emotion in guesses]
-        hits = np.array([one == other for one, other in zip(told, guessed, strict=True)])
+        hits = np.array([one == other for one, other in zip(true, guessed, strict=True)])
         groups = {emotion: grouping[emotion] if grouping else emotion for emotion in EMOTIONS}
-        shares = [sum(group == own for group in groups.values()) / len(EMOTIONS) for own in told]
+        shares = [sum(group == own for group in groups.values()) / len(EMOTIONS) for own in true]
         figures[f"zero-shot, {name}"] = figure_of([100 * hits[fold].mean() for fold in folds], 100 * fmean(shares))
     return figures

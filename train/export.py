@@ -44,14 +44,13 @@ def _from_random_weights(settings: TrainSettings) -> bool:
     if not settings.model.name.startswith(FOLDER_PREFIX):
         return not settings.model.pretrained
     try:
-        told = json.loads(Path(settings.model.name.removeprefix(FOLDER_PREFIX), "training.json").read_text("utf-8"))
-        return bool(told["from_random_weights"])
+        origin = json.loads(Path(settings.model.name.removeprefix(FOLDER_PREFIX), "training.json").read_text("utf-8"))
+        return bool(origin["from_random_weights"])
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
 
 def _card(progress: Progress, settings: TrainSettings, towers: Towers) -> str:
-    told: dict[str, Any] = dict(progress.settings)
     return "\n".join(
         [
             "---",
@@ -70,7 +69,7 @@ def _card(progress: Progress, settings: TrainSettings, towers: Towers) -> str:
             "## Settings",
             "",
             "```json",
-            json.dumps(told, indent=1, sort_keys=True),
+            json.dumps(dict(progress.settings), indent=1, sort_keys=True),
             "```",
             "",
         ]

@@ -7,7 +7,7 @@ from torch import Tensor
 _HALF = 1 << 32
 
 
-def halves(keys: Sequence[str]) -> tuple[int, int]:
+def key_halves(keys: Sequence[str]) -> tuple[int, int]:
     """The sum of hexadecimal keys in two halves, which the ranks can add up without overflow."""
     values = [int(key, 16) for key in keys]
     return sum(value % _HALF for value in values), sum(value // _HALF for value in values)

@@ -36,12 +36,12 @@ class _Gather(torch.autograd.Function):
         return total.narrow(0, rank() * ctx.rows, ctx.rows)
 
 
-def gathered(local: Tensor) -> Tensor:
+def gather_rows(local: Tensor) -> Tensor:
     """All ranks' rows in rank order, with gradient; every rank must bring equally many."""
     return local if world_size() == 1 else _Gather.apply(local)  # type: ignore[no-untyped-call]
 
 
-def gathered_mask(local: Tensor) -> Tensor:
+def gather_mask(local: Tensor) -> Tensor:
     """All ranks' booleans in rank order."""
     return local if world_size() == 1 else _Gather.apply(local.to(torch.uint8)).bool()  # type: ignore[no-untyped-call]
 

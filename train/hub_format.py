@@ -30,21 +30,21 @@ def write_hub_folder(store: Store, folder: str, towers: Towers) -> None:
     """Configuration, tokenizer and processor, then the weights; a CLIPTextModel loads from the same folder."""
     from safetensors.torch import save as packed
 
-    for name, told in {
+    for name, content in {
         "config.json": _config(towers),
         "preprocessor_config.json": _processor(towers.preprocess_config),
         "tokenizer_config.json": _tokenizer(towers.context),
         "vocab.json": {symbol: number for number, symbol in enumerate([*symbols(), _START, _END])},
     }.items():
-        store.write_bytes(f"{folder}/{name}", (json.dumps(told, indent=1, ensure_ascii=False) + "\n").encode())
+        store.write_bytes(f"{folder}/{name}", (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
     store.write_bytes(
         f"{folder}/merges.txt", ("#version: 0.2\n" + "\n".join(" ".join(pair) for pair in merges()) + "\n").encode()
     )
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in _renamed(towers.clip)}
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in _rename_weights(towers.clip)}
     store.write_bytes(f"{folder}/model.safetensors", packed(weights, {"format": "pt"}))
 
 
-def _renamed(clip: Any) -> Iterator[tuple[str, Tensor]]:
+def _rename_weights(clip: Any) -> Iterator[tuple[str, Tensor]]:
     visual = clip.visual
     yield "logit_scale", clip.logit_scale
     yield "visual_projection.weight", visual.proj.T

@@ -19,11 +19,11 @@ from train.archive import SealedArchive, Shard, open_archive
 from train.checkpoint import Progress, check_room, load_newest, save
 from train.compiling import check_compiler, compile_blocks
 from train.export import export
-from train.fingerprint import fingerprint, halves
+from train.fingerprint import fingerprint, key_halves
 from train.gather import mean_over_ranks, process_group, rank, sum_over_ranks, world_size
 from train.model import MoodifyClip
 from train.order import Order
-from train.samples import Decoder, Sample, collated
+from train.samples import Decoder, Sample, collate
 from train.settings import TrackerSettings, TrainSettings
 from train.step import Stepper
 from train.stream import RankStream
@@ -181,7 +181,7 @@ class _Run:
     def _step(self, samples: Sequence[Sample]) -> dict[str, float]:
         step = self.progress.step
         size = -(-len(samples) // self.settings.loop.accumulate)
-        slices = [collated(samples[i : i + size], **self._read).on(self.device) for i in range(0, len(samples), size)]
+        slices = [collate(samples[i : i + size], **self._read).on(self.device) for i in range(0, len(samples), size)]
         # all randomness of a step is a function of seed, step and rank, so that no generator need be saved
         seed = hash((self.settings.loop.seed, step, rank()))
         (torch.cuda.manual_seed if self.device.type == "cuda" else torch.default_generator.manual_seed)(seed)
@@ -193,7 +193,9 @@ class _Run:
         self._flops = sum(count or 0.0 for count in counts)
         names = list(losses)
         means = mean_over_ranks(torch.tensor([losses[name] for name in names], dtype=torch.float64))
-        told = sum_over_ranks(torch.tensor([sum(len(s.replaced) for s in samples), *halves([s.key for s in samples])]))
+        told = sum_over_ranks(
+            torch.tensor([sum(len(s.replaced) for s in samples), *key_halves([s.key for s in samples])])
+        )
         losses = dict(zip(names, means.tolist(), strict=True))
         self.progress = replace(self.progress, step=step + 1, replaced=self.progress.replaced + int(told[0]))
         self.log.append({"step": step + 1, "keys": f"{fingerprint(told[1:]):016x}", **losses})

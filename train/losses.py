@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from train.gather import gathered, gathered_mask, global_mean, rank
+from train.gather import gather_mask, gather_rows, global_mean, rank
 
 
 class Negatives(StrEnum):
@@ -36,10 +36,10 @@ class Attention(StrEnum):
 
 def info_nce(images: Tensor, texts: Tensor, scale: Tensor) -> Tensor:
     """L_f and L_s (eq. 1): symmetric InfoNCE of [n, D] images and texts over the batch of all ranks."""
-    images, texts = _exact(images), _exact(texts)
+    images, texts = _in_float32(images), _in_float32(texts)
     labels = torch.arange(len(images), device=images.device) + rank() * len(images)
-    by_image = scale * images @ gathered(texts).T
-    by_text = scale * texts @ gathered(images).T
+    by_image = scale * images @ gather_rows(texts).T
+    by_text = scale * texts @ gather_rows(images).T
     both = _cross_entropy(by_image, labels) + _cross_entropy(by_text, labels)
     return global_mean(both / 2)
 
@@ -60,7 +60,7 @@ def fine_grained(
     neither count nor serve as negatives. The printed denominator runs over patches while its numerator is a
     grouped vector V_j; here both are grouped vectors.
     """
-    patches, stimuli = _exact(patches), _exact(stimuli)
+    patches, stimuli = _in_float32(patches), _in_float32(stimuli)
     grouped = functional.normalize(_weights(stimuli @ patches.mT, present, tau_a, attention) @ patches, dim=-1)
     if negatives is Negatives.IMAGE:
         logits = scale * grouped @ stimuli.mT
@@ -71,11 +71,11 @@ def fine_grained(
         flat_grouped, flat_stimuli, columns = (
             grouped.flatten(0, 1),
             stimuli.flatten(0, 1),
-            gathered_mask(present.flatten()),
+            gather_mask(present.flatten()),
         )
         labels = torch.arange(len(flat_stimuli), device=stimuli.device) + rank() * len(flat_stimuli)
-        by_patches = _cross_entropy(scale * flat_grouped @ gathered(flat_stimuli).T, labels, columns)
-        by_stimuli = _cross_entropy(scale * flat_stimuli @ gathered(flat_grouped).T, labels, columns)
+        by_patches = _cross_entropy(scale * flat_grouped @ gather_rows(flat_stimuli).T, labels, columns)
+        by_stimuli = _cross_entropy(scale * flat_stimuli @ gather_rows(flat_grouped).T, labels, columns)
     return global_mean(((by_patches + by_stimuli) / 2).reshape(present.shape), present)
 
 
@@ -108,33 +108,42 @@ def optimal_transport(
     S^ik = <P_i, T_k> and T^ik the transport plan of the cost 1 - S^ik, through which no gradient flows. Captions
     without stimuli are no columns. Memory is bounded by ``columns_at_once`` captions.
     """
-    patches, stimuli = _exact(patches), _exact(stimuli)
+    patches, stimuli = _in_float32(patches), _in_float32(stimuli)
     labels = torch.arange(len(patches), device=patches.device)
     columns, valid = stimuli, present
     if scope_is_global:
-        columns, valid, labels = gathered(stimuli), gathered_mask(present), labels + rank() * len(patches)
+        columns, valid, labels = gather_rows(stimuli), gather_mask(present), labels + rank() * len(patches)
     logits = [
-        _transported(patches, texts, mask, epsilon)
+        _transport_similarity(patches, texts, mask, epsilon)
         for texts, mask in zip(torch.split(columns, columns_at_once), torch.split(valid, columns_at_once), strict=True)
     ]
     losses = _cross_entropy(scale * torch.cat(logits, dim=1), labels, valid.any(1))
     return global_mean(losses, present.any(1))
 
 
-def _transported(patches: Tensor, stimuli: Tensor, present: Tensor, epsilon: float) -> Tensor:
+def _transport_similarity(patches: Tensor, stimuli: Tensor, present: Tensor, epsilon: float) -> Tensor:
     """[n, c]: sum over stimuli and patches of plan times similarity, for every image and caption.
 
     Of all pairs only the potentials are kept for the backward pass, from which it finds the plans again in one round.
     """
     with torch.no_grad():
         potential = _potential(_similarity(patches, stimuli), present, epsilon)
-    found: Tensor = checkpoint(
-        _transported_under, patches, stimuli, present, potential, epsilon, use_reentrant=False, preserve_rng_state=False
+    transported: Tensor = checkpoint(
+        _similarity_under_plan,
+        patches,
+        stimuli,
+        present,
+        potential,
+        epsilon,
+        use_reentrant=False,
+        preserve_rng_state=False,
     )
-    return found
+    return transported
 
 
-def _transported_under(patches: Tensor, stimuli: Tensor, present: Tensor, potential: Tensor, epsilon: float) -> Tensor:
+def _similarity_under_plan(
+    patches: Tensor, stimuli: Tensor, present: Tensor, potential: Tensor, epsilon: float
+) -> Tensor:
     similarity = _similarity(patches, stimuli)
     with torch.no_grad():
         plan = _plan(similarity, present, potential, epsilon)
@@ -163,8 +172,8 @@ def _plan(similarity: Tensor, present: Tensor, potential: Tensor, epsilon: float
 
 
 def _scores(similarity: Tensor, present: Tensor, epsilon: float) -> Tensor:
-    lacking = torch.where(present | ~present.any(-1, keepdim=True), 0.0, -torch.inf).to(similarity.dtype)
-    return similarity / epsilon + lacking[..., None]
+    absent = torch.where(present | ~present.any(-1, keepdim=True), 0.0, -torch.inf).to(similarity.dtype)
+    return similarity / epsilon + absent[..., None]
 
 
 def _potential(
@@ -177,22 +186,22 @@ def _potential(
     in L1.
     """
     some = present.any(-1, keepdim=True)
-    wanted = (present / present.sum(-1, keepdim=True).clamp(min=1)).to(similarity.dtype)
-    log_wanted = torch.where(present, wanted, 1.0).log()
+    marginal = (present / present.sum(-1, keepdim=True).clamp(min=1)).to(similarity.dtype)
+    log_marginal = torch.where(present, marginal, 1.0).log()
     scores = _scores(similarity, present, epsilon)
     potential = torch.zeros(similarity.shape[:-1], dtype=similarity.dtype, device=similarity.device)
     for _ in range(most_rounds):
         mass = torch.softmax(scores + potential[..., None], dim=-2).mean(-1)
         # each pair stops by itself, so that its plan depends neither on its chunk nor on the ranks
-        unsettled = ((mass - wanted).abs() * some).sum(-1, keepdim=True) > violation
+        unsettled = ((mass - marginal).abs() * some).sum(-1, keepdim=True) > violation
         if not unsettled.any():
             break
-        step = log_wanted - mass.clamp(min=1e-30).log()
+        step = log_marginal - mass.clamp(min=1e-30).log()
         potential = potential + torch.where(present & unsettled, step, 0.0)
     return potential
 
 
-def _exact(tensor: Tensor) -> Tensor:
+def _in_float32(tensor: Tensor) -> Tensor:
     return tensor if tensor.dtype is torch.float64 else tensor.float()
 
 

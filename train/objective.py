@@ -8,30 +8,30 @@ from train.model import Embeddings
 from train.settings import LossSettings
 
 
-def objective(found: Embeddings, present: Tensor, settings: LossSettings) -> tuple[Tensor, dict[str, Tensor]]:
+def objective(embeddings: Embeddings, present: Tensor, settings: LossSettings) -> tuple[Tensor, dict[str, Tensor]]:
     """The total and each term, unweighted and detached; ``present`` [n, 3] tells which stimuli there are."""
-    with torch.autocast(found.images.device.type, enabled=False):
+    with torch.autocast(embeddings.images.device.type, enabled=False):
         terms: dict[str, Tensor] = {}
         if settings.full:
-            terms["full"] = info_nce(found.images, found.full, found.scale)
+            terms["full"] = info_nce(embeddings.images, embeddings.full, embeddings.scale)
         if settings.short:
-            terms["short"] = info_nce(found.images, found.short, found.scale)
+            terms["short"] = info_nce(embeddings.images, embeddings.short, embeddings.scale)
         if settings.fine_grained:
             terms["fine_grained"] = fine_grained(
-                found.patches,
-                found.stimuli,
+                embeddings.patches,
+                embeddings.stimuli,
                 present,
-                found.scale,
+                embeddings.scale,
                 tau_a=settings.tau_a,
                 attention=settings.attention,
                 negatives=settings.negatives,
             )
         if settings.transport:
             terms["transport"] = optimal_transport(
-                found.patches,
-                found.stimuli,
+                embeddings.patches,
+                embeddings.stimuli,
                 present,
-                found.scale,
+                embeddings.scale,
                 epsilon=settings.epsilon,
                 scope_is_global=settings.transport_scope == "global",
             )

@@ -85,20 +85,22 @@ class Order:
     def _epoch(self, epoch: int) -> list[Span]:
         pieces: list[Span] = []
         first = 0
-        for place, (sizes, weight) in enumerate(zip(self.archives, self.weights, strict=True)):
+        for number, (sizes, weight) in enumerate(zip(self.archives, self.weights, strict=True)):
             wanted = round(sum(sizes) * weight)
             turn = 0
             while wanted > 0:
-                for shard in _permutation(len(sizes), _random(self.seed, "archive", epoch, place, turn)):
+                for shard in _permutation(len(sizes), _random(self.seed, "archive", epoch, number, turn)):
                     taken = min(sizes[shard], wanted)
                     # a cut shard starts anywhere, so that over the epochs all of its samples are seen
-                    start = int(_random(self.seed, "cut", epoch, place, turn).random_raw() % (sizes[shard] - taken + 1))
+                    start = int(
+                        _random(self.seed, "cut", epoch, number, turn).random_raw() % (sizes[shard] - taken + 1)
+                    )
                     pieces.append(Span(first + int(shard), start, start + taken))
                     wanted -= taken
                 turn += 1
             first += len(sizes)
         shuffled = _permutation(len(pieces), _random(self.seed, "epoch", epoch))
-        return [pieces[place] for place in shuffled if len(pieces[place])]
+        return [pieces[index] for index in shuffled if len(pieces[index])]
 
 
 @dataclass(frozen=True)
@@ -115,27 +117,27 @@ class StreamOrder:
 def _cut(spans: Sequence[Span], start: int, stop: int) -> list[Span]:
     """The part of all samples, end to end, between two positions."""
     ends = np.cumsum([0, *map(len, spans)])
-    found = []
+    parts = []
     for span, (begins, ends_at) in zip(spans, pairwise(ends), strict=True):
         low, high = max(start, int(begins)), min(stop, int(ends_at))
         if low < high:
-            found.append(Span(span.shard, span.start + low - int(begins), span.start + high - int(begins)))
-    return found
+            parts.append(Span(span.shard, span.start + low - int(begins), span.start + high - int(begins)))
+    return parts
 
 
 def _through_buffer(length: int, size: int, random: np.random.PCG64) -> npt.NDArray[np.int64]:
     """The positions 0 … length - 1 as they leave a shuffle buffer of ``size``: none moves ahead by more than that."""
     emitted = np.empty(length, dtype=np.int64)
-    waiting = list(range(min(size, length)))
-    for place, draw in enumerate(random.random_raw(length) if length else ()):
-        chosen = int(draw) % len(waiting)
-        emitted[place] = waiting[chosen]
-        entering = place + size
+    buffered = list(range(min(size, length)))
+    for position, draw in enumerate(random.random_raw(length) if length else ()):
+        chosen = int(draw) % len(buffered)
+        emitted[position] = buffered[chosen]
+        entering = position + size
         if entering < length:
-            waiting[chosen] = entering
+            buffered[chosen] = entering
         else:
-            waiting[chosen] = waiting[-1]
-            waiting.pop()
+            buffered[chosen] = buffered[-1]
+            buffered.pop()
     return emitted
 
 

@@ -13,7 +13,7 @@ from train.settings import TrainSettings
 def train_on_ray(settings: TrainSettings, root: str) -> Store:
     """Runs ``ray.workers`` ranks; a lost worker or node costs the steps since the last checkpoint.
 
-    StageError after more than ``ray.restarts`` losses; a person's mistake is told as by a run without Ray.
+    StageError after more than ``ray.restarts`` losses; a person's mistake is raised as by a run without Ray.
     """
     try:
         import ray
@@ -42,7 +42,7 @@ def train_on_ray(settings: TrainSettings, root: str) -> Store:
         try:
             trainer.fit()
         except Exception as error:  # Ray wraps what a rank raised in errors of its own
-            raise _told(error) from error
+            raise _project_error(error) from error
     finally:
         ray.shutdown()
     return Store(settings.output or root or settings.data.archives[0].root)
@@ -60,8 +60,8 @@ def _rank(given: dict[str, Any]) -> None:
     train(TrainSettings.model_validate(json.loads(given["settings"])), given["root"], tell)
 
 
-def _told(error: BaseException) -> MoodArchiveError:
-    """What a rank raised on purpose, or that the job was lost too often."""
+def _project_error(error: BaseException) -> MoodArchiveError:
+    """The project's own error that a rank raised, or one that says that the job was lost too often."""
     for cause in _causes(error):
         if isinstance(cause, MoodArchiveError):
             return ConfigError(str(cause)) if cause.exit_code == ConfigError.exit_code else StageError(str(cause))
@@ -71,12 +71,12 @@ def _told(error: BaseException) -> MoodArchiveError:
 
 
 def _causes(error: BaseException) -> list[BaseException]:
-    found: list[BaseException] = []
+    causes: list[BaseException] = []
     waiting: list[BaseException | None] = [error]
     while waiting:
         current = waiting.pop()
-        if current is not None and current not in found:
-            found.append(current)
+        if current is not None and current not in causes:
+            causes.append(current)
             waiting += [current.__cause__, getattr(current, "cause", None)]
             waiting += list(getattr(current, "worker_failures", {}).values())
-    return found
+    return causes

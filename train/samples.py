@@ -64,12 +64,12 @@ class Decoder:
         *crop, to_tensor, normalize = transforms.image_transform_v2(config, is_train=True).transforms
         assert [type(step).__name__ for step in (to_tensor, normalize)] == ["MaybeToTensor", "Normalize"]
 
-        def cropped(image: Image.Image) -> Image.Image:
+        def crop_image(image: Image.Image) -> Image.Image:
             for step in crop:
                 image = step(image)
             return image
 
-        return cropped
+        return crop_image
 
     @cached_property
     def _side(self) -> int:
@@ -79,8 +79,8 @@ class Decoder:
     def __call__(self, key: str, epoch: int, jpg: bytes, metadata: bytes) -> Sample:
         """RowError for a sample that is damaged; StageError for a caption that the model cannot read whole."""
         try:
-            told = json.loads(metadata)
-            summary, stimuli, assessment = told["summary"], list(told["stimuli"])[:STIMULI], told["assessment"]
+            caption = json.loads(metadata)
+            summary, stimuli, assessment = caption["summary"], list(caption["stimuli"])[:STIMULI], caption["assessment"]
             full = caption_text(summary, stimuli, assessment)
         except (ValueError, KeyError, TypeError) as error:
             raise RowError("bad_metadata", f"{key}: {error}") from None
@@ -99,11 +99,9 @@ class Decoder:
 
     def _pixels(self, key: str, epoch: int, jpg: bytes) -> Tensor:
         try:
-            opened = Image.open(io.BytesIO(jpg), formats=("JPEG",))
-            opened.draft(
-                "RGB", (self._side, self._side)
-            )  # decodes at a half, a quarter or an eighth when that is enough
-            image = opened.convert("RGB")
+            file = Image.open(io.BytesIO(jpg), formats=("JPEG",))
+            file.draft("RGB", (self._side, self._side))  # decodes at a half, a quarter or an eighth when that is enough
+            image = file.convert("RGB")
         except (OSError, ValueError, Image.DecompressionBombError) as error:
             raise RowError("bad_picture", f"{key}: {error}") from None
         generator = torch.default_generator
@@ -117,17 +115,17 @@ class Decoder:
 
     def _tokens(self, key: str, text: str) -> list[int]:
         tokenizer = self._tokenizer
-        found = [tokenizer.sot_token_id, *tokenizer.encode(text), tokenizer.eot_token_id]
-        if len(found) > self.context:
+        tokens = [tokenizer.sot_token_id, *tokenizer.encode(text), tokenizer.eot_token_id]
+        if len(tokens) > self.context:
             raise StageError(
-                f"the caption of {key} has {len(found)} tokens, the model reads {self.context}; "
+                f"the caption of {key} has {len(tokens)} tokens, the model reads {self.context}; "
                 "remedy: model.long_text = true, or leave the image out of the archive"
             )
-        return found
+        return tokens
 
 
-def collated(samples: Sequence[Sample], *, short: bool = True, fine: bool = True) -> Batch:
-    """One batch, with the texts that the model is told to read (``MoodifyClip``)."""
+def collate(samples: Sequence[Sample], *, short: bool = True, fine: bool = True) -> Batch:
+    """One batch, with the texts that the model reads (``MoodifyClip``)."""
     stimuli = [[*sample.stimuli, *([[]] * (STIMULI - len(sample.stimuli)))] for sample in samples]
     texts = [sample.full for sample in samples]
     if short:

@@ -47,8 +47,8 @@ class Evaluation:
 
 def figure_of(values: Sequence[float], chance: float) -> Figure:
     """The sample deviation (n - 1); 0 for a single fold."""
-    told = [float(value) for value in values]
-    return Figure(mean=fmean(told), deviation=stdev(told) if len(told) > 1 else 0.0, chance=chance)
+    numbers = [float(value) for value in values]
+    return Figure(mean=fmean(numbers), deviation=stdev(numbers) if len(numbers) > 1 else 0.0, chance=chance)
 
 
 def top_figures(scores: Embeddings, labels: Sequence[Sequence[int]], folds: Sequence[Fold]) -> dict[str, Figure]:

@@ -36,31 +36,31 @@ class _StreamReader:
     def __init__(self, shards: Sequence[Shard], order: StreamOrder, decoder: Decoder, epoch: int, start: int) -> None:
         self._shards, self._order, self._decoder, self._epoch = shards, order, decoder, epoch
         self._places = [(span.shard, row) for span in order.spans for row in range(span.start, span.stop)]
-        self._gone = np.zeros(len(order), dtype=bool)
-        self._gone[order.emitted[:start]] = True
+        self._emitted_before = np.zeros(len(order), dtype=bool)
+        self._emitted_before[order.emitted[:start]] = True
         self._emitted = start
         self._read_up_to = 0
-        self._waiting: dict[int, _Raw] = {}
+        self._buffered: dict[int, _Raw] = {}
         self._opened: tuple[int, dict[str, list[Any]], BinaryIO] | None = None
 
     def __next__(self) -> Sample:
         position = int(self._order.emitted[self._emitted])
         self._emitted += 1
         while self._read_up_to <= position:
-            if not self._gone[self._read_up_to]:
-                self._waiting[self._read_up_to] = self._read(self._read_up_to)
+            if not self._emitted_before[self._read_up_to]:
+                self._buffered[self._read_up_to] = self._read(self._read_up_to)
             self._read_up_to += 1
-        return self._decoded(position, self._waiting.pop(position))
+        return self._decode(position, self._buffered.pop(position))
 
-    def _decoded(self, position: int, raw: _Raw) -> Sample:
+    def _decode(self, position: int, raw: _Raw) -> Sample:
         """The sample, or the next sound one of the stream in a corrupt one's place."""
         corrupt: list[str] = []
         for _ in range(min(_TRIES, len(self._places))):
             try:
                 if not raw.sound:
                     raise RowError("changed", raw.key)
-                decoded = self._decoder(raw.key, self._epoch, raw.jpg, raw.metadata)
-                return decoded._replace(replaced=tuple(corrupt))
+                sample = self._decoder(raw.key, self._epoch, raw.jpg, raw.metadata)
+                return sample._replace(replaced=tuple(corrupt))
             except RowError:
                 corrupt.append(raw.key)
                 position = (position + 1) % len(self._places)
@@ -77,20 +77,20 @@ class _StreamReader:
             shard = self._shards[number]
             self._opened = (number, shard.rows(), Store(shard.root).open_read(shard.tar))
         _, columns, file = self._opened
-        place = {name: column[row] for name, column in columns.items()}
-        span = sample_span(place)
+        row_values = {name: column[row] for name, column in columns.items()}
+        span = sample_span(row_values)
         data = span.read(file)
-        members = [member_span(place, name).within(span, data) for name in ("jpg", "json", "txt")]
+        members = [member_span(row_values, name).within(span, data) for name in ("jpg", "json", "txt")]
         sha256 = sample_sha256(*(hashlib.sha256(member).digest() for member in members))
-        return _Raw(place["key"], members[0], members[1], sha256 == place["sha256"])
+        return _Raw(row_values["key"], members[0], members[1], sha256 == row_values["sha256"])
 
 
 @dataclass(frozen=True, kw_only=True)
 class RankStream(IterableDataset[list[tuple[int, Sample]]]):
     """A rank's share of the global batches ``first_step`` up to ``last_step``, as one data worker reads it.
 
-    Each step yields what this worker's streams give, with the samples' places in the rank's batch; the batch is whole
-    once the shares of all workers are laid together.
+    Each step yields what this worker's streams give, with the samples' positions in the rank's batch; the shares of all
+    workers together are the batch.
     """
 
     shards: Sequence[Shard]
@@ -114,14 +114,14 @@ class RankStream(IterableDataset[list[tuple[int, Sample]]]):
             if epoch != reading:
                 readers, reading = {}, epoch
             share = []
-            for place in range(size):
-                turn, stream = divmod(batch * size + place, own_streams)
+            for position in range(size):
+                turn, stream = divmod(batch * size + position, own_streams)
                 if stream % workers != number:
                     continue
                 if stream not in readers:
                     order = self.order.stream(epoch, self.rank + self.ranks * stream)
                     readers[stream] = _StreamReader(self.shards, order, self.decoder, epoch, turn)
-                share.append((place, next(readers[stream])))
+                share.append((position, next(readers[stream])))
             yield share
 
     def batches(self, workers: int) -> Iterator[list[Sample]]:
@@ -130,7 +130,7 @@ class RankStream(IterableDataset[list[tuple[int, Sample]]]):
             self,
             batch_size=None,
             num_workers=workers,
-            collate_fn=_packed,
+            collate_fn=_pack,
             # spawned workers see their parent die; those of a fork server would outlive it
             multiprocessing_context="spawn" if workers else None,
             prefetch_factor=4 if workers else None,
@@ -139,8 +139,8 @@ class RankStream(IterableDataset[list[tuple[int, Sample]]]):
         for share in loader:
             shares.append(share)
             if len(shares) == max(1, workers):
-                placed = sorted((item for one in shares for item in _unpacked(one)), key=lambda item: item[0])
-                yield [sample for _, sample in placed]
+                ordered = sorted((item for one in shares for item in _unpack(one)), key=lambda item: item[0])
+                yield [sample for _, sample in ordered]
                 shares = []
 
 
@@ -148,16 +148,16 @@ class _Share(NamedTuple):
     """A worker's part of one batch on its way between processes; each tensor that travels costs a file handle."""
 
     items: list[tuple[int, tuple[Any, ...]]]
-    """Places in the rank's batch, and samples without their pixels"""
+    """Positions in the rank's batch, and samples without their pixels"""
     pixels: Tensor
     """[items, H, W, 3] bytes"""
 
 
-def _packed(share: list[tuple[int, Sample]]) -> _Share:
+def _pack(share: list[tuple[int, Sample]]) -> _Share:
     pixels = torch.stack([sample.pixels for _, sample in share]) if share else torch.empty(0)
-    return _Share([(place, sample[:-1]) for place, sample in share], pixels)
+    return _Share([(position, sample[:-1]) for position, sample in share], pixels)
 
 
-def _unpacked(share: _Share) -> Iterator[tuple[int, Sample]]:
-    for (place, fields), pixels in zip(share.items, share.pixels, strict=True):
-        yield place, Sample._make((*fields, pixels))
+def _unpack(share: _Share) -> Iterator[tuple[int, Sample]]:
+    for (position, fields), pixels in zip(share.items, share.pixels, strict=True):
+        yield position, Sample._make((*fields, pixels))

@@ -30,7 +30,7 @@ def open_towers(settings: ModelSettings) -> Towers:
         clip, _, _ = open_clip.create_model_and_transforms(
             settings.name, pretrained=settings.pretrained or None, precision="fp32"
         )
-        return clip, _config(open_clip, settings.name), open_clip.get_model_preprocess_cfg(clip)
+        return clip, _read_config(open_clip, settings.name), open_clip.get_model_preprocess_cfg(clip)
 
     clip, config, preprocess_config = opened("model.name =", settings.name, settings.pretrained, load)
     if settings.long_text and clip.context_length == PLAIN_CONTEXT:
@@ -44,8 +44,8 @@ def open_towers(settings: ModelSettings) -> Towers:
     )
 
 
-def _config(open_clip: Any, name: str) -> dict[str, Any]:
+def _read_config(open_clip: Any, name: str) -> dict[str, Any]:
     if name.startswith(_FOLDER):
-        told = json.loads(Path(name.removeprefix(_FOLDER), "open_clip_config.json").read_text("utf-8"))
-        return dict(told["model_cfg"])
+        folder_config = json.loads(Path(name.removeprefix(_FOLDER), "open_clip_config.json").read_text("utf-8"))
+        return dict(folder_config["model_cfg"])
     return dict(open_clip.get_model_config(name))

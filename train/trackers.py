@@ -15,21 +15,21 @@ Track = Callable[[int, Mapping[str, float]], None]
 
 @contextmanager
 def trackers(settings: TrackerSettings, run: str, facts: Mapping[str, Any], done: int) -> Iterator[Track]:
-    """One function that tells all trackers; what an earlier run told of steps after ``done`` no longer counts.
+    """Hands figures to all trackers; an earlier run's figures of steps after ``done`` no longer count.
 
     ``run`` names the training run among others, the same after a resumption; ``facts`` are its settings.
     """
     with ExitStack() as stack:
-        told: list[Track] = []
+        tracks: list[Track] = []
         if settings.tensorboard:
-            told.append(stack.enter_context(_tensorboard(settings.tensorboard, done)))
+            tracks.append(stack.enter_context(_tensorboard(settings.tensorboard, done)))
         if settings.wandb:
-            told.append(stack.enter_context(_wandb(settings.wandb, digest(run), facts)))
-        yield lambda step, figures: _tell_all(told, step, figures)
+            tracks.append(stack.enter_context(_wandb(settings.wandb, digest(run), facts)))
+        yield lambda step, figures: _track_all(tracks, step, figures)
 
 
-def _tell_all(told: Sequence[Track], step: int, figures: Mapping[str, float]) -> None:
-    for track in told:
+def _track_all(tracks: Sequence[Track], step: int, figures: Mapping[str, float]) -> None:
+    for track in tracks:
         track(step, figures)
 
 

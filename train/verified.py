@@ -25,8 +25,8 @@ def open_verified(root: str) -> Verified:
     path = f"{inner.root}/manifest.json"
     try:
         text = inner.read_bytes("manifest.json")
-        told = json.loads(text)
-        files, folder = told["files"], "shards/heldout"
+        manifest = json.loads(text)
+        files, folder = manifest["files"], "shards/heldout"
         sizes = json.loads(inner.read_bytes(f"{folder}/sizes.json"))
         shards = [
             Shard(
@@ -47,4 +47,4 @@ def open_verified(root: str) -> Verified:
         raise NotAnArchiveError(f"{path} names no verified image; remedy: a study with accepted held-out images")
     seal = digest(hashlib.sha256(text).hexdigest())
     archive = SealedArchive(root=inner.root, seal=seal, shards=shards)
-    return Verified(archive=archive, simulated=bool(told.get("simulated", True)))
+    return Verified(archive=archive, simulated=bool(manifest.get("simulated", True)))

@@ -14,7 +14,7 @@ from moodarchive.models.clip import ClipEncoder
 from moodarchive.storage.store import Store
 from pipelines.demo.bundled import CLIP
 from train.archive import SealedArchive, open_archive
-from train.evaluation import embedded, emotion_embeddings
+from train.evaluation import embed_archive, emotion_embeddings
 
 if TYPE_CHECKING:
     from train.settings import TrainSettings
@@ -126,7 +126,7 @@ def _changes(store: Store) -> tuple[int, list[Change]]:
 
 def _figures(archive: SealedArchive, encoder: ClipEncoder) -> dict[str, tuple[float, float]]:
     """Figure → value and chance, per cent: the set is too small for folds, so all of its pictures compete."""
-    samples = embedded(archive, encoder)
+    samples = embed_archive(archive, encoder)
     searched = sorted(set(samples.emotions))
     prompts = emotion_embeddings(encoder)[[EMOTIONS.index(emotion) for emotion in searched]]
     guesses = [searched[index] for index in (samples.images @ prompts.T).argmax(axis=1)]

@@ -12,7 +12,7 @@ from moodarchive.storage.store import Store
 from tests.making import sealed_archive
 from tests.train.small import tiny_clip
 from train.archive import open_archive
-from train.evaluation import Embedded, _classification, evaluate
+from train.evaluation import Embedded, _classify, evaluate
 from train.scoring import recall_figures
 
 
@@ -40,8 +40,8 @@ def test_a_perfect_model_has_everything_right_and_a_blind_one_is_at_chance() -> 
     places = [EMOTIONS.index(emotion) for emotion in found.emotions]
     folds = np.array_split(np.arange(5400), 5)
     perfect = Embedded(images=prompts[places], captions=found.captions, emotions=found.emotions)
-    assert {figure.mean for figure in _classification(perfect, prompts, folds).values()} == {100.0}
-    for figure in _classification(found, prompts, folds).values():
+    assert {figure.mean for figure in _classify(perfect, prompts, folds).values()} == {100.0}
+    for figure in _classify(found, prompts, folds).values():
         assert figure.mean == pytest.approx(figure.chance, abs=2.5)
     small = [fold[:200] for fold in folds]
     same = Embedded(images=found.images, captions=found.images, emotions=found.emotions)
@@ -54,7 +54,7 @@ def test_groups_forgive_a_guess_within_the_group() -> None:
     told, guessed = ("joy", "joy", "anger", "fear", "surprise"), ("joy", "love", "annoyance", "sadness", "joy")
     prompts = np.eye(27, dtype=np.float32)
     images = prompts[[EMOTIONS.index(emotion) for emotion in guessed]]
-    figures = _classification(Embedded(images=images, captions=images, emotions=told), prompts, [np.arange(5)])
+    figures = _classify(Embedded(images=images, captions=images, emotions=told), prompts, [np.arange(5)])
     assert figures["zero-shot, emotions"].mean == 20.0  # joy
     assert figures["zero-shot, ekman"].mean == 60.0  # love is joy, annoyance is anger; fear is not sadness
     assert figures["zero-shot, sentiment"].mean == 80.0  # fear and sadness are both negative; surprise is ambiguous

@@ -9,7 +9,7 @@ from tests.making import sealed_archive
 from tests.train.small import PREPROCESS, tiny_clip
 from train.archive import Shard, open_archive
 from train.order import Order
-from train.samples import Decoder, Sample, collated
+from train.samples import Decoder, Sample, collate
 from train.stream import RankStream
 from train.texts import Texts
 
@@ -68,7 +68,7 @@ def test_a_stream_goes_on_with_the_very_next_batch_and_the_same_crops(shards: li
         rest = _batches(shards, decoder, ranks=3, first=first)
         assert _keys(rest) == _keys(whole[first:])
         for batch, expected in zip(rest, whole[first:], strict=True):
-            assert collated(batch).pixels.equal(collated(expected).pixels)
+            assert collate(batch).pixels.equal(collate(expected).pixels)
 
 
 def test_an_epoch_repeats_no_sample_and_drops_less_than_a_batch(shards: list[Shard], decoder: Decoder) -> None:
@@ -85,7 +85,7 @@ def test_a_batch_holds_the_texts_that_losses_read_and_marks_missing_stimuli(
 ) -> None:
     samples = _batches(shards, decoder)[0]
     samples[1] = samples[1]._replace(stimuli=samples[1].stimuli[:1])
-    batch = collated(samples)
+    batch = collate(samples)
     assert batch.present.tolist()[:2] == [[True] * 3, [True, False, False]]
     full = [sample.full for sample in samples]
     for flags, wanted in (
@@ -93,4 +93,4 @@ def test_a_batch_holds_the_texts_that_losses_read_and_marks_missing_stimuli(
         ({"fine": False}, [*full, *(sample.short for sample in samples)]),
         ({"short": False}, [*full, *(text for sample in samples for text in [*sample.stimuli, [0], [0]][:3])]),
     ):
-        assert texts_of(collated(samples, **flags).texts) == wanted
+        assert texts_of(collate(samples, **flags).texts) == wanted

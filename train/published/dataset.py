@@ -26,7 +26,7 @@ class Pair(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Labelled:
-    """A set for zero-shot classification; ``labels`` holds the places in ``classes`` that are true of each picture."""
+    """A set for zero-shot classification; ``labels`` holds the indexes in ``classes`` that are true of each picture."""
 
     name: str
     folder: Path
@@ -41,9 +41,9 @@ class Labelled:
         """Each picture's class; of several, the one that the set has least of, so that every fold sees the rare."""
         counts = [0] * len(self.classes)
         for label in self.labels:
-            for place in label:
-                counts[place] += 1
-        return [self.classes[min(label, key=lambda place: (counts[place], place))] for label in self.labels]
+            for index in label:
+                counts[index] += 1
+        return [self.classes[min(label, key=lambda index: (counts[index], index))] for label in self.labels]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,10 +77,10 @@ class Publication:
 
     def inside(self, path: str, listed: Path) -> str:
         """The path, unless it leaves the set's folder."""
-        told = PurePosixPath(path.replace("\\", "/"))
-        if told.is_absolute() or ".." in told.parts or "\0" in path or not told.name:
+        relative = PurePosixPath(path.replace("\\", "/"))
+        if relative.is_absolute() or ".." in relative.parts or "\0" in path or not relative.name:
             raise self.error(f"{listed} names a picture outside the folder: {path[:100]!r}")
-        return told.as_posix()
+        return relative.as_posix()
 
     def error(self, what: str) -> DatasetError:
         """What is wrong, and where the set is had."""

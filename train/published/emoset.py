@@ -20,10 +20,10 @@ def read_emoset(folder: Path) -> Labelled:
     pictures, labels = [], []
     for split in SPLITS:
         listed = PUBLISHED.file(folder, f"{split}.json")
-        told = list_json(PUBLISHED, listed)
-        if not isinstance(told, list):
+        entries = list_json(PUBLISHED, listed)
+        if not isinstance(entries, list):
             raise PUBLISHED.error(f"{listed} is no list of [emotion, image, annotation]")
-        for number, entry in enumerate(told):
+        for number, entry in enumerate(entries):
             emotion, picture = _entry(entry, listed, number)
             if emotion not in classes:
                 raise PUBLISHED.error(f"{listed}, entry {number}: {emotion!r} is no emotion of info.json")
@@ -34,11 +34,11 @@ def read_emoset(folder: Path) -> Labelled:
 
 def _classes(path: Path) -> list[str]:
     try:
-        places = list_json(PUBLISHED, path)["emotion"]["label2idx"]
-        classes = sorted(places, key=lambda name: int(places[name]))
+        indexes = list_json(PUBLISHED, path)["emotion"]["label2idx"]
+        classes = sorted(indexes, key=lambda name: int(indexes[name]))
     except (KeyError, TypeError, ValueError, AttributeError):
         raise PUBLISHED.error(f"{path} has no emotion.label2idx") from None
-    if [int(places[name]) for name in classes] != list(range(len(classes))) or len(classes) < 2:
+    if [int(indexes[name]) for name in classes] != list(range(len(classes))) or len(classes) < 2:
         raise PUBLISHED.error(f"{path}: emotion.label2idx does not count from 0")
     return classes
 

@@ -32,25 +32,25 @@ def read_emotic(folder: Path) -> Labelled:
     """
     path = PUBLISHED.file(folder, "Annotations/Annotations.mat", "Annotations.mat")
     under = PUBLISHED.pictures_under(folder, "emotic", "images")
-    places = {name.casefold(): place for place, name in enumerate(CLASSES)}
+    indexes = {name.casefold(): index for index, name in enumerate(CLASSES)}
     pictures, labels, left_out = [], [], []
     for split, number, image, person in _people(path):
         where = f"{path}, {split}, picture {number}"
         try:
             box = tuple(float(value) for value in np.ravel(person["body_bbox"]))
-            named = _named(person, split)
+            names = _emotion_names(person, split)
             file = f"{image['folder']}/{image['filename']}"
         except (KeyError, TypeError, ValueError) as error:
             raise PUBLISHED.error(f"{where} lacks {error}") from None
-        unknown = [name for name in named if name.casefold() not in places]
+        unknown = [name for name in names if name.casefold() not in indexes]
         if unknown or len(box) != 4 or not np.isfinite(box).all():
             raise PUBLISHED.error(f"{where} has a person without four corners or with other emotions: {unknown or box}")
         located = Located(f"{under}{PUBLISHED.inside(file, path)}", (box[0], box[1], box[2], box[3]))
-        if not named:
+        if not names:
             left_out.append(LeftOut(picture=located.path, reason="no_label"))
             continue
         pictures.append(located)
-        labels.append(sorted({places[name.casefold()] for name in named}))
+        labels.append(sorted({indexes[name.casefold()] for name in names}))
     if not labels:
         raise PUBLISHED.error(f"{path} names no person")
     classes = [name.replace("/", " or ").lower() for name in CLASSES]
@@ -60,19 +60,19 @@ def read_emotic(folder: Path) -> Labelled:
 
 
 def _people(path: Path) -> Iterator[tuple[str, int, Mapping[str, Any], Mapping[str, Any]]]:
-    told = _matlab(path)
-    if missing := [split for split in SPLITS if split not in told]:
+    splits = _load_matlab(path)
+    if missing := [split for split in SPLITS if split not in splits]:
         raise PUBLISHED.error(f"{path} has no {', no '.join(missing)}")
     for split in SPLITS:
-        for number, image in enumerate(_listed(told[split])):
+        for number, image in enumerate(_as_list(splits[split])):
             people = image.get("person") if isinstance(image, dict) else None
-            for person in _listed(people):
+            for person in _as_list(people):
                 if not isinstance(person, dict):
                     raise PUBLISHED.error(f"{path}, {split}, picture {number} has a person without fields")
                 yield split, number, image, person
 
 
-def _matlab(path: Path) -> Mapping[str, Any]:
+def _load_matlab(path: Path) -> Mapping[str, Any]:
     try:
         from scipy.io import loadmat
     except ImportError as error:
@@ -80,19 +80,19 @@ def _matlab(path: Path) -> Mapping[str, Any]:
     if path.stat().st_size > MAX_LIST_BYTES:
         raise PUBLISHED.error(f"{path} has more than {MAX_LIST_BYTES:,} bytes and cannot be its list")
     try:
-        found: Mapping[str, Any] = loadmat(path, simplify_cells=True)
+        content: Mapping[str, Any] = loadmat(path, simplify_cells=True)
     except Exception as error:  # noqa: BLE001  the reader raises anything on a damaged file
         raise PUBLISHED.error(f"{path} is no MATLAB file: {str(error)[:200]}") from None
-    return found
+    return content
 
 
-def _named(person: Mapping[str, Any], split: str) -> list[str]:
+def _emotion_names(person: Mapping[str, Any], split: str) -> list[str]:
     """The reader gives a cell of one name as that name."""
-    told = person["annotations_categories"]["categories"] if split == "train" else person["combined_categories"]
-    return [str(name).strip() for name in _listed(told)]
+    categories = person["annotations_categories"]["categories"] if split == "train" else person["combined_categories"]
+    return [str(name).strip() for name in _as_list(categories)]
 
 
-def _listed(value: Any) -> Sequence[Any]:
+def _as_list(value: Any) -> Sequence[Any]:
     """The reader gives an array of one as its element."""
     if value is None:
         return []

@@ -23,13 +23,13 @@ def read_emotion6(folder: Path) -> Labelled:
     """
     under = PUBLISHED.pictures_under(folder, "images")
     listed = folder / "ground_truth.txt"
-    names = _listed(listed) if listed.is_file() else _found(folder / under)
+    names = _read_list(listed) if listed.is_file() else _list_folders(folder / under)
     labels = [(CLASSES.index(name.partition("/")[0]),) for name in names]
     pictures = [Located(f"{under}{name}") for name in names]
     return Labelled(name=PUBLISHED.name, folder=folder, classes=CLASSES, pictures=pictures, labels=labels)
 
 
-def _listed(path: Path) -> list[str]:
+def _read_list(path: Path) -> list[str]:
     names = []
     for number, line in enumerate(list_text(PUBLISHED, path).splitlines(), 1):
         cells = line.split()
@@ -52,7 +52,7 @@ def _listed(path: Path) -> list[str]:
     return names
 
 
-def _found(folder: Path) -> list[str]:
+def _list_folders(folder: Path) -> list[str]:
     if missing := [name for name in CLASSES if not (folder / name).is_dir()]:
         raise PUBLISHED.error(f"{folder} holds no folder {', no folder '.join(missing)}")
     return [

@@ -42,7 +42,7 @@ def pair_folds(data: Captioned, seed: int) -> list[Fold]:
     folds = []
     for fold in stratified_folds([pair.label for pair in data.pairs], seed):
         first: dict[Located, int] = {}
-        for place in rng.permutation(fold):
-            first.setdefault(data.pairs[place].picture, int(place))
+        for index in rng.permutation(fold):
+            first.setdefault(data.pairs[index].picture, int(index))
         folds.append(np.array(list(first.values())[:FOLD_PAIRS], dtype=np.int64))
     return folds

@@ -45,14 +45,14 @@ def measure(data: Labelled | Captioned, encoder: ClipEncoder, *, seed: int = 0) 
 def _measure_classes(data: Labelled, encoder: ClipEncoder, seed: int) -> Evaluation:
     folds = stratified_folds(data.strata, seed)
     classes = class_embeddings(encoder, data.classes)
-    images, seen, left_out = _images(data.name, data.folder, data.pictures, encoder)
+    images, readable, left_out = _embed_images(data.name, data.folder, data.pictures, encoder)
     scores = images @ classes.T
-    labels = [data.labels[place] for place in seen]
-    figures = top_figures(scores, labels, _kept(folds, seen, data.name))
+    labels = [data.labels[index] for index in readable]
+    figures = top_figures(scores, labels, _keep_readable(folds, readable, data.name))
     return Evaluation(
         model=encoder.model,
         data=data.name,
-        pictures=len(seen),
+        pictures=len(readable),
         folds=len(folds),
         figures=figures,
         left_out=[*data.left_out, *left_out],
@@ -61,47 +61,47 @@ def _measure_classes(data: Labelled, encoder: ClipEncoder, seed: int) -> Evaluat
 
 def _measure_pairs(data: Captioned, encoder: ClipEncoder, seed: int) -> Evaluation:
     chosen = pair_folds(data, seed)
-    pairs = [data.pairs[place] for fold in chosen for place in fold]
+    pairs = [data.pairs[index] for fold in chosen for index in fold]
     ends = np.cumsum([len(fold) for fold in chosen])
     folds = [np.arange(end - len(fold), end) for end, fold in zip(ends, chosen, strict=True)]
     captions = encoder.texts([pair.caption for pair in pairs])
-    images, seen, left_out = _images(data.name, data.folder, [pair.picture for pair in pairs], encoder)
-    figures = recall_figures(images, captions[seen], _kept(folds, seen, data.name))
+    images, readable, left_out = _embed_images(data.name, data.folder, [pair.picture for pair in pairs], encoder)
+    figures = recall_figures(images, captions[readable], _keep_readable(folds, readable, data.name))
     return Evaluation(
         model=encoder.model,
         data=data.name,
-        pictures=len(seen),
+        pictures=len(readable),
         folds=len(folds),
         figures=figures,
         left_out=[*data.left_out, *left_out],
     )
 
 
-def _images(
+def _embed_images(
     name: str, folder: Path, pictures: Sequence[Located], encoder: ClipEncoder
 ) -> tuple[Embeddings, npt.NDArray[np.int64], list[LeftOut]]:
-    """[seen, D] unit vectors, the places of the pictures that could be read, and the others."""
-    found, seen, left_out, at = [], [], [], 0
+    """[readable, D] unit vectors, the indexes of the pictures that could be read, and the others."""
+    vectors, readable, left_out, at = [], [], [], 0
     for batch in batches(folder, pictures, encoder.prepared):
         images = [opened for opened in batch if not isinstance(opened, LeftOut)]
         left_out += [opened for opened in batch if isinstance(opened, LeftOut)]
-        seen += [at + place for place, opened in enumerate(batch) if not isinstance(opened, LeftOut)]
+        readable += [at + index for index, opened in enumerate(batch) if not isinstance(opened, LeftOut)]
         at += len(batch)
         if images:
-            found.append(encoder.prepared_images(images))
-    if not found:
+            vectors.append(encoder.prepared_images(images))
+    if not vectors:
         reasons = ", ".join(sorted({bad.reason for bad in left_out}))
         raise DatasetError(
             f"{name}: none of its {len(pictures):,} pictures under {folder} can be read ({reasons}; the first is "
             f"{folder / pictures[0].path}); remedy: unpack the pictures there"
         )
-    return np.concatenate(found), np.array(seen, dtype=np.int64), left_out
+    return np.concatenate(vectors), np.array(readable, dtype=np.int64), left_out
 
 
-def _kept(folds: Sequence[Fold], seen: npt.NDArray[np.int64], name: str) -> list[Fold]:
-    """The folds as places among the pictures that were read. DatasetError for a fold without any."""
-    row = {int(place): number for number, place in enumerate(seen)}
-    kept = [np.array([row[int(place)] for place in fold if int(place) in row], dtype=np.int64) for fold in folds]
+def _keep_readable(folds: Sequence[Fold], readable: npt.NDArray[np.int64], name: str) -> list[Fold]:
+    """The folds as indexes among the pictures that were read. DatasetError for a fold without any."""
+    row = {int(index): number for number, index in enumerate(readable)}
+    kept = [np.array([row[int(index)] for index in fold if int(index) in row], dtype=np.int64) for fold in folds]
     if not all(len(fold) for fold in kept):
         raise DatasetError(f"{name}: too few of its pictures can be read for five folds; remedy: the whole set")
     return kept

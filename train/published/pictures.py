@@ -29,19 +29,19 @@ def batches(
     Threads work on the next batch; each holds one whole picture, so that large ones do not add up.
     """
 
-    def opened(located: Located) -> Prepared | LeftOut:
+    def open_one(located: Located) -> Prepared | LeftOut:
         try:
             return prepare(open_picture(folder, located))
         except RowError as error:
             return LeftOut(picture=located.path, reason=error.kind)
 
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-        waiting: list[Future[Prepared | LeftOut]] = []
+        pending: list[Future[Prepared | LeftOut]] = []
         for at in range(0, len(pictures) + AT_ONCE, AT_ONCE):
-            ahead = [pool.submit(opened, located) for located in pictures[at : at + AT_ONCE]]
-            if waiting:
-                yield [future.result() for future in waiting]
-            waiting = ahead
+            ahead = [pool.submit(open_one, located) for located in pictures[at : at + AT_ONCE]]
+            if pending:
+                yield [future.result() for future in pending]
+            pending = ahead
 
 
 def open_picture(folder: Path, located: Located) -> Image.Image:
@@ -59,12 +59,12 @@ def open_picture(folder: Path, located: Located) -> Image.Image:
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise RowError("too_many_pixels")
-                found = image.convert("RGB")
+                picture = image.convert("RGB")
     except RowError:
         raise
     except Exception as error:  # noqa: BLE001  decoders raise anything on hostile bytes
         raise RowError("corrupt_image", f"{type(error).__name__}: {error}") from None
-    return found if located.box is None else _cut(found, located.box)
+    return picture if located.box is None else _cut(picture, located.box)
 
 
 def _cut(image: Image.Image, box: tuple[float, float, float, float]) -> Image.Image:

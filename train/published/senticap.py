@@ -18,8 +18,8 @@ def read_senticap(folder: Path) -> Captioned:
     """Every sentence of every split, with its picture and its sentiment."""
     path = PUBLISHED.file(folder, "senticap_dataset.json", "data/senticap_dataset.json")
     under = PUBLISHED.pictures_under(folder, "val2014", "images")
-    told = list_json(PUBLISHED, path)
-    images = told.get("images") if isinstance(told, dict) else None
+    listing = list_json(PUBLISHED, path)
+    images = listing.get("images") if isinstance(listing, dict) else None
     if not isinstance(images, list):
         raise PUBLISHED.error(f"{path} has no list of images")
     pairs, left_out = [], []
