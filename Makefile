@@ -41,6 +41,7 @@ format: $(READY)
 
 docs: $(READY)
 	$(BIN)/python -m moodarchive.tables.tables_page > docs/tables.md
+	$(BIN)/python -m pipelines.commands.settings_page > docs/settings.md
 
 $(VENV)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

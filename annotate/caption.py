@@ -43,13 +43,17 @@ class CaptionSettings(ChatSettings):
     prompt: Annotated[str, SettingScope.PER_ROW] = "five_sentences"
     """A bundled prompt's name, or the path of a TOML file."""
     max_tokens: Annotated[int, SettingScope.PER_ROW, Field(ge=64)] = 512
+    """Tokens that an answer may have; one that is cut off counts as failed."""
     temperature: Annotated[float, SettingScope.PER_ROW, Field(ge=0.0, le=2.0)] = 0.2
+    """Of the sampling; a retry asks with another seed."""
     seed: Annotated[int, SettingScope.PER_ROW] = 0
+    """The base of each row's sampling seed."""
     max_attempts: Annotated[int, SettingScope.PER_ROW, Field(ge=1, le=10)] = 3
     """Answers asked for before a row is kept as failed."""
     image_side: Annotated[int, SettingScope.PER_ROW, Field(ge=64)] = 672
     """Longest side that is sent, in pixels; LLaVA-NeXT looks at tiles of 336 up to 672."""
     workers: Annotated[int, SettingScope.EXECUTION, Field(ge=1)] = 1
+    """Worker processes of the stage, on the whole cluster."""
 
 
 def caption_stage(settings: CaptionSettings, live: LiveServers | None = None, *, after_repeats: bool = False) -> Stage:

@@ -72,11 +72,13 @@ class SourceSettings(Settings):
     needs_key: ClassVar[bool] = False
 
     enabled: Annotated[bool, SettingScope.GROWTH] = False
+    """Whether the source is searched; a locked one needs a permission too."""
     permission: Annotated[str, SettingScope.GROWTH] = ""
     """Who allowed the use, when and for what; empty leaves a locked source locked."""
     redistribution: Annotated[bool, SettingScope.WHOLE_TABLE] = False
     """True when the permission covers passing the images on; else they go into the private shards."""
     results_per_query: Annotated[int, Field(ge=1, le=2000), SettingScope.GROWTH] = 100
+    """Images taken from each query's answer at the most."""
     limits: Annotated[tuple[str, ...], SettingScope.EXECUTION] = ("1/s",)
     """How often the site may be asked, such as ``1/s`` and ``200/h``; all hold."""
 

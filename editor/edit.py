@@ -55,6 +55,7 @@ class EditSettings(Settings):
     """How an edit is made; the defaults are Moodifier's, ``default_settings`` gives those of another method."""
 
     steps: Annotated[int, Field(ge=1, le=1000), SettingScope.PER_ROW] = 12
+    """Denoising steps."""
     guidance: Annotated[float, Field(ge=0, le=50), SettingScope.PER_ROW] = 2.0
     """Of the target branch; 1 is none."""
     source_guidance: Annotated[float, Field(ge=0, le=50), SettingScope.PER_ROW] = 1.0

@@ -90,14 +90,19 @@ class CutSettings(Settings):
     """What is cut, and what is set aside."""
 
     percentile: Annotated[float, Field(ge=0, lt=100), SettingScope.WHOLE_TABLE] = 20.0
+    """Share of each cell, in percent, that is cut for its low score; the paper cuts the lowest fifth."""
     scope: Annotated[Literal["cell", "global"], SettingScope.WHOLE_TABLE] = "cell"
+    """Whether the lowest are cut in each (emotion, context), or over all images."""
     rounds: Annotated[Literal["apart", "together"], SettingScope.WHOLE_TABLE] = "apart"
     """Whether each round is judged by itself, so that earlier verdicts stay, or all as one (``--recut``)."""
     floor: Annotated[int, Field(ge=0), SettingScope.WHOLE_TABLE] = 0
     """So many of each (emotion, context) are never cut for their score: rare cells are not emptied."""
     smallest_cell: Annotated[int, Field(ge=1), SettingScope.WHOLE_TABLE] = 20
+    """Images of a smaller cell are judged among all of their emotion."""
     heldout: Annotated[float, Field(ge=0, le=0.5), SettingScope.WHOLE_TABLE] = 0.001
+    """Share set aside for measuring, by content hash."""
     validation: Annotated[float, Field(ge=0, le=0.5), SettingScope.WHOLE_TABLE] = 0.001
+    """Share set aside for choosing between models, by content hash."""
     rejected: Annotated[Literal["keep", "cut"], SettingScope.WHOLE_TABLE] = "keep"
     """What becomes of captions that people refused in a study: ``cut`` drops them, and no other verdict changes."""
 

@@ -33,9 +33,13 @@ class SafetySettings(Settings):
     )
     """Which of a hub model's labels count as unsafe; opennsfw has but one."""
     threshold: Annotated[float, Field(gt=0, le=1), SettingScope.PER_ROW] = 0.5
+    """Probability from which a picture is unsafe."""
     workers: Annotated[int, Field(ge=1), SettingScope.EXECUTION] = 1
+    """Worker processes of the stage, on the whole cluster."""
     cpus_per_worker: Annotated[float, Field(gt=0), SettingScope.EXECUTION] = 0.5
+    """Share of a CPU that Ray sets aside for each worker."""
     threads: Annotated[int, Field(ge=1), SettingScope.EXECUTION] = 1
+    """CPU threads of each worker's model."""
 
 
 class Classifier(Protocol):

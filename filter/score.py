@@ -27,17 +27,25 @@ class ScoreSettings(Settings):
     """The model that scores, and the templates that stand beside each emotion's lexicon phrases."""
 
     model: Annotated[str, SettingScope.PER_ROW] = "ViT-L-14-quickgelu"
+    """An architecture of open_clip, or local-dir:FOLDER."""
     pretrained: Annotated[str, SettingScope.PER_ROW] = "openai"
+    """A tag of open_clip; unused for a folder."""
     templates: Annotated[tuple[str, ...], SettingScope.PER_ROW] = (
         "an image that evokes {emotion}",
         "a photo that shows {emotion}",
         "a scene full of {emotion}",
     )
+    """Sentences that stand beside an emotion's lexicon phrases; each holds {emotion}."""
     batch: Annotated[int, Field(ge=1, le=4096), SettingScope.EXECUTION] = 64
+    """Pictures in one pass through the model."""
     workers: Annotated[int, Field(ge=1), SettingScope.EXECUTION] = 1
+    """Worker processes of the stage, on the whole cluster."""
     cpus_per_worker: Annotated[float, Field(ge=0), SettingScope.EXECUTION] = 0.5
+    """Share of a CPU that Ray sets aside for each worker."""
     gpus_per_worker: Annotated[float, Field(ge=0), SettingScope.EXECUTION] = 0.0
+    """GPUs that Ray sets aside for each worker; 0 scores on CPUs."""
     threads: Annotated[int, Field(ge=1), SettingScope.EXECUTION] = 1
+    """CPU threads of each worker's model."""
 
     @field_validator("templates")
     @classmethod

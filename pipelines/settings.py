@@ -52,6 +52,7 @@ class RunSettings(Settings):
     """How Ray runs the stages."""
 
     root: Annotated[str, SettingScope.EXECUTION] = ""
+    """Where the archive is built: a folder, s3://…, any fsspec URL; --root overrides it."""
     ray_address: Annotated[str, SettingScope.EXECUTION] = ""
     """A cluster's address, or "auto" on one of its nodes. Empty: what RAY_ADDRESS names, else a Ray of this run's own;
     "local" for one of its own in any case."""

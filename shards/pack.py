@@ -27,8 +27,11 @@ class ShardSettings(Settings):
     """Which sources may not be redistributed, and what packing may take."""
 
     private_sources: Annotated[tuple[str, ...], SettingScope.WHOLE_TABLE] = ()
+    """Sources whose images go into the private shards, beside those whose terms ask for it."""
     workers: Annotated[int, Field(ge=1), SettingScope.EXECUTION] = 1
+    """Worker processes of the stage, on the whole cluster."""
     cpus_per_worker: Annotated[float, Field(gt=0), SettingScope.EXECUTION] = 1.0
+    """Share of a CPU that Ray sets aside for each worker."""
 
 
 _CAPTION_FIELDS = ("summary", "stimuli", "assessment", "model", "prompt_hash", "seed")

@@ -65,6 +65,18 @@ def test_the_tables_page_is_generated_from_the_schemas() -> None:
     assert (HOUSE / "docs" / "tables.md").read_text() == markdown() + "\n"
 
 
+def test_the_settings_page_is_generated_from_the_settings() -> None:
+    from pipelines.commands.settings_page import markdown
+
+    assert (HOUSE / "docs" / "settings.md").read_text() == markdown() + "\n", "remedy: make docs"
+
+
+def test_every_setting_says_what_it_means() -> None:
+    from pipelines.commands.settings_page import undocumented
+
+    assert not list(undocumented())
+
+
 def test_every_shipped_config_is_valid() -> None:
     from moodarchive.settings import load
     from pipelines.settings import read_settings

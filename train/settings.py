@@ -12,7 +12,9 @@ class ArchiveShare(Settings):
     """An archive and how often its samples are seen in an epoch (0.5: every second one, others each epoch)."""
 
     root: Annotated[str, SettingScope.TRAINING]
+    """The archive's root."""
     weight: Annotated[float, Field(gt=0), SettingScope.TRAINING] = 1.0
+    """How often a sample is seen in an epoch."""
 
 
 class DataSettings(Settings):
@@ -21,9 +23,11 @@ class DataSettings(Settings):
     archives: Annotated[tuple[ArchiveShare, ...], SettingScope.TRAINING] = ()
     """Empty: the archive that the command names."""
     sets: Annotated[tuple[str, ...], SettingScope.TRAINING] = ("train",)
+    """Which of the archive's sets are read."""
     batch: Annotated[int, Field(ge=1), SettingScope.TRAINING] = 1024
     """The global batch, over all ranks."""
     epochs: Annotated[int, Field(ge=1), SettingScope.TRAINING] = 1
+    """Passes over the samples."""
     streams: Annotated[int, Field(ge=1), SettingScope.TRAINING] = 96
     """Canonical streams; a number of ranks must divide it."""
     buffer: Annotated[int, Field(ge=1), SettingScope.TRAINING] = 64
@@ -50,14 +54,23 @@ class LossSettings(Settings):
     """Weights and options of the four terms; table 3's ablations are fine_grained = 0 and transport = 0."""
 
     full: Annotated[float, Field(ge=0), SettingScope.TRAINING] = 1.0
+    """Weight of the full captions' contrastive term, L_f."""
     short: Annotated[float, Field(ge=0), SettingScope.TRAINING] = 1.0
+    """Weight of the short captions' term (summary and assessment), L_s."""
     fine_grained: Annotated[float, Field(ge=0), SettingScope.TRAINING] = 1.0
+    """Weight of the term between patches and stimuli, L_FG."""
     transport: Annotated[float, Field(ge=0), SettingScope.TRAINING] = 1.0
+    """Weight of the optimal-transport term, L_OT."""
     tau_a: Annotated[float, Field(gt=0), SettingScope.TRAINING] = 0.07
+    """Temperature of the patches' attention to a stimulus."""
     attention: Annotated[Attention, SettingScope.TRAINING] = Attention.STIMULI
+    """How a stimulus weighs the patches: over the stimuli (the paper), or as SPARC does."""
     negatives: Annotated[Negatives, SettingScope.TRAINING] = Negatives.IMAGE
+    """Against which stimuli one is told apart: those of its own image, or of the batch."""
     epsilon: Annotated[float, Field(gt=0), SettingScope.TRAINING] = 0.1
+    """Entropic regularisation of the transport plan."""
     transport_scope: Annotated[Literal["local", "global"], SettingScope.TRAINING] = "local"
+    """Whether plans are compared within a rank's batch or over all ranks."""
 
     @model_validator(mode="after")
     def _some_term(self) -> "LossSettings":
@@ -80,26 +93,38 @@ class OptimiserSettings(Settings):
     """AdamW with warm-up and cosine decay to zero."""
 
     learning_rate: Annotated[float, Field(gt=0), SettingScope.TRAINING] = 1e-6
+    """The highest, after the warm-up."""
     weight_decay: Annotated[float, Field(ge=0), SettingScope.TRAINING] = 1e-2
+    """AdamW's, on matrices only."""
     beta1: Annotated[float, Field(ge=0, lt=1), SettingScope.TRAINING] = 0.9
+    """AdamW's."""
     beta2: Annotated[float, Field(ge=0, lt=1), SettingScope.TRAINING] = 0.98
+    """AdamW's."""
     epsilon: Annotated[float, Field(gt=0), SettingScope.TRAINING] = 1e-6
+    """AdamW's."""
     warmup_steps: Annotated[int, Field(ge=0), SettingScope.TRAINING] = 200
+    """Steps in which the rate rises from 0."""
 
 
 class LoopSettings(Settings):
     """How the loop runs."""
 
     seed: Annotated[int, SettingScope.TRAINING] = 0
+    """Of the order, the crops and each step's random numbers."""
     precision: Annotated[Literal["auto", "fp32", "bf16"], SettingScope.TRAINING] = "auto"
     """auto: bf16 on a GPU, fp32 on a CPU."""
     accumulate: Annotated[int, Field(ge=1), SettingScope.EXECUTION] = 1
     """Slices of the rank's batch that pass the towers one after another; the losses still see the whole batch."""
     activation_checkpoints: Annotated[bool, SettingScope.EXECUTION] = False
+    """Computes activations again in the backward pass: less memory, more time."""
     compile: Annotated[bool, SettingScope.EXECUTION] = False
+    """Compiles the towers' blocks with torch.compile."""
     checkpoint_steps: Annotated[int, Field(ge=1), SettingScope.EXECUTION] = 1000
+    """Steps between checkpoints."""
     checkpoint_minutes: Annotated[float, Field(gt=0), SettingScope.EXECUTION] = 30.0
+    """Minutes between checkpoints, whichever comes first."""
     keep_checkpoints: Annotated[int, Field(ge=1), SettingScope.EXECUTION] = 3
+    """How many of the newest checkpoints are kept."""
     threads: Annotated[int, Field(ge=0), SettingScope.EXECUTION] = 0
     """CPU threads a rank; 0 leaves torch's own choice."""
 

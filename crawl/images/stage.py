@@ -41,19 +41,29 @@ class DownloadSettings(Settings):
     """What is accepted and kept of a picture, and how hard the sites are asked."""
 
     longest_side: Annotated[int, Field(ge=64, le=4096), SettingScope.PER_ROW] = 768
+    """Pixels; a larger picture is shrunk to it."""
     shortest_side: Annotated[int, Field(ge=1, le=4096), SettingScope.PER_ROW] = 96
+    """Pixels; a picture with a shorter side is refused."""
     jpeg_quality: Annotated[int, Field(ge=50, le=95), SettingScope.PER_ROW] = 92
+    """Of pictures that have to be encoded anew, 50 to 95."""
     max_bytes: Annotated[int, Field(ge=1_000), SettingScope.PER_ROW] = 50_000_000
+    """A longer body is refused while it arrives."""
     max_pixels: Annotated[int, Field(ge=10_000), SettingScope.PER_ROW] = 120_000_000
+    """A picture that says it has more is refused before it is decoded."""
     deadline_s: Annotated[float, Field(gt=0), SettingScope.EXECUTION] = 60.0
+    """Seconds that one picture may take on the wire, all attempts together."""
     in_flight: Annotated[int, Field(ge=1, le=1000), SettingScope.EXECUTION] = 32
+    """Requests of each worker at a time."""
     decoders: Annotated[int, Field(ge=1, le=256), SettingScope.EXECUTION] = 2
     """Threads of each worker that decode and encode, beside the one that fetches."""
     engine: Annotated[Literal["aiohttp", "img2dataset"], SettingScope.EXECUTION] = "aiohttp"
+    """What fetches: our own client, or img2dataset for hosts that accept it (docs/crawling.md)."""
     img2dataset_hosts: Annotated[tuple[str, ...], Field(validate_default=True), SettingScope.EXECUTION] = ()
     """Hosts whose operators accept img2dataset's manners; all others are fetched by aiohttp."""
     workers: Annotated[int, Field(ge=1), SettingScope.EXECUTION] = 1
+    """Worker processes of the stage, on the whole cluster."""
     cpus_per_worker: Annotated[float, Field(gt=0), SettingScope.EXECUTION] = 0.5
+    """Share of a CPU that Ray sets aside for each worker."""
     host_limit: Annotated[str, SettingScope.EXECUTION] = "20/s"
     """How often one host is asked by all workers together."""
 

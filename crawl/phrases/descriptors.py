@@ -25,7 +25,9 @@ class DescriptorSettings(Settings):
     """What to search for."""
 
     emotions: Annotated[tuple[str, ...], SettingScope.GROWTH] = EMOTIONS
+    """Which of the 27 emotions are searched."""
     contexts: Annotated[tuple[str, ...], SettingScope.GROWTH] = CONTEXTS
+    """Which of the four contexts are searched."""
     phrases_per_cell: Annotated[int, Field(ge=1, le=10_000), SettingScope.GROWTH] = 12
     """The lexicon has 14; further ones are written by the model, if there is one."""
     writer: WriterSettings = WriterSettings()

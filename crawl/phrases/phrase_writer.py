@@ -37,14 +37,19 @@ class WriterSettings(ChatSettings):
     prompt: Annotated[str, SettingScope.GROWTH] = "descriptors"
     """A bundled prompt's name, or the path of a TOML file."""
     seed: Annotated[int, SettingScope.GROWTH] = 0
+    """The base of the sampling seeds; the same seed asks the same questions."""
     temperature: Annotated[float, Field(ge=0.0, le=2.0), SettingScope.GROWTH] = 0.9
+    """Of the sampling."""
     phrases_per_answer: Annotated[int, Field(ge=1, le=100), SettingScope.GROWTH] = 20
+    """Phrases asked for in one answer."""
     max_tokens: Annotated[int, Field(ge=64), SettingScope.GROWTH] = 1024
+    """Tokens that an answer may have."""
     similarity: Annotated[float, Field(gt=0.5, le=1.0), SettingScope.GROWTH] = 0.88
     """Phrases that share so much of their letters are one."""
     barren_answers: Annotated[int, Field(ge=1, le=100), SettingScope.GROWTH] = 3
     """Answers in a row without a new phrase, after which a cell is left as it is."""
     in_flight: Annotated[int, Field(ge=1), SettingScope.EXECUTION] = 8
+    """Requests that a server is given at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)

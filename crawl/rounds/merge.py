@@ -38,6 +38,7 @@ class MergeSettings(Settings):
     """How images are spread over parts."""
 
     rows_per_part: Annotated[int, Field(ge=1, le=100_000), SettingScope.GROWTH] = 2_000
+    """Images in a part: the unit of work, retry and progress."""
 
 
 def merge_candidates(store: Store, record: Round, settings: MergeSettings) -> Round:

@@ -28,9 +28,13 @@ class SearchSettings(Settings):
     """How searching is paced and how large a round may grow."""
 
     user_agent: Annotated[str, Field(min_length=8), SettingScope.EXECUTION] = "MoodArchive/0.1"
+    """How every request names us: a name, and a contact that a site's operator can reach."""
     round_images: Annotated[int, Field(ge=1), SettingScope.GROWTH] = 200_000
+    """Images after which a round closes."""
     timeout_s: Annotated[float, Field(gt=0), SettingScope.EXECUTION] = 30.0
+    """Seconds that one search request may take."""
     workers: Annotated[int, Field(ge=1), SettingScope.EXECUTION] = 1
+    """Worker processes of the stage, on the whole cluster."""
     longest_wait_s: Annotated[float, Field(ge=0), SettingScope.EXECUTION] = 4000.0
     """How long a search waits for a quota before the run ends with what it has."""
     loopback_hosts: Annotated[dict[str, str], SettingScope.EXECUTION] = Field(default_factory=dict)

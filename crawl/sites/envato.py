@@ -23,6 +23,7 @@ class EnvatoSettings(HtmlSiteSettings):
     """How the site is asked."""
 
     base_url: Annotated[str, Field(pattern="^https?://"), SettingScope.GROWTH] = "https://elements.envato.com"
+    """Where the site lies."""
     limits: Annotated[tuple[str, ...], SettingScope.EXECUTION] = ("1/3s",)
 
     @property

@@ -22,6 +22,7 @@ class FreenaturestockSettings(HtmlSiteSettings):
     """How the site is asked."""
 
     base_url: Annotated[str, Field(pattern="^https?://"), SettingScope.GROWTH] = "https://freenaturestock.com"
+    """Where the site lies."""
     limits: Annotated[tuple[str, ...], SettingScope.EXECUTION] = ("1/3s",)
 
     @property

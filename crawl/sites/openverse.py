@@ -44,7 +44,9 @@ class OpenverseSettings(SourceSettings):
 
     enabled: Annotated[bool, SettingScope.GROWTH] = True
     base_url: Annotated[str, Field(pattern="^https?://"), SettingScope.GROWTH] = "https://api.openverse.org/v1"
+    """Where the interface lies."""
     licences: Annotated[tuple[str, ...], SettingScope.GROWTH] = ("cc0", "pdm", "by", "by-sa")
+    """Licences that are asked for, by Openverse's short names."""
     results_per_query: Annotated[int, Field(ge=1, le=ANONYMOUS_PAGE * DEEPEST_PAGE), SettingScope.GROWTH] = 100
     limits: Annotated[tuple[str, ...], SettingScope.EXECUTION] = ()
     """Empty: what the site allows an anonymous or a registered client, whichever this is."""

@@ -32,6 +32,7 @@ class PexelsSettings(SourceSettings):
     needs_key: ClassVar[bool] = True
 
     base_url: Annotated[str, Field(pattern="^https?://"), SettingScope.GROWTH] = "https://api.pexels.com"
+    """Where the interface lies."""
     limits: Annotated[tuple[str, ...], SettingScope.EXECUTION] = ("2/s", "200/h", "20000/month")
 
 

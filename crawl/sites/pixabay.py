@@ -33,6 +33,7 @@ class PixabaySettings(SourceSettings):
     needs_key: ClassVar[bool] = True
 
     base_url: Annotated[str, Field(pattern="^https?://"), SettingScope.GROWTH] = "https://pixabay.com"
+    """Where the interface lies."""
     results_per_query: Annotated[int, Field(ge=1, le=500), SettingScope.GROWTH] = 200
     limits: Annotated[tuple[str, ...], SettingScope.EXECUTION] = ("5/s", "100/min")
 

@@ -28,7 +28,9 @@ class StocksnapSettings(SourceSettings):
     page_size: ClassVar[int] = 40
 
     base_url: Annotated[str, Field(pattern="^https?://"), SettingScope.GROWTH] = "https://stocksnap.io"
+    """Where the site lies."""
     files_url: Annotated[str, Field(pattern="^https?://"), SettingScope.GROWTH] = "https://cdn.stocksnap.io"
+    """Where its image files lie."""
     limits: Annotated[tuple[str, ...], SettingScope.EXECUTION] = ("1/s",)
 
 

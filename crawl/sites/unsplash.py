@@ -34,6 +34,7 @@ class UnsplashSettings(SourceSettings):
     needs_key: ClassVar[bool] = True
 
     base_url: Annotated[str, Field(pattern="^https?://"), SettingScope.GROWTH] = "https://api.unsplash.com"
+    """Where the interface lies."""
     limits: Annotated[tuple[str, ...], SettingScope.EXECUTION] = ("2/s", "50/h")
     """50/h is what a demonstration key may; an approved one may ask more."""
 

@@ -14,9 +14,11 @@ class ChatSettings(Settings):
     """A section of the settings that begins with these."""
 
     servers: Annotated[tuple[str, ...], SettingScope.EXECUTION, Field(min_length=1)] = ("http://127.0.0.1:8000",)
+    """Addresses of servers that speak the OpenAI chat interface."""
     in_flight: Annotated[int, SettingScope.EXECUTION, Field(ge=1)] = 16
     """Requests a server is given at a time, by each worker: as many as it can work on at once, or a few more."""
     timeout_s: Annotated[float, SettingScope.EXECUTION, Field(gt=0.0)] = 300.0
+    """Seconds that one answer may take."""
     retries: Annotated[int, SettingScope.EXECUTION, Field(ge=0)] = 6
     """How often a request that is lost on the way is sent again before it fails."""
     patience_s: Annotated[float, SettingScope.EXECUTION, Field(ge=0.0)] = 600.0

@@ -20,6 +20,7 @@ class ServerSettings(Settings):
     """The vLLM servers of a run; with ``count`` 0 it starts none and asks those that caption.servers names."""
 
     count: Annotated[int, SettingScope.EXECUTION, Field(ge=0, le=10_000)] = 0
+    """vLLM servers that the run starts and watches itself; 0: caption.servers names yours."""
     weights: Annotated[str, SettingScope.EXECUTION] = ""
     """A folder or hub name of the weights; empty: caption.model is the hub name."""
     python: Annotated[str, SettingScope.EXECUTION] = ""
