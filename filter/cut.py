@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from filter.found_again import find_anew
+from filter.rediscovered import find_anew
 from filter.rejected import mark_rejected, verdict_digests
 from filter.repeats import mark_repeats
 from moodarchive.keys import digest
@@ -199,7 +199,7 @@ def _digest_of_inputs(store: Store, settings: CutSettings, parts: list[int], rou
     digests = {table.name: finished_parts(store, table) for table, _ in INPUTS}
     if early := finished_parts(store, REPEATS):
         digests[REPEATS.name] = early
-    told: dict[str, object] = {name: [done[part].sha256 for part in parts] for name, done in digests.items()}
+    inputs: dict[str, object] = {name: [done[part].sha256 for part in parts] for name, done in digests.items()}
     again = finished_parts(store, REDISCOVERED)
-    told[REDISCOVERED.name] = [again[number].sha256 for number in rounds if number in again]
-    return digest(told | (verdict_digests(store) if settings.rejected == "cut" else {}))
+    inputs[REDISCOVERED.name] = [again[number].sha256 for number in rounds if number in again]
+    return digest(inputs | (verdict_digests(store) if settings.rejected == "cut" else {}))

@@ -63,5 +63,7 @@ def mark_before_captions(store: Store, settings: CutSettings, parts: Sequence[in
 
 def _origin(store: Store, settings: CutSettings, known: Sequence[int]) -> Origin:
     tables = {table.name: finished_parts(store, table) for table in _READS}
-    told = {name: [done[part].sha256 for part in known] for name, done in tables.items()}
-    return Origin(settings=digest({"heldout": settings.heldout}), inputs={"tables": digest(told)}, started=time.time())
+    digests = {name: [done[part].sha256 for part in known] for name, done in tables.items()}
+    return Origin(
+        settings=digest({"heldout": settings.heldout}), inputs={"tables": digest(digests)}, started=time.time()
+    )

@@ -22,7 +22,7 @@ class HubClassifier:
 
     @cached_property
     def _loaded(self) -> tuple[Any, Any, list[int], Any]:
-        """Processor, network, the places of the unsafe labels, device. ConfigError names what does not fit."""
+        """Processor, network, the indices of the unsafe labels, device. ConfigError names what does not fit."""
         torch, transformers = _imports()
         torch.set_num_threads(self.threads)
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -40,14 +40,14 @@ class HubClassifier:
                 f"safety.model = {self.model!r} cannot be loaded: {str(error)[:200]}; remedy: {REMEDY}, a folder that "
                 "holds an image classifier, or opennsfw"
             ) from error
-        labels = {str(name).casefold(): int(place) for place, name in network.config.id2label.items()}
-        places = sorted(labels[name.casefold()] for name in self.unsafe_labels if name.casefold() in labels)
-        if not places:
+        labels = {str(name).casefold(): int(index) for index, name in network.config.id2label.items()}
+        indices = sorted(labels[name.casefold()] for name in self.unsafe_labels if name.casefold() in labels)
+        if not indices:
             raise ConfigError(
                 f"safety.unsafe_labels = {list(self.unsafe_labels)}: {self.model} knows none of them; remedy: choose "
                 f"from {', '.join(sorted(labels))}"
             )
-        return processor, network.to(device).eval(), places, device
+        return processor, network.to(device).eval(), indices, device
 
     def load(self) -> None:
         """Fails now if the model cannot be used."""
@@ -59,10 +59,10 @@ class HubClassifier:
             return []
         import torch
 
-        processor, network, places, device = self._loaded
+        processor, network, indices, device = self._loaded
         pixels = processor(images=[picture.convert("RGB") for picture in pictures], return_tensors="pt").to(device)
         with torch.inference_mode():
-            likely = network(**pixels).logits.float().softmax(-1)[:, places].sum(-1)
+            likely = network(**pixels).logits.float().softmax(-1)[:, indices].sum(-1)
         return [float(value) for value in likely.cpu()]
 
 

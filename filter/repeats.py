@@ -52,9 +52,9 @@ def find_repeats(connection: duckdb.DuckDBPyConnection) -> None:
     """
     columns = connection.execute("SELECT place, phash FROM ranked ORDER BY place").fetchnumpy()
     place, of = _repeats(np.asarray(columns["place"], np.int64), np.asarray(columns["phash"], np.uint64))
-    connection.register("found", pa.table({"place": pa.array(place, pa.int64()), "of": pa.array(of, pa.int64())}))
-    connection.execute("CREATE OR REPLACE TABLE near AS SELECT * FROM found")
-    connection.unregister("found")
+    connection.register("pairs", pa.table({"place": pa.array(place, pa.int64()), "of": pa.array(of, pa.int64())}))
+    connection.execute("CREATE OR REPLACE TABLE near AS SELECT * FROM pairs")
+    connection.unregister("pairs")
 
 
 def _repeats(places: Places, hashes: Hashes) -> tuple[Places, Places]:
@@ -66,18 +66,18 @@ def _repeats(places: Places, hashes: Hashes) -> tuple[Places, Places]:
     for later, earlier in _near_pairs(distinct, first):
         if survivor[later] == later and survivor[earlier] == earlier:
             survivor[later] = earlier
-    found = survivor[first[which]]
-    repeated = np.flatnonzero(found != np.arange(len(hashes)))
-    return places[repeated], places[found[repeated]]
+    fate = survivor[first[which]]
+    repeated = np.flatnonzero(fate != np.arange(len(hashes)))
+    return places[repeated], places[fate[repeated]]
 
 
 def _near_pairs(distinct: Hashes, first: Places) -> Iterator[tuple[int, int]]:
     """Every (later, earlier) pair of near hashes by place, ordered by the later one, then the earlier one."""
     places = int(first.max(initial=0)) + 1
     # a pair as one number sorts a hundred times faster than as two
-    found = [pairs for mask in _MASKS for pairs in _near_under(mask, distinct, first, places)]
-    if found:
-        for later, earlier in zip(*np.divmod(np.unique(np.concatenate(found)), places), strict=True):
+    runs = [pairs for mask in _MASKS for pairs in _near_under(mask, distinct, first, places)]
+    if runs:
+        for later, earlier in zip(*np.divmod(np.unique(np.concatenate(runs)), places), strict=True):
             yield int(later), int(earlier)
 
 

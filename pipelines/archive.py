@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from annotate.caption import caption_stage
 from crawl.http.search_cache import forget_answers
 from crawl.images.stage import download_stage
-from crawl.phrases.descriptors import wanted_phrases, wanted_queries, write_descriptors
+from crawl.phrases.descriptors import gather_phrases, make_queries, write_descriptors
 from crawl.rounds.merge import merge_candidates
 from crawl.rounds.rounds import Round, open_round, read_rounds
 from crawl.rounds.search import refuse_anonymous, search_stage, web_client
@@ -205,7 +205,7 @@ class Archive:
 
     def _wanted_queries(self) -> list[Query]:
         settings = self.settings.descriptors
-        wanted = wanted_phrases(self.store, settings)
+        wanted = gather_phrases(self.store, settings)
         if settings.writer.model:
             dropped = ", ".join(f"{reason} {count:,}" for reason, count in sorted(wanted.dropped.items())) or "nothing"
             short = len(wanted.short(settings.phrases_per_cell))
@@ -219,7 +219,7 @@ class Archive:
         return [
             query
             for source in enabled_sources(self.settings.sources)
-            for query in wanted_queries(wanted.phrases, source.name, source.settings.results_per_query)
+            for query in make_queries(wanted.phrases, source.name, source.settings.results_per_query)
         ]
 
 

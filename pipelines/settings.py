@@ -10,10 +10,7 @@ from crawl.images.stage import DownloadSettings
 from crawl.phrases.descriptors import DescriptorSettings
 from crawl.rounds.merge import MergeSettings
 from crawl.rounds.search import SearchSettings
-from crawl.sites.burst import BurstSettings
-from crawl.sites.envato import EnvatoSettings
-from crawl.sites.foodiesfeed import FoodiesfeedSettings
-from crawl.sites.freenaturestock import FreenaturestockSettings
+from crawl.sites.html_sites import BurstSettings, EnvatoSettings, FoodiesfeedSettings, FreenaturestockSettings
 from crawl.sites.openverse import OpenverseSettings
 from crawl.sites.pexels import PexelsSettings
 from crawl.sites.pixabay import PixabaySettings

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import simplejpeg
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from crawl.images.jpeg import MOST_SCANS, SOI, has_too_many_scans, plain_copy
+from crawl.images.jpeg import MOST_SCANS, SOI, copy_plain, has_too_many_scans
 from crawl.images.phash import perceptual_hash
 from moodarchive.errors import RowError
 
@@ -61,13 +61,13 @@ def to_picture(served: bytes, limits: PictureLimits) -> Picture:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        image = _opened(served)
+        image = _open_image(served)
         original_size = image.size
         _refuse_bad_size(original_size, limits)
         _refuse_slow(served, image)
-        encoded, pixels = _unchanged(served, image, limits.longest_side)
+        encoded, pixels = _copy_unchanged(served, image, limits.longest_side)
         if pixels is None:
-            pixels = _decoded(served, image, limits.longest_side)
+            pixels = _decode(served, image, limits.longest_side)
     if encoded is None:
         encoded = simplejpeg.encode_jpeg(pixels, quality=limits.jpeg_quality, colorsubsampling="420")
     return Picture(
@@ -84,7 +84,7 @@ def to_picture(served: bytes, limits: PictureLimits) -> Picture:
     )
 
 
-def _opened(served: bytes) -> Image.Image:
+def _open_image(served: bytes) -> Image.Image:
     try:
         return Image.open(io.BytesIO(served), formats=FORMATS)
     except UnidentifiedImageError:
@@ -114,11 +114,11 @@ def _orientation(image: Image.Image) -> int:
     return turn if isinstance(turn, int) and 1 <= turn <= 8 else 1
 
 
-def _unchanged(served: bytes, image: Image.Image, longest_side: int) -> tuple[bytes | None, Pixels | None]:
+def _copy_unchanged(served: bytes, image: Image.Image, longest_side: int) -> tuple[bytes | None, Pixels | None]:
     """The file without what is not the picture, and its pixels; (None, None) when it must be encoded anew."""
     if not served.startswith(SOI) or max(image.size) > longest_side or _orientation(image) != 1:
         return None, None
-    copy = plain_copy(served)
+    copy = copy_plain(served)
     if copy is None:
         return None, None
     try:
@@ -127,28 +127,28 @@ def _unchanged(served: bytes, image: Image.Image, longest_side: int) -> tuple[by
         return None, None
 
 
-def _decoded(served: bytes, image: Image.Image, longest_side: int) -> Pixels:
+def _decode(served: bytes, image: Image.Image, longest_side: int) -> Pixels:
     """Upright and at the archive's size. What libjpeg does not decode without complaint, Pillow judges."""
     if served.startswith(SOI) and image.mode in ("RGB", "L"):
-        size = _fitting(image.size, longest_side)
+        size = _fit_size(image.size, longest_side)
         try:
-            coarse = simplejpeg.decode_jpeg(served, **_coarsest(image.size, size))
+            coarse = simplejpeg.decode_jpeg(served, **_coarsest_scale(image.size, size))
         except ValueError as error:
             # Pillow would paint the rest grey
             if "premature end of data" in str(error):
                 raise RowError("truncated", str(error)) from None
         else:
-            return _turned(_shrunk(coarse, size), _orientation(image))
-    return _decoded_by_pillow(image, longest_side)
+            return _turn_upright(_shrink(coarse, size), _orientation(image))
+    return _decode_by_pillow(image, longest_side)
 
 
-def _fitting(size: tuple[int, int], longest_side: int) -> tuple[int, int]:
+def _fit_size(size: tuple[int, int], longest_side: int) -> tuple[int, int]:
     """The size that keeps the ratio within ``longest_side``; nothing is enlarged."""
     scale = min(1.0, longest_side / max(size))
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def _coarsest(size: tuple[int, int], wanted: tuple[int, int]) -> dict[str, int]:
+def _coarsest_scale(size: tuple[int, int], wanted: tuple[int, int]) -> dict[str, int]:
     """The smallest half, quarter or eighth that is no smaller than wanted, for libjpeg to decode at.
 
     libjpeg knows all eighths; those between the halves are slower than the next larger half, and look worse.
@@ -160,7 +160,7 @@ def _coarsest(size: tuple[int, int], wanted: tuple[int, int]) -> dict[str, int]:
     return {}
 
 
-def _shrunk(pixels: Pixels, size: tuple[int, int]) -> Pixels:
+def _shrink(pixels: Pixels, size: tuple[int, int]) -> Pixels:
     """At ``size``: blurred just enough for the few points of a cubic; near Lanczos, in a fraction of its time."""
     ratio = max(pixels.shape[1] / size[0], pixels.shape[0] / size[1])
     if ratio == 1:
@@ -172,7 +172,7 @@ def _shrunk(pixels: Pixels, size: tuple[int, int]) -> Pixels:
     return np.asarray(cv2.resize(soft, size, interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
-def _turned(pixels: Pixels, turn: int) -> Pixels:
+def _turn_upright(pixels: Pixels, turn: int) -> Pixels:
     """Upright pixels, from the eight ways of EXIF to lie."""
     if turn in (5, 6, 7, 8):
         pixels = pixels.transpose(1, 0, 2)
@@ -183,7 +183,7 @@ def _turned(pixels: Pixels, turn: int) -> Pixels:
     return np.ascontiguousarray(pixels)
 
 
-def _decoded_by_pillow(image: Image.Image, longest_side: int) -> Pixels:
+def _decode_by_pillow(image: Image.Image, longest_side: int) -> Pixels:
     try:
         image.draft("RGB", (2 * longest_side, 2 * longest_side))
         image.load()
@@ -191,7 +191,7 @@ def _decoded_by_pillow(image: Image.Image, longest_side: int) -> Pixels:
         if image.mode in ("1", "P", "PA"):  # Pillow would pick pixels of these, not average them
             image = image.convert("RGBA" if image.has_transparency_data else "RGB")
         image.thumbnail((longest_side, longest_side), Image.Resampling.LANCZOS, reducing_gap=3.0)
-        return _turned(np.asarray(_rgb(image)), turn)
+        return _turn_upright(np.asarray(_to_rgb(image)), turn)
     except OSError as error:
         kind = "truncated" if "truncated" in str(error).lower() else "corrupt_image"
         raise RowError(kind, str(error)) from None
@@ -199,7 +199,7 @@ def _decoded_by_pillow(image: Image.Image, longest_side: int) -> Pixels:
         raise RowError("corrupt_image", f"{type(error).__name__}: {error}") from None
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def _to_rgb(image: Image.Image) -> Image.Image:
     """Transparency over white; 16-bit greys scaled, where Pillow's own conversion would clip them."""
     if image.mode.startswith("I") or image.mode == "F":
         values = np.asarray(image, dtype=np.float32)

@@ -28,13 +28,13 @@ def has_too_many_scans(served: bytes) -> bool:
     return scans > MOST_SCANS
 
 
-def plain_copy(served: bytes) -> bytes | None:
+def copy_plain(served: bytes) -> bytes | None:
     """The same coefficients, bit for bit, with tables and scans only; None when the file is not plain enough.
 
     Plain is one frame, baseline or progressive, 8 bits, three components in YCbCr. Metadata, comments, profiles,
     thumbnails, further pictures and every byte after the end are left out.
     """
-    kept, frames, tables, adobe = [SOI, _JFIF], [], 0, None
+    chunks, frames, tables, adobe = [SOI, _JFIF], [], 0, None
     jfif = False
     try:
         for marker, begin, end in _segments(served):
@@ -50,12 +50,12 @@ def plain_copy(served: bytes) -> bytes | None:
             elif marker != _SOS and not (0xE0 <= marker <= 0xEF or marker == _COMMENT):
                 return None
             if marker in _FRAMES or marker in _TABLES or marker == _SOS:
-                kept.append(b"\xff%c" % marker + served[begin:end])
+                chunks.append(b"\xff%c" % marker + served[begin:end])
     except ValueError:
         return None
     if len(frames) != 1 or tables > _MOST_TABLE_BYTES or not _is_plain(*frames[0], jfif=jfif, adobe=adobe):
         return None
-    return b"".join([*kept, EOI])
+    return b"".join([*chunks, EOI])
 
 
 def _is_plain(marker: int, frame: bytes, *, jfif: bool, adobe: int | None) -> bool:
@@ -70,19 +70,19 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
     """(marker, begin of its length, end) up to the end of the picture; a scan's data belong to it. ValueError."""
     at = len(SOI)
     while True:
-        found = _MARKER.match(data, at)
-        if found is None:
+        match = _MARKER.match(data, at)
+        if match is None:
             raise ValueError(f"no marker at byte {at}")
-        if found[0].endswith(EOI):
+        if match[0].endswith(EOI):
             return
-        begin = found.end()
+        begin = match.end()
         end = begin + int.from_bytes(data[begin : begin + 2], "big")
         if not begin + 2 <= end <= len(data):
             raise ValueError(f"a segment at byte {begin} has no legal length")
-        if found[1][0] == _SOS:
+        if match[1][0] == _SOS:
             after = _MARKER.search(data, end)
             if after is None:
                 raise ValueError("the picture has no end")
             end = after.start()
-        yield found[1][0], begin, end
+        yield match[1][0], begin, end
         at = end

@@ -8,7 +8,7 @@ from moodarchive.errors import RowError
 SCHEME = "folder"
 
 
-def picture_in(folder: str, url: str, max_bytes: int) -> bytes | None:
+def read_from_folder(folder: str, url: str, max_bytes: int) -> bytes | None:
     """The file that ``folder:a/b.jpg`` names, None for other schemes.
 
     RowError ``forbidden_scheme`` without a folder, ``forbidden_address`` outside it, ``missing_file`` or

@@ -57,11 +57,11 @@ def _down(values: _Floats) -> _Floats:
 
 
 def _product(left: _Floats, right: _Floats) -> _Floats:
-    found = np.empty((len(left), right.shape[1]))
+    product = np.empty((len(left), right.shape[1]))
     rows = max(1, _UNSHARED // right.size)
     for start in range(0, len(left), rows):
-        np.matmul(left[start : start + rows], right, out=found[start : start + rows])
-    return found
+        np.matmul(left[start : start + rows], right, out=product[start : start + rows])
+    return product
 
 
 def _levels(sums: _Floats) -> _Floats:

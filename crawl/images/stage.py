@@ -15,7 +15,7 @@ from yarl import URL
 from crawl.http.bulk import Bulk, fetch_in_bulk
 from crawl.http.images import Fetcher, FetchLimits
 from crawl.images.decode import PictureLimits, to_picture
-from crawl.images.local_folder import picture_in
+from crawl.images.local_folder import read_from_folder
 from crawl.images.malloc import keep_freed_memory
 from crawl.politeness.rate_limit_client import RateLimitClient
 from crawl.politeness.rate_limits import parse_limit
@@ -161,7 +161,8 @@ class Downloader:
         if url is None:
             return empty_row(IMAGES, key=key, status=TAKEN_DOWN)
         try:
-            served = picture_in(self.folder, url, self.settings.max_bytes) or bulk.read(key, self.settings.max_bytes)
+            most = self.settings.max_bytes
+            served = read_from_folder(self.folder, url, most) or bulk.read(key, most)
             if served is None:
                 served = await fetcher.fetch(url)
             picture = await asyncio.get_running_loop().run_in_executor(

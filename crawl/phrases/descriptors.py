@@ -53,7 +53,7 @@ def _known(names: tuple[str, ...], legal: tuple[str, ...], what: str) -> tuple[s
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class SearchPhrases:
     """The phrases of each chosen cell, and how they came to be."""
 
     phrases: PHRASES
@@ -70,23 +70,23 @@ class Wanted:
         return [cell for cell, of_cell in self.phrases.items() if len(of_cell) < per_cell]
 
 
-def lexicon_phrases(settings: DescriptorSettings) -> dict[Cell, tuple[Phrase, ...]]:
+def read_lexicon_phrases(settings: DescriptorSettings) -> dict[Cell, tuple[Phrase, ...]]:
     """The lexicon's phrases of each chosen cell, in its order."""
     lexicon = load_lexicon()
     cells = [Cell(emotion, context) for emotion in settings.emotions for context in settings.contexts]
     return {cell: tuple(map(Phrase, lexicon[cell][: settings.phrases_per_cell])) for cell in cells}
 
 
-def wanted_phrases(store: Store, settings: DescriptorSettings) -> Wanted:
+def gather_phrases(store: Store, settings: DescriptorSettings) -> SearchPhrases:
     """The lexicon's phrases first, then those that the model writes; ServiceError when its servers do not answer."""
-    phrases = lexicon_phrases(settings)
+    phrases = read_lexicon_phrases(settings)
     if not settings.writer.model:
-        return Wanted(phrases=phrases)
+        return SearchPhrases(phrases=phrases)
     writer = PhraseWriter(store=store, settings=settings.writer, per_cell=settings.phrases_per_cell)
-    return Wanted(phrases=writer.filled(phrases), answers_asked=writer.asked, dropped=writer.dropped)
+    return SearchPhrases(phrases=writer.fill(phrases), answers_asked=writer.asked, dropped=writer.dropped)
 
 
-def wanted_queries(phrases: PHRASES, source: str, results: int) -> list[Query]:
+def make_queries(phrases: PHRASES, source: str, results: int) -> list[Query]:
     """Every phrase as a query, cells taken in turn, so that a round cut short is balanced."""
     longest = max(len(of_cell) for of_cell in phrases.values())
     return [

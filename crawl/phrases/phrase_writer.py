@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from crawl.phrases.phrases import KnownPhrases, Phrase, normalised_phrase
+from crawl.phrases.phrases import KnownPhrases, Phrase, normalise_phrase
 from moodarchive.chat.client import ChatClient, ChatRequest, Message
 from moodarchive.chat.prompt import PromptFile
 from moodarchive.chat.settings import ChatSettings
@@ -53,7 +53,7 @@ class WriterSettings(ChatSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Said:
+class WriterAnswer:
     """What a model answered, as it is kept; ``refused`` says why there is no answer."""
 
     text: str
@@ -98,7 +98,7 @@ class PhraseWriter:
         )
         self._known = KnownPhrases(self.settings.similarity)
 
-    def filled(self, begun: Mapping[Cell, Sequence[Phrase]]) -> dict[Cell, tuple[Phrase, ...]]:
+    def fill(self, begun: Mapping[Cell, Sequence[Phrase]]) -> dict[Cell, tuple[Phrase, ...]]:
         """The cells with the model's phrases behind those begun with.
 
         Near-repeats are dropped within and across emotions, against the whole lexicon too. ServiceError when the
@@ -127,41 +127,41 @@ class PhraseWriter:
                 async with aclosing(
                     run_in_order(self._jobs(client, requests), window, finished_ahead=len(short))
                 ) as line:
-                    said = [one async for one in line]
-                for state, request, one in zip(short, requests, said, strict=True):
-                    self._merge(state, request.seed, one)
+                    answers = [answer async for answer in line]
+                for state, request, answer in zip(short, requests, answers, strict=True):
+                    self._merge(state, request.seed, answer)
 
     def _is_short(self, state: _CellState) -> bool:
         return len(state.phrases) < self.per_cell and state.barren < self.settings.barren_answers
 
     async def _jobs(
         self, client: ChatClient, requests: Sequence[ChatRequest]
-    ) -> AsyncIterator[Coroutine[Any, Any, Said]]:
+    ) -> AsyncIterator[Coroutine[Any, Any, WriterAnswer]]:
         for request in requests:
-            yield self._said(client, request)
+            yield self._ask(client, request)
 
-    async def _said(self, client: ChatClient, request: ChatRequest) -> Said:
+    async def _ask(self, client: ChatClient, request: ChatRequest) -> WriterAnswer:
         name = digest(request.payload())
         path = f"crawl/descriptors/{name[:2]}/{name}.json"
         try:
-            return Said(**json.loads(self.store.read_bytes(path)))
+            return WriterAnswer(**json.loads(self.store.read_bytes(path)))
         except FileNotFoundError:
             pass
         try:
-            answer = await client.ask(request)
-            said = Said(text=answer.text, finish_reason=answer.finish_reason, model=answer.model)
+            reply = await client.ask(request)
+            answer = WriterAnswer(text=reply.text, finish_reason=reply.finish_reason, model=reply.model)
         except RowError as error:
             if error.kind != "refused":  # lost on the way: no answer that could be kept
                 raise ServiceError(str(error)) from None
-            said = Said(text="", finish_reason="", model=request.model, refused=str(error))
+            answer = WriterAnswer(text="", finish_reason="", model=request.model, refused=str(error))
         self.asked += 1
-        self.store.write_bytes(path, json.dumps(asdict(said)).encode())
-        return said
+        self.store.write_bytes(path, json.dumps(asdict(answer)).encode())
+        return answer
 
     def _request(self, state: _CellState) -> ChatRequest:
         settings, count = self.settings, self.settings.phrases_per_answer
         written = [phrase.text for phrase in state.phrases if phrase.text not in state.examples]
-        asks = self.prompt.user.format(
+        question = self.prompt.user.format(
             emotion=words(state.cell.emotion),
             context=words(state.cell.context),
             examples=", ".join(state.examples),
@@ -170,20 +170,20 @@ class PhraseWriter:
         )
         return ChatRequest(
             model=settings.model,
-            messages=(Message(role="system", text=self.prompt.system), Message(role="user", text=asks)),
+            messages=(Message(role="system", text=self.prompt.system), Message(role="user", text=question)),
             schema=answer_schema(count),
             max_tokens=settings.max_tokens,
             temperature=settings.temperature,
             seed=int(digest([settings.seed, *state.cell, state.answers])[:8], 16) & 0x7FFFFFFF,
         )
 
-    def _merge(self, state: _CellState, seed: int, said: Said) -> None:
+    def _merge(self, state: _CellState, seed: int, answer: WriterAnswer) -> None:
         """Takes what is new of an answer, in its order, until the cell is full."""
-        origin = f"{said.model} {self.prompt.name}/{self.prompt.version}/{self.prompt.hash} seed {seed}"
+        origin = f"{answer.model} {self.prompt.name}/{self.prompt.version}/{self.prompt.hash} seed {seed}"
         state.answers += 1
         before = len(state.phrases)
         try:
-            for text in read_answer(said):
+            for text in read_answer(answer):
                 if len(state.phrases) < self.per_cell:
                     self._take(state, text, origin)
         except RowError as error:
@@ -193,7 +193,7 @@ class PhraseWriter:
 
     def _take(self, state: _CellState, text: str, origin: str) -> None:
         try:
-            phrase = normalised_phrase(text, state.cell.emotion)
+            phrase = normalise_phrase(text, state.cell.emotion)
         except RowError as error:
             self.dropped[error.kind] += 1
             return
@@ -216,20 +216,20 @@ def answer_schema(count: int) -> dict[str, Any]:
     }
 
 
-def read_answer(said: Said) -> list[str]:
+def read_answer(answer: WriterAnswer) -> list[str]:
     """The phrases as the model wrote them.
 
     A server may ignore the schema, so the form is checked: RowError refused, cut_off, not_json or wrong_schema.
     """
-    if said.refused or said.finish_reason == "content_filter":
-        raise RowError("refused", said.refused or "the server's content filter stopped the answer")
-    if said.finish_reason == "length":
+    if answer.refused or answer.finish_reason == "content_filter":
+        raise RowError("refused", answer.refused or "the server's content filter stopped the answer")
+    if answer.finish_reason == "length":
         raise RowError("cut_off", "the answer was cut; remedy: raise descriptors.writer.max_tokens")
     try:
-        values = json.loads(said.text)
+        values = json.loads(answer.text)
     except (ValueError, RecursionError) as error:
-        raise RowError("not_json", f"{error}: {said.text[:200]!r}") from None
+        raise RowError("not_json", f"{error}: {answer.text[:200]!r}") from None
     phrases = values.get("phrases") if isinstance(values, dict) else None
     if not isinstance(phrases, list) or not all(isinstance(phrase, str) for phrase in phrases):
-        raise RowError("wrong_schema", f"no list of phrases: {said.text[:200]!r}")
+        raise RowError("wrong_schema", f"no list of phrases: {answer.text[:200]!r}")
     return phrases

@@ -27,7 +27,7 @@ class Phrase(NamedTuple):
     origin: str = LEXICON
 
 
-def normalised_phrase(text: str, emotion: str) -> str:
+def normalise_phrase(text: str, emotion: str) -> str:
     """Small letters without accents and single spaces; two to six words.
 
     RowError ``malformed``, or ``names_emotion``: sites answer the emotion's name with symbols, not with its causes.

@@ -24,7 +24,7 @@ class GalleryPicture:
     licence_url: str | None = None
 
 
-def pictures_on(html: str, address: str, links: str, agent: str) -> list[GalleryPicture]:
+def read_gallery(html: str, address: str, links: str, agent: str) -> list[GalleryPicture]:
     """The pictures whose links match the CSS selector ``links``, in the page's order, none twice.
 
     Empty when the page's robots meta tags opt out.
@@ -32,29 +32,29 @@ def pictures_on(html: str, address: str, links: str, agent: str) -> list[Gallery
     page = LexborHTMLParser(html)
     if _opts_out(page, agent):
         return []
-    described = {item["url"]: item for item in _described(page, address)}
-    found: dict[str, GalleryPicture] = {}
+    objects = {item["url"]: item for item in _iter_image_objects(page, address)}
+    pictures: dict[str, GalleryPicture] = {}
     for link in page.css(links):
-        picture = _picture(link, address)
-        if picture and picture.landing_url not in found:
-            found[picture.landing_url] = _completed(picture, described.get(picture.landing_url, {}))
-    return list(found.values())
+        picture = _read_link(link, address)
+        if picture and picture.landing_url not in pictures:
+            pictures[picture.landing_url] = _complete(picture, objects.get(picture.landing_url, {}))
+    return list(pictures.values())
 
 
-def picture_of(html: str, address: str, agent: str) -> GalleryPicture | None:
+def read_landing_page(html: str, address: str, agent: str) -> GalleryPicture | None:
     """The picture that a landing page shows, as JSON-LD or Open Graph tell; None when it opts out or has none."""
     page = LexborHTMLParser(html)
     if _opts_out(page, agent):
         return None
     image = page.css_first('meta[property="og:image"]')
     title = page.css_first('meta[property="og:title"]')
-    described = next((item for item in _described(page, address) if isinstance(item.get("contentUrl"), str)), {})
+    described = _first_with_content(page, address)
     source = (image.attributes.get("content") or "").strip() if image else ""
     if not source and not described:
         return None
-    said = (title.attributes.get("content") or "").strip() if title else ""
-    picture = GalleryPicture(landing_url=address, url=urljoin(address, source), alt_text=said or None)
-    return _completed(picture, described)
+    title_text = (title.attributes.get("content") or "").strip() if title else ""
+    picture = GalleryPicture(landing_url=address, url=urljoin(address, source), alt_text=title_text or None)
+    return _complete(picture, described)
 
 
 def has_next(html: str) -> bool:
@@ -72,34 +72,39 @@ def _opts_out(page: LexborHTMLParser, agent: str) -> bool:
     return False
 
 
-def _picture(link: LexborNode, address: str) -> GalleryPicture | None:
+def _read_link(link: LexborNode, address: str) -> GalleryPicture | None:
     image, landing = link.css_first("img"), link.attributes.get("href")
     if image is None or not landing:
         return None
     attributes = image.attributes
-    sets = attributes.get("srcset") or attributes.get("data-srcset")
-    source = _largest(sets) or attributes.get("data-src") or attributes.get("src")
+    srcset = attributes.get("srcset") or attributes.get("data-srcset")
+    source = _widest_source(srcset) or attributes.get("data-src") or attributes.get("src")
     if not source or source.startswith("data:"):
         return None
     alt = (attributes.get("alt") or "").strip()
     return GalleryPicture(landing_url=urljoin(address, landing), url=urljoin(address, source), alt_text=alt or None)
 
 
-def _largest(sets: str | None) -> str | None:
+def _widest_source(srcset: str | None) -> str | None:
     """The widest address of a srcset."""
     widest, best = 0.0, None
-    for choice in (sets or "").split(", "):
-        where, _, width = choice.strip().partition(" ")
+    for choice in (srcset or "").split(", "):
+        source, _, width = choice.strip().partition(" ")
         try:
             size = float(width.strip().rstrip("wx") or 1)
         except ValueError:
             continue
-        if where and size > widest:
-            widest, best = size, where
+        if source and size > widest:
+            widest, best = size, source
     return best
 
 
-def _described(page: LexborHTMLParser, address: str) -> Iterator[dict[str, Any]]:
+def _first_with_content(page: LexborHTMLParser, address: str) -> dict[str, Any]:
+    objects = _iter_image_objects(page, address)
+    return next((item for item in objects if isinstance(item.get("contentUrl"), str)), {})
+
+
+def _iter_image_objects(page: LexborHTMLParser, address: str) -> Iterator[dict[str, Any]]:
     """schema.org's ImageObjects, by the absolute address of their page."""
     for script in page.css('script[type="application/ld+json"]'):
         try:
@@ -112,12 +117,12 @@ def _described(page: LexborHTMLParser, address: str) -> Iterator[dict[str, Any]]
                 waiting += item
             elif isinstance(item, dict):
                 waiting += [value for value in item.values() if isinstance(value, dict | list)]
-                where = item.get("url") or item.get("acquireLicensePage")
-                if item.get("@type") in ("ImageObject", "Photograph") and isinstance(where, str):
-                    yield {**item, "url": urljoin(address, where)}
+                page_address = item.get("url") or item.get("acquireLicensePage")
+                if item.get("@type") in ("ImageObject", "Photograph") and isinstance(page_address, str):
+                    yield {**item, "url": urljoin(address, page_address)}
 
 
-def _completed(picture: GalleryPicture, item: dict[str, Any]) -> GalleryPicture:
+def _complete(picture: GalleryPicture, item: dict[str, Any]) -> GalleryPicture:
     creator = item.get("creator") or item.get("author") or {}
     creator = creator if isinstance(creator, dict) else {"name": creator}
     text = {

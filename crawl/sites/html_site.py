@@ -8,12 +8,13 @@ from urllib.parse import quote_plus, urlsplit
 
 import duckdb
 import pyarrow as pa
+from pydantic import Field
 
 from crawl.http.search_client import WebClient
-from crawl.sites.gallery import GalleryPicture, has_next, picture_of, pictures_on
-from crawl.sites.listed import COLUMNS, found_in, indexed, opened
-from crawl.sites.pages import paged
-from crawl.sites.sitemap import SitePage, pages_of
+from crawl.sites.gallery import GalleryPicture, has_next, read_gallery, read_landing_page
+from crawl.sites.listed import COLUMNS, build_index, open_database, search_index
+from crawl.sites.pages import ask_pages
+from crawl.sites.sitemap import SitePage, read_sitemaps
 from crawl.source import Found, Policy, Query, SourceSettings
 from moodarchive.settings import SettingScope
 
@@ -28,11 +29,10 @@ class HtmlSiteSettings(SourceSettings):
 
     route: Annotated[Literal["search", "sitemap"], SettingScope.GROWTH] = "search"
     """``sitemap`` reads the site's list of its pages once a day, and searches the words of their names and titles."""
-
-    @property
-    def site_url(self) -> str:
-        """Where the site lies."""
-        raise NotImplementedError
+    base_url: Annotated[str, Field(pattern="^https?://"), SettingScope.GROWTH]
+    """Where the site lies."""
+    limits: Annotated[tuple[str, ...], SettingScope.EXECUTION] = ("1/3s",)
+    """How often the site may be asked; all hold."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,25 +57,25 @@ class HtmlSite:
         """Search pages until enough images or the last page; or what the sitemaps list."""
         if self.settings.route == "sitemap":
             return self._listed(query, web)
-        return paged(query.results, DEEPEST_PAGE, lambda page: self._page(query, web, page))
+        return ask_pages(query.results, DEEPEST_PAGE, lambda page: self._page(query, web, page))
 
     def _page(self, query: Query, web: WebClient, page: int) -> tuple[Sequence[Found | None], bool]:
         form = self.first_path if page == 1 else self.path
-        url = self.settings.site_url + form.format(phrase=quote_plus(query.phrase), page=page)
+        url = self.settings.base_url + form.format(phrase=quote_plus(query.phrase), page=page)
         answer = web.get_page(url, {}, source=self.name)
         if answer is None:
             return [], False
-        pictures = pictures_on(answer.html, url, self.links, web.user_agent)
+        pictures = read_gallery(answer.html, url, self.links, web.user_agent)
         return [self._found(picture, answer.day) for picture in pictures], has_next(answer.html)
 
     def _listed(self, query: Query, web: WebClient) -> Iterator[Found]:
         """Pages whose names and titles hold the phrase's words; one whose picture the sitemap does not name is read."""
         if not self._index:
-            site = urlsplit(self.settings.site_url)
-            pages, day = pages_of(web, f"{site.scheme}://{site.netloc}", self.name)
-            self._index[self.name] = indexed(self._connected(pages)), day
+            site = urlsplit(self.settings.base_url)
+            pages, day = read_sitemaps(web, f"{site.scheme}://{site.netloc}", self.name)
+            self._index[self.name] = build_index(self._connected(pages)), day
         connection, day = self._index[self.name]
-        for found in found_in(connection, query, day):
+        for found in search_index(connection, query, day):
             if found.url:
                 yield found
             elif read := self._read(found, web):
@@ -96,7 +96,7 @@ class HtmlSite:
             for page in pages
             if re.search(self.photo_page, urlsplit(page.address).path)
         ]
-        connection = opened()
+        connection = open_database()
         connection.register("rows", pa.Table.from_pylist(rows, _LISTED))
         connection.execute("CREATE TEMP TABLE listed AS FROM rows")
         return connection
@@ -104,7 +104,7 @@ class HtmlSite:
     def _read(self, listed: Found, web: WebClient) -> Found | None:
         assert listed.landing_url
         answer = web.get_page(listed.landing_url, {}, source=self.name)
-        picture = picture_of(answer.html, listed.landing_url, web.user_agent) if answer else None
+        picture = read_landing_page(answer.html, listed.landing_url, web.user_agent) if answer else None
         return replace(self._found(picture, answer.day), source_id=listed.source_id) if picture and answer else None
 
     def _found(self, picture: GalleryPicture, day: str) -> Found:

@@ -28,7 +28,7 @@ WHERE list_has_all(words, $words) ORDER BY len(words), source_id LIMIT $most
 """
 
 
-def opened() -> duckdb.DuckDBPyConnection:
+def open_database() -> duckdb.DuckDBPyConnection:
     """A database in memory, for one source's list."""
     return duckdb.connect(":memory:", config={"memory_limit": "2GB"})
 
@@ -38,7 +38,7 @@ def newest_day(paths: Iterable[Path]) -> str:
     return datetime.fromtimestamp(max(path.stat().st_mtime for path in paths), UTC).date().isoformat()
 
 
-def indexed(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+def build_index(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
     """Indexes the relation ``listed``: COLUMNS, and ``searched``, words that count but are not shown."""
     connection.execute(_INDEX)
     return connection
@@ -50,7 +50,7 @@ def search_words(phrase: str) -> list[str]:
     return list(dict.fromkeys(words))
 
 
-def found_in(connection: duckdb.DuckDBPyConnection, query: Query, day: str) -> Iterator[Found]:
+def search_index(connection: duckdb.DuckDBPyConnection, query: Query, day: str) -> Iterator[Found]:
     """At most ``query.results`` images whose words hold all of the phrase's, the shortest descriptions first."""
     if not (words := search_words(query.phrase)):
         return

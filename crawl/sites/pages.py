@@ -7,7 +7,9 @@ from crawl.source import Found
 from moodarchive.errors import ServiceError
 
 
-def paged(results: int, deepest: int, page: Callable[[int], tuple[Sequence[Found | None], bool]]) -> Iterator[Found]:
+def ask_pages(
+    results: int, deepest: int, page: Callable[[int], tuple[Sequence[Found | None], bool]]
+) -> Iterator[Found]:
     """At most ``results`` images; ``page`` gives a page's images (None: unusable) and whether another one follows."""
     given = 0
     for number in range(1, deepest + 1):

@@ -9,7 +9,7 @@ from pydantic import Field, SecretStr
 
 from crawl.http.search_client import WebClient
 from crawl.sites.keys import key
-from crawl.sites.pages import paged, records_of, text, whole
+from crawl.sites.pages import ask_pages, records_of, text, whole
 from crawl.source import Found, Policy, Query, SourceSettings
 from moodarchive.settings import SettingScope
 
@@ -47,7 +47,7 @@ class Pexels:
 
     def search(self, query: Query, web: WebClient) -> Iterator[Found]:
         """Pages of 80 until enough images or no next page."""
-        return paged(query.results, 100, lambda page: self._page(query, web, page))
+        return ask_pages(query.results, 100, lambda page: self._page(query, web, page))
 
     def _page(self, query: Query, web: WebClient, page: int) -> tuple[Sequence[Found | None], bool]:
         url = f"{self.settings.base_url}/v1/search"

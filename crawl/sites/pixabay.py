@@ -9,7 +9,7 @@ from pydantic import Field, SecretStr
 
 from crawl.http.search_client import WebClient
 from crawl.sites.keys import key
-from crawl.sites.pages import paged, records_of, text, whole
+from crawl.sites.pages import ask_pages, records_of, text, whole
 from crawl.source import Found, Policy, Query, SourceSettings
 from moodarchive.settings import SettingScope
 
@@ -49,7 +49,7 @@ class Pixabay:
 
     def search(self, query: Query, web: WebClient) -> Iterator[Found]:
         """Pages of 200 until enough images or the end of what the site shows of a query."""
-        return paged(query.results, 3, lambda page: self._page(query, web, page))
+        return ask_pages(query.results, 3, lambda page: self._page(query, web, page))
 
     def _page(self, query: Query, web: WebClient, page: int) -> tuple[Sequence[Found | None], bool]:
         url, size = f"{self.settings.base_url}/api/", self.settings.page_size

@@ -29,7 +29,7 @@ class SitePage:
     licence_url: str | None = None
 
 
-def pages_of(web: WebClient, origin: str, source: str) -> tuple[list[SitePage], str]:
+def read_sitemaps(web: WebClient, origin: str, source: str) -> tuple[list[SitePage], str]:
     """The pages that the site lists, and the day on which it did.
 
     Sitemaps are those that robots.txt names, else /sitemap.xml. Only pages and sitemaps of the site's own host count;

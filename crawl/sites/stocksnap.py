@@ -8,7 +8,7 @@ from urllib.parse import quote
 from pydantic import Field
 
 from crawl.http.search_client import WebClient
-from crawl.sites.pages import paged, records_of, text, whole
+from crawl.sites.pages import ask_pages, records_of, text, whole
 from crawl.source import Found, Policy, Query, SourceSettings
 from moodarchive.settings import SettingScope
 
@@ -44,7 +44,7 @@ class Stocksnap:
 
     def search(self, query: Query, web: WebClient) -> Iterator[Found]:
         """Pages by relevance until enough images or no next page."""
-        return paged(query.results, 50, lambda page: self._page(query, web, page))
+        return ask_pages(query.results, 50, lambda page: self._page(query, web, page))
 
     def _page(self, query: Query, web: WebClient, page: int) -> tuple[Sequence[Found | None], bool]:
         url = f"{self.settings.base_url}/api/search-photos/{quote(query.phrase, safe='')}/relevance/desc/{page}"

@@ -10,7 +10,7 @@ from pydantic import Field, SecretStr
 
 from crawl.http.search_client import WebClient
 from crawl.sites.keys import key
-from crawl.sites.pages import paged, records_of, text, whole
+from crawl.sites.pages import ask_pages, records_of, text, whole
 from crawl.source import Found, Policy, Query, SourceSettings
 from moodarchive.settings import SettingScope
 
@@ -50,7 +50,7 @@ class Unsplash:
 
     def search(self, query: Query, web: WebClient) -> Iterator[Found]:
         """Pages of 30 until enough images or the last page."""
-        return paged(query.results, 200, lambda page: self._page(query, web, page))
+        return ask_pages(query.results, 200, lambda page: self._page(query, web, page))
 
     def _page(self, query: Query, web: WebClient, page: int) -> tuple[Sequence[Found | None], bool]:
         url = f"{self.settings.base_url}/search/photos"

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar
 import duckdb
 
 from crawl.http.search_client import WebClient
-from crawl.sites.listed import found_in, indexed, newest_day, opened
+from crawl.sites.listed import build_index, newest_day, open_database, search_index
 from crawl.sites.unsplash import LICENCE, LICENCE_URL
 from crawl.source import Found, Policy, Query, SourceSettings
 from moodarchive.errors import ConfigError
@@ -64,16 +64,16 @@ class UnsplashDataset:
 
     def search(self, query: Query, web: WebClient) -> Iterator[Found]:
         """Photographs whose keywords and descriptions hold the phrase's words, dated by the files."""
-        return found_in(self._index, query, self._day)
+        return search_index(self._index, query, self._day)
 
     @cached_property
     def _index(self) -> duckdb.DuckDBPyConnection:
         folder = Path(self.settings.folder)
-        connection = opened()
+        connection = open_database()
         connection.execute(_LISTED, {"keywords": _pieces(folder, "keywords")})
         values = {"photos": _pieces(folder, "photos"), "licence": LICENCE, "licence_url": LICENCE_URL}
         connection.execute(_PHOTOS, values)
-        return indexed(connection)
+        return build_index(connection)
 
     @cached_property
     def _day(self) -> str:
@@ -81,9 +81,9 @@ class UnsplashDataset:
 
 
 def _pieces(folder: Path, name: str) -> list[str]:
-    found = sorted(str(path) for path in folder.glob(f"{name}.tsv*"))
-    if not found or folder == Path():
+    pieces = sorted(str(path) for path in folder.glob(f"{name}.tsv*"))
+    if not pieces or folder == Path():
         raise ConfigError(
             f"sources.unsplash_dataset.folder = '{folder}' holds no {name}.tsv000; remedy: unpack it there"
         )
-    return found
+    return pieces

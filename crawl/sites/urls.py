@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from crawl.http.search_client import WebClient
 from crawl.images.local_folder import SCHEME
-from crawl.sites.listed import COLUMNS, found_in, indexed, newest_day, opened
+from crawl.sites.listed import COLUMNS, build_index, newest_day, open_database, search_index
 from crawl.source import Found, Policy, Query, SourceSettings
 from moodarchive.errors import ConfigError
 from moodarchive.keys import digest
@@ -68,17 +68,17 @@ class Urls:
 
     def search(self, query: Query, web: WebClient) -> Iterator[Found]:
         """Images whose descriptions hold the phrase's words, dated by the newest list."""
-        return found_in(self._index, query, self._day)
+        return search_index(self._index, query, self._day)
 
     @cached_property
     def _index(self) -> duckdb.DuckDBPyConnection:
-        connection = opened()
+        connection = open_database()
         kinds = {name: "INTEGER" if name in ("width", "height") else "VARCHAR" for name in (*COLUMNS, "searched")}
         columns = ", ".join(f"{name} {kind}" for name, kind in kinds.items())
         connection.execute(f"CREATE TEMP TABLE listed ({columns})")
         for path in self._paths:
             _add(connection, path)
-        return indexed(connection)
+        return build_index(connection)
 
     @cached_property
     def _paths(self) -> list[Path]:

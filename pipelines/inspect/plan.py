@@ -7,7 +7,7 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from crawl.phrases.descriptors import DescriptorSettings, lexicon_phrases
+from crawl.phrases.descriptors import DescriptorSettings, read_lexicon_phrases
 from crawl.politeness.rate_limits import parse_limit
 from crawl.source import Source, is_locked
 from moodarchive.errors import ConfigError
@@ -130,7 +130,7 @@ def make_plan(settings: ArchiveSettings, images: int, assume: Assumptions) -> Pl
 
 def _phrases(settings: DescriptorSettings) -> tuple[int, int]:
     """Phrases of the lexicon, and those that a model is to write."""
-    cells = lexicon_phrases(settings).values()
+    cells = read_lexicon_phrases(settings).values()
     listed = sum(map(len, cells))
     return listed, len(cells) * settings.phrases_per_cell - listed if settings.writer.model else 0
 

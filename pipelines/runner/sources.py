@@ -5,10 +5,7 @@ import time
 
 from crawl.politeness.rate_limit_client import RateLimitClient
 from crawl.politeness.rate_limits import parse_limit, quota_left
-from crawl.sites.burst import burst
-from crawl.sites.envato import envato
-from crawl.sites.foodiesfeed import foodiesfeed
-from crawl.sites.freenaturestock import freenaturestock
+from crawl.sites.html_sites import make_html_site
 from crawl.sites.keys import keys_of, load_env_file
 from crawl.sites.openverse import Openverse
 from crawl.sites.pexels import Pexels
@@ -34,11 +31,11 @@ def all_sources(chosen: SourcesSettings) -> tuple[Source, ...]:
         UnsplashDataset(chosen.unsplash_dataset),
         Pexels(chosen.pexels, keys_of(chosen.pexels.key_variables)),
         Pixabay(chosen.pixabay, keys_of(chosen.pixabay.key_variables)),
-        envato(chosen.envato),
-        burst(chosen.burst),
+        make_html_site("envato", chosen.envato),
+        make_html_site("burst", chosen.burst),
         Stocksnap(chosen.stocksnap),
-        foodiesfeed(chosen.foodiesfeed),
-        freenaturestock(chosen.freenaturestock),
+        make_html_site("foodiesfeed", chosen.foodiesfeed),
+        make_html_site("freenaturestock", chosen.freenaturestock),
         Urls(chosen.urls),
     )
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from aiohttp import web
 
-from crawl.phrases.descriptors import DescriptorSettings, Wanted, wanted_phrases
+from crawl.phrases.descriptors import DescriptorSettings, SearchPhrases, gather_phrases
 from moodarchive.storage.store import Store
 
 PATH = "/v1/chat/completions"
@@ -54,7 +54,7 @@ def says(text: str, finish: str = "stop", **message: Any) -> web.Response:
     return web.json_response({"model": f"{MODEL}-served", "choices": [choice], "usage": {}})
 
 
-def filled(root: str, base: str, per_cell: int = 34, **writer: Any) -> Wanted:
+def filled(root: str, base: str, per_cell: int = 34, **writer: Any) -> SearchPhrases:
     """The phrases of four cells, asked of the server at ``base``."""
     values = {"model": MODEL, "servers": [base], "phrases_per_answer": 10, "retries": 1, "patience_s": 0, **writer}
     settings = DescriptorSettings.model_validate(
@@ -63,7 +63,7 @@ def filled(root: str, base: str, per_cell: int = 34, **writer: Any) -> Wanted:
             "writer": values,
         }
     )  # fmt: skip
-    return wanted_phrases(Store(root), settings)
+    return gather_phrases(Store(root), settings)
 
 
 if __name__ == "__main__":

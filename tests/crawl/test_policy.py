@@ -192,10 +192,10 @@ def test_a_bad_assumption_is_named(pair: str) -> None:
 
 
 def test_a_round_takes_no_more_queries_than_the_days_quota_answers(store: Store) -> None:
-    from crawl.phrases.descriptors import lexicon_phrases, wanted_queries
+    from crawl.phrases.descriptors import make_queries, read_lexicon_phrases
 
     settings = _settings(openverse={"limits": ["2/s", "50/day"], "results_per_query": 100})
-    queries = wanted_queries(lexicon_phrases(settings.descriptors), "openverse", 100)
+    queries = make_queries(read_lexicon_phrases(settings.descriptors), "openverse", 100)
     assert affordable_queries(store, settings.sources, queries, set()) == queries[:10]
     assert affordable_queries(store, settings.sources, queries, set(queries[:4])) == queries[4:14]
 

@@ -17,8 +17,8 @@ from aiohttp import web
 from rapidfuzz import fuzz
 from rich.console import Console
 
-from crawl.phrases.descriptors import DescriptorSettings, wanted_queries, write_descriptors
-from crawl.phrases.phrases import LEXICON, KnownPhrases, normalised_phrase
+from crawl.phrases.descriptors import DescriptorSettings, make_queries, write_descriptors
+from crawl.phrases.phrases import LEXICON, KnownPhrases, normalise_phrase
 from crawl.rounds.rounds import open_round, read_round
 from moodarchive.chat.client import chat_url
 from moodarchive.chat.prompt import PromptFile
@@ -45,7 +45,7 @@ def _serving(server: PhraseServer) -> Iterator[str]:
         yield f"http://{site.address}"
 
 
-def _texts(wanted: phrase_server.Wanted) -> dict[Cell, list[str]]:
+def _texts(wanted: phrase_server.SearchPhrases) -> dict[Cell, list[str]]:
     return {cell: [phrase.text for phrase in phrases] for cell, phrases in wanted.phrases.items()}
 
 
@@ -170,7 +170,7 @@ def test_a_killed_run_asks_nothing_twice_and_ends_with_the_same_phrases(store: S
 def test_a_round_records_who_wrote_each_phrase(store: Store) -> None:
     with _serving(PhraseServer()) as base:
         wanted = filled(store.root, base)
-    queries = wanted_queries(wanted.phrases, "openverse", 5)
+    queries = make_queries(wanted.phrases, "openverse", 5)
     record = open_round(store, [], queries, {}, 1000)
     assert record and read_round(store, 0) == record
     write_descriptors(store, 0, record.queries, "s")
@@ -217,7 +217,7 @@ def test_a_run_says_what_was_written_and_records_the_writer_with_the_round(store
     ],
 )
 def test_phrases_have_one_spelling(text: str, phrase: str) -> None:
-    assert normalised_phrase(text, "anger") == phrase
+    assert normalise_phrase(text, "anger") == phrase
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_phrases_have_one_spelling(text: str, phrase: str) -> None:
 )
 def test_what_is_no_phrase_is_malformed(text: str) -> None:
     with pytest.raises(RowError) as caught:
-        normalised_phrase(text, "anger")
+        normalise_phrase(text, "anger")
     assert caught.value.kind == "malformed"
 
 

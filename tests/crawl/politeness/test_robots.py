@@ -10,7 +10,7 @@ from aiohttp import web
 from crawl.http.images import Fetcher, FetchLimits
 from crawl.http.search_cache import Answers
 from crawl.http.search_client import WebClient
-from crawl.images.local_folder import picture_in
+from crawl.images.local_folder import read_from_folder
 from crawl.politeness.breaker import FAILURES, Breaker
 from crawl.politeness.rate_limit_client import RateLimitClient
 from crawl.politeness.rate_limits import Limit
@@ -175,5 +175,5 @@ def test_no_address_leads_out_of_the_open_folder(tmp_path: Path, url: str, kind:
     (tmp_path / "open").mkdir()
     (tmp_path / "open" / "big.jpg").write_bytes(bytes(20))
     with pytest.raises(RowError) as caught:
-        picture_in(str(tmp_path / "open"), url, 10)
+        read_from_folder(str(tmp_path / "open"), url, 10)
     assert caught.value.kind == kind

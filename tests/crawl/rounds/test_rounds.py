@@ -2,7 +2,7 @@
 
 import pytest
 
-from crawl.phrases.descriptors import PHRASES, DescriptorSettings, lexicon_phrases, wanted_queries, write_descriptors
+from crawl.phrases.descriptors import PHRASES, DescriptorSettings, make_queries, read_lexicon_phrases, write_descriptors
 from crawl.phrases.phrases import Phrase
 from crawl.rounds.rounds import QUERIES_PER_PART, mark_merged, open_round, query_groups, read_round, read_rounds
 from crawl.source import Query
@@ -76,31 +76,31 @@ def test_phrases_are_the_first_of_the_lexicon_for_the_chosen_cells() -> None:
     settings = DescriptorSettings(emotions=("joy", "fear"), contexts=("urban_scenery",), phrases_per_cell=3)
     lexicon = load_lexicon()
     cells = [Cell("joy", "urban_scenery"), Cell("fear", "urban_scenery")]
-    assert lexicon_phrases(settings) == {cell: tuple(map(Phrase, lexicon[cell][:3])) for cell in cells}
-    assert set(lexicon_phrases(DescriptorSettings())) == {Cell(e, c) for e in EMOTIONS for c in CONTEXTS}
+    assert read_lexicon_phrases(settings) == {cell: tuple(map(Phrase, lexicon[cell][:3])) for cell in cells}
+    assert set(read_lexicon_phrases(DescriptorSettings())) == {Cell(e, c) for e in EMOTIONS for c in CONTEXTS}
 
 
 def test_a_round_cut_short_is_balanced() -> None:
-    queries = wanted_queries(lexicon_phrases(DescriptorSettings(phrases_per_cell=4)), "openverse", 50)
+    queries = make_queries(read_lexicon_phrases(DescriptorSettings(phrases_per_cell=4)), "openverse", 50)
     cells = len(EMOTIONS) * len(CONTEXTS)
     assert len(set(queries)) == len(queries) == 4 * cells
     for most in (1, cells - 1, cells, cells + 1, 3 * cells + 5):
         counts = [
             sum((q.emotion, q.context) == cell for q in queries[:most])
-            for cell in lexicon_phrases(DescriptorSettings())
+            for cell in read_lexicon_phrases(DescriptorSettings())
         ]
         assert max(counts) - min(counts) <= 1
 
 
 def test_cells_of_unequal_length_lose_no_phrase() -> None:
     phrases = _phrases(joy=("a", "b", "c"), fear=("d",))
-    assert [query.phrase for query in wanted_queries(phrases, "openverse", 5)] == ["a", "d", "b", "c"]
+    assert [query.phrase for query in make_queries(phrases, "openverse", 5)] == ["a", "d", "b", "c"]
 
 
 def test_each_round_records_its_fresh_phrases_only(store: Store) -> None:
     phrases, more = _phrases(joy=("b", "a"), fear=("a",)), _phrases(joy=("b", "c", "a"))
-    write_descriptors(store, 0, tuple(wanted_queries(phrases, "openverse", 5)), "s")
-    write_descriptors(store, 1, tuple(wanted_queries(more, "openverse", 9)), "s")
+    write_descriptors(store, 0, tuple(make_queries(phrases, "openverse", 5)), "s")
+    write_descriptors(store, 1, tuple(make_queries(more, "openverse", 9)), "s")
     rows = [[(r["emotion"], r["context"], r["phrase"]) for r in rows_of(store, DESCRIPTORS, part)] for part in (0, 1)]
     first = [("fear", "urban_scenery", "a"), ("joy", "urban_scenery", "a"), ("joy", "urban_scenery", "b")]
     assert rows == [first, [("joy", "urban_scenery", "c")]]

@@ -8,8 +8,7 @@ from aiohttp import web
 
 from crawl.http.search_client import WebClient
 from crawl.sites import sitemap
-from crawl.sites.burst import BurstSettings, burst
-from crawl.sites.foodiesfeed import FoodiesfeedSettings, foodiesfeed
+from crawl.sites.html_sites import BurstSettings, FoodiesfeedSettings, make_html_site
 from crawl.source import Found, Query
 from moodarchive.errors import ServiceError
 from tests.making import HOST, Handler, Site, giving, serving
@@ -41,7 +40,7 @@ def _index(*places: str) -> bytes:
 
 def _search(site: Site, phrase: str = "red flower", results: int = 10) -> list[Found]:
     client = WebClient(user_agent="T/1 (a@b.example)", timeout_s=2, retries=0, loopback_hosts=site.hosts)
-    source = burst(BurstSettings(base_url=BASE, route="sitemap"))
+    source = make_html_site("burst", BurstSettings(base_url=BASE, route="sitemap"))
     query = Query(source="burst", emotion="joy", context="natural_scenery", phrase=phrase, results=results)
     return list(source.search(query, client))
 
@@ -101,7 +100,7 @@ def test_a_page_whose_picture_is_not_listed_is_read_unless_it_opts_out() -> None
 def test_a_site_that_names_no_sitemap_is_asked_for_the_usual_one_once() -> None:
     handlers = {"/sitemap.xml": giving(_urlset(_entry(f"{BASE}/free-food-photo/red-flower/", "/1.jpg", "x")))}
     with serving(handlers) as site:
-        source = foodiesfeed(FoodiesfeedSettings(base_url=BASE, route="sitemap"))
+        source = make_html_site("foodiesfeed", FoodiesfeedSettings(base_url=BASE, route="sitemap"))
         client = WebClient(user_agent="T/1 (a@b.example)", loopback_hosts=site.hosts)
         for phrase, count in (("red flower", 1), ("flowers", 1), ("glaring eyes", 0)):
             query = Query(source="f", emotion="joy", context="natural_scenery", phrase=phrase, results=9)

@@ -13,10 +13,13 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from crawl.http.search_client import WebClient
-from crawl.sites.burst import BurstSettings, burst
-from crawl.sites.envato import EnvatoSettings, envato
-from crawl.sites.foodiesfeed import FoodiesfeedSettings, foodiesfeed
-from crawl.sites.freenaturestock import FreenaturestockSettings, freenaturestock
+from crawl.sites.html_sites import (
+    BurstSettings,
+    EnvatoSettings,
+    FoodiesfeedSettings,
+    FreenaturestockSettings,
+    make_html_site,
+)
 from crawl.sites.openverse import CLIENT_ID, CLIENT_SECRET, Openverse, OpenverseSettings
 from crawl.sites.pexels import KEY as PEXELS_KEY
 from crawl.sites.pexels import Pexels, PexelsSettings
@@ -197,10 +200,14 @@ def _gallery(page: int, links: str) -> str:
 
 
 HTML_SITES = [
-    (envato(EnvatoSettings(base_url=BASE)), ("/photos/red+flower", "/photos/red+flower/pg-2"), "/a-photo-{n}"),
-    (burst(BurstSettings(base_url=BASE)), ("/photos/search", "/photos/search"), "/photos/red-{n}"),
-    (foodiesfeed(FoodiesfeedSettings(base_url=BASE)), ("/", "/page/2/"), "/free-food-photo/red-{n}/"),
-    (freenaturestock(FreenaturestockSettings(base_url=BASE)), ("/", "/page/2/"), "/photo/red-{n}/"),
+    (
+        make_html_site("envato", EnvatoSettings(base_url=BASE)),
+        ("/photos/red+flower", "/photos/red+flower/pg-2"),
+        "/a-photo-{n}",
+    ),
+    (make_html_site("burst", BurstSettings(base_url=BASE)), ("/photos/search", "/photos/search"), "/photos/red-{n}"),
+    (make_html_site("foodiesfeed", FoodiesfeedSettings(base_url=BASE)), ("/", "/page/2/"), "/free-food-photo/red-{n}/"),
+    (make_html_site("freenaturestock", FreenaturestockSettings(base_url=BASE)), ("/", "/page/2/"), "/photo/red-{n}/"),
 ]
 
 

@@ -70,11 +70,14 @@ def _mark_lost(connection: duckdb.DuckDBPyConnection, store: Store) -> None:
     pruned = read_pruned(store).standing(store, finished_parts(store, IMAGES)).files
     if not pruned:
         return
-    told = {"part": [int(PurePosixPath(path).stem) for path in pruned], "seal": [file.seal for file in pruned.values()]}
-    connection.register("pruned", pa.table(told))
+    columns = {
+        "part": [int(PurePosixPath(path).stem) for path in pruned],
+        "seal": [file.seal for file in pruned.values()],
+    }
+    connection.register("pruned", pa.table(columns))
     for name in store.names(SEALS_FOLDER):
         seal = name.removesuffix(".json")
-        if seal.isdigit() and int(seal) >= min(told["seal"]):
+        if seal.isdigit() and int(seal) >= min(columns["seal"]):
             verdicts = location(store, f"{SEALS_FOLDER}/{seal}.parquet")
             connection.execute(_LOST, [_rounds_at(store, name), verdicts, int(seal)])
 
