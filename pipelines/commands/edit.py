@@ -21,7 +21,7 @@ Size = Annotated[int | None, typer.Option(help="Side in pixels at which the mode
 Guidance = Annotated[float | None, typer.Option(help="How strongly the prompt guides.")]
 
 
-@edit_verbs.command()
+@edit_verbs.command(rich_help_panel="Edit")
 def edit(
     pictures: Annotated[list[str], typer.Argument(metavar="PICTURE…", help="The photos.")],
     *,
@@ -67,7 +67,7 @@ def edit(
     edit_files(tools, wanted, pictures=pictures, emotions=emotion, out=out, console=console, pairs=noted)
 
 
-@edit_verbs.command()
+@edit_verbs.command(rich_help_panel="Edit")
 def studio(
     *,
     model: Model = "",
@@ -94,7 +94,7 @@ def studio(
     serve(make_editor(tools), Path(folder), host=host, port=port, tell=typer.echo)
 
 
-@edit_verbs.command("edit-eval")
+@edit_verbs.command("edit-eval", rich_help_panel="Edit")
 def edit_eval(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder with pairs.csv or pairs.parquet.")],
     *,

@@ -7,7 +7,7 @@ import typer
 model_verbs = typer.Typer()
 
 
-@model_verbs.command()
+@model_verbs.command(rich_help_panel="Train")
 def train(
     config: Annotated[str, typer.Argument(help="The training settings, a TOML file; see configs/train/.")],
     root: Annotated[str, typer.Option(help="A sealed archive; unused when data.archives names some.")] = "",
@@ -20,7 +20,7 @@ def train(
     run_training(config, root, Console())
 
 
-@model_verbs.command("eval")
+@model_verbs.command("eval", rich_help_panel="Train")
 def evaluate(
     model: Annotated[
         str, typer.Argument(help="A root or folder with an exported model, or open_clip's NAME/TAG.", metavar="MODEL")

@@ -1,0 +1,78 @@
+"""The verbs that build an archive: demo, run, plan and sources."""
+
+from typing import Annotated
+
+import typer
+
+build_verbs = typer.Typer()
+
+
+@build_verbs.command(rich_help_panel="Build")
+def demo(
+    root: Annotated[str, typer.Option(help="Where the archive is built.")] = "runs/demo",
+    images: Annotated[int, typer.Option(help="Pictures to draw.", min=12, max=4_000)] = 400,
+    photos: Annotated[
+        str, typer.Option(help="A folder of your own pictures instead (with an optional photos.csv).")
+    ] = "",
+    seed: Annotated[int, typer.Option(help="Another seed draws other pictures.")] = 0,
+    train: Annotated[bool, typer.Option(help="Train on the sealed pictures, a minute more.")] = True,
+) -> None:
+    """Run the whole pipeline on embedded parts, offline: a stock site, a caption server, a small CLIP that trains."""
+    from pipelines.demo.run import DemoOptions, run_demo
+
+    run_demo(DemoOptions(root=root, images=images, photos=photos, seed=seed, train=train))
+
+
+@build_verbs.command(rich_help_panel="Build")
+def run(
+    config: Annotated[str, typer.Argument(help="The settings, a TOML file; see configs/.")],
+    root: Annotated[str, typer.Option(help="The archive's root; overrides run.root of the settings.")] = "",
+    until: Annotated[str, typer.Option(help="The last step to do.")] = "seal",
+    recut: Annotated[bool, typer.Option("--recut", help='Judge all rounds together: cut.rounds = "together".')] = False,
+) -> None:
+    """Build an archive, or go on with one."""
+    from moodarchive.errors import ConfigError
+    from moodarchive.storage.store import Store
+    from pipelines.archive import Archive
+    from pipelines.runner.progress import Progress
+    from pipelines.settings import read_settings
+
+    settings = read_settings(config)
+    chosen = root or settings.run.root
+    if not chosen:
+        raise ConfigError(f"no root: neither --root nor run.root in {config} names one")
+    if recut:
+        cut = settings.cut.model_copy(update={"rounds": "together"})
+        settings = settings.model_copy(update={"cut": cut})
+    store = Store(chosen)
+    Archive(store, settings, Progress(store)).run(until)
+
+
+@build_verbs.command(rich_help_panel="Build")
+def plan(
+    config: Annotated[str, typer.Argument(help="The settings, a TOML file.")],
+    images: Annotated[int, typer.Option(help="Images that shall be kept.", min=1)],
+    assume: Annotated[list[str] | None, typer.Option(help="name=value, again and again.")] = None,
+) -> None:
+    """Show days, bytes, GPU-hours and cost before starting."""
+    from rich.console import Console
+
+    from pipelines.inspect.plan import assumed, show_plan
+    from pipelines.settings import read_settings
+
+    show_plan(read_settings(config), images, assumed(assume or []), Console())
+
+
+@build_verbs.command(rich_help_panel="Build")
+def sources(
+    config: Annotated[str, typer.Argument(help="The settings, a TOML file.")],
+    root: Annotated[str, typer.Option(help="The archive whose quotas are shown; overrides run.root.")] = "",
+) -> None:
+    """Show each source: unlocked or why not, keys present or not, quota left."""
+    from rich.console import Console
+
+    from pipelines.inspect.sources_table import show_sources
+    from pipelines.settings import read_settings
+
+    settings = read_settings(config)
+    show_sources(settings, root or settings.run.root, Console())
