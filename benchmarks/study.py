@@ -16,13 +16,13 @@ sys.path.insert(0, str(HOUSE))
 
 from moodarchive.storage.store import Store  # noqa: E402
 from tests.validate.study.archives import study_archive  # noqa: E402
-from validate.study.design import CAPTIONS, StudyDesign, read_design  # noqa: E402
-from validate.study.importing import RawAnswer  # noqa: E402
-from validate.study.items import read_items  # noqa: E402
-from validate.study.order import generated_first  # noqa: E402
-from validate.study.rehearsal import simulated_rows  # noqa: E402
+from validate.study.answers.importing import RawAnswer  # noqa: E402
+from validate.study.design.items import read_items  # noqa: E402
+from validate.study.design.order import generated_first  # noqa: E402
+from validate.study.design.study import CAPTIONS, StudyDesign, read_design  # noqa: E402
 from validate.study.sampling.sample import SampleOptions, sample  # noqa: E402
-from validate.study.simulated_workers import CREW  # noqa: E402
+from validate.study.simulation.rehearsal import simulate_rows  # noqa: E402
+from validate.study.simulation.workers import CREW  # noqa: E402
 
 ITEMS, WORKERS, LIMIT_S = 10_000, 5, 60.0
 IMAGES = 10_500
@@ -47,7 +47,7 @@ def _results(path: Path, rows: list[RawAnswer], design: StudyDesign) -> None:
                              flipped, row.reason or "none", "", *(says[one] for one in row.accurate)])  # type: ignore[attr-defined]  # fmt: skip
 
 
-def _timed(*words: str) -> tuple[float, str]:
+def _time(*words: str) -> tuple[float, str]:
     began = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-m", "pipelines.commands.app", "study", *words],
@@ -66,18 +66,18 @@ def main() -> None:
         study_archive(store, images=IMAGES)
         sample(store, SampleOptions(n=ITEMS, heldout=ITEMS // 6, workers=WORKERS))
         design, items = read_design(store, CAPTIONS), read_items(store)
-        rows = list(simulated_rows(items, WORKERS, 0, CREW_OF_MANY))
+        rows = list(simulate_rows(items, WORKERS, 0, CREW_OF_MANY))
         _results(Path(folder) / "batch.csv", rows, design)
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        taken, imported = _timed("import", store.root, "--from", "mturk", "--file", f"{folder}/batch.csv")
+        importing, imported = _time("import", store.root, "--from", "mturk", "--file", f"{folder}/batch.csv")
         assert f"accepted {len(rows)}," in imported, imported
-        told, verdict = _timed("report", store.root)
+        reporting, verdict = _time("report", store.root)
     print(f"{len(items)} items, {len(rows)} answers of {len(CREW_OF_MANY)} simulated workers", file=sys.stderr)
     spent = resource.getrusage(resource.RUSAGE_CHILDREN)
     processor = spent.ru_utime + spent.ru_stime - before.ru_utime - before.ru_stime
-    print(f"import {taken:.1f} s, report {told:.1f} s; {verdict.splitlines()[0]}", file=sys.stderr)
+    print(f"import {importing:.1f} s, report {reporting:.1f} s; {verdict.splitlines()[0]}", file=sys.stderr)
     print(f"processor time of both {processor:.1f} s, load {os.getloadavg()[0]:.0f}", file=sys.stderr)
-    ours = taken + told
+    ours = importing + reporting
     claim = {
         "claim": f"{ITEMS} items x {WORKERS} workers: import and report", "ours": round(ours, 1), "peer": LIMIT_S,
         "unit": "s", "ratio": round(LIMIT_S / ours, 2), "bar": 1.0, "met": ours <= LIMIT_S,

@@ -23,7 +23,7 @@ from moodarchive.storage.store import Store
 from moodarchive.tables.layout import TAKEN_DOWN
 from moodarchive.tables.schemas import CANDIDATES, CAPTIONS, IMAGES, ITEMS, SELECTION, Table
 from moodarchive.tables.sql import connect, location, view
-from validate.study.items import ITEMS_PATH, read_items
+from validate.study.design.items import ITEMS_PATH, read_items
 
 _TOLD = " OR ".join(f"{name} IS NOT NULL" for name in ERASED_PROVENANCE)
 _BOUND = """

@@ -18,7 +18,7 @@ from validate.contents import part_problems
 from validate.history import history_problems, verdict_problems
 from validate.pruning import pruning_problems
 from validate.repeats import repeat_problems
-from validate.study.verified import verified_problems
+from validate.study.verdicts.verified_set import find_problems
 from validate.takedowns import takedown_problems, unfinished_takedowns
 from validate.totals import provenance_problems, stale_parts, total_problems, unequal_parts
 
@@ -60,7 +60,7 @@ def verify(store: Store, *, fast: bool = False, over: Spread = in_threads) -> It
     yield from (Problem(where, what) for where, what in history_problems(store, manifest))
     yield from (Problem(where, what) for where, what in unfinished_takedowns(store))
     yield from (Problem(where, what) for where, what in pruning_problems(store, manifest))
-    yield from (Problem(where, what) for where, what in verified_problems(store))
+    yield from (Problem(where, what) for where, what in find_problems(store))
     unequal = list(unequal_parts(manifest))
     yield from (Problem(name, what) for _, name, what in unequal)
     yield from (Problem(name, what) for name, what in stale_parts(manifest))

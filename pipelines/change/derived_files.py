@@ -10,7 +10,7 @@ from moodarchive.tables.layout import VERIFIED_FOLDER
 from moodarchive.tables.parquet import read_table as read_parquet
 from moodarchive.tables.schemas import CANDIDATES, ITEMS
 from pipelines.change.matching import parts_holding
-from validate.study.items import ITEMS_PATH, Item, read_items, write_items
+from validate.study.design.items import ITEMS_PATH, Item, read_items, write_items
 
 _STAGES = ("search", "download", "safety", "caption", "score", "pack")
 _WORDS = ("original", "summary", "assessment", "title", "creator", "landing_url")

@@ -104,15 +104,17 @@ def export(
 ) -> None:
     """Write what Amazon Mechanical Turk or Label Studio needs; or publish HITs after confirming their cost."""
     from moodarchive.storage.store import Store
-    from pipelines.study.steps import export_label_studio, export_mturk
-    from validate.study.mturk.terms import Terms
+    from pipelines.study.channels import ExportOptions, export
 
-    store = Store(root)
-    if to is Vendor.LABEL_STUDIO:
-        typer.echo(export_label_studio(store, pictures_url))
-        return
-    terms = Terms(reward=f"{reward:.2f}", masters=masters)
-    for line in export_mturk(store, terms, pictures_url, publish=publish, live=live, confirmed=confirm_cost):
+    options = ExportOptions(
+        pictures_url=pictures_url,
+        reward=f"{reward:.2f}",
+        masters=masters,
+        publish=publish,
+        live=live,
+        confirmed=confirm_cost,
+    )
+    for line in export(Store(root), to.value, options):
         typer.echo(line)
 
 
@@ -130,12 +132,13 @@ def import_(
 ) -> None:
     """Take answers in; missing, duplicate, late, malformed and foreign ones are counted and named."""
     from moodarchive.storage.store import Store
-    from pipelines.study.steps import ImportOptions, take_in
+    from pipelines.study.channels import ImportOptions
+    from pipelines.study.steps import import_results
 
     options = ImportOptions(
         channel=source.value, file=file, closed=closed, live=live, seed=seed, kind=kind.value, state=state
     )
-    for line in take_in(Store(root), options):
+    for line in import_results(Store(root), options):
         typer.echo(line)
 
 
@@ -153,9 +156,9 @@ def report(root: Root, kind: StudyKindOption = StudyKind.CAPTIONS) -> None:
 def apply(root: Root) -> None:
     """Give the verdicts back to the archive, and seal MoodArchive-5k, the verified held-out images."""
     from moodarchive.storage.store import Store
-    from pipelines.study.steps import give_back
+    from pipelines.study.steps import apply_verdicts
 
-    for line in give_back(Store(root)):
+    for line in apply_verdicts(Store(root)):
         typer.echo(line)
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from moodarchive.archive.writer_lock import only_writer
 from moodarchive.errors import StudyError
 from moodarchive.storage.store import Store
-from pipelines.study.report import rendered
-from validate.study.design import EDITS, folder, read_design
+from pipelines.study.report import render_page
+from validate.study.design.study import EDITS, folder, read_design
 from validate.study.edits.items import EditItem, draw_edits, read_edit_items
+from validate.study.edits.questions import EditQuestions
 from validate.study.edits.verdict import import_edit_answers, judge_edits
-from validate.study.page.edit_questions import EditQuestions
 
 REPORT_PATH = f"{folder(EDITS)}/report.html"
 _STYLES = ("style.css", "charts.css", "study.css")
@@ -29,7 +29,7 @@ def questions(store: Store) -> EditQuestions:
     return EditQuestions(read_design(store, EDITS), _items(store), store)
 
 
-def take_in(store: Store, channel: str, ledger: Path) -> str:
+def import_answers(store: Store, channel: str, ledger: Path) -> str:
     """Imports the page's answers."""
     if channel != "page":
         raise StudyError(f"--from {channel}: edits are asked on our own page only; remedy: --from page")
@@ -42,7 +42,7 @@ def write_report(store: Store) -> Iterator[str]:
     """Judges, and writes the page."""
     with only_writer(store):
         verdict = judge_edits(store, _items(store))
-        store.write_bytes(REPORT_PATH, rendered("edit_study.html.jinja", verdict, _STYLES).encode())
+        store.write_bytes(REPORT_PATH, render_page("edit_study.html.jinja", verdict, _STYLES).encode())
     for line in sorted(verdict.rates, key=lambda one: -one.rate):
         if line.question == "overall":
             yield f"{line.method}: among the best three overall in {100 * line.rate:.1f}% of the answers"

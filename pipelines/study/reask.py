@@ -16,9 +16,9 @@ from pipelines.change.reseal import finish
 from pipelines.runner.settings_record import check_settings
 from pipelines.settings import ArchiveSettings
 from shards.seal import unseal
-from validate.study.items import caption_hash
-from validate.study.pictures import Pictures, find_pictures
-from validate.study.verdicts import read_verdicts
+from validate.study.design.items import caption_hash
+from validate.study.design.pictures import Pictures, find_pictures
+from validate.study.verdicts.table import read_verdicts
 
 Row = dict[str, Any]
 

@@ -14,11 +14,11 @@ from PIL import Image
 from moodarchive.emotions.taxonomy import words
 from moodarchive.storage.store import Store
 from pipelines.report.package_text import package_loader, package_text
-from validate.study.design import CAPTIONS, folder
-from validate.study.pictures import Pictures, find_pictures
-from validate.study.questions import COMPONENTS, PAPER_RATE, REASONS
+from validate.study.design.pictures import Pictures, find_pictures
+from validate.study.design.questions import COMPONENTS, PAPER_RATE, REASONS
+from validate.study.design.study import CAPTIONS, folder
 from validate.study.statistics.label_sampling import DRAWS
-from validate.study.statistics.loaded import Study
+from validate.study.statistics.study import Study
 from validate.study.statistics.verdict import ItemVerdict, Verdict
 
 REPORT_PATH = f"{folder(CAPTIONS)}/report.html"
@@ -75,22 +75,22 @@ def write_page(store: Store, study: Study, verdict: Verdict) -> str:
         reasons=_reasons(study, verdict),
         refused=_refused(store, verdict),
     )
-    store.write_bytes(REPORT_PATH, rendered("study.html.jinja", page, _STYLES).encode())
+    store.write_bytes(REPORT_PATH, render_page("study.html.jinja", page, _STYLES).encode())
     return REPORT_PATH
 
 
-def rendered(template: str, page: object, styles: tuple[str, ...]) -> str:
+def render_page(template: str, page: object, styles: tuple[str, ...]) -> str:
     """A page of the report's package, everything from strangers escaped."""
     environment = Environment(
         loader=package_loader(), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    filters: dict[str, Callable[..., str]] = {"number": "{:,}".format, "share": shown_share, "words": words}
+    filters: dict[str, Callable[..., str]] = {"number": "{:,}".format, "share": format_share, "words": words}
     environment.filters.update(filters)
     style = Markup("\n".join(map(package_text, styles)))  # noqa: S704 - the package's own files
     return environment.get_template(template).render(page=page, style=style)
 
 
-def shown_share(value: float) -> str:
+def format_share(value: float) -> str:
     """``85.3%``; a dash where nothing is known."""
     return "–" if math.isnan(value) else f"{100 * value:.1f}%"
 
@@ -113,13 +113,13 @@ def _refused(store: Store, verdict: Verdict) -> tuple[Refused, ...]:
         Refused(
             verdict=one,
             sentences=tuple(zip(COMPONENTS, one.item.sentences, strict=True)),
-            thumbnail=thumbnail(pictures, one.item.key),
+            thumbnail=make_thumbnail(pictures, one.item.key),
         )
         for one in chosen
     )
 
 
-def thumbnail(pictures: Pictures, key: str) -> str | None:
+def make_thumbnail(pictures: Pictures, key: str) -> str | None:
     """A small JPEG as a data address; None for a picture that is gone or damaged."""
     try:
         with Image.open(io.BytesIO(pictures.read(key)), formats=["JPEG"]) as picture:

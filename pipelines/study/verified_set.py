@@ -21,8 +21,8 @@ from moodarchive.tables.schemas import SCHEMA_VERSION, SHARD_INDEX
 from moodarchive.tables.spans import member_span, sample_sha256
 from shards.attribution import SCHEMA as ATTRIBUTION_SCHEMA
 from shards.tars import MEMBERS, SAMPLES, write_shards
-from validate.study.items import Item, caption_hash
-from validate.study.verified import NAME, VERIFIED_IMAGES, verified_card
+from validate.study.design.items import Item, caption_hash
+from validate.study.verdicts.verified_set import NAME, VERIFIED_IMAGES, render_card
 
 SET = "heldout"
 SAMPLES_PER_SHARD = 1_000
@@ -52,7 +52,7 @@ def seal_verified(store: Store, verdicts: Sequence[Row], items: Sequence[Item]) 
     sizes = {f"{part:05d}.tar": len(chunk) for part, chunk in enumerate(chunks)}
     files[f"shards/{SET}/sizes.json"] = inner.write_bytes(f"shards/{SET}/sizes.json", canonical_json(sizes).encode())
     files["ATTRIBUTION.parquet"] = inner.write_bytes("ATTRIBUTION.parquet", _attribution(samples))
-    files["README.md"] = inner.write_bytes("README.md", verified_card(told, len(items)).encode())
+    files["README.md"] = inner.write_bytes("README.md", render_card(told, len(items)).encode())
     told["files"] = dict(sorted(files.items()))
     inner.write_bytes("manifest.json", (json.dumps(told, indent=1, sort_keys=True) + "\n").encode())
     return told

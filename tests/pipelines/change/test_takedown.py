@@ -19,7 +19,7 @@ from pipelines.change.verbs import go_on, take_down
 from pipelines.report.write import write_report
 from tests.making import Row, rows_of
 from tests.whole_root import PICTURES, Pictured, add_round, timeless_files
-from validate.study.items import read_items, write_items
+from validate.study.design.items import read_items, write_items
 from validate.study.sampling.sample import SampleOptions, sample
 from validate.verify import verify
 

@@ -17,19 +17,19 @@ from pipelines.runner.settings_record import check_settings
 from pipelines.settings import ArchiveSettings
 from pipelines.study.reask import reask
 from tests.making import rows_of, sealed_archive, write_rows
-from validate.study.items import caption_hash
+from validate.study.design.items import caption_hash
 from validate.verify import verify
 
 
 def _texts(store: Store) -> dict[str, str]:
-    found = {}
+    texts = {}
     for path in store.files("shards"):
         if path.endswith(".tar"):
             with store.open_read(path) as file, tarfile.open(fileobj=file) as tar:
                 for name in tar.getnames():
                     if name.endswith(".txt"):
-                        found[name[:-4]] = tar.extractfile(name).read().decode()  # type: ignore[union-attr]
-    return found
+                        texts[name[:-4]] = tar.extractfile(name).read().decode()  # type: ignore[union-attr]
+    return texts
 
 
 def test_a_rejected_caption_is_replaced_and_every_other_stays(store: Store) -> None:
@@ -44,15 +44,15 @@ def test_a_rejected_caption_is_replaced_and_every_other_stays(store: Store) -> N
         before, texts = rows_of(store, CAPTIONS, 0), _texts(store)
         shown = {row["key"] for row in rows_of(store, SELECTION, 0) if row["kept"]}
         key = next(row["key"] for row in before if row["key"] in shown)
-        seen = next(row for row in before if row["key"] == key)
-        sentences = (seen["summary"], *seen["stimuli"], seen["assessment"])
+        shown_caption = next(row for row in before if row["key"] == key)
+        sentences = (shown_caption["summary"], *shown_caption["stimuli"], shown_caption["assessment"])
         verdict = {"key": key, "accepted": False, "simulated": False, "caption_hash": caption_hash(sentences)}
         write_rows(store, HUMAN_VERDICTS, 0, [verdict])
         assert list(reask(store, settings)) == ["1 rejected captions were asked for again, 1 were replaced"]
         after = rows_of(store, CAPTIONS, 0)
         assert [row for row in after if row["key"] != key] == [row for row in before if row["key"] != key]
         new = next(row for row in after if row["key"] == key)
-        assert new["model"] == MODEL and new["summary"] != seen["summary"]
+        assert new["model"] == MODEL and new["summary"] != shown_caption["summary"]
         now = _texts(store)
         assert {name for name in texts if texts[name] != now[name]} == {key} and now.keys() == texts.keys()
         assert now[key].startswith(new["summary"])

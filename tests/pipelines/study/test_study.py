@@ -15,15 +15,17 @@ from moodarchive.models.clip import ClipEncoder
 from moodarchive.storage.store import Store
 from moodarchive.tables.schemas import HUMAN_VERDICTS, ITEMS, SELECTION
 from pipelines.commands.app import app
+from pipelines.commands.study import Channel, Vendor
+from pipelines.study.channels import CHANNELS, VENDORS
 from shards.seal import seal
 from tests.making import pack_parts, rows_of, write_rows
 from tests.train.small import tiny_clip
 from tests.validate.study.archives import HOSTILE, study_archive
 from train.evaluation import evaluate
 from train.verified import open_verified
-from validate.study.answers import read_table
-from validate.study.items import read_items
-from validate.study.verdicts import read_verdicts
+from validate.study.answers.table import read_table
+from validate.study.design.items import read_items
+from validate.study.verdicts.table import read_verdicts
 from validate.verify import verify
 
 TIMES = ("started", "finished")
@@ -50,15 +52,15 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 def _contents(store: Store) -> dict[str, bytes]:
-    found = {}
+    contents = {}
     for path in store.files():
         content = store.read_bytes(path)
         if path.endswith(".json") and b'"started"' in content:
             content = json.dumps(
                 {name: value for name, value in json.loads(content).items() if name not in TIMES}
             ).encode()
-        found[path] = content
-    return found
+        contents[path] = content
+    return contents
 
 
 def test_every_answer_is_there_and_the_page_says_that_they_are_simulated(judged: Store) -> None:
@@ -85,9 +87,9 @@ def test_verdicts_name_no_worker_and_follow_the_votes(judged: Store) -> None:
 def test_the_verified_set_holds_the_accepted_heldout_images_with_their_counts(judged: Store) -> None:
     accepted = {row["key"]: row for row in read_verdicts(judged) if row["accepted"]}
     heldout = {row["key"] for part in (0, 1) for row in rows_of(judged, SELECTION, part) if row["split"] == "heldout"}
-    told = json.loads(judged.read_bytes("moodarchive-5k/manifest.json"))
-    assert told["simulated"] and told["samples"] == len(accepted.keys() & heldout) > 0
-    assert told["answers_per_image"] == {"5": told["samples"]}
+    manifest = json.loads(judged.read_bytes("moodarchive-5k/manifest.json"))
+    assert manifest["simulated"] and manifest["samples"] == len(accepted.keys() & heldout) > 0
+    assert manifest["answers_per_image"] == {"5": manifest["samples"]}
     with judged.open_read("moodarchive-5k/shards/heldout/00000.tar") as file, tarfile.open(fileobj=file) as tar:
         names = tar.getnames()
         assert {name.split(".")[0] for name in names} == accepted.keys() & heldout
@@ -99,11 +101,11 @@ def test_the_verified_set_holds_the_accepted_heldout_images_with_their_counts(ju
 
 
 def test_a_model_is_measured_on_the_verified_set(judged: Store, tmp_path: Path) -> None:
-    told = json.loads(judged.read_bytes("moodarchive-5k/manifest.json"))
+    manifest = json.loads(judged.read_bytes("moodarchive-5k/manifest.json"))
     verified = open_verified(judged.root)
     assert verified.simulated
-    found = evaluate(verified.archive, ClipEncoder(model=tiny_clip(tmp_path)))
-    assert found.pictures == told["samples"] >= 10 and found.folds == 5
+    result = evaluate(verified.archive, ClipEncoder(model=tiny_clip(tmp_path)))
+    assert result.pictures == manifest["samples"] >= 10 and result.folds == 5
 
 
 def test_the_archive_is_still_whole_and_damage_to_the_verified_set_is_named(judged: Store, tmp_path: Path) -> None:
@@ -112,8 +114,8 @@ def test_the_archive_is_still_whole_and_damage_to_the_verified_set_is_named(judg
     path = Path(copy.path("moodarchive-5k/shards/heldout/00000.tar"))
     path.write_bytes(path.read_bytes()[:-1] + b"x")
     Path(copy.path("moodarchive-5k/odd.txt")).write_text("odd")
-    found = {problem.where for problem in verify(copy, fast=True)}
-    assert found == {"moodarchive-5k/shards/heldout/00000.tar", "moodarchive-5k/odd.txt"}
+    problems = {problem.where for problem in verify(copy, fast=True)}
+    assert problems == {"moodarchive-5k/shards/heldout/00000.tar", "moodarchive-5k/odd.txt"}
 
 
 def test_a_changed_heldout_sample_is_not_sealed_once_more(judged: Store, tmp_path: Path) -> None:
@@ -202,3 +204,8 @@ def test_a_takedown_reaches_the_studys_own_copies(tmp_path: Path) -> None:
     for path in [*store.files("study"), *store.files("moodarchive-5k"), *store.files("human_verdicts")]:
         assert f'{title}"'.encode() not in store.read_bytes(path), path
     _study("sample", store.root, "--n", "30", "--workers", "3")
+
+
+def test_the_command_line_offers_every_channel_and_no_other() -> None:
+    assert {channel.value for channel in Channel} == CHANNELS.keys()
+    assert {vendor.value for vendor in Vendor} == VENDORS.keys()

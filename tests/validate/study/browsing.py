@@ -39,8 +39,8 @@ class Served:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])
 
 
 def _process(root: Path, port: int, annotators: int) -> "subprocess.Popen[str]":
@@ -53,8 +53,8 @@ def _process(root: Path, port: int, annotators: int) -> "subprocess.Popen[str]":
 
 def _links(process: "subprocess.Popen[str]", count: int) -> dict[str, str]:
     assert process.stdout is not None
-    found = (re.match(r"(\S+): (http\S+)", process.stdout.readline()) for _ in range(count))
-    return {match[1]: match[2] for match in found if match}
+    matches = (re.match(r"(\S+): (http\S+)", process.stdout.readline()) for _ in range(count))
+    return {match[1]: match[2] for match in matches if match}
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from PIL import Image
 from moodarchive.errors import StudyError
 from moodarchive.keys import digest
 from moodarchive.storage.store import Store
-from validate.study.design import EDITS, StudyDesign, folder, known_design, write_design
+from validate.study.design.study import EDITS, StudyDesign, find_design, folder, write_design
 
 QUESTIONS = {"look": "look best", "emotion": "show the emotion best", "overall": "are best overall"}
 """What is asked of the edits, in this order."""
@@ -58,7 +58,7 @@ def draw_edits(store: Store, edits: str, *, workers: int, seed: int) -> StudyDes
         kind=EDITS, seed=seed, n=len(both), heldout=0, workers=workers, gold=0.0, strata=(), left_out={},
         batches=(len(both),), simulated=False,
     )  # fmt: skip
-    earlier = known_design(store, EDITS)
+    earlier = find_design(store, EDITS)
     if earlier and earlier.seed != seed:
         raise StudyError(f"--seed {seed}: it was drawn with seed {earlier.seed}; remedy: leave --seed as it was")
     text = json.dumps([asdict(item) for item in both.values()], indent=1) + "\n"
@@ -92,11 +92,11 @@ def _rows(top: Path) -> dict[tuple[str, str], dict[str, str]]:
             lines = list(reader)
     except (OSError, UnicodeDecodeError) as error:
         raise StudyError(f"{top}/edits.csv cannot be read: {error}") from None
-    found: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
+    rows: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
     for line in lines:
-        found[line["picture"], line["emotion"]][line["method"]] = line["file"]
-    _refuse_uneven(top, found.values())
-    return found
+        rows[line["picture"], line["emotion"]][line["method"]] = line["file"]
+    _refuse_uneven(top, rows.values())
+    return rows
 
 
 def _refuse_uneven(top: Path, items: Iterable[dict[str, str]]) -> None:
@@ -112,12 +112,12 @@ def _item(store: Store, top: Path, seed: int, key: tuple[str, str], methods: dic
     edits = []
     for method, file in sorted(methods.items()):
         edits.append(Edit(name=digest([name, method]), method=method))
-        store.write_bytes(picture_path(edits[-1].name), _encoded(top, file))
-    store.write_bytes(picture_path(name), _encoded(top, key[0]))
+        store.write_bytes(picture_path(edits[-1].name), _encode(top, file))
+    store.write_bytes(picture_path(name), _encode(top, key[0]))
     return EditItem(item=name, emotion=key[1], source=name, edits=tuple(edits))
 
 
-def _encoded(top: Path, file: str) -> bytes:
+def _encode(top: Path, file: str) -> bytes:
     path = (top / file).resolve()
     if not path.is_relative_to(top.resolve()):
         raise StudyError(f"{top}/edits.csv: {file} lies outside the folder")

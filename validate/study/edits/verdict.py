@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 from moodarchive.errors import StudyError
 from moodarchive.storage.store import Store
 from moodarchive.tables.parquet import read_table as read_parquet
-from validate.study.design import EDITS, StudyDesign, folder, hashed_worker
+from validate.study.design.study import EDITS, StudyDesign, folder, hash_worker
 from validate.study.edits.items import QUESTIONS, EditItem
-from validate.study.page.edit_questions import is_sound
-from validate.study.page.results import kept_answers
+from validate.study.edits.questions import are_sound
+from validate.study.page.results import read_answers
 from validate.study.statistics.rates import student, wilson
 
 ANSWERS_PATH = f"{folder(EDITS)}/answers.parquet"
@@ -51,18 +51,18 @@ def import_edit_answers(store: Store, design: StudyDesign, items: dict[str, Edit
     counts = Counter({"accepted": 0, "foreign": 0, "malformed": 0, "missing": 0})
     rows: list[dict[str, str]] = []
     answered: Counter[str] = Counter()
-    for kept in kept_answers(ledger):
-        item = items.get(kept.item)
-        if item is None or not is_sound(item, kept.answer):
+    for stored in read_answers(ledger):
+        item = items.get(stored.item)
+        if item is None or not are_sound(item, stored.answer):
             counts["foreign" if item is None else "malformed"] += 1
             continue
         counts["accepted"] += 1
-        answered[kept.item] += 1
-        worker = hashed_worker(store, EDITS, kept.annotator)
+        answered[stored.item] += 1
+        worker = hash_worker(store, EDITS, stored.annotator)
         method_of = {edit.name: edit.method for edit in item.edits}
         for question in QUESTIONS:
-            for name in sorted(kept.answer[question]):
-                rows.append({"item": kept.item, "worker": worker, "question": question, "method": method_of[name]})
+            for name in sorted(stored.answer[question]):
+                rows.append({"item": stored.item, "worker": worker, "question": question, "method": method_of[name]})
     counts["missing"] = sum(max(0, design.workers - answered[item]) for item in items)
     sink = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), sink, compression="zstd")
@@ -78,10 +78,10 @@ def judge_edits(store: Store, items: dict[str, EditItem]) -> EditVerdict:
     if rows.empty:
         raise StudyError(f"{store.root}: nobody has answered yet; remedy: moodarchive study serve --kind edits")
     methods = sorted({edit.method for item in items.values() for edit in item.edits})
-    found = [rate for question in QUESTIONS for rate in _rates(rows[rows["question"] == question], question, methods)]
+    lines = [rate for question in QUESTIONS for rate in _rates(rows[rows["question"] == question], question, methods)]
     agreement = tuple((question, _alpha(rows[rows["question"] == question], methods)) for question in QUESTIONS)
     return EditVerdict(
-        rates=tuple(found),
+        rates=tuple(lines),
         agreement=agreement,
         items=int(rows["item"].nunique()),
         workers=int(rows["worker"].nunique()),
@@ -92,7 +92,7 @@ def judge_edits(store: Store, items: dict[str, EditItem]) -> EditVerdict:
 def _rates(rows: pd.DataFrame, question: str, methods: Sequence[str]) -> list[MethodRate]:
     """Items are the sample: answers to one item hang together, and an item counts by its answers' mean."""
     workers = rows.groupby("item")["worker"].nunique()
-    found = []
+    lines = []
     for method in methods:
         picked = rows[rows["method"] == method].groupby("item").size().reindex(workers.index, fill_value=0)
         shares = (picked / workers).to_numpy(dtype=float)
@@ -101,8 +101,8 @@ def _rates(rows: pd.DataFrame, question: str, methods: Sequence[str]) -> list[Me
         # as many independent items as would spread so; none of them at 0 or 1 tells at least of its number
         effective = binomial / (spread**2 / len(shares)) if spread > 0 and binomial > 0 else float(len(shares))
         low, high = wilson(rate, effective, student(max(1, len(shares) - 1)))
-        found.append(MethodRate(question=question, method=method, rate=rate, low=low, high=high))
-    return found
+        lines.append(MethodRate(question=question, method=method, rate=rate, low=low, high=high))
+    return lines
 
 
 def _alpha(rows: pd.DataFrame, methods: Sequence[str]) -> float:
@@ -112,10 +112,10 @@ def _alpha(rows: pd.DataFrame, methods: Sequence[str]) -> float:
     picked: dict[tuple[str, str], set[str]] = defaultdict(set)
     for row in rows.itertuples():
         picked[str(row.item), str(row.worker)].add(str(row.method))
-    said = [
+    labels = [
         (f"{item} {method}", worker, int(method in chosen))
         for (item, worker), chosen in picked.items()
         for method in methods
     ]
-    frame = pd.DataFrame(said, columns=["task", "worker", "label"])
+    frame = pd.DataFrame(labels, columns=["task", "worker", "label"])
     return float(alpha_krippendorff(frame)) if np.unique(frame["label"]).size > 1 else 1.0

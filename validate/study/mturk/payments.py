@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from moodarchive.storage.store import Store
-from validate.study.mturk.files import MTURK_FOLDER, as_csv
-from validate.study.statistics.loaded import Study
+from validate.study.mturk.files import MTURK_FOLDER, to_csv
+from validate.study.statistics.study import Study
 from validate.study.statistics.verdict import Verdict, WorkerQuality
 
 FEWEST_GOLD = 3
@@ -37,17 +37,17 @@ def write_payments(store: Store, study: Study, verdict: Verdict) -> tuple[int, i
     bonus: list[Payment] = []
     for assignment, name in _assignments(study):
         worker = of_worker.get(name)
-        if worker is not None and _failed(worker):
+        if worker is not None and _has_failed(worker):
             says = _SAYS.format(failed=worker.gold_asked - worker.gold_passed, asked=worker.gold_asked)
             reject.append(Payment(assignment=assignment, worker=name, says=says))
             continue
         approve.append(Payment(assignment=assignment, worker=name, says="Thank you!"))
-        if worker is not None and _excelled(worker):
+        if worker is not None and _has_excelled(worker):
             bonus.append(
                 Payment(assignment=assignment, worker=name, says=f"{BONUS_SHARE:.0%} of the reward: thank you!")
             )
     for file, payments in (("approve", approve), ("reject", reject), ("bonus", bonus)):
-        store.write_bytes(f"{MTURK_FOLDER}/{file}.csv", as_csv(("AssignmentId", "worker", "feedback"), _rows(payments)))
+        store.write_bytes(f"{MTURK_FOLDER}/{file}.csv", to_csv(("AssignmentId", "worker", "feedback"), _rows(payments)))
     return len(approve), len(reject), len(bonus)
 
 
@@ -62,10 +62,10 @@ def _rows(payments: Iterable[Payment]) -> list[dict[str, str]]:
     return [{"AssignmentId": one.assignment, "worker": one.worker, "feedback": one.says} for one in payments]
 
 
-def _failed(worker: WorkerQuality) -> bool:
+def _has_failed(worker: WorkerQuality) -> bool:
     return worker.gold_asked >= FEWEST_GOLD and worker.gold_passed < PASSED_TO_APPROVE * worker.gold_asked
 
 
-def _excelled(worker: WorkerQuality) -> bool:
+def _has_excelled(worker: WorkerQuality) -> bool:
     enough = worker.gold_asked >= FEWEST_GOLD and worker.gold_passed >= PASSED_FOR_BONUS * worker.gold_asked
     return enough and worker.skill >= SKILL_FOR_BONUS

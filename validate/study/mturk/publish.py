@@ -8,10 +8,10 @@ from typing import Any
 from moodarchive.errors import MissingExtraError, ServiceError, StudyError
 from moodarchive.keys import digest
 from moodarchive.storage.store import Store
-from validate.study.design import StudyDesign, salt
-from validate.study.items import Item
-from validate.study.mturk.files import MTURK_FOLDER, input_row, question
-from validate.study.mturk.terms import Terms, cost
+from validate.study.design.items import Item
+from validate.study.design.study import StudyDesign, salt
+from validate.study.mturk.files import MTURK_FOLDER, make_input_row, render_question
+from validate.study.mturk.terms import Terms, compute_cost
 
 REGION = "us-east-1"
 ADDRESS = {
@@ -30,7 +30,7 @@ def mturk_client(*, live: bool) -> Any:
     return boto3.client("mturk", region_name=REGION, endpoint_url=ADDRESS[live])
 
 
-def refuse_unconfirmed(estimate: Decimal, confirmed: str) -> None:
+def require_confirmation(estimate: Decimal, confirmed: str) -> None:
     """StudyError unless the estimate was typed out."""
     if confirmed != str(estimate):
         raise StudyError(
@@ -60,17 +60,17 @@ class Publisher:
     def published(self) -> dict[str, str]:
         """Item → HIT id."""
         names = [name for name in self._store.names(self._folder) if name.endswith(".json")]
-        told = (json.loads(self._store.read_bytes(f"{self._folder}/{name}")) for name in names)
-        return {one["item"]: one["hit"] for one in told}
+        records = (json.loads(self._store.read_bytes(f"{self._folder}/{name}")) for name in names)
+        return {one["item"]: one["hit"] for one in records}
 
     def estimate(self, items: Sequence[Item]) -> Decimal:
         """Dollars for these items."""
-        return cost(self._terms, len(items), self._design.workers)
+        return compute_cost(self._terms, len(items), self._design.workers)
 
     def publish(self, items: Sequence[Item], pictures_url: str) -> int:
         """Creates a HIT for each item; returns how many. ServiceError when MTurk refuses; run again to go on."""
-        rows = [input_row(self._design, item, pictures_url) for item in items]
-        questions = [question(row) for row in rows]  # all of them first: nothing is created when one is too long
+        rows = [make_input_row(self._design, item, pictures_url) for item in items]
+        questions = [render_question(row) for row in rows]  # all of them first: nothing is created when one is too long
         if not questions:
             return 0
         hit_type = self._call("create_hit_type", **self._terms.hit_type(live=self._live))["HITTypeId"]

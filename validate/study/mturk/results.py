@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from moodarchive.errors import StudyError
-from validate.study.design import StudyDesign
-from validate.study.importing import RawAnswer
-from validate.study.order import generated_first
-from validate.study.questions import COMPONENTS, GENERATED, NEITHER, ORIGINAL
+from validate.study.answers.importing import RawAnswer
+from validate.study.design.order import generated_first
+from validate.study.design.questions import COMPONENTS, GENERATED, NEITHER, ORIGINAL
+from validate.study.design.study import StudyDesign
 
 _ZONES = {"PST": -8, "PDT": -7, "UTC": 0, "GMT": 0}
 _STATUSES = ["Submitted", "Approved", "Rejected"]
 _ANSWERS = "{http://mechanicalturk.amazonaws.com/AWSMechanicalTurkDataSchemas/2005-10-01/QuestionFormAnswers.xsd}"
 
 
-def csv_rows(path: str, design: StudyDesign) -> Iterator[RawAnswer]:
+def read_csv_rows(path: str, design: StudyDesign) -> Iterator[RawAnswer]:
     """The rows of a batch results file; StudyError when it is none."""
     try:
         text = Path(path).read_text("utf-8-sig", errors="replace")
@@ -29,23 +29,23 @@ def csv_rows(path: str, design: StudyDesign) -> Iterator[RawAnswer]:
     wanted = {"AssignmentId", "WorkerId", "SubmitTime", "Input.item", "Answer.choice"}
     if not reader.fieldnames or not wanted <= set(reader.fieldnames):
         raise StudyError(f"{path} is no file of batch results; remedy: it must have {', '.join(sorted(wanted))}")
-    return (_of_row(row, f"{path} line {number}", design) for number, row in enumerate(reader, 2))
+    return (_parse_row(row, f"{path} line {number}", design) for number, row in enumerate(reader, 2))
 
 
-def api_rows(client: Any, hits: Mapping[str, str], design: StudyDesign) -> Iterator[RawAnswer]:
+def read_api_rows(client: Any, hits: Mapping[str, str], design: StudyDesign) -> Iterator[RawAnswer]:
     """Every assignment of the study's HITs (item → HIT id)."""
     for item, hit in sorted(hits.items()):
         token: dict[str, str] = {}
         while True:
             page = client.list_assignments_for_hit(HITId=hit, AssignmentStatuses=_STATUSES, MaxResults=100, **token)
             for assignment in page.get("Assignments", []):
-                yield _of_assignment(assignment, item, design)
+                yield _parse_assignment(assignment, item, design)
             if not page.get("NextToken"):
                 break
             token = {"NextToken": page["NextToken"]}
 
 
-def _of_assignment(assignment: Mapping[str, Any], item: str, design: StudyDesign) -> RawAnswer:
+def _parse_assignment(assignment: Mapping[str, Any], item: str, design: StudyDesign) -> RawAnswer:
     where = f"assignment {assignment['AssignmentId']}"
     answers = {f"Answer.{name}": value for name, value in _fields(assignment["Answer"]).items()}
     if not answers:
@@ -75,7 +75,7 @@ def _fields(text: str) -> dict[str, str]:
     }
 
 
-def _of_row(row: Mapping[str, Any], where: str, design: StudyDesign) -> RawAnswer:
+def _parse_row(row: Mapping[str, Any], where: str, design: StudyDesign) -> RawAnswer:
     began, submitted = _time(row.get("AcceptTime")), _time(row.get("SubmitTime"))
     if submitted is None:
         return RawAnswer(where=where, problem="time")
@@ -107,7 +107,7 @@ def _raw(
     meant = {"first": GENERATED if first else ORIGINAL, "second": ORIGINAL if first else GENERATED, NEITHER: NEITHER}
     says = {"yes": True, "no": False}
     reason = str(row.get("Answer.reason") or "none")
-    accurate = tuple(says.get(str(row.get(f"Answer.c{place + 1}"))) for place in range(len(COMPONENTS)))
+    accurate = tuple(says.get(str(row.get(f"Answer.c{number}"))) for number in range(1, len(COMPONENTS) + 1))
     choice = meant.get(str(row.get("Answer.choice")), "")
     accepted = choice == GENERATED and all(accurate)
     return RawAnswer(

@@ -61,13 +61,13 @@ class Terms:
         return [{**one, "ActionsGuarded": "DiscoverPreviewAndAccept"} for one in wanted]
 
 
-def assignment_cost(terms: Terms, assignments: int) -> Decimal:
+def compute_assignment_cost(terms: Terms, assignments: int) -> Decimal:
     """Dollars for one answer, fee included, of a HIT that so many workers answer."""
     reward = Decimal(terms.reward)
     share = FEE + (FEE_FOR_MANY if assignments >= MANY else 0) + (FEE_FOR_MASTERS if terms.masters else 0)
     return reward + max(LEAST_FEE, reward * share)
 
 
-def cost(terms: Terms, hits: int, assignments: int) -> Decimal:
+def compute_cost(terms: Terms, hits: int, assignments: int) -> Decimal:
     """Dollars for the whole study, rounded up to the cent."""
-    return (hits * assignments * assignment_cost(terms, assignments)).quantize(CENT, ROUND_UP)
+    return (hits * assignments * compute_assignment_cost(terms, assignments)).quantize(CENT, ROUND_UP)

@@ -45,7 +45,7 @@ def make_app(questions: Questionnaire, ledger: Ledger) -> Starlette:
         Route("/a/{token}/answer", pages.answer, methods=["POST"]),
         Route("/a/{token}/picture/{name}", pages.picture),
     ]
-    app = Starlette(routes=routes, exception_handlers={HTTPException: _refused, 500: _failed})
+    app = Starlette(routes=routes, exception_handlers={HTTPException: _refuse, 500: _fail})
     return _WithHeaders(app)  # type: ignore[return-value]
 
 
@@ -65,7 +65,7 @@ class _Pages:
         annotator = await self._annotator(request)
         template = _environment().get_template(f"{self._questions.kind}.html.jinja")
         return HTMLResponse(
-            template.render(annotator=annotator, examples=self._questions.training(), questions=self._questions)
+            template.render(annotator=annotator, examples=self._questions.examples(), questions=self._questions)
         )
 
     async def next_item(self, request: Request) -> Response:
@@ -78,8 +78,8 @@ class _Pages:
         given = (annotator.name, self._queue, self._everyone, self._questions.workers)
         item = self._ledger.next_item(*given)
         done, total = self._ledger.progress(*given)
-        told = {"done": done, "total": total}
-        return told | {"asked": self._questions.asked(item, annotator.name) if item else None}
+        progress = {"done": done, "total": total}
+        return progress | {"asked": self._questions.describe(item, annotator.name) if item else None}
 
     async def trained(self, request: Request) -> Response:
         annotator = await self._annotator(request)
@@ -92,7 +92,7 @@ class _Pages:
         item = body.get("item")
         if not isinstance(item, str) or item not in self._allowed:
             raise HTTPException(404, "no such item")
-        answer = self._questions.answer(item, annotator.name, body)
+        answer = self._questions.read_answer(item, annotator.name, body)
         if answer is None:
             raise HTTPException(422, "the answer is not complete")
         if not await run_in_threadpool(self._ledger.keep, annotator.name, item, answer):
@@ -102,7 +102,7 @@ class _Pages:
     async def picture(self, request: Request) -> Response:
         await self._annotator(request)
         try:
-            jpeg = await run_in_threadpool(self._questions.picture, request.path_params["name"])
+            jpeg = await run_in_threadpool(self._questions.read_picture, request.path_params["name"])
         except KeyError:
             raise HTTPException(404) from None
         return Response(jpeg, media_type="image/jpeg")
@@ -124,12 +124,12 @@ async def _read_object(request: Request) -> dict[str, Any]:
         if len(body) > MOST_BODY:
             raise HTTPException(413)
     try:
-        told = json.loads(body)
+        message = json.loads(body)
     except (ValueError, RecursionError):
         raise HTTPException(400) from None
-    if not isinstance(told, dict):
+    if not isinstance(message, dict):
         raise HTTPException(400)
-    return told
+    return message
 
 
 class _WithHeaders:
@@ -150,14 +150,14 @@ class _WithHeaders:
         await self._app(scope, receive, with_headers)  # type: ignore[arg-type]
 
 
-async def _refused(request: Request, error: Exception) -> Response:
+async def _refuse(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     if request.method == "POST" or request.url.path.endswith("/next"):
         return JSONResponse({"error": getattr(error, "detail", "")}, status)
     return HTMLResponse(_environment().get_template("refused.html.jinja").render(status=status), status)
 
 
-async def _failed(request: Request, error: Exception) -> Response:
+async def _fail(request: Request, error: Exception) -> Response:
     return Response("the server could not answer", 500, media_type="text/plain")
 
 

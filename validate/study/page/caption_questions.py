@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from validate.study.design import CAPTIONS, StudyDesign
-from validate.study.items import Item
-from validate.study.order import generated_first, turn
-from validate.study.pictures import Pictures
-from validate.study.questions import GENERATED, NEITHER, ORIGINAL, REASONS, judgement_problem
-from validate.study.sampling.gold import TRAINING
+from validate.study.design.items import Item
+from validate.study.design.order import generated_first, turn
+from validate.study.design.pictures import Pictures
+from validate.study.design.questions import GENERATED, NEITHER, ORIGINAL, REASONS, judgement_problem
+from validate.study.design.study import CAPTIONS, StudyDesign
+from validate.study.sampling.gold import select_examples
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class CaptionQuestions:
 
     @cached_property
     def _examples(self) -> tuple[str, ...]:
-        return training_items(list(self.items.values()))
+        return select_examples(list(self.items.values()))
 
     def queue(self) -> list[str]:
         """Items in an order drawn by lot, gold questions among them."""
@@ -43,40 +43,35 @@ class CaptionQuestions:
         """The gold questions."""
         return frozenset(name for name, item in self.items.items() if item.gold and name not in self._examples)
 
-    def asked(self, item: str, viewer: str) -> dict[str, Any]:
+    def describe(self, item: str, viewer: str) -> dict[str, Any]:
         """The texts by place, the sentences, and the credit that the picture's licence asks for."""
         one = self.items[item]
         both = (one.caption, one.original)
         left, right = both if generated_first(self.design.seed, item, viewer) else reversed(both)
         return {"item": item, "picture": item, "left": left, "right": right, "sentences": one.sentences, **_credit(one)}
 
-    def answer(self, item: str, viewer: str, body: dict[str, Any]) -> dict[str, Any] | None:
+    def read_answer(self, item: str, viewer: str, body: dict[str, Any]) -> dict[str, Any] | None:
         """The answer in the archive's words."""
         left = generated_first(self.design.seed, item, viewer)
         places = {"left": GENERATED if left else ORIGINAL, "right": ORIGINAL if left else GENERATED, NEITHER: NEITHER}
         chosen = body.get("choice")
         choice = places.get(chosen) if isinstance(chosen, str) else None
-        told = {name: body.get(name, "") for name in ("accurate", "reason", "comment")}
-        if judgement_problem(choice, told["accurate"], told["reason"], told["comment"]):
+        given = {name: body.get(name, "") for name in ("accurate", "reason", "comment")}
+        if judgement_problem(choice, given["accurate"], given["reason"], given["comment"]):
             return None
-        return {"choice": choice, "left": left, **told}
+        return {"choice": choice, "left": left, **given}
 
-    def training(self) -> list[dict[str, Any]]:
+    def examples(self) -> list[dict[str, Any]]:
         """Gold questions that are not asked: their caption belongs to another picture."""
-        return [self.asked(name, "training") for name in self._examples if self.items[name].key in self.pictures]
+        return [self.describe(name, "training") for name in self._examples if self.items[name].key in self.pictures]
 
     def reasons(self) -> dict[str, str]:
         """What may be wrong with a caption."""
         return REASONS
 
-    def picture(self, name: str) -> bytes:
+    def read_picture(self, name: str) -> bytes:
         """The JPEG of an item."""
         return self.pictures.read(self.items[name].key)
-
-
-def training_items(items: list[Item]) -> tuple[str, ...]:
-    """The gold questions that serve as worked examples: the first of them, in the order in which they came."""
-    return tuple(item.item for item in items if item.gold)[:TRAINING]
 
 
 def _credit(item: Item) -> dict[str, str]:

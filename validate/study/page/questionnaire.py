@@ -24,18 +24,18 @@ class Questionnaire(Protocol):
         """Items that every annotator answers (gold questions)."""
         ...
 
-    def asked(self, item: str, viewer: str) -> dict[str, Any]:
+    def describe(self, item: str, viewer: str) -> dict[str, Any]:
         """What the browser is told of an item: texts, and names of pictures."""
         ...
 
-    def answer(self, item: str, viewer: str, body: dict[str, Any]) -> dict[str, Any] | None:
+    def read_answer(self, item: str, viewer: str, body: dict[str, Any]) -> dict[str, Any] | None:
         """The answer as it is kept; None when the body is no sound answer."""
         ...
 
-    def training(self) -> list[dict[str, Any]]:
+    def examples(self) -> list[dict[str, Any]]:
         """Worked examples for the training page."""
         ...
 
-    def picture(self, name: str) -> bytes:
-        """A JPEG by the name that ``asked`` gave; KeyError for every other name."""
+    def read_picture(self, name: str) -> bytes:
+        """A JPEG by the name that ``describe`` gave; KeyError for every other name."""
         ...

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from moodarchive.errors import MissingExtraError, StudyError
 from moodarchive.storage.store import Store
-from validate.study.design import folder
+from validate.study.design.study import folder
 from validate.study.page.questionnaire import Questionnaire
 
 LEDGER_NAME = "answers.sqlite3"

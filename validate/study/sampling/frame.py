@@ -63,15 +63,15 @@ def read_frame(store: Store) -> Frame:
     )
 
 
-def texts(store: Store, keys: "list[str]") -> "dict[str, dict[str, object]]":
+def read_texts(store: Store, keys: "list[str]") -> "dict[str, dict[str, object]]":
     """What is shown of each key: both texts, and whom the picture is from."""
     parts = sorted(finished_parts(store, SELECTION))
     with connect(store) as connection:
         view(connection, store, ITEMS, parts)
         view(connection, store, CAPTIONS, parts)
         connection.register("chosen", pa.table({"key": pa.array(keys, pa.string())}))
-        found = connection.sql(_TEXTS).to_arrow_table()
-    return {str(row["key"]): row for row in found.to_pylist()}
+        table = connection.sql(_TEXTS).to_arrow_table()
+    return {str(row["key"]): row for row in table.to_pylist()}
 
 
 def _private_keys(store: Store) -> list[str]:

@@ -7,11 +7,11 @@ from typing import Any
 
 from moodarchive.errors import StudyError
 from moodarchive.storage.store import Store
-from validate.study.design import CAPTIONS, StudyDesign, known_design, write_design
-from validate.study.items import Item, read_items, write_items
-from validate.study.sampling.allocation import SMALLEST, allocated, first_of, permanent_number
-from validate.study.sampling.frame import read_frame, texts
-from validate.study.sampling.gold import gold_items
+from validate.study.design.items import Item, read_items, write_items
+from validate.study.design.study import CAPTIONS, StudyDesign, find_design, write_design
+from validate.study.sampling.allocation import SMALLEST, allocate, draw_number, take_first
+from validate.study.sampling.frame import read_frame, read_texts
+from validate.study.sampling.gold import make_gold
 
 HELDOUT = "heldout"
 _LEVELS = (("emotion", "context", "source"), ("emotion", "context"), ("emotion",), ())
@@ -43,7 +43,7 @@ def sample(store: Store, options: SampleOptions, rejected: Collection[str] = ())
     ``rejected`` are held-out images that people did not verify: others are asked in their place. StudyError when the
     call contradicts the study there is.
     """
-    known = known_design(store, CAPTIONS)
+    known = find_design(store, CAPTIONS)
     _refuse_other(known, options)
     frame = read_frame(store)
     if not frame.table.num_rows:
@@ -55,7 +55,7 @@ def sample(store: Store, options: SampleOptions, rejected: Collection[str] = ())
     strata = _strata(rows, levels, options, asked, frozenset(rejected))
     items = _with_inclusion(earlier, rows, strata)
     fresh = _fresh(store, rows, strata, asked, batch=len(known.batches) if known else 0)
-    items += fresh + gold_items(fresh, items, options)
+    items += fresh + make_gold(fresh, items, options)
     design = StudyDesign(
         kind=CAPTIONS,
         seed=options.seed,
@@ -106,11 +106,11 @@ def _strata(
             orders[HELDOUT].append((row["hash"], key))
         else:
             name = " / ".join(str(row[level]) for level in levels) or "all"
-            orders[name].append((permanent_number(options.seed, key), key))
-    wanted = allocated({name: len(order) for name, order in orders.items() if name != HELDOUT}, options.n)
+            orders[name].append((draw_number(options.seed, key), key))
+    wanted = allocate({name: len(order) for name, order in orders.items() if name != HELDOUT}, options.n)
     wanted[HELDOUT] = options.heldout + sum(key in rejected for _, key in orders.get(HELDOUT, []))
     return {
-        name: _Stratum(order=order, taken=frozenset(first_of(sorted(order), wanted[name], asked)))
+        name: _Stratum(order=order, taken=frozenset(take_first(sorted(order), wanted[name], asked)))
         for name, order in orders.items()
     }
 
@@ -141,10 +141,10 @@ def _fresh(
     batch: int,
 ) -> list[Item]:
     chosen = {key: name for name, stratum in strata.items() for key in stratum.taken - asked}
-    shown = texts(store, sorted(chosen))
+    shown = read_texts(store, sorted(chosen))
     return [
         _item(rows[key], shown[key], strata[name], name, batch)
-        for key, name in sorted(chosen.items(), key=lambda pair: permanent_number(batch, pair[0]))
+        for key, name in sorted(chosen.items(), key=lambda pair: draw_number(batch, pair[0]))
     ]
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from validate.study.questions import CHOICES, COMPONENTS
+from validate.study.design.questions import CHOICES, COMPONENTS
 from validate.study.statistics.judgements import Floats, Judgements
 
 ITERATIONS, TOLERANCE = 100, 1e-4
@@ -54,16 +54,16 @@ def majority(answers: Judgements) -> Consensus:
 
 def dawid_skene(answers: Judgements) -> Skills:
     """Two fits: of the preference, and of the five sentences together, which share a worker's confusion matrix."""
-    choice, of_choice = _fitted(answers.item, answers, answers.choice, len(CHOICES))
+    choice, of_choice = _fit(answers.item, answers, answers.choice, len(CHOICES))
     count = len(COMPONENTS)
     tasks = (answers.item[:, None] * count + np.arange(count)).ravel()
     said = answers.accurate.astype(np.int64).ravel()
-    accurate, of_accurate = _fitted(tasks, answers, said, 2)
+    accurate, of_accurate = _fit(tasks, answers, said, 2)
     consensus = Consensus(choice=choice, accurate=accurate[:, 1].reshape(-1, count))
     return Skills(consensus=consensus, choice=of_choice, accurate=of_accurate)
 
 
-def _fitted(
+def _fit(
     tasks: "np.typing.NDArray[np.int64]", answers: Judgements, said: "np.typing.NDArray[np.int64]", labels: int
 ) -> tuple[Floats, Floats]:
     """Tasks x labels, and workers x true x said."""
@@ -81,7 +81,7 @@ def _fitted(
     return probabilities.to_numpy(), confusion / confusion.sum(axis=2, keepdims=True)
 
 
-def shown_skill(answers: Judgements, consensus: Consensus) -> Floats:
+def measure_skill(answers: Judgements, consensus: Consensus) -> Floats:
     """Each worker's share of right answers over all six questions, as the consensus sees it; workers x 2.
 
     Columns: all six questions; the preference alone.

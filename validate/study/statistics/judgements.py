@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from validate.study.questions import COMPONENTS
+from validate.study.design.questions import CHOICES, COMPONENTS, GENERATED
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -60,3 +60,8 @@ def judgements(item: Sequence[str], worker: Sequence[str], choice: Ints, accurat
         accurate=accurate[order],
         left=left[order],
     )
+
+
+def pass_gold(choice: Ints, accurate: Bools) -> Bools:
+    """True for each answer to a gold question that refuses the caption and calls its summary wrong."""
+    return np.asarray((choice != CHOICES.index(GENERATED)) & ~accurate[:, 0])

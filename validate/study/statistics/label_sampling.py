@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from validate.study.questions import CHOICES, COMPONENTS
+from validate.study.design.questions import CHOICES, COMPONENTS
 from validate.study.statistics.consensus import Skills
 from validate.study.statistics.judgements import Bools, Floats, Ints, Judgements
 
@@ -77,8 +77,8 @@ class _Sampler:
             self._said.ravel(),
             self._base_accurate,
         )
-        found = np.bincount(state, self._weights, STATES) + _PRIOR_ITEMS * self._base_states
-        self._states = _dirichlet(self._random, found)
+        counts = np.bincount(state, self._weights, STATES) + _PRIOR_ITEMS * self._base_states
+        self._states = _dirichlet(self._random, counts)
         return state
 
     def _labels(self) -> Ints:

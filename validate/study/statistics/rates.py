@@ -51,11 +51,11 @@ class Rate:
     label_share: float = 0.0
 
 
-def design_of(stratum: Sequence[str], population: Sequence[int]) -> Design:
+def make_design(stratum: Sequence[str], population: Sequence[int]) -> Design:
     """From each item's stratum and that stratum's number of images."""
-    names, first, place = np.unique(np.asarray(stratum, dtype=str), return_index=True, return_inverse=True)
+    names, first, index = np.unique(np.asarray(stratum, dtype=str), return_index=True, return_inverse=True)
     assert len(names) == len(first)
-    return Design(stratum=place.astype(np.int64), population=np.asarray(population, np.int64)[first])
+    return Design(stratum=index.astype(np.int64), population=np.asarray(population, np.int64)[first])
 
 
 def rates(accepted: Bools | Floats, design: Design, groups: Bools) -> list[Rate]:

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from validate.study.items import Item
-from validate.study.questions import CHOICES, COMPONENTS
-from validate.study.sampling.gold import is_passed
-from validate.study.statistics.consensus import Consensus, Skills, dawid_skene, majority, shown_skill
-from validate.study.statistics.judgements import Bools, Floats, Judgements
+from validate.study.design.items import Item
+from validate.study.design.questions import CHOICES, COMPONENTS
+from validate.study.statistics.consensus import Consensus, Skills, dawid_skene, majority, measure_skill
+from validate.study.statistics.judgements import Bools, Floats, Judgements, pass_gold
 from validate.study.statistics.label_sampling import Drawn, draw_labels
-from validate.study.statistics.loaded import Study
 from validate.study.statistics.rates import Rate, rates
+from validate.study.statistics.study import Study
 
 DIMENSIONS = ("emotion", "context", "source", "model")
 
@@ -128,48 +127,48 @@ def agreement(answers: Judgements) -> dict[str, float]:
     accepted = (answers.choice == 0) & answers.accurate.all(axis=1)
     questions = {
         "preference": answers.choice,
-        **{name: answers.accurate[:, place] for place, name in enumerate(COMPONENTS)},
+        **{name: answers.accurate[:, index] for index, name in enumerate(COMPONENTS)},
         "accepted": accepted,
     }
-    found = {}
+    alpha = {}
     for name, said in questions.items():
         frame = pd.DataFrame({"task": answers.item, "worker": answers.worker, "label": said.astype(int)})
         # one answer only, or the same from all: there is nothing to disagree about
-        found[name] = float(alpha_krippendorff(frame)) if frame["label"].nunique() > 1 else 1.0
-    return found
+        alpha[name] = float(alpha_krippendorff(frame)) if frame["label"].nunique() > 1 else 1.0
+    return alpha
 
 
 def worker_quality(study: Study, skills: Skills, votes: Consensus) -> tuple[WorkerQuality, ...]:
     """Every worker, the busiest first."""
     answers = study.answers
-    skill, by_majority = shown_skill(answers, skills.consensus), shown_skill(answers, votes.labels)
+    skill, by_majority = measure_skill(answers, skills.consensus), measure_skill(answers, votes.labels)
     asked, passed = _gold(study)
     left = _left_share(answers)
     frame = pd.DataFrame({"worker": study.table["worker"].to_pylist()})
     frame["seconds"] = study.table["submitted"].to_numpy() - study.table["began"].to_numpy()
     seconds = frame.groupby("worker")["seconds"].median()
-    found = [
+    workers = [
         WorkerQuality(
             worker=name,
-            answers=int(answers.answers_of_worker[place]),
-            skill=float(skill[place, 0]),
-            preference_skill=float(skill[place, 1]),
-            majority_skill=float(by_majority[place, 0]),
+            answers=int(answers.answers_of_worker[index]),
+            skill=float(skill[index, 0]),
+            preference_skill=float(skill[index, 1]),
+            majority_skill=float(by_majority[index, 0]),
             gold_asked=asked[name],
             gold_passed=passed[name],
-            left=float(left[place]),
+            left=float(left[index]),
             seconds=float(seconds[name]),
         )
-        for place, name in enumerate(answers.workers)
+        for index, name in enumerate(answers.workers)
     ]
-    return tuple(sorted(found, key=lambda one: (-one.answers, one.worker)))
+    return tuple(sorted(workers, key=lambda one: (-one.answers, one.worker)))
 
 
 def _gold(study: Study) -> tuple[Counter[str], Counter[str]]:
     asked: Counter[str] = Counter()
     passed: Counter[str] = Counter()
     if study.gold is not None:
-        right = is_passed(study.gold.choice, study.gold.accurate)
+        right = pass_gold(study.gold.choice, study.gold.accurate)
         for worker, is_right in zip(study.gold.worker.tolist(), right.tolist(), strict=True):
             asked[study.gold.workers[worker]] += 1
             passed[study.gold.workers[worker]] += is_right
@@ -195,13 +194,13 @@ def _item_verdicts(study: Study, drawn: Drawn, votes: Consensus) -> tuple[ItemVe
     return tuple(
         ItemVerdict(
             item=item,
-            accepted=bool(probability[place] > 0.5),
-            probability=float(probability[place]),
-            by_majority=bool(by_majority[place]),
-            answers=int(counted[place].sum()),
-            votes=(int(counted[place, 0]), int(counted[place, 1]), int(counted[place, 2])),
-            wrong=tuple(name for at, name in enumerate(COMPONENTS) if drawn.accurate[place, at] <= 0.5),
+            accepted=bool(probability[index] > 0.5),
+            probability=float(probability[index]),
+            by_majority=bool(by_majority[index]),
+            answers=int(counted[index].sum()),
+            votes=(int(counted[index, 0]), int(counted[index, 1]), int(counted[index, 2])),
+            wrong=tuple(name for at, name in enumerate(COMPONENTS) if drawn.accurate[index, at] <= 0.5),
             reasons=tuple(reasons[item.item].most_common()),
         )
-        for place, item in enumerate(study.answered)
+        for index, item in enumerate(study.answered)
     )

@@ -9,10 +9,10 @@ import requests
 
 from moodarchive.errors import StudyError
 from moodarchive.storage.store import Store
-from pipelines.study.edit_steps import draw, questions, take_in, write_report
+from pipelines.study.edit_steps import draw, import_answers, questions, write_report
 from tests.making import encoded, textured
 from tests.validate.study.browsing import chromium, free_port
-from validate.study.design import EDITS, read_design
+from validate.study.design.study import EDITS, read_design
 from validate.study.edits.items import draw_edits, read_edit_items
 from validate.study.edits.verdict import judge_edits
 from validate.study.page.ledger import Ledger
@@ -27,8 +27,8 @@ def _folder(top: Path, methods: tuple[str, ...] = METHODS, items: int = 4) -> st
     rows = []
     for number in range(items):
         (top / f"{number}.jpg").write_bytes(encoded(textured(64, 48, number)))
-        for place, method in enumerate(methods):
-            (top / f"{number}-{method}.png").write_bytes(encoded(textured(64, 48, 100 * number + place), "PNG"))
+        for column, method in enumerate(methods):
+            (top / f"{number}-{method}.png").write_bytes(encoded(textured(64, 48, 100 * number + column), "PNG"))
             rows.append([f"{number}.jpg", ("joy", "fear")[number % 2], method, f"{number}-{method}.png"])
     with (top / "edits.csv").open("w", newline="") as file:
         csv.writer(file).writerows([["picture", "emotion", "method", "file"], *rows])
@@ -53,17 +53,17 @@ def _answer(store: Store, link: str, favourites: tuple[str, ...]) -> int:
 @pytest.mark.browser
 def test_a_study_of_edits_from_the_folder_to_the_report(tmp_path: Path) -> None:
     store = Store(str(tmp_path / "root"))
-    told = draw(store, _folder(tmp_path / "in", (*METHODS, TOLD_BY_NOTHING)), workers=3, seed=1)
-    assert told.startswith("4 pictures and emotions")
+    line = draw(store, _folder(tmp_path / "in", (*METHODS, TOLD_BY_NOTHING)), workers=3, seed=1)
+    assert line.startswith("4 pictures and emotions")
     with _served(store, 3) as links:
         assert _answer(store, links[0], ("alpha", "beta", "gamma")) == 4
         assert _answer(store, links[1], ("alpha", "beta", "delta")) == 4
         with chromium() as browser:
             shown = _by_hand(browser.new_page(), links[2])
         assert TOLD_BY_NOTHING not in shown and "alpha" not in shown
-    assert take_in(store, "page", ledger_path(store, EDITS)) == "accepted 12, foreign 0, malformed 0, missing 0"
+    assert import_answers(store, "page", ledger_path(store, EDITS)) == "accepted 12, foreign 0, malformed 0, missing 0"
     once = store.sha256("study/edits/answers.parquet")
-    take_in(store, "page", ledger_path(store, EDITS))
+    import_answers(store, "page", ledger_path(store, EDITS))
     assert store.sha256("study/edits/answers.parquet") == once
     verdict = judge_edits(store, {item.item: item for item in read_edit_items(store)})
     share = {rate.method: rate for rate in verdict.rates if rate.question == "look"}
@@ -85,11 +85,11 @@ def _by_hand(tab: Any, link: str) -> str:
         held += tab.content()
         before = tab.locator("#count").inner_text()
         for step in range(3):
-            for place in range(3):
+            for index in range(3):
                 if step == 1:
-                    tab.locator(".edit").nth(5 - place).click()
+                    tab.locator(".edit").nth(5 - index).click()
                 else:
-                    tab.keyboard.press(str(place + 1))
+                    tab.keyboard.press(str(index + 1))
             tab.keyboard.press("Enter")
         tab.locator("#count", has_not_text=before).wait_for()
         tab.wait_for_timeout(50)
@@ -130,10 +130,10 @@ def test_pictures_of_other_items_and_of_the_archive_are_not_served(tmp_path: Pat
     asked = questions(store)
     for name in ("../salt", "x", "0123456789abcdef"):
         with pytest.raises(KeyError):
-            asked.picture(name)
+            asked.read_picture(name)
     item = read_edit_items(store)[0]
     for name in (item.source, *(edit.name for edit in item.edits)):
-        assert asked.picture(name)[:2] == b"\xff\xd8"
+        assert asked.read_picture(name)[:2] == b"\xff\xd8"
 
 
 def test_later_items_join_and_earlier_ones_keep_their_names(tmp_path: Path) -> None:

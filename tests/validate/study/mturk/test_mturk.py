@@ -18,29 +18,29 @@ from moodarchive.errors import ServiceError, StudyError
 from moodarchive.storage.store import Store
 from tests.validate.study.archives import HOSTILE, study_archive
 from tests.validate.study.browsing import chromium
-from validate.study.answers import read_table
-from validate.study.design import CAPTIONS, StudyDesign, read_design
-from validate.study.importing import import_answers
-from validate.study.items import Item, read_items
+from validate.study.answers.importing import import_answers
+from validate.study.answers.table import read_table
+from validate.study.design.items import Item, read_items
+from validate.study.design.order import generated_first
+from validate.study.design.pictures import find_pictures
+from validate.study.design.questions import GENERATED
+from validate.study.design.study import CAPTIONS, StudyDesign, read_design
 from validate.study.mturk.files import (
     COLUMNS,
     MOST_BYTES,
     MTURK_FOLDER,
-    asked_items,
-    input_row,
-    layout,
-    question,
+    make_input_row,
+    render_layout,
+    render_question,
     write_mturk,
 )
 from validate.study.mturk.payments import write_payments
-from validate.study.mturk.publish import Publisher, refuse_unconfirmed
-from validate.study.mturk.results import api_rows, csv_rows
-from validate.study.mturk.terms import Terms, cost
-from validate.study.order import generated_first
-from validate.study.pictures import find_pictures
-from validate.study.questions import GENERATED
+from validate.study.mturk.publish import Publisher, require_confirmation
+from validate.study.mturk.results import read_api_rows, read_csv_rows
+from validate.study.mturk.terms import Terms, compute_cost
+from validate.study.sampling.gold import select_asked
 from validate.study.sampling.sample import SampleOptions, sample
-from validate.study.statistics.loaded import load_study
+from validate.study.statistics.study import load_study
 from validate.study.statistics.verdict import judge
 
 TERMS = Terms(reward="0.10")
@@ -56,7 +56,7 @@ def study(store: Store) -> tuple[Store, StudyDesign, list[Item]]:
     study_archive(store, images=32, hostile=True)
     sample(store, SampleOptions(n=6, heldout=0, workers=3, gold=0.1, seed=5))
     items = read_items(store)
-    return store, read_design(store, CAPTIONS), asked_items(items, find_pictures(store, {one.key for one in items}))
+    return store, read_design(store, CAPTIONS), select_asked(items, find_pictures(store, {one.key for one in items}))
 
 
 def _client() -> Any:
@@ -66,7 +66,7 @@ def _client() -> Any:
 def test_a_question_is_an_html_question_within_mturks_rules(study: tuple[Store, StudyDesign, list[Item]]) -> None:
     _, design, items = study
     for item in items:
-        text = question(input_row(design, item, URL))
+        text = render_question(make_input_row(design, item, URL))
         assert len(text.encode()) <= MOST_BYTES
         root = ElementTree.fromstring(text)  # noqa: S314 - made here
         assert root.tag == f"{NAMESPACE}HTMLQuestion"
@@ -94,7 +94,7 @@ def test_the_website_gets_the_same_layout_without_a_form_and_a_csv_that_fills_it
     pictures = find_pictures(store, {one.key for one in items})
     write_mturk(store, design, items, pictures, terms=TERMS, pictures_url=URL)
     page = store.read_bytes(f"{MTURK_FOLDER}/layout.html").decode()
-    assert "<form" not in page and page == layout(form=False)
+    assert "<form" not in page and page == render_layout(form=False)
     rows = list(csv.DictReader(io.StringIO(store.read_bytes(f"{MTURK_FOLDER}/input.csv").decode())))
     assert [row["item"] for row in rows] == [item.item for item in items]
     for name in COLUMNS[1:]:
@@ -109,9 +109,9 @@ def test_pictures_without_https_and_questions_that_are_too_long_are_refused(
 ) -> None:
     _, design, items = study
     with pytest.raises(StudyError, match="https"):
-        input_row(design, items[0], "http://pictures.example.org")
+        make_input_row(design, items[0], "http://pictures.example.org")
     with pytest.raises(StudyError, match="65535"):
-        question({**input_row(design, items[0], URL), "first": "x" * MOST_BYTES})
+        render_question({**make_input_row(design, items[0], URL), "first": "x" * MOST_BYTES})
 
 
 def test_publishing_passes_botocores_validation_costs_what_was_estimated_and_never_creates_a_hit_twice(
@@ -156,7 +156,7 @@ def test_publishing_passes_botocores_validation_costs_what_was_estimated_and_nev
         assert publisher.open_items(items) == []
         assert publisher.publish([], URL) == 0
     assert len(set(publisher.published().values())) == len(items)
-    assert sum(spent) * design.workers == estimate == cost(TERMS, len(items), design.workers)
+    assert sum(spent) * design.workers == estimate == compute_cost(TERMS, len(items), design.workers)
 
 
 ANY_TYPE = {name: ANY for name in TERMS.hit_type(live=True)}
@@ -197,10 +197,10 @@ def test_tokens_and_marks_are_within_mturks_lengths(study: tuple[Store, StudyDes
 
 def test_nothing_is_published_before_the_cost_was_typed_out() -> None:
     with pytest.raises(StudyError, match=r"--confirm-cost 12\.00"):
-        refuse_unconfirmed(Decimal("12.00"), "")
+        require_confirmation(Decimal("12.00"), "")
     with pytest.raises(StudyError):
-        refuse_unconfirmed(Decimal("12.00"), "12.01")
-    refuse_unconfirmed(Decimal("12.00"), "12.00")
+        require_confirmation(Decimal("12.00"), "12.01")
+    require_confirmation(Decimal("12.00"), "12.00")
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_nothing_is_published_before_the_cost_was_typed_out() -> None:
     ],
 )
 def test_the_estimate_knows_mturks_fees(terms: Terms, hits: int, assignments: int, dollars: str) -> None:
-    assert cost(terms, hits, assignments) == Decimal(dollars)
+    assert compute_cost(terms, hits, assignments) == Decimal(dollars)
 
 
 def _row(item: Item, worker: str, design: StudyDesign, **changes: str) -> dict[str, str]:
@@ -250,7 +250,7 @@ def test_batch_results_import_and_every_faulty_row_is_named(
     rows.append({**rows[7], "AssignmentId": "another"})
     path = _results(tmp_path / "batch.csv", rows)
     asked = [item.item for item in items]
-    done = import_answers(store, design, "mturk", csv_rows(path, design), asked)
+    done = import_answers(store, design, "mturk", read_csv_rows(path, design), asked)
     assert {kind: count for kind, count in done.counts.items() if count} == {
         "accepted": len(rows) - 5, "malformed": 2, "foreign": 1, "late": 1, "duplicate": 1, "missing": 4,
     }  # fmt: skip
@@ -261,7 +261,7 @@ def test_batch_results_import_and_every_faulty_row_is_named(
     left = dict(zip(kept["item"].to_pylist(), kept["left"].to_pylist(), strict=True))
     assert all(left[name] == (not generated_first(design.seed, name)) for name in left)
     assert "over_dramatic" in kept["reason"].to_pylist()
-    again = import_answers(store, design, "mturk", csv_rows(path, design), asked)
+    again = import_answers(store, design, "mturk", read_csv_rows(path, design), asked)
     assert again.counts["accepted"] == 0 and again.counts["already imported"] == len(rows) - 5
 
 
@@ -269,9 +269,9 @@ def test_a_file_of_something_else_is_refused(study: tuple[Store, StudyDesign, li
     _, design, _ = study
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
     with pytest.raises(StudyError, match="no file of batch results"):
-        csv_rows(str(tmp_path / "other.csv"), design)
+        read_csv_rows(str(tmp_path / "other.csv"), design)
     with pytest.raises(StudyError, match="cannot be read"):
-        csv_rows(str(tmp_path / "absent.csv"), design)
+        read_csv_rows(str(tmp_path / "absent.csv"), design)
 
 
 def test_results_come_by_api_too_and_an_answer_that_is_no_form_is_malformed(
@@ -292,7 +292,7 @@ def test_results_come_by_api_too_and_an_answer_that_is_no_form_is_malformed(
         page = {"Assignments": [_assignment("1", "A1", _form(fields)), _assignment("2", "A2", bomb)], "NextToken": "t"}
         stub.add_response("list_assignments_for_hit", page)
         stub.add_response("list_assignments_for_hit", {"Assignments": [_assignment("3", "A3", _form(fields))]})
-        rows = list(api_rows(client, {items[0].item: "HIT"}, design))
+        rows = list(read_api_rows(client, {items[0].item: "HIT"}, design))
         stub.assert_no_pending_responses()
     done = import_answers(store, design, "mturk-api", rows, [items[0].item])
     assert (done.counts["accepted"], done.counts["malformed"], done.counts["missing"]) == (2, 1, 1)
@@ -327,7 +327,7 @@ def test_workers_who_fail_gold_questions_are_listed_for_rejection_and_good_ones_
             refuse = {"Answer.choice": "neither", "Answer.reason": "other", "Answer.c1": "no"}
             rows.append(_row(item, worker, design, **(refuse if item.gold and worker != "BLIND" else {})))
     path = _results(tmp_path / "batch.csv", rows)
-    import_answers(store, design, "mturk", csv_rows(path, design), [item.item for item in items])
+    import_answers(store, design, "mturk", read_csv_rows(path, design), [item.item for item in items])
     loaded = load_study(store)
     counts = write_payments(store, loaded, judge(loaded))
     assert counts == (2 * len(items), len(items), 2 * len(items))
@@ -343,7 +343,7 @@ def test_in_a_browser_the_layout_swaps_the_texts_by_assignment_and_fixes_the_fir
     study: tuple[Store, StudyDesign, list[Item]], tmp_path: Path
 ) -> None:
     _, design, items = study
-    content = ElementTree.fromstring(question(input_row(design, items[0], URL)))[0].text  # noqa: S314 - made here
+    content = ElementTree.fromstring(render_question(make_input_row(design, items[0], URL)))[0].text  # noqa: S314 - made here
     (tmp_path / "hit.html").write_text(content or "")
     orders = set()
     with chromium() as browser:

@@ -11,8 +11,8 @@ from moodarchive.storage.store import Store
 from moodarchive.tables.schemas import IMAGES, SELECTION
 from tests.making import rows_of
 from tests.validate.study.archives import study_archive
-from validate.study.items import Item, read_items
-from validate.study.sampling.allocation import allocated, first_of
+from validate.study.design.items import Item, read_items
+from validate.study.sampling.allocation import allocate, take_first
 from validate.study.sampling.sample import SampleOptions, sample
 
 OPTIONS = SampleOptions(n=24, heldout=5, workers=3, gold=0.1, seed=7)
@@ -96,7 +96,7 @@ def test_an_archive_that_is_not_sealed_is_refused(store: Store) -> None:
 
 def test_a_larger_n_takes_no_seat_away_from_any_stratum() -> None:
     population = {"a": 3, "b": 50, "c": 1_000, "d": 20_000, "e": 1}
-    seats = [allocated(population, n) for n in range(10, 1_500, 7)]
+    seats = [allocate(population, n) for n in range(10, 1_500, 7)]
     assert all(sum(one.values()) == n for one, n in zip(seats, range(10, 1_500, 7), strict=True))
     for smaller, larger in pairwise(seats):
         assert all(larger[name] >= count for name, count in smaller.items())
@@ -105,4 +105,4 @@ def test_a_larger_n_takes_no_seat_away_from_any_stratum() -> None:
 
 def test_images_that_come_later_with_an_early_number_are_taken_too() -> None:
     order = [("1", "new"), ("2", "asked"), ("3", "other")]
-    assert first_of(order, 1, frozenset({"asked"})) == ["new", "asked"]
+    assert take_first(order, 1, frozenset({"asked"})) == ["new", "asked"]

@@ -5,54 +5,54 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from moodarchive.keys import digest
-from validate.study.importing import RawAnswer
-from validate.study.items import Item
-from validate.study.page.caption_questions import training_items
-from validate.study.questions import CHOICES, COMPONENTS, GENERATED, REASONS
-from validate.study.simulated_workers import CREW, SimulatedWorker, Truth, drawn_truth, simulated_judgements
+from validate.study.answers.importing import RawAnswer
+from validate.study.design.items import Item
+from validate.study.design.questions import CHOICES, COMPONENTS, GENERATED, REASONS
+from validate.study.sampling.gold import select_examples
+from validate.study.simulation.workers import CREW, SimulatedWorker, Truth, draw_truth, simulate_judgements
 
 SIMULATED = "simulated"
 _OPENED = 1_700_000_000.0
 """The clock of a rehearsal: its answers do not depend on the day."""
 
 
-def truth_of(items: Sequence[Item], seed: int) -> Truth:
+def simulate_truth(items: Sequence[Item], seed: int) -> Truth:
     """What a rehearsal takes to be true of each item; a gold question's caption is wrong throughout."""
     random = np.random.default_rng([seed, 1])
     # some emotions are harder to caption than others
     ease = np.array([int(digest([seed, item.emotion])[:6], 16) / 2**23 - 1 for item in items])
-    truth = drawn_truth(random, ease)
+    truth = draw_truth(random, ease)
     gold = np.array([item.gold for item in items])
     return Truth(
         choice=np.where(gold, CHOICES.index("original"), truth.choice), accurate=truth.accurate & ~gold[:, None]
     )
 
 
-def simulated_rows(
+def simulate_rows(
     items: Sequence[Item], each: int, seed: int, crew: tuple[SimulatedWorker, ...] = CREW
 ) -> Iterator[RawAnswer]:
     """The crew's answers; gold questions that serve as worked examples are not asked."""
-    examples = training_items(list(items))
+    examples = select_examples(list(items))
     asked = [item for item in items if item.item not in examples]
     random = np.random.default_rng([seed, 2])
     names = [item.item for item in asked]
-    answers = simulated_judgements(names, truth_of(asked, seed), crew, min(each, len(crew)), random)
+    answers = simulate_judgements(names, simulate_truth(asked, seed), crew, min(each, len(crew)), random)
     reasons = random.integers(0, len(REASONS), len(answers.item))
     seconds = random.gamma(4.0, 8.0, len(answers.item))
-    for place in range(len(answers.item)):
-        choice, accurate = CHOICES[answers.choice[place]], tuple(answers.accurate[place].tolist())
+    for index in range(len(answers.item)):
+        choice, accurate = CHOICES[answers.choice[index]], tuple(answers.accurate[index].tolist())
         accepted = choice == GENERATED and all(accurate)
-        item, worker = answers.items[answers.item[place]], answers.workers[answers.worker[place]]
+        item, worker = answers.items[answers.item[index]], answers.workers[answers.worker[index]]
         assert len(accurate) == len(COMPONENTS)
         yield RawAnswer(
-            where=f"answer {place + 1}",
+            where=f"answer {index + 1}",
             item=item,
             worker=worker,
             assignment=f"{SIMULATED}:{worker}:{item}",
-            left=bool(answers.left[place]),
+            left=bool(answers.left[index]),
             choice=choice,
             accurate=accurate,
-            reason="" if accepted else list(REASONS)[reasons[place]],
-            began=_OPENED + place,
-            submitted=_OPENED + place + float(seconds[place]),
+            reason="" if accepted else list(REASONS)[reasons[index]],
+            began=_OPENED + index,
+            submitted=_OPENED + index + float(seconds[index]),
         )

@@ -6,9 +6,9 @@ from typing import Any
 
 from moodarchive.emotions.taxonomy import words
 from moodarchive.storage.store import Store
-from validate.study.design import EDITS, StudyDesign
+from validate.study.design.order import turn
+from validate.study.design.study import EDITS, StudyDesign
 from validate.study.edits.items import PICKED, QUESTIONS, EditItem, picture_path
-from validate.study.order import turn
 
 
 @dataclass(frozen=True)
@@ -41,18 +41,18 @@ class EditQuestions:
         """No item: what people prefer has no known answer."""
         return frozenset()
 
-    def asked(self, item: str, viewer: str) -> dict[str, Any]:
+    def describe(self, item: str, viewer: str) -> dict[str, Any]:
         """The edits in an order drawn by lot for this viewer, under names that do not tell the method."""
         one = self.items[item]
         shuffled = sorted(_names(one), key=lambda name: turn(self.design.seed, name, viewer))
         return {"item": item, "source": one.source, "emotion": words(one.emotion), "edits": shuffled, "picked": PICKED}
 
-    def answer(self, item: str, viewer: str, body: dict[str, Any]) -> dict[str, Any] | None:
+    def read_answer(self, item: str, viewer: str, body: dict[str, Any]) -> dict[str, Any] | None:
         """Question → the picked names."""
-        told = {question: body.get(question) for question in QUESTIONS}
-        return told if is_sound(self.items[item], told) else None
+        picks = {question: body.get(question) for question in QUESTIONS}
+        return picks if are_sound(self.items[item], picks) else None
 
-    def training(self) -> list[dict[str, Any]]:
+    def examples(self) -> list[dict[str, Any]]:
         """None: the page tells what to do."""
         return []
 
@@ -60,21 +60,21 @@ class EditQuestions:
         """What is asked, in order."""
         return QUESTIONS
 
-    def picture(self, name: str) -> bytes:
+    def read_picture(self, name: str) -> bytes:
         """A JPEG of the study."""
         if name not in self._names:
             raise KeyError(name)
         return self.store.read_bytes(picture_path(name))
 
 
-def is_sound(item: EditItem, told: dict[str, Any]) -> bool:
+def are_sound(item: EditItem, picks: dict[str, Any]) -> bool:
     """True when each question has three different edits of the item."""
     return all(
         isinstance(picked, list)
         and len(picked) == PICKED
         and all(isinstance(name, str) for name in picked)
         and len(set(picked) & set(_names(item))) == PICKED
-        for picked in (told.get(question) for question in QUESTIONS)
+        for picked in (picks.get(question) for question in QUESTIONS)
     )
 
 

@@ -9,12 +9,12 @@ import pyarrow.compute as pc
 
 from moodarchive.errors import StudyError
 from moodarchive.storage.store import Store
-from validate.study.answers import read_table
-from validate.study.design import CAPTIONS, StudyDesign, read_design
-from validate.study.items import Item, read_items
-from validate.study.questions import CHOICES, COMPONENTS
+from validate.study.answers.table import read_table
+from validate.study.design.items import Item, read_items
+from validate.study.design.questions import CHOICES, COMPONENTS
+from validate.study.design.study import CAPTIONS, StudyDesign, read_design
 from validate.study.statistics.judgements import Judgements, judgements
-from validate.study.statistics.rates import Design, design_of
+from validate.study.statistics.rates import Design, make_design
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ class Study:
     @cached_property
     def sampling(self) -> Design:
         """How the answered items stand for the archive."""
-        return design_of([item.stratum for item in self.answered], [item.population for item in self.answered])
+        return make_design([item.stratum for item in self.answered], [item.population for item in self.answered])
 
     def _judgements(self, *, gold: bool) -> Judgements:
         names = [name for name, item in self.items.items() if item.gold == gold]

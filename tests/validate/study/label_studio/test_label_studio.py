@@ -13,14 +13,15 @@ import pytest
 from moodarchive.errors import StudyError
 from moodarchive.storage.store import Store
 from tests.validate.study.archives import study_archive
-from validate.study.answers import read_table
-from validate.study.design import CAPTIONS, read_design
-from validate.study.importing import import_answers
-from validate.study.items import read_items
-from validate.study.label_studio import LABEL_STUDIO_FOLDER, label_studio_rows, write_label_studio
-from validate.study.mturk.files import asked_items
-from validate.study.order import generated_first
-from validate.study.pictures import find_pictures
+from validate.study.answers.importing import import_answers
+from validate.study.answers.table import read_table
+from validate.study.design.items import read_items
+from validate.study.design.order import generated_first
+from validate.study.design.pictures import find_pictures
+from validate.study.design.study import CAPTIONS, read_design
+from validate.study.label_studio.files import LABEL_STUDIO_FOLDER, write_label_studio
+from validate.study.label_studio.results import read_label_studio_rows
+from validate.study.sampling.gold import select_asked
 from validate.study.sampling.sample import SampleOptions, sample
 
 PYTHON_VARIABLE = "MOODARCHIVE_LABEL_STUDIO_PYTHON"
@@ -33,7 +34,7 @@ def written(store: Store) -> Store:
     sample(store, SampleOptions(n=6, heldout=0, workers=2, gold=0.1, seed=5))
     items = read_items(store)
     pictures = find_pictures(store, {one.key for one in items})
-    write_label_studio(store, read_design(store, CAPTIONS), asked_items(items, pictures), pictures, "")
+    write_label_studio(store, read_design(store, CAPTIONS), select_asked(items, pictures), pictures, "")
     return store
 
 
@@ -58,7 +59,7 @@ def test_label_studios_own_sdk_accepts_config_and_tasks_and_its_export_imports(w
     design = read_design(written, CAPTIONS)
     asked = [task["data"]["item"] for task in tasks]
     result = import_answers(
-        written, design, "label-studio", label_studio_rows(str(tmp_path / "export.json"), design), asked
+        written, design, "label-studio", read_label_studio_rows(str(tmp_path / "export.json"), design), asked
     )
     assert result.counts["accepted"] == 2 * len(tasks) and not result.faults
     kept = {(row["item"], row["assignment"]): row for row in read_table(written, CAPTIONS).to_pylist()}
@@ -93,7 +94,7 @@ def test_damaged_cancelled_and_foreign_annotations_are_named(written: Store, tmp
         "text",
     ]
     (tmp_path / "export.json").write_text(json.dumps(tasks))
-    rows = label_studio_rows(str(tmp_path / "export.json"), design)
+    rows = read_label_studio_rows(str(tmp_path / "export.json"), design)
     done = import_answers(written, design, "label-studio", rows, [item])
     assert dict(done.counts) == {
         "accepted": 1, "already imported": 0, "malformed": 6, "foreign": 1, "late": 0, "duplicate": 0, "missing": 1,
@@ -104,4 +105,4 @@ def test_damaged_cancelled_and_foreign_annotations_are_named(written: Store, tmp
 def test_a_file_that_is_no_export_is_refused(written: Store, tmp_path: Path, text: str) -> None:
     (tmp_path / "export.json").write_text(text)
     with pytest.raises(StudyError, match=r"export\.json"):
-        label_studio_rows(str(tmp_path / "export.json"), read_design(written, CAPTIONS))
+        read_label_studio_rows(str(tmp_path / "export.json"), read_design(written, CAPTIONS))

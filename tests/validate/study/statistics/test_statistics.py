@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tests.validate.study.simulated import covered, simulated_study
+from tests.validate.study.statistics.simulated import covered, simulated_study
 from validate.study.statistics.consensus import majority
 from validate.study.statistics.judgements import Judgements, judgements
 from validate.study.statistics.label_sampling import draw_labels
-from validate.study.statistics.rates import design_of, rates
+from validate.study.statistics.rates import make_design, rates
 from validate.study.statistics.verdict import agreement
 
 
@@ -40,7 +40,7 @@ def test_over_a_thousand_studies_every_skill_is_recovered_and_intervals_cover_at
     parameter = np.stack([one.parameter for one in outcomes])
     shown = np.stack([one.shown for one in outcomes])
     by_majority = np.stack([one.by_majority for one in outcomes])
-    told = {
+    summary = {
         "studies": studies,
         "answers_a_worker": min(one.fewest for one in outcomes),
         "coverage": covered(outcomes),
@@ -52,18 +52,18 @@ def test_over_a_thousand_studies_every_skill_is_recovered_and_intervals_cover_at
         "bias_by_majority": float(np.mean([one.majority.rate - one.true for one in outcomes])),
         "half_width": float(np.mean([(one.ours.high - one.ours.low) / 2 for one in outcomes])),
     }
-    print(json.dumps(told))
-    assert told["answers_a_worker"] >= 600
-    assert told["largest_error_of_a_skill"] <= 0.05
-    assert told["largest_error_of_a_preference_skill_shown"] <= 0.05
-    assert 0.93 <= told["coverage"] <= 0.97
+    print(json.dumps(summary))
+    assert summary["answers_a_worker"] >= 600
+    assert summary["largest_error_of_a_skill"] <= 0.05
+    assert summary["largest_error_of_a_preference_skill_shown"] <= 0.05
+    assert 0.93 <= summary["coverage"] <= 0.97
 
 
 def test_certain_labels_give_the_textbook_interval_of_a_stratified_sample() -> None:
     stratum = ["a"] * 40 + ["b"] * 60
-    accepted = np.array([place % 4 != 0 for place in range(40)] + [place % 3 != 0 for place in range(60)])
-    design = design_of(stratum, [1_000] * 40 + [400] * 60)
-    found = rates(np.stack([accepted, accepted]), design, np.ones((100, 1), np.bool_))[0]
+    accepted = np.array([number % 4 != 0 for number in range(40)] + [number % 3 != 0 for number in range(60)])
+    design = make_design(stratum, [1_000] * 40 + [400] * 60)
+    estimate = rates(np.stack([accepted, accepted]), design, np.ones((100, 1), np.bool_))[0]
     share = {"a": accepted[:40].mean(), "b": accepted[40:].mean()}
     rate = (1_000 * share["a"] + 400 * share["b"]) / 1_400
     parts = [
@@ -76,25 +76,25 @@ def test_certain_labels_give_the_textbook_interval_of_a_stratified_sample() -> N
     effective = rate * (1 - rate) / sum(parts)
     centre = (rate + quantile**2 / (2 * effective)) / (1 + quantile**2 / effective)
     half = quantile * np.sqrt(rate * (1 - rate) / effective + (quantile / (2 * effective)) ** 2)
-    assert found.rate == pytest.approx(rate)
-    assert (found.low + found.high) / 2 == pytest.approx(centre)
-    assert (found.high - found.low) / 2 == pytest.approx(half / (1 + quantile**2 / effective))
-    assert found.label_share == 0
+    assert estimate.rate == pytest.approx(rate)
+    assert (estimate.low + estimate.high) / 2 == pytest.approx(centre)
+    assert (estimate.high - estimate.low) / 2 == pytest.approx(half / (1 + quantile**2 / effective))
+    assert estimate.label_share == 0
 
 
 def test_a_census_has_no_doubt_but_that_of_its_labels() -> None:
-    design = design_of(["a"] * 50, [50] * 50)
+    design = make_design(["a"] * 50, [50] * 50)
     accepted = np.arange(50) % 2 == 0
-    found = rates(np.stack([accepted, accepted]), design, np.ones((50, 1), np.bool_))[0]
-    assert found.rate == 0.5 and found.high - found.low < 0.3
+    estimate = rates(np.stack([accepted, accepted]), design, np.ones((50, 1), np.bool_))[0]
+    assert estimate.rate == 0.5 and estimate.high - estimate.low < 0.3
     doubtful = rates(np.random.default_rng(0).random((50, 50)) < 0.5, design, np.ones((50, 1), np.bool_))[0]
     assert doubtful.label_share == pytest.approx(1)
 
 
 def test_a_group_without_items_has_no_rate() -> None:
-    design = design_of(["a"] * 4, [9] * 4)
-    found = rates(np.ones((1, 4), np.bool_), design, np.zeros((4, 1), np.bool_))[0]
-    assert np.isnan(found.rate) and found.items == 0
+    design = make_design(["a"] * 4, [9] * 4)
+    estimate = rates(np.ones((1, 4), np.bool_), design, np.zeros((4, 1), np.bool_))[0]
+    assert np.isnan(estimate.rate) and estimate.items == 0
 
 
 def test_agreement_is_full_when_all_agree_and_none_when_answers_are_chance() -> None:

@@ -10,7 +10,7 @@ from moodarchive.emotions.captions import caption_text
 from moodarchive.keys import digest
 from moodarchive.storage.store import Store
 from moodarchive.tables.parquet import read_table as read_parquet
-from validate.study.design import CAPTIONS, folder
+from validate.study.design.study import CAPTIONS, folder
 
 ITEMS_PATH = f"{folder(CAPTIONS)}/items.parquet"
 

@@ -46,11 +46,11 @@ def read_design(store: Store, kind: str) -> StudyDesign:
     """The study's record; StudyError when nothing was drawn yet."""
     if not store.exists(_path(kind)):
         raise StudyError(f"{store.root} has no study of {kind}; remedy: moodarchive study sample {store.root}")
-    told = json.loads(store.read_bytes(_path(kind)))
-    return StudyDesign(**{**told, "strata": tuple(told["strata"]), "batches": tuple(told["batches"])})
+    record = json.loads(store.read_bytes(_path(kind)))
+    return StudyDesign(**{**record, "strata": tuple(record["strata"]), "batches": tuple(record["batches"])})
 
 
-def known_design(store: Store, kind: str) -> StudyDesign | None:
+def find_design(store: Store, kind: str) -> StudyDesign | None:
     """The study's record, None when nothing was drawn yet."""
     return read_design(store, kind) if store.exists(_path(kind)) else None
 
@@ -64,12 +64,12 @@ def _path(kind: str) -> str:
     return f"{folder(kind)}/design.json"
 
 
-def hashed_worker(store: Store, kind: str, worker: str) -> str:
+def hash_worker(store: Store, kind: str, worker: str) -> str:
     """A worker's name in every file but the vendor's: 12 hex digits, salted by the study."""
-    return _hashed(salt(store, kind), worker)
+    return _hash(salt(store, kind), worker)
 
 
-def _hashed(secret: bytes, worker: str) -> str:
+def _hash(secret: bytes, worker: str) -> str:
     return hashlib.blake2b(worker.encode(), key=secret, digest_size=6).hexdigest()
 
 

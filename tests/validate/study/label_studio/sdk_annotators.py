@@ -23,8 +23,8 @@ def main(folder: Path) -> None:
         for annotator in (1, 2):
             annotation = interface.generate_sample_annotation()
             assert interface.validate_annotation(annotation), annotation
-            told = {"id": 10 * number + annotator, "completed_by": annotator, "lead_time": 30.5}
-            task["annotations"].append(annotation | told | {"created_at": "2026-11-21T10:00:00.000000Z"})
+            fields = {"id": 10 * number + annotator, "completed_by": annotator, "lead_time": 30.5}
+            task["annotations"].append(annotation | fields | {"created_at": "2026-11-21T10:00:00.000000Z"})
     _must_refuse(interface, tasks[0])
     print(json.dumps(tasks))
 

@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 
 from moodarchive.storage.store import Store
 from moodarchive.tables.parquet import read_table as read_parquet
-from validate.study.design import folder
-from validate.study.questions import COMPONENTS, Judgement
+from validate.study.design.questions import COMPONENTS, Judgement
+from validate.study.design.study import folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,9 +67,9 @@ def read_table(store: Store, kind: str) -> pa.Table:
 
 def _row(answer: Answer) -> dict[str, object]:
     given = answer.judgement
-    told = {name: value for name, value in asdict(answer).items() if name != "judgement"}
+    fields = {name: value for name, value in asdict(answer).items() if name != "judgement"}
     return {
-        **told,
+        **fields,
         "choice": given.choice,
         "reason": given.reason,
         "comment": given.comment,

@@ -8,8 +8,8 @@ from moodarchive.keys import digest
 from moodarchive.storage.store import Store
 from moodarchive.tables.parts import Origin, finished_parts, part_path, read_part, sidecar_path, write_part
 from moodarchive.tables.schemas import HUMAN_VERDICTS, as_batch, empty_row
-from validate.study.items import read_items
-from validate.study.statistics.loaded import Study
+from validate.study.design.items import read_items
+from validate.study.statistics.study import Study
 from validate.study.statistics.verdict import ItemVerdict, Verdict
 
 Row = dict[str, object]
@@ -57,7 +57,7 @@ def read_verdicts(store: Store) -> Iterator[Row]:
             yield from batch.to_pylist()
 
 
-def rejected_heldout(store: Store) -> frozenset[str]:
+def find_rejected_heldout(store: Store) -> frozenset[str]:
     """Held-out images whose caption people did not accept: others are asked in their place."""
     heldout = {item.key for item in read_items(store) if item.split == "heldout" and not item.gold}
     return frozenset(

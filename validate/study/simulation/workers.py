@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from validate.study.questions import CHOICES, COMPONENTS
+from validate.study.design.questions import CHOICES, COMPONENTS
 from validate.study.statistics.judgements import Bools, Ints, Judgements, judgements
 
 
@@ -56,7 +56,7 @@ class Truth:
         return np.asarray((self.choice == 0) & self.accurate.all(axis=1))
 
 
-def drawn_truth(random: np.random.Generator, ease: "np.typing.NDArray[np.float64]") -> Truth:
+def draw_truth(random: np.random.Generator, ease: "np.typing.NDArray[np.float64]") -> Truth:
     """Truths of items; ``ease`` (about 0) moves an item's chances.
 
     A caption's faults come together: a poor one has several wrong sentences, and is less often preferred.
@@ -69,7 +69,7 @@ def drawn_truth(random: np.random.Generator, ease: "np.typing.NDArray[np.float64
     return Truth(choice=choice.astype(np.int64), accurate=np.asarray(fine))
 
 
-def simulated_judgements(
+def simulate_judgements(
     names: "list[str]", truth: Truth, crew: tuple[SimulatedWorker, ...], each: int, random: np.random.Generator
 ) -> Judgements:
     """Every item answered by ``each`` of the crew, all of them equally busy."""
@@ -83,8 +83,8 @@ def simulated_judgements(
     choice = np.where(random.random(len(item)) < leftish, np.where(left, 0, 1), looked)
     correct = random.random((len(item), len(COMPONENTS))) < right[:, None]
     accurate = truth.accurate[item] == correct
-    said_by = [crew[place].name for place in worker]
-    return judgements([names[place] for place in item], said_by, choice, accurate, left)
+    said_by = [crew[index].name for index in worker]
+    return judgements([names[index] for index in item], said_by, choice, accurate, left)
 
 
 def _shifts(items: int, workers: int, each: int, random: np.random.Generator) -> Ints:

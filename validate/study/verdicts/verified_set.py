@@ -13,20 +13,22 @@ from moodarchive.tables.schemas import SELECTION
 NAME, VERIFIED_IMAGES = "MoodArchive-5k", 5_000
 
 
-def verified_card(told: Mapping[str, Any], asked: int) -> str:
+def render_card(manifest: Mapping[str, Any], asked: int) -> str:
     """README.md of the set."""
     simulated = (
         "**Simulated: no person has verified anything here.** Programs of known skill answered, as a rehearsal.\n\n"
-        if told["simulated"]
+        if manifest["simulated"]
         else ""
     )
-    answers = ", ".join(f"{number} images by {count}" for count, number in told["answers_per_image"].items()) or "none"
-    licences = "".join(f"| {name} | {number} |\n" for name, number in told["licences"].items())
+    answers = (
+        ", ".join(f"{number} images by {count}" for count, number in manifest["answers_per_image"].items()) or "none"
+    )
+    licences = "".join(f"| {name} | {number} |\n" for name, number in manifest["licences"].items())
     return (
         f"# {NAME}\n\n{simulated}"
-        f"{told['samples']} of {VERIFIED_IMAGES} held-out images whose caption people accepted: preferred to the web's "
-        "alt-text, and all five sentences accurate. The first of the held-out images in the order of their content "
-        "hash. For evaluation only; neither they nor their look-alikes are in the training set.\n\n"
+        f"{manifest['samples']} of {VERIFIED_IMAGES} held-out images whose caption people accepted: preferred to the "
+        "web's alt-text, and all five sentences accurate. The first of the held-out images in the order of their "
+        "content hash. For evaluation only; neither they nor their look-alikes are in the training set.\n\n"
         f"Verified by so many people: {answers}. Nobody is named. Each sample's json says under `human_verification` "
         f"how they voted. The study asked about {asked} items.\n\n"
         "Each image keeps its own licence; pass ATTRIBUTION.parquet on with them.\n\n"
@@ -34,7 +36,7 @@ def verified_card(told: Mapping[str, Any], asked: int) -> str:
     )
 
 
-def verified_problems(store: Store) -> Iterator[tuple[str, str]]:
+def find_problems(store: Store) -> Iterator[tuple[str, str]]:
     """(where, what) for everything wrong with the set; nothing when there is none."""
     path = f"{VERIFIED_FOLDER}/manifest.json"
     if not store.files(VERIFIED_FOLDER):

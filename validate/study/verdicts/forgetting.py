@@ -6,8 +6,8 @@ from moodarchive.storage.store import Store
 from moodarchive.tables.layout import TAKEN_DOWN
 from moodarchive.tables.parts import finished_parts, read_part
 from moodarchive.tables.schemas import SELECTION
-from validate.study.items import Item, read_items, write_items
-from validate.study.label_studio import LABEL_STUDIO_FOLDER
+from validate.study.design.items import Item, read_items, write_items
+from validate.study.label_studio.files import LABEL_STUDIO_FOLDER
 from validate.study.mturk.files import MTURK_FOLDER
 
 _EXPORTS = (f"{MTURK_FOLDER}/input.csv", f"{LABEL_STUDIO_FOLDER}/tasks.json")
@@ -19,20 +19,20 @@ def forget_taken_down(store: Store) -> int:
     Returns how many items were blanked; repeated, it changes nothing more.
     """
     items = read_items(store)
-    gone = _taken_down(store, {item.key for item in items})
-    told = [item for item in items if item.key in gone and item.summary]
+    gone = _find_taken_down(store, {item.key for item in items})
+    forgotten = [item for item in items if item.key in gone and item.summary]
     for item in items:
         if item.key in gone:
             for folder in (MTURK_FOLDER, LABEL_STUDIO_FOLDER):
                 store.remove(f"{folder}/pictures/{item.item}.jpg")
     # a gold question may show another picture's caption: that picture's text goes with it
-    lost = {item.sentences for item in told if not item.gold}
+    lost = {item.sentences for item in forgotten if not item.gold}
     blanked = [_blank(item) if item.key in gone or item.sentences in lost else item for item in items]
-    if told:
+    if forgotten:
         for path in _EXPORTS:
             store.remove(path)
         write_items(store, blanked)
-    return len(told)
+    return len(forgotten)
 
 
 def _blank(item: Item) -> Item:
@@ -41,9 +41,9 @@ def _blank(item: Item) -> Item:
     )
 
 
-def _taken_down(store: Store, keys: set[str]) -> set[str]:
-    found: set[str] = set()
+def _find_taken_down(store: Store, keys: set[str]) -> set[str]:
+    keys_gone: set[str] = set()
     for part in finished_parts(store, SELECTION):
         for batch in read_part(store, SELECTION, part, columns=["key", "reason"], batch_rows=10_000):
-            found |= {row["key"] for row in batch.to_pylist() if row["reason"] == TAKEN_DOWN and row["key"] in keys}
-    return found
+            keys_gone |= {row["key"] for row in batch.to_pylist() if row["reason"] == TAKEN_DOWN and row["key"] in keys}
+    return keys_gone

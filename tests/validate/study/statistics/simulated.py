@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from validate.study.simulated_workers import CREW, SimulatedWorker, Truth, drawn_truth, simulated_judgements
-from validate.study.statistics.consensus import Consensus, dawid_skene, majority, shown_skill
+from validate.study.simulation.workers import CREW, SimulatedWorker, Truth, draw_truth, simulate_judgements
+from validate.study.statistics.consensus import Consensus, dawid_skene, majority, measure_skill
 from validate.study.statistics.label_sampling import draw_labels
-from validate.study.statistics.rates import Rate, design_of, rates
+from validate.study.statistics.rates import Rate, make_design, rates
 
 ITEMS, WORKERS_AN_ITEM, IMAGES, STRATA = 1_000, 5, 20_000, 108
 
@@ -36,27 +36,27 @@ def simulated_study(seed: int, crew: Sequence[SimulatedWorker] = CREW) -> Outcom
     random = np.random.default_rng(seed)
     sizes, taken = _strata(random)
     stratum = np.repeat(np.arange(STRATA), sizes)
-    truth = drawn_truth(random, random.normal(0, 0.7, STRATA)[stratum])
+    truth = draw_truth(random, random.normal(0, 0.7, STRATA)[stratum])
     chosen = np.concatenate(
         [random.choice(np.flatnonzero(stratum == one), taken[one], replace=False) for one in range(STRATA)]
     )
     asked = Truth(choice=truth.choice[chosen], accurate=truth.accurate[chosen])
-    answers = simulated_judgements([f"{at:04d}" for at in range(ITEMS)], asked, tuple(crew), WORKERS_AN_ITEM, random)
-    design = design_of([f"{stratum[at]:03d}" for at in chosen], [int(sizes[stratum[at]]) for at in chosen])
+    answers = simulate_judgements([f"{at:04d}" for at in range(ITEMS)], asked, tuple(crew), WORKERS_AN_ITEM, random)
+    design = make_design([f"{stratum[at]:03d}" for at in chosen], [int(sizes[stratum[at]]) for at in chosen])
     skills, votes = dawid_skene(answers), majority(answers)
     drawn = draw_labels(answers, skills, design.weight, seed=seed)
     everyone = np.ones((ITEMS, 1), np.bool_)
     known = {worker.name: worker for worker in crew}
     parameter = np.array([[known[name].skill, known[name].preference_skill] for name in answers.workers])
     certain = Consensus(choice=np.eye(3)[asked.choice], accurate=asked.accurate.astype(float))
-    ours = shown_skill(answers, skills.consensus)
+    ours = measure_skill(answers, skills.consensus)
     return Outcome(
         true=float(truth.accepted.mean()),
         ours=rates(drawn.accepted, design, everyone)[0],
         majority=rates(votes.labels.accepted[None] > 0.5, design, everyone)[0],
         parameter=np.abs(ours - parameter),
-        shown=np.abs(ours - shown_skill(answers, certain)),
-        by_majority=np.abs(shown_skill(answers, votes.labels) - parameter),
+        shown=np.abs(ours - measure_skill(answers, certain)),
+        by_majority=np.abs(measure_skill(answers, votes.labels) - parameter),
         fewest=int(answers.answers_of_worker.min()),
     )
 
@@ -73,5 +73,5 @@ def _strata(random: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.
 
 def covered(outcomes: Sequence[Outcome], by_majority: bool = False) -> float:
     """The share of the intervals that hold the true rate."""
-    found = [(one.majority if by_majority else one.ours, one.true) for one in outcomes]
-    return float(np.mean([rate.low <= true <= rate.high for rate, true in found]))
+    pairs = [(one.majority if by_majority else one.ours, one.true) for one in outcomes]
+    return float(np.mean([rate.low <= true <= rate.high for rate, true in pairs]))

@@ -10,9 +10,9 @@ from typing import Any
 
 from moodarchive.keys import digest
 from moodarchive.storage.store import Store
-from validate.study.answers import Answer, read_table, write_answers
-from validate.study.design import StudyDesign, folder, hashed_worker
-from validate.study.questions import MOST_COMMENT, Judgement, judgement_problem
+from validate.study.answers.table import Answer, read_table, write_answers
+from validate.study.design.questions import MOST_COMMENT, Judgement, judgement_problem
+from validate.study.design.study import StudyDesign, folder, hash_worker
 
 ACCEPTED, KNOWN = "accepted", "already imported"
 MALFORMED, FOREIGN, LATE, DUPLICATE, MISSING = "malformed", "foreign", "late", "duplicate", "missing"
@@ -73,7 +73,7 @@ class _Sorter:
 
     def add(self, raw: RawAnswer) -> None:
         """Sorts one row in."""
-        problem = _malformation(raw)
+        problem = _find_malformation(raw)
         if problem:
             return self._fault(raw, MALFORMED, problem)
         if raw.item not in self.items:
@@ -81,26 +81,26 @@ class _Sorter:
         answer = self._answer(raw)
         if answer.submitted > min(self.closed, raw.expires):
             return self._fault(raw, LATE, f"item {answer.item}: submitted after the study was closed")
-        place = (answer.item, answer.worker)
-        if self.known.get(place) == answer.assignment:
+        pair = (answer.item, answer.worker)
+        if self.known.get(pair) == answer.assignment:
             self.again += 1
-        elif place in self.known:
+        elif pair in self.known:
             return self._fault(raw, DUPLICATE, f"item {answer.item}: this worker has answered it before")
         else:
-            self.known[place] = answer.assignment
+            self.known[pair] = answer.assignment
             self.taken.append(answer)
         return None
 
     def _answer(self, raw: RawAnswer) -> Answer:
         worker = str(raw.worker)
         if worker not in self._hashes:
-            self._hashes[worker] = hashed_worker(self.store, self.design.kind, worker)
+            self._hashes[worker] = hash_worker(self.store, self.design.kind, worker)
         accurate: Any = tuple(raw.accurate)  # type: ignore[arg-type]
         given = Judgement(
             choice=str(raw.choice),
             accurate=accurate,
             reason=str(raw.reason),
-            comment=_plain(str(raw.comment)),
+            comment=_clean(str(raw.comment)),
         )
         return Answer(
             item=str(raw.item),
@@ -133,16 +133,16 @@ def import_answers(
     """
     asked = sorted(items)
     before = read_table(store, design.kind)
-    known = _places(before)
+    known = _known_assignments(before)
     answered = Counter(item for item, _ in known)
     sorter = _Sorter(store, design, channel, frozenset(asked), closed, known)
     for raw in rows:
         sorter.add(raw)
     answered.update(answer.item for answer in sorter.taken)
-    missing = list(_missing(asked, answered, design.workers))
+    missing = list(_find_missing(asked, answered, design.workers))
     faults = (*sorter.faults, *missing)
     counts = Counter(fault.kind for fault in sorter.faults)
-    told = {
+    counts_by_kind = {
         ACCEPTED: len(sorter.taken),
         KNOWN: sorter.again,
         **{kind: counts[kind] for kind in FAULTS if kind != MISSING},
@@ -151,11 +151,13 @@ def import_answers(
     name = f"{channel}-{digest([_identity(answer) for answer in sorter.taken])}"
     if sorter.taken:
         write_answers(store, design.kind, name, sorter.taken)
-    path = _record(store, design.kind, f"{channel}-{digest([told, [f.where for f in faults]])}", told, faults)
-    return Imported(counts=told, faults=faults, path=path)
+    path = _record(
+        store, design.kind, f"{channel}-{digest([counts_by_kind, [f.where for f in faults]])}", counts_by_kind, faults
+    )
+    return Imported(counts=counts_by_kind, faults=faults, path=path)
 
 
-def _malformation(raw: RawAnswer) -> str | None:
+def _find_malformation(raw: RawAnswer) -> str | None:
     if raw.problem:
         return raw.problem
     for name in ("item", "worker", "assignment"):
@@ -171,17 +173,17 @@ def _malformation(raw: RawAnswer) -> str | None:
     return judgement_problem(raw.choice, raw.accurate, raw.reason, raw.comment)
 
 
-def _plain(text: str) -> str:
+def _clean(text: str) -> str:
     """Free text without control characters, cut to what is kept."""
     return "".join(letter if letter.isprintable() else " " for letter in text).strip()[:MOST_COMMENT]
 
 
-def _places(table: Any) -> dict[tuple[str, str], str]:
+def _known_assignments(table: Any) -> dict[tuple[str, str], str]:
     columns = (table[name].to_pylist() for name in ("item", "worker", "assignment"))
     return {(item, worker): assignment for item, worker, assignment in zip(*columns, strict=True)}
 
 
-def _missing(asked: list[str], answered: Mapping[str, int], wanted: int) -> Iterator[Fault]:
+def _find_missing(asked: list[str], answered: Mapping[str, int], wanted: int) -> Iterator[Fault]:
     for item in asked:
         if (lacking := wanted - answered.get(item, 0)) > 0:
             yield Fault(where="", kind=MISSING, detail=f"item {item}: {lacking} of {wanted} answers")

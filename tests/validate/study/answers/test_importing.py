@@ -10,10 +10,10 @@ import pytest
 
 from moodarchive.storage.store import Store
 from tests.validate.study.archives import study_archive
-from validate.study.answers import read_table
-from validate.study.design import CAPTIONS, StudyDesign, read_design
-from validate.study.importing import Imported, RawAnswer, import_answers
-from validate.study.items import read_items
+from validate.study.answers.importing import Imported, RawAnswer, import_answers
+from validate.study.answers.table import read_table
+from validate.study.design.items import read_items
+from validate.study.design.study import CAPTIONS, StudyDesign, read_design
 from validate.study.sampling.sample import SampleOptions, sample
 
 OPTIONS = SampleOptions(n=12, heldout=0, workers=2, gold=0, seed=1)
@@ -101,8 +101,8 @@ def test_an_import_changes_nothing_outside_its_study(study: tuple[Store, StudyDe
 def test_no_workers_name_reaches_a_file(study: tuple[Store, StudyDesign, list[str]]) -> None:
     store, _, items = study
     rows = [
-        replace(row, assignment=f"a{place}", where=f"row {place}")
-        for place, row in enumerate(_all(items, "A1WORKERID"))
+        replace(row, assignment=f"a{number}", where=f"row {number}")
+        for number, row in enumerate(_all(items, "A1WORKERID"))
     ]
     _take(study, rows)
     assert len(set(read_table(store, CAPTIONS)["worker"].to_pylist())) == 1
@@ -111,8 +111,8 @@ def test_no_workers_name_reaches_a_file(study: tuple[Store, StudyDesign, list[st
 
 
 def test_hashes_of_one_worker_differ_between_studies(tmp_path: Path) -> None:
-    from validate.study.design import hashed_worker
+    from validate.study.design.study import hash_worker
 
     one, other = Store(str(tmp_path / "one")), Store(str(tmp_path / "other"))
-    assert hashed_worker(one, CAPTIONS, "ann") == hashed_worker(one, CAPTIONS, "ann")
-    assert hashed_worker(one, CAPTIONS, "ann") != hashed_worker(other, CAPTIONS, "ann")
+    assert hash_worker(one, CAPTIONS, "ann") == hash_worker(one, CAPTIONS, "ann")
+    assert hash_worker(one, CAPTIONS, "ann") != hash_worker(other, CAPTIONS, "ann")

@@ -13,13 +13,13 @@ from moodarchive.tables.schemas import SELECTION
 from tests.making import rows_of
 from tests.validate.study.archives import HOSTILE, study_archive
 from tests.validate.study.browsing import Served, chromium, served
-from validate.study.design import CAPTIONS, read_design
-from validate.study.importing import import_answers
-from validate.study.items import read_items
-from validate.study.page.caption_questions import training_items
+from validate.study.answers.importing import import_answers
+from validate.study.design.items import read_items
+from validate.study.design.study import CAPTIONS, read_design
 from validate.study.page.ledger import Ledger
-from validate.study.page.results import page_rows
+from validate.study.page.results import read_page_rows
 from validate.study.page.serve import ledger_path
+from validate.study.sampling.gold import select_examples
 from validate.study.sampling.sample import SampleOptions, sample
 
 ITEMS = 5
@@ -35,7 +35,7 @@ def _study(root: Path, hostile: bool = False) -> Store:
 
 def _asked(store: Store) -> set[str]:
     items = read_items(store)
-    return {item.item for item in items} - set(training_items(items))
+    return {item.item for item in items} - set(select_examples(items))
 
 
 @pytest.mark.browser
@@ -56,12 +56,14 @@ def test_two_annotators_answer_at_once_while_the_server_is_killed_and_nothing_is
     asked = _asked(store)
     assert Counter(one.annotator for one in kept) == dict.fromkeys(tabs, len(asked))
     # the page sent what was clicked, and the ledger holds it once
-    sent = {(name, told["item"]): told for name, of_name in answers.items() for told in of_name}
+    sent = {(name, one["item"]): one for name, of_name in answers.items() for one in of_name}
     assert {(one.annotator, one.item) for one in kept} == sent.keys()
     for one in kept:
         assert one.answer["accurate"] == sent[one.annotator, one.item]["accurate"]
         assert 0 < one.submitted - one.began < 600
-    done = import_answers(store, read_design(store, CAPTIONS), "page", page_rows(ledger_path(store, CAPTIONS)), asked)
+    done = import_answers(
+        store, read_design(store, CAPTIONS), "page", read_page_rows(ledger_path(store, CAPTIONS)), asked
+    )
     assert done.counts["accepted"] == 2 * len(asked) and not done.faults
 
 

@@ -1,6 +1,6 @@
 """The pictures of a study, read from the shards as they lie there now; no other picture can be reached."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,9 +12,10 @@ from moodarchive.tables.parquet import read_table as read_parquet
 from moodarchive.tables.parts import finished_parts
 from moodarchive.tables.schemas import SHARD_INDEX
 from moodarchive.tables.spans import Span, member_span
+from validate.study.design.items import Item
 
 
-class _Place(NamedTuple):
+class _Address(NamedTuple):
     tar: str
     span: Span
 
@@ -24,16 +25,16 @@ class Pictures:
     """JPEG bytes by key, for the keys that were asked for and are still in a shard that may be shown."""
 
     store: Store
-    places: dict[str, _Place]
+    addresses: dict[str, _Address]
 
     def __contains__(self, key: str) -> bool:
-        return key in self.places
+        return key in self.addresses
 
     def read(self, key: str) -> bytes:
         """The picture; KeyError for a key outside the study or no longer in the archive."""
-        place = self.places[key]
-        with self.store.open_read(place.tar) as file:
-            return place.span.read(file)
+        address = self.addresses[key]
+        with self.store.open_read(address.tar) as file:
+            return address.span.read(file)
 
 
 def find_pictures(store: Store, keys: Collection[str]) -> Pictures:
@@ -41,7 +42,7 @@ def find_pictures(store: Store, keys: Collection[str]) -> Pictures:
     import pyarrow as pa
 
     wanted = pa.array(sorted(keys), pa.string())
-    places: dict[str, _Place] = {}
+    addresses: dict[str, _Address] = {}
     for sidecar in finished_parts(store, SHARD_INDEX).values():
         for path in sidecar.files:
             if not path.endswith(".parquet") or path.split("/")[1] == PRIVATE:
@@ -50,5 +51,13 @@ def find_pictures(store: Store, keys: Collection[str]) -> Pictures:
                 rows = read_parquet(file, columns=["key", "jpg_offset", "jpg_size"])
             tar = path.removesuffix(".parquet") + ".tar"
             for row in rows.filter(pc.is_in(rows["key"], value_set=wanted)).to_pylist():
-                places[row["key"]] = _Place(tar, member_span(row, "jpg"))
-    return Pictures(store, places)
+                addresses[row["key"]] = _Address(tar, member_span(row, "jpg"))
+    return Pictures(store, addresses)
+
+
+def export_pictures(store: Store, where: str, items: Sequence[Item], pictures: Pictures) -> None:
+    """pictures/ITEM.jpg of every item, to be put where workers can reach them."""
+    for item in items:
+        path = f"{where}/pictures/{item.item}.jpg"
+        if not store.exists(path):
+            store.write_bytes(path, pictures.read(item.key))

@@ -1,0 +1,1 @@
+"""Results from outside become answers: the import, and the table that it fills."""

@@ -1,0 +1,91 @@
+"""Label Studio's JSON export, as rows to import."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from moodarchive.errors import StudyError
+from validate.study.answers.importing import RawAnswer
+from validate.study.design.order import generated_first
+from validate.study.design.questions import COMPONENTS, GENERATED, NEITHER, ORIGINAL
+from validate.study.design.study import StudyDesign
+
+
+def read_label_studio_rows(path: str, design: StudyDesign) -> Iterator[RawAnswer]:
+    """The annotations of Label Studio's JSON export; StudyError when the file is none."""
+    try:
+        tasks = json.loads(Path(path).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise StudyError(f"{path} cannot be read as JSON: {error}") from None
+    if not isinstance(tasks, list):
+        raise StudyError(f"{path} is no export; remedy: export the project as JSON (not JSON-MIN)")
+    return _rows(path, tasks, design)
+
+
+def _rows(path: str, tasks: Sequence[Any], design: StudyDesign) -> Iterator[RawAnswer]:
+    for number, one in enumerate(tasks, 1):
+        where = f"{path} task {number}"
+        if not isinstance(one, dict) or not isinstance(one.get("data"), dict):
+            yield RawAnswer(where=where, problem="task without data")
+            continue
+        for annotation in one.get("annotations") or []:
+            if not isinstance(annotation, dict):
+                yield RawAnswer(where=where, problem="annotation")
+            elif not annotation.get("was_cancelled"):
+                named = f"{where} annotation {annotation.get('id')}"
+                yield _parse_annotation(named, str(one["data"].get("item") or ""), annotation, design)
+
+
+def _parse_annotation(where: str, item: str, annotation: Mapping[str, Any], design: StudyDesign) -> RawAnswer:
+    said = _read_controls(annotation.get("result"))
+    left = generated_first(design.seed, item)
+    meant = {"left": GENERATED if left else ORIGINAL, "right": ORIGINAL if left else GENERATED, NEITHER: NEITHER}
+    says = {"accurate": True, "not accurate": False}
+    submitted = _time(annotation.get("created_at"))
+    took = annotation.get("lead_time")
+    if submitted is None:
+        return RawAnswer(where=where, problem="time")
+    choice, accurate = meant.get(said.get("choice", ""), ""), tuple(says.get(said.get(name, "")) for name in COMPONENTS)
+    accepted = choice == GENERATED and all(accurate)
+    return RawAnswer(
+        where=where,
+        item=item,
+        worker=_worker(annotation.get("completed_by")),
+        assignment=f"annotation-{annotation.get('id')}",
+        left=left,
+        choice=choice,
+        accurate=accurate,
+        reason="" if accepted else said.get("reason", "other"),
+        comment=said.get("comment", ""),
+        began=submitted - (took if isinstance(took, int | float) and 0 <= took < 1e6 else 0.0),
+        submitted=submitted,
+    )
+
+
+def _read_controls(result: object) -> dict[str, str]:
+    """Name of the control → what was chosen or written; damaged regions are left out."""
+    values: dict[str, str] = {}
+    for region in result if isinstance(result, list) else []:
+        value = region.get("value") if isinstance(region, dict) else None
+        chosen = (value.get("choices") or value.get("text")) if isinstance(value, dict) else None
+        if isinstance(chosen, list) and chosen and isinstance(chosen[0], str):
+            values[str(region.get("from_name"))] = chosen[0]
+    return values
+
+
+def _worker(value: object) -> str:
+    """The annotator: a number, or an object with one."""
+    name = value.get("id") if isinstance(value, dict) else value
+    return f"label-studio-{name}" if isinstance(name, int | str) and name != "" else ""
+
+
+def _time(text: object) -> float | None:
+    try:
+        moment = datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    if moment is None:
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -1,0 +1,1 @@
+"""What people decided goes back into the archive: human_verdicts/, MoodArchive-5k, and takedowns."""
