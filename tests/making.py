@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from aiohttp import web
+from multidict import CIMultiDict
 from PIL import Image
 
 from crawl.rounds.rounds import Round, write_round
@@ -250,6 +251,6 @@ def giving(body: bytes, status: int = 200, headers: Mapping[str, str] | None = N
     """A handler that always gives the same answer."""
 
     async def answer(_: web.Request) -> web.Response:
-        return web.Response(body=body, status=status, headers=dict(headers or {}))
+        return web.Response(body=body, status=status, headers=CIMultiDict(headers or {}))
 
     return answer

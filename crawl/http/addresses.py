@@ -26,6 +26,8 @@ def vet_url(url: str, loopback_hosts: Mapping[str, str]) -> URL:
     host = parsed.raw_host
     if not host:
         raise RowError("bad_url", f"{url!r} names no host")
+    if not is_ip_address(host) and not _is_possible(host):
+        raise RowError("bad_url", f"{url!r}: no host can have this name")
     if host not in loopback_hosts and is_ip_address(host):
         refuse_unless_public(host)
     return parsed
@@ -40,6 +42,12 @@ def refuse_unless_public(address: str) -> None:
     mapped = getattr(ip, "ipv4_mapped", None) or getattr(ip, "sixtofour", None)
     if not ip.is_global or ip.is_multicast or (mapped is not None and not mapped.is_global):
         raise RowError("forbidden_address", f"{address} is not a public address")
+
+
+def _is_possible(host: str) -> bool:
+    """False for an empty label, one over 63 bytes, or a name over 253 (RFC 1035): nobody needs to be asked for it."""
+    labels = host.removesuffix(".").split(".")
+    return len(host) <= 254 and all(0 < len(label) <= 63 for label in labels)
 
 
 class VettedResolver(AbstractResolver):

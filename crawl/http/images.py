@@ -128,7 +128,7 @@ class Fetcher:
         if self.rate_limits is None:
             return
         rules = await self._allowed(url)
-        await self._granted(url.host or "", rules.delay_s(self.user_agent))
+        await self._granted(url.host or "", rules.delay_s())
 
     async def vet(self, url: str) -> URL:
         """What can be judged of an address without asking for it: its form, its host's addresses, robots.txt. RowError.
@@ -151,7 +151,7 @@ class Fetcher:
             rules = self.robots.known(origin)
             if rules is None:
                 rules = self.robots.rules[origin] = await self._read_robots(origin)
-        rules.refuse_unless_allowed(str(url), self.user_agent)
+        rules.require_allowed(str(url))
         return rules
 
     async def _granted(self, host: str, gap_s: float = 0.0) -> None:
@@ -172,12 +172,18 @@ class Fetcher:
                     if response.status in REDIRECTS and "Location" in response.headers:
                         url = urljoin(url, response.headers["Location"])
                         continue
-                    return Rules.of(response.status, await _start_of(response, MAX_BYTES))
+                    encodings = response.headers.getall("Content-Encoding", [])
+                    return Rules.of(
+                        response.status, await _start_of(response, MAX_BYTES + 1), encodings, self.user_agent
+                    )
         except _LeftAlone:
             raise
+        except aiohttp.ClientConnectorDNSError:
+            own_host = url.startswith(f"{origin}/")
+            return Rules.unreadable("unknown_host" if own_host else "robots_unreachable")
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError, RowError):
-            return Rules.of(None, b"")
-        return Rules.of(404, b"")  # RFC 9309: too many redirects count as no file
+            return Rules.unreadable()
+        return Rules.allowing_all()  # RFC 9309, 2.3.1.2: too many redirects count as no file
 
     async def _hop(self, url: str, vetted: URL) -> bytes | str:
         """The body, or the address of the next hop."""

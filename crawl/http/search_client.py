@@ -14,12 +14,13 @@ from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 import requests
-from urllib3.exceptions import HTTPError
+from multidict import CIMultiDict
+from urllib3.exceptions import HTTPError, NameResolutionError
 
 from crawl.http.loopback import LoopbackAdapter
 from crawl.http.search_cache import Answer, Answers
 from crawl.politeness.rate_limit_client import RateLimitClient
-from crawl.politeness.robots import RobotsMemory, Rules, refuse_opted_out
+from crawl.politeness.robots import MAX_BYTES, RobotsMemory, Rules, refuse_opted_out
 from moodarchive.chat.retry_after import retry_after
 from moodarchive.errors import RowError, ServiceError
 from moodarchive.running.part_log import redact
@@ -133,7 +134,7 @@ class WebClient:
         if known:
             headers.update(known.conditions())
         rules = self._robots.known(_origin(url)) if asked.is_page else None
-        gap_s = rules.delay_s(self.user_agent) if rules else 0.0
+        gap_s = rules.delay_s() if rules else 0.0
         request = {"params": {**asked.params, **asked.secret}, "headers": headers}
         try:
             with self._sent("GET", url, request, asked.source, gap_s) as response:
@@ -153,7 +154,7 @@ class WebClient:
             return ""
         response.raise_for_status()
         if asked.is_page and not asked.is_list:  # a page, not an interface that was made for machines
-            refuse_opted_out(asked.url, response.headers, self.user_agent)
+            refuse_opted_out(asked.url, CIMultiDict(response.raw.headers.items()), self.user_agent)
         return _body(asked.url, response).decode(errors="replace")
 
     def _sent(self, method: str, url: str, request: dict[str, Any], source: str, gap_s: float) -> requests.Response:
@@ -200,20 +201,26 @@ class WebClient:
 
     def sitemaps(self, origin: str) -> list[str]:
         """The addresses that the site's robots.txt names as sitemaps."""
-        rules = self._rules_of(origin)
-        return list(rules.parsed.sitemaps) if rules.parsed is not None else []
+        return self._rules_of(origin).sitemaps(origin)
 
     def _heed_robots(self, url: str) -> None:
-        self._rules_of(_origin(url)).refuse_unless_allowed(url, self.user_agent)
+        self._rules_of(_origin(url)).require_allowed(url)
 
     def _rules_of(self, origin: str) -> Rules:
         rules = self._robots.known(origin)
         if rules is None:
             try:
                 with self._sent("GET", f"{origin}/robots.txt", {}, "", 0.0) as response:
-                    rules = Rules.of(response.status_code, response.raw.read(1 << 19, decode_content=True))
+                    body = response.raw.read(MAX_BYTES + 1, decode_content=False)
+                    encodings = response.raw.headers.getlist("Content-Encoding")
+                    rules = Rules.of(response.status_code, body, encodings, self.user_agent)
+            except requests.ConnectionError as error:
+                is_unknown = isinstance(
+                    getattr(error.args[0], "reason", None) if error.args else None, NameResolutionError
+                )
+                rules = Rules.unreadable("unknown_host" if is_unknown else "robots_unreachable")
             except (requests.RequestException, HTTPError):
-                rules = Rules.of(None, b"")
+                rules = Rules.unreadable()
             self._robots.rules[origin] = rules
         return rules
 

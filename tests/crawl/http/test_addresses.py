@@ -1,11 +1,17 @@
 """Only public addresses are fetched, however a hostile page spells another."""
 
 import asyncio
+from collections.abc import Mapping
 
 import pytest
 
 from crawl.http.addresses import VettedResolver, refuse_unless_public, vet_url
+from crawl.http.images import Fetcher, FetchLimits
+from crawl.politeness.rate_limit_client import RateLimitClient
+from crawl.politeness.rate_limits import Limit
 from moodarchive.errors import RowError
+from moodarchive.storage.store import Store
+from tests.making import HOST, giving, serving
 
 
 def _refusal(url: str) -> str:
@@ -63,3 +69,45 @@ def test_a_loopback_host_resolves_to_its_own_address_and_port_whatever_port_is_a
 def test_a_public_address_passes() -> None:
     refuse_unless_public("8.8.8.8")
     refuse_unless_public("2001:4860:4860::8888")
+
+
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [
+        ("http://nosuch.invalid/a.jpg", "unknown_host"),
+        ("http://-bad-.invalid/a.jpg", "unknown_host"),
+        ("http://a..b/x.jpg", "bad_url"),
+        ("http://.a.example/x.jpg", "bad_url"),
+        (f"http://{'a' * 64}.invalid/x.jpg", "bad_url"),
+        (f"http://{'ä' * 60}.invalid/x.jpg", "bad_url"),
+        (f"http://{'a.' * 130}invalid/x.jpg", "bad_url"),
+        ("http://a.example:99999/a.jpg", "bad_url"),
+    ],
+)
+def test_a_host_that_is_no_more_has_a_kind_of_its_own_and_none_is_taken_for_an_opt_out(
+    store: Store, url: str, kind: str
+) -> None:
+    async def fetch() -> None:
+        limits = FetchLimits(max_bytes=1000, deadline_s=5)
+        rate_limits = RateLimitClient(store=store, host_limit=Limit(500, 0.1))
+        async with Fetcher(limits, "Test/1 (a@b.example)", rate_limits=rate_limits) as fetcher:
+            for _ in range(2):  # what is remembered of the host has the same kind
+                with pytest.raises(RowError) as caught:
+                    await fetcher.fetch(url)
+                assert caught.value.kind == kind
+
+    asyncio.run(fetch())
+
+
+def test_a_robots_txt_that_moved_to_a_dead_host_does_not_make_the_site_a_dead_one(store: Store) -> None:
+    async def fetch(hosts: Mapping[str, str]) -> str:
+        limits = FetchLimits(max_bytes=1000, deadline_s=5)
+        rate_limits = RateLimitClient(store=store, host_limit=Limit(500, 0.1))
+        async with Fetcher(limits, "Test/1 (a@b.example)", hosts, rate_limits=rate_limits) as fetcher:
+            with pytest.raises(RowError) as caught:
+                await fetcher.fetch(f"http://{HOST}/x")
+            return caught.value.kind
+
+    moved = giving(b"", 301, {"Location": "http://nosuch.invalid/robots.txt"})
+    with serving({"/robots.txt": moved, "/x": giving(b"fine")}) as site:
+        assert asyncio.run(fetch(site.hosts)) == "robots_unreachable"

@@ -86,7 +86,7 @@ def test_directives_for_others_do_not_count() -> None:
 
 
 def test_crawl_delay_is_read() -> None:
-    assert Rules.of(200, b"User-agent: *\nCrawl-delay: 3\n").delay_s(AGENT) == 3
+    assert Rules.of(200, b"User-agent: *\nCrawl-delay: 3\n", [], AGENT).delay_s() == 3
 
 
 def test_a_failing_host_is_left_alone_longer_each_time() -> None:
