@@ -129,6 +129,12 @@ def import_(
     seed: Annotated[int, typer.Option(help="For simulated answers.")] = 0,
     kind: StudyKindOption = StudyKind.CAPTIONS,
     state: StateOption = "",
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Take these in place of what was imported of the same worker and item.")
+    ] = False,
+    count_rejected: Annotated[
+        bool, typer.Option("--count-rejected", help="Count answers that the channel's reviewer refused, too.")
+    ] = False,
 ) -> None:
     """Take answers in; missing, duplicate, late, malformed and foreign ones are counted and named."""
     from moodarchive.storage.store import Store
@@ -136,7 +142,15 @@ def import_(
     from pipelines.study.steps import import_results
 
     options = ImportOptions(
-        channel=source.value, file=file, closed=closed, live=live, seed=seed, kind=kind.value, state=state
+        channel=source.value,
+        file=file,
+        closed=closed,
+        live=live,
+        seed=seed,
+        kind=kind.value,
+        state=state,
+        replace=replace,
+        count_rejected=count_rejected,
     )
     for line in import_results(Store(root), options):
         typer.echo(line)

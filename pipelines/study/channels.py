@@ -27,6 +27,8 @@ class ImportOptions:
     seed: int = 0
     kind: str = CAPTIONS
     state: str = ""
+    replace: bool = False
+    count_rejected: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,11 +45,15 @@ class ExportOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Channel:
-    """Whence answers come. ``simulated``: a program answers. ``read`` gives the rows to import."""
+    """Whence answers come: ``read`` gives the rows to import.
+
+    ``simulated``: a program answers. ``edits``: workers may change an answer that was imported already.
+    """
 
     read: Callable[[Store, StudyDesign, ImportOptions], Iterator[RawAnswer]]
     needs_file: bool = False
     simulated: bool = False
+    edits: bool = False
 
 
 def _read_page(store: Store, design: StudyDesign, options: ImportOptions) -> Iterator[RawAnswer]:
@@ -89,7 +95,7 @@ CHANNELS = {
     "page": Channel(read=_read_page),
     "mturk": Channel(read=_read_mturk_file, needs_file=True),
     "mturk-api": Channel(read=_read_mturk_api),
-    "label-studio": Channel(read=_read_label_studio, needs_file=True),
+    "label-studio": Channel(read=_read_label_studio, needs_file=True, edits=True),
     "simulated": Channel(read=_simulate, simulated=True),
 }
 """Channel of answers by its name on the command line."""

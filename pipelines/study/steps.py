@@ -12,7 +12,7 @@ from pipelines.study import edit_steps as edit_study_steps
 from pipelines.study.channels import CHANNELS, ImportOptions, read_rows
 from pipelines.study.report import write_page
 from pipelines.study.verified_set import seal_verified
-from validate.study.answers.importing import MISSING, Imported, import_answers
+from validate.study.answers.importing import MISSING, Imported, ImportRules, import_answers
 from validate.study.design.items import read_items
 from validate.study.design.pictures import find_pictures
 from validate.study.design.questions import PAPER_RATE
@@ -64,18 +64,23 @@ def import_results(store: Store, options: ImportOptions) -> Iterator[str]:
     if options.kind == EDITS:
         yield edit_study_steps.import_answers(store, options.channel, ledger_path(store, EDITS, options.state))
         return
-    closed = _parse_moment(options.closed)
+    channel = CHANNELS[options.channel]
+    rules = ImportRules(
+        closed=_parse_moment(options.closed),
+        edits=channel.edits,
+        replace=options.replace,
+        count_rejected=options.count_rejected,
+    )
     with only_writer(store):
         design = read_design(store, options.kind)
-        simulated = CHANNELS[options.channel].simulated
-        if simulated != design.simulated and store.names(f"study/{options.kind}/answers"):
+        if channel.simulated != design.simulated and store.names(f"study/{options.kind}/answers"):
             raise StudyError("simulated answers and answers of people do not mix; remedy: study them in two archives")
-        if simulated:
+        if channel.simulated:
             write_design(store, design.as_simulated())
         items = read_items(store)
         examples = select_examples(items)
         asked = [item.item for item in items if item.item not in examples]
-        done = import_answers(store, design, options.channel, read_rows(store, design, options), asked, closed=closed)
+        done = import_answers(store, design, options.channel, read_rows(store, design, options), asked, rules=rules)
     yield from _describe_import(store, done)
 
 

@@ -12,30 +12,42 @@ from validate.study.design.order import generated_first
 from validate.study.design.questions import COMPONENTS, GENERATED, NEITHER, ORIGINAL
 from validate.study.design.study import StudyDesign
 
+_MINIMAL = {"annotation_id", "annotator"}
+"""Names that only JSON-MIN has."""
+
 
 def read_label_studio_rows(path: str, design: StudyDesign) -> Iterator[RawAnswer]:
     """The annotations of Label Studio's JSON export; StudyError when the file is none."""
     try:
-        tasks = json.loads(Path(path).read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise StudyError(f"{path} cannot be read as JSON: {error}") from None
-    if not isinstance(tasks, list):
+        # bytes: the reader tells UTF-8, UTF-16 and their marks apart
+        export = json.loads(Path(path).read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise StudyError(f"{path} cannot be read as JSON: {error}; remedy: export the project as JSON") from None
+    if isinstance(export, dict) and isinstance(export.get("tasks"), list):
+        export = export["tasks"]
+    if not isinstance(export, list):
         raise StudyError(f"{path} is no export; remedy: export the project as JSON (not JSON-MIN)")
-    return _rows(path, tasks, design)
+    if any(isinstance(one, dict) and "data" not in one and _MINIMAL & one.keys() for one in export):
+        raise StudyError(f"{path} is an export as JSON-MIN, which leaves out what is needed; remedy: export as JSON")
+    return _rows(path, export, design)
 
 
 def _rows(path: str, tasks: Sequence[Any], design: StudyDesign) -> Iterator[RawAnswer]:
-    for number, one in enumerate(tasks, 1):
+    for number, task in enumerate(tasks, 1):
         where = f"{path} task {number}"
-        if not isinstance(one, dict) or not isinstance(one.get("data"), dict):
+        if not isinstance(task, dict) or not isinstance(task.get("data"), dict):
             yield RawAnswer(where=where, problem="task without data")
             continue
-        for annotation in one.get("annotations") or []:
+        annotations = task.get("annotations") or []
+        if not isinstance(annotations, list):
+            yield RawAnswer(where=where, problem="annotations")
+            continue
+        for annotation in annotations:
             if not isinstance(annotation, dict):
                 yield RawAnswer(where=where, problem="annotation")
             elif not annotation.get("was_cancelled"):
                 named = f"{where} annotation {annotation.get('id')}"
-                yield _parse_annotation(named, str(one["data"].get("item") or ""), annotation, design)
+                yield _parse_annotation(named, str(task["data"].get("item") or ""), annotation, design)
 
 
 def _parse_annotation(where: str, item: str, annotation: Mapping[str, Any], design: StudyDesign) -> RawAnswer:
@@ -61,7 +73,21 @@ def _parse_annotation(where: str, item: str, annotation: Mapping[str, Any], desi
         comment=said.get("comment", ""),
         began=submitted - (took if isinstance(took, int | float) and 0 <= took < 1e6 else 0.0),
         submitted=submitted,
+        edited=_time(annotation.get("updated_at")) or submitted,
+        rejected=_is_rejected(annotation),
+        reference=annotation.get("ground_truth") is True,
     )
+
+
+def _is_rejected(annotation: Mapping[str, Any]) -> bool:
+    """The reviewer refused it and nobody mended it since: says the last action, or else the last review."""
+    last = annotation.get("last_action")
+    if isinstance(last, str) and last:
+        return last == "rejected"
+    reviews = annotation.get("reviews")
+    known = [one for one in reviews if isinstance(one, dict)] if isinstance(reviews, list) else []
+    latest = max(known, key=lambda one: str(one.get("created_at") or ""), default=None)
+    return latest is not None and latest.get("accepted") is False
 
 
 def _read_controls(result: object) -> dict[str, str]:

@@ -1,6 +1,8 @@
 """What MTurk gives back, as rows to import: the website's batch results (CSV) or the API's assignments."""
 
 import csv
+import io
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -15,21 +17,80 @@ from validate.study.design.study import StudyDesign
 
 _ZONES = {"PST": -8, "PDT": -7, "UTC": 0, "GMT": 0}
 _STATUSES = ["Submitted", "Approved", "Rejected"]
+_WANTED = {"AssignmentId", "WorkerId", "SubmitTime", "Input.item", "Answer.choice"}
+_SEPARATORS = (",", ";", "\t")
+_UNEVEN = ""
+"""Under this heading, which no file has, stands what is wrong with a row's length."""
+_SPREADSHEET_TIME = re.compile(
+    r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}(,? +\d{1,2}[:.]\d{2}([:.]\d{2})?( ?[AaPp]\.?[Mm]\.?)?)?|\d{5}([.,]\d+)?"
+)
+"""A date as people write it, or a spreadsheet's number of days; it is asked only of what is no ISO date."""
 _ANSWERS = "{http://mechanicalturk.amazonaws.com/AWSMechanicalTurkDataSchemas/2005-10-01/QuestionFormAnswers.xsd}"
 
 
 def read_csv_rows(path: str, design: StudyDesign) -> Iterator[RawAnswer]:
-    """The rows of a batch results file; StudyError when it is none."""
+    """The rows of a batch results file, also one that a spreadsheet saved with semicolons or tabs.
+
+    StudyError when it is none, is not UTF-8, or holds times that a spreadsheet has written anew: they lack the time
+    zone, and what else such a program changes (long numbers, names that look like dates) cannot be seen.
+    """
+    text = _read_text(path)
+    rows = _split(text)
+    if rows is None:
+        raise StudyError(
+            f"{path} is no file of batch results; remedy: it must have {', '.join(sorted(_WANTED))} in its first line, "
+            "separated by commas, semicolons or tabs"
+        )
+    for line, row in rows:
+        for name in ("AcceptTime", "SubmitTime"):
+            value = str(row.get(name) or "").strip()
+            if _time(value) is None and _SPREADSHEET_TIME.fullmatch(value):
+                raise StudyError(
+                    f"{path} line {line}: a spreadsheet has written {name} anew ({value}), without its time zone; "
+                    "remedy: import the file as MTurk gave it, without saving it from a spreadsheet"
+                )
+    return (_parse_row(row, f"{path} line {line}", design) for line, row in rows)
+
+
+def _read_text(path: str) -> str:
     try:
-        text = Path(path).read_text("utf-8-sig", errors="replace")
+        data = Path(path).read_bytes()
     except OSError as error:
         raise StudyError(f"{path} cannot be read: {error.strerror}") from None
+    # a spreadsheet's "Unicode text" is UTF-16 and says so by its first two bytes
+    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        return data.decode(encoding).replace("\0", " ")
+    except UnicodeDecodeError:
+        raise StudyError(f"{path} is not UTF-8; remedy: save it as UTF-8, or import it as MTurk gave it") from None
+
+
+def _split(text: str) -> list[tuple[int, dict[str, Any]]] | None:
+    """(first line, row) of every record after the heading, by the rules of CSV; None without a heading of results."""
     csv.field_size_limit(min(sys.maxsize, 1 << 24))
-    reader = csv.DictReader(text.replace("\0", " ").splitlines(keepends=True))
-    wanted = {"AssignmentId", "WorkerId", "SubmitTime", "Input.item", "Answer.choice"}
-    if not reader.fieldnames or not wanted <= set(reader.fieldnames):
-        raise StudyError(f"{path} is no file of batch results; remedy: it must have {', '.join(sorted(wanted))}")
-    return (_parse_row(row, f"{path} line {number}", design) for number, row in enumerate(reader, 2))
+    # a spreadsheet may begin with a line that names its separator
+    start = 1 if re.match(r"\"?sep=.\"?[ \t]*\r?\n", text) else 0
+    body = text.split("\n", 1)[1] if start else text
+    for separator in _SEPARATORS:
+        # newline="": the csv module alone says where a record ends, and no other character ends one
+        reader = csv.reader(io.StringIO(body, newline=""), delimiter=separator)
+        try:
+            heading = [name.strip() for name in next(reader, [])]
+            if set(heading) >= _WANTED:
+                return list(_records(reader, heading, start))
+        except csv.Error:
+            continue
+    return None
+
+
+def _records(reader: Any, heading: list[str], start: int) -> Iterator[tuple[int, dict[str, Any]]]:
+    line = start + int(reader.line_num) + 1
+    for values in reader:
+        if values:
+            # a row of another length is cut or run together: which value is which cannot be known
+            fits = len(values) == len(heading)
+            yield line, dict(zip(heading, values, strict=True)) if fits else {_UNEVEN: f"{len(values)} values"}
+        line = start + int(reader.line_num) + 1
 
 
 def read_api_rows(client: Any, hits: Mapping[str, str], design: StudyDesign) -> Iterator[RawAnswer]:
@@ -52,6 +113,7 @@ def _parse_assignment(assignment: Mapping[str, Any], item: str, design: StudyDes
         return RawAnswer(where=where, problem="answer is no form")
     row = {
         **answers,
+        "AssignmentStatus": assignment.get("AssignmentStatus"),
         "Input.item": item,
         "WorkerId": assignment["WorkerId"],
         "AssignmentId": assignment["AssignmentId"],
@@ -76,6 +138,8 @@ def _fields(text: str) -> dict[str, str]:
 
 
 def _parse_row(row: Mapping[str, Any], where: str, design: StudyDesign) -> RawAnswer:
+    if _UNEVEN in row:
+        return RawAnswer(where=where, problem=f"{row[_UNEVEN]}, another number than the heading has")
     began, submitted = _time(row.get("AcceptTime")), _time(row.get("SubmitTime"))
     if submitted is None:
         return RawAnswer(where=where, problem="time")
@@ -124,6 +188,7 @@ def _raw(
         began=began,
         submitted=submitted,
         expires=expires,
+        rejected=str(row.get("AssignmentStatus") or "").strip().lower() == "rejected",
     )
 
 

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from moodarchive.errors import StudyError
 from moodarchive.storage.store import Store
-from validate.study.answers.table import read_table
+from validate.study.answers.table import read_references, read_table
 from validate.study.design.items import Item, read_items
 from validate.study.design.questions import CHOICES, COMPONENTS
 from validate.study.design.study import CAPTIONS, StudyDesign, read_design
@@ -19,11 +19,12 @@ from validate.study.statistics.rates import Design, make_design
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """The design, every item by name, and all answers (columns of study/captions/answers)."""
+    """The design, every item by name, all answers and the researcher's own (columns of study/captions/answers)."""
 
     design: StudyDesign
     items: dict[str, Item]
     table: pa.Table
+    references: pa.Table
 
     @cached_property
     def answers(self) -> Judgements:
@@ -67,4 +68,4 @@ def load_study(store: Store) -> Study:
     ordinary = pa.array([name for name, item in items.items() if not item.gold], pa.string())
     if not pc.any(pc.is_in(table["item"], value_set=ordinary)).as_py():
         raise StudyError(f"{store.root}: nobody has answered yet; remedy: moodarchive study import {store.root}")
-    return Study(design=design, items=items, table=table)
+    return Study(design=design, items=items, table=table, references=read_references(store, CAPTIONS))

@@ -1,6 +1,7 @@
 """The study's verdict: rates with intervals, agreement, workers, reasons and one verdict an item."""
 
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -172,7 +173,19 @@ def _gold(study: Study) -> tuple[Counter[str], Counter[str]]:
         for worker, is_right in zip(study.gold.worker.tolist(), right.tolist(), strict=True):
             asked[study.gold.workers[worker]] += 1
             passed[study.gold.workers[worker]] += is_right
+    for worker, is_right in _against_references(study):
+        asked[worker] += 1
+        passed[worker] += is_right
     return asked, passed
+
+
+def _against_references(study: Study) -> Iterator[tuple[str, bool]]:
+    """(worker, right) for each answer to an item that the researcher answered too: same choice, same summary."""
+    right = {row["item"]: (row["choice"], row["summary"]) for row in study.references.to_pylist()}
+    columns = (study.table[name].to_pylist() for name in ("item", "worker", "choice", "summary"))
+    for item, worker, choice, summary in zip(*columns, strict=True):
+        if item in right:
+            yield worker, (choice, summary) == right[item]
 
 
 def _left_share(answers: Judgements) -> Floats:

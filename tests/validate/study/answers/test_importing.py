@@ -10,7 +10,7 @@ import pytest
 
 from moodarchive.storage.store import Store
 from tests.validate.study.archives import study_archive
-from validate.study.answers.importing import Imported, RawAnswer, import_answers
+from validate.study.answers.importing import Imported, ImportRules, RawAnswer, import_answers
 from validate.study.answers.table import read_table
 from validate.study.design.items import read_items
 from validate.study.design.study import CAPTIONS, StudyDesign, read_design
@@ -47,7 +47,7 @@ def _all(items: Iterable[str], *workers: str) -> list[RawAnswer]:
 
 def _take(study: tuple[Store, StudyDesign, list[str]], rows: list[RawAnswer], closed: float = 1e9) -> Imported:
     store, design, items = study
-    return import_answers(store, design, "test", rows, items, closed=closed)
+    return import_answers(store, design, "test", rows, items, rules=ImportRules(closed=closed))
 
 
 def test_every_faulty_row_is_counted_and_named(study: tuple[Store, StudyDesign, list[str]]) -> None:
