@@ -7,15 +7,14 @@ import stat
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from editor.edit import Mask
 from moodarchive.errors import PictureError
+from moodarchive.images.rendering import FORMATS, OpenedImage, open_image
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF")
 MOST_BYTES = 200_000_000
 MOST_PIXELS = 100_000_000
 SHORTEST_SIDE = 32
@@ -46,15 +45,16 @@ def to_picture(served: bytes, name: str) -> SourcePicture:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        image = _opened(served, name)
+        opened = _open(served, name)
+        image = opened.image
         _refuse_shape(image, name)
         _refuse_frames(image, name)
         if image.info.get("progressive") and served.count(b"\xff\xda") > MOST_SCANS:
             raise PictureError(f"{name} is a JPEG of more than {MOST_SCANS} scans; remedy: save it anew")
         try:
-            image.load()
+            pixels = opened.load()
             notes = _notes(image)
-            upright = ImageOps.exif_transpose(_in_srgb(image))
+            upright = _turn_upright(opened.to_srgb(pixels), image)
         except Exception as error:  # noqa: BLE001  decoders raise anything on hostile bytes
             raise PictureError(
                 f"{name} is damaged ({type(error).__name__}: {str(error)[:120]}); remedy: take an undamaged copy"
@@ -75,9 +75,9 @@ def read_mask(path: str | Path, size: tuple[int, int]) -> Mask:
             f"the mask {path} is {mask.width} x {mask.height}, the picture {size[0]} x {size[1]}; remedy: draw it on a "
             "copy of the picture"
         )
-    opened = Image.open(io.BytesIO(served), formats=FORMATS)
-    if opened.has_transparency_data:
-        grey = ImageOps.exif_transpose(opened.convert("RGBA")).getchannel("A")
+    image = Image.open(io.BytesIO(served), formats=FORMATS)
+    if image.has_transparency_data:
+        grey = ImageOps.exif_transpose(image.convert("RGBA")).getchannel("A")
         if grey.getextrema() == (255, 255):
             grey = mask.convert("L")
     else:
@@ -89,12 +89,12 @@ def read_mask(path: str | Path, size: tuple[int, int]) -> Mask:
 
 def _read(path: Path) -> bytes:
     try:
-        told = path.stat()
-        if not stat.S_ISREG(told.st_mode):
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
             raise PictureError(f"{path} is no file; remedy: name a picture")
-        if told.st_size > MOST_BYTES:
+        if status.st_size > MOST_BYTES:
             raise PictureError(
-                f"{path} has {told.st_size:,} bytes, the limit is {MOST_BYTES:,}; remedy: save it smaller"
+                f"{path} has {status.st_size:,} bytes, the limit is {MOST_BYTES:,}; remedy: save it smaller"
             )
         with open(path, "rb") as file:
             return file.read(MOST_BYTES + 1)
@@ -102,9 +102,9 @@ def _read(path: Path) -> bytes:
         raise PictureError(f"{path} cannot be read: {os.strerror(error.errno or 0)}") from None
 
 
-def _opened(served: bytes, name: str) -> Image.Image:
+def _open(served: bytes, name: str) -> OpenedImage:
     try:
-        return Image.open(io.BytesIO(served), formats=FORMATS)
+        return open_image(served)
     except UnidentifiedImageError:
         raise PictureError(
             f"{name} is no picture of a known kind; remedy: save it with 8 bits a channel as {' or '.join(FORMATS)}"
@@ -143,30 +143,10 @@ def _notes(image: Image.Image) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _in_srgb(image: Image.Image) -> Image.Image:
-    """RGB with the orientation mark still on it."""
-    exif = image.getexif()
-    rgb = _converted(image)
-    rgb.info.clear()
-    rgb.getexif().update(exif)
-    return rgb
-
-
-def _converted(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I") or image.mode == "F":
-        values = np.asarray(image, dtype=np.float32)
-        brightest = 65535.0 if image.mode.startswith("I;16") else max(float(values.max(initial=0.0)), 255.0)
-        return Image.fromarray((values * (255.0 / brightest)).clip(0, 255).astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        with_alpha = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), with_alpha).convert("RGB")
-    if image.mode == "P":
-        return image.convert("RGB")
-    if profile := image.info.get("icc_profile"):
-        try:
-            held = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            found = ImageCms.profileToProfile(image, held, ImageCms.createProfile("sRGB"), outputMode="RGB")
-            return cast(Image.Image, found)
-        except (ImageCms.PyCMSError, OSError, ValueError):
-            pass  # a profile of another colour space than the pixels': Pillow's plain conversion is the best guess
-    return image.convert("RGB")
+def _turn_upright(rgb: Image.Image, image: Image.Image) -> Image.Image:
+    """As the file's EXIF says; broken metadata make no broken picture."""
+    try:
+        rgb.getexif()[ExifTags.Base.Orientation] = int(image.getexif().get(ExifTags.Base.Orientation, 1))
+        return ImageOps.exif_transpose(rgb)
+    except Exception:  # noqa: BLE001
+        return rgb

@@ -1,7 +1,6 @@
 """Fetched bytes become a plain JPEG of the archive's size, or a RowError that names what is wrong with them."""
 
 import hashlib
-import io
 import warnings
 from dataclasses import dataclass
 
@@ -14,23 +13,25 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from crawl.images.jpeg import MOST_SCANS, SOI, copy_plain, has_too_many_scans
 from crawl.images.phash import perceptual_hash
 from moodarchive.errors import RowError
+from moodarchive.images.colour import Conversion
+from moodarchive.images.rendering import OpenedImage, open_image
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF")
 Pixels = npt.NDArray[np.uint8]
 """RGB, (height, width, 3)."""
 
 BLUR, LEAST_BLUR = 0.42, 0.1
 """Pixels of a Gaussian's sigma; the first was chosen on photographs, against Lanczos."""
 
-# the pixel limit is ours, read from the header; Pillow's own would only warn
-Image.MAX_IMAGE_PIXELS = None
 # pictures are decoded side by side: more threads within one would only get into each other's way
 cv2.setNumThreads(1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PictureLimits:
-    """Pixels of the original; shortest side accepted, longest side kept (pixels); quality of the JPEG (1 to 95)."""
+    """Pixels of the original; shortest side accepted, longest side kept (pixels); quality of the JPEG (1 to 95).
+
+    The shortest side counts in the original and in what is kept of it.
+    """
 
     max_pixels: int
     shortest_side: int
@@ -57,17 +58,19 @@ class Picture:
 def to_picture(served: bytes, limits: PictureLimits) -> Picture:
     """Judges by content, never by the announced type; limits are checked on the header, before any pixel is decoded.
 
-    A small, upright, plain JPEG keeps its coefficients and loses everything else; every other picture is encoded anew.
+    A small, upright, plain JPEG in sRGB keeps its coefficients and loses everything else; every other picture becomes
+    sRGB and is encoded anew.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        image = _open_image(served)
+        opened = _open(served)
+        image = opened.image
         original_size = image.size
         _refuse_bad_size(original_size, limits)
         _refuse_slow(served, image)
-        encoded, pixels = _copy_unchanged(served, image, limits.longest_side)
+        encoded, pixels = _copy_unchanged(opened, limits.longest_side)
         if pixels is None:
-            pixels = _decode(served, image, limits.longest_side)
+            pixels = _decode(opened, limits.longest_side)
     if encoded is None:
         encoded = simplejpeg.encode_jpeg(pixels, quality=limits.jpeg_quality, colorsubsampling="420")
     return Picture(
@@ -84,9 +87,9 @@ def to_picture(served: bytes, limits: PictureLimits) -> Picture:
     )
 
 
-def _open_image(served: bytes) -> Image.Image:
+def _open(served: bytes) -> OpenedImage:
     try:
-        return Image.open(io.BytesIO(served), formats=FORMATS)
+        return open_image(served)
     except UnidentifiedImageError:
         raise RowError("not_an_image", f"starts with {served[:16]!r}") from None
     except Exception as error:  # noqa: BLE001  decoders raise anything on hostile bytes
@@ -98,6 +101,12 @@ def _refuse_bad_size(size: tuple[int, int], limits: PictureLimits) -> None:
         raise RowError("too_many_pixels", f"{size[0]} x {size[1]}, limit {limits.max_pixels}")
     if min(size) < limits.shortest_side:
         raise RowError("too_small", f"{size[0]} x {size[1]}, shortest side {limits.shortest_side}")
+    width, height = _fit_size(size, limits.longest_side)
+    if min(width, height) < limits.shortest_side:
+        raise RowError(
+            "too_small",
+            f"{size[0]} x {size[1]} would be kept as {width} x {height}, shortest side {limits.shortest_side}",
+        )
 
 
 def _refuse_slow(served: bytes, image: Image.Image) -> None:
@@ -114,12 +123,13 @@ def _orientation(image: Image.Image) -> int:
     return turn if isinstance(turn, int) and 1 <= turn <= 8 else 1
 
 
-def _copy_unchanged(served: bytes, image: Image.Image, longest_side: int) -> tuple[bytes | None, Pixels | None]:
+def _copy_unchanged(opened: OpenedImage, longest_side: int) -> tuple[bytes | None, Pixels | None]:
     """The file without what is not the picture, and its pixels; (None, None) when it must be encoded anew."""
+    served, image = opened.served, opened.image
     if not served.startswith(SOI) or max(image.size) > longest_side or _orientation(image) != 1:
         return None, None
     copy = copy_plain(served)
-    if copy is None:
+    if copy is None or opened.conversion(image.mode) is not None:
         return None, None
     try:
         return copy, simplejpeg.decode_jpeg(copy)  # strict: bytes that are no part of the picture are an error
@@ -127,8 +137,9 @@ def _copy_unchanged(served: bytes, image: Image.Image, longest_side: int) -> tup
         return None, None
 
 
-def _decode(served: bytes, image: Image.Image, longest_side: int) -> Pixels:
-    """Upright and at the archive's size. What libjpeg does not decode without complaint, Pillow judges."""
+def _decode(opened: OpenedImage, longest_side: int) -> Pixels:
+    """Upright, in sRGB and at the archive's size. What libjpeg does not decode without complaint, Pillow judges."""
+    served, image = opened.served, opened.image
     if served.startswith(SOI) and image.mode in ("RGB", "L"):
         size = _fit_size(image.size, longest_side)
         try:
@@ -138,8 +149,16 @@ def _decode(served: bytes, image: Image.Image, longest_side: int) -> Pixels:
             if "premature end of data" in str(error):
                 raise RowError("truncated", str(error)) from None
         else:
-            return _turn_upright(_shrink(coarse, size), _orientation(image))
-    return _decode_by_pillow(image, longest_side)
+            return _turn_upright(_convert(_shrink(coarse, size), opened.conversion(image.mode)), _orientation(image))
+    return _decode_by_pillow(opened, longest_side)
+
+
+def _convert(pixels: Pixels, conversion: Conversion | None) -> Pixels:
+    if conversion is None:
+        return pixels
+    if conversion.mode == "L":  # libjpeg gave three equal channels
+        pixels = np.ascontiguousarray(pixels[:, :, 0])
+    return np.asarray(conversion.apply(Image.fromarray(pixels)))
 
 
 def _fit_size(size: tuple[int, int], longest_side: int) -> tuple[int, int]:
@@ -183,30 +202,16 @@ def _turn_upright(pixels: Pixels, turn: int) -> Pixels:
     return np.ascontiguousarray(pixels)
 
 
-def _decode_by_pillow(image: Image.Image, longest_side: int) -> Pixels:
+def _decode_by_pillow(opened: OpenedImage, longest_side: int) -> Pixels:
+    image = opened.image
     try:
         image.draft("RGB", (2 * longest_side, 2 * longest_side))
-        image.load()
+        pixels = opened.load()
         turn = _orientation(image)  # of a PNG, only known after its last byte
-        if image.mode in ("1", "P", "PA"):  # Pillow would pick pixels of these, not average them
-            image = image.convert("RGBA" if image.has_transparency_data else "RGB")
-        image.thumbnail((longest_side, longest_side), Image.Resampling.LANCZOS, reducing_gap=3.0)
-        return _turn_upright(np.asarray(_to_rgb(image)), turn)
+        pixels.thumbnail((longest_side, longest_side), Image.Resampling.LANCZOS, reducing_gap=3.0)
+        return _turn_upright(np.asarray(opened.to_srgb(pixels)), turn)
     except OSError as error:
         kind = "truncated" if "truncated" in str(error).lower() else "corrupt_image"
         raise RowError(kind, str(error)) from None
     except Exception as error:  # noqa: BLE001  decoders raise anything on hostile bytes
         raise RowError("corrupt_image", f"{type(error).__name__}: {error}") from None
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    """Transparency over white; 16-bit greys scaled, where Pillow's own conversion would clip them."""
-    if image.mode.startswith("I") or image.mode == "F":
-        values = np.asarray(image, dtype=np.float32)
-        brightest = 65535.0 if image.mode.startswith("I;16") else max(float(values.max(initial=0.0)), 255.0)
-        scale = 255.0 / brightest
-        return Image.fromarray((values * scale).clip(0, 255).astype(np.uint8)).convert("RGB")
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        with_alpha = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), with_alpha).convert("RGB")
-    return image.convert("RGB")

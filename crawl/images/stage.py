@@ -42,8 +42,8 @@ class DownloadSettings(Settings):
 
     longest_side: Annotated[int, Field(ge=64, le=4096), SettingScope.PER_ROW] = 768
     """Pixels; a larger picture is shrunk to it."""
-    shortest_side: Annotated[int, Field(ge=1, le=4096), SettingScope.PER_ROW] = 96
-    """Pixels; a picture with a shorter side is refused."""
+    shortest_side: Annotated[int, Field(ge=1, le=4096, validate_default=True), SettingScope.PER_ROW] = 96
+    """Pixels; a picture with a shorter side is refused, as it came or as it would be kept."""
     jpeg_quality: Annotated[int, Field(ge=50, le=95), SettingScope.PER_ROW] = 92
     """Of pictures that have to be encoded anew, 50 to 95."""
     max_bytes: Annotated[int, Field(ge=1_000), SettingScope.PER_ROW] = 50_000_000
@@ -66,6 +66,15 @@ class DownloadSettings(Settings):
     """Share of a CPU that Ray sets aside for each worker."""
     host_limit: Annotated[str, SettingScope.EXECUTION] = "20/s"
     """How often one host is asked by all workers together."""
+
+    @field_validator("shortest_side")
+    @classmethod
+    def _fits(cls, side: int, info: ValidationInfo) -> int:
+        if side > info.data.get("longest_side", side):
+            raise ValueError(
+                f"no picture has a shortest side of {side} when its longest is {info.data['longest_side']}"
+            )
+        return side
 
     @field_validator("img2dataset_hosts")
     @classmethod

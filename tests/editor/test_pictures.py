@@ -11,6 +11,8 @@ from PIL import Image, ImageCms
 
 from editor.pictures import read_mask, read_picture, to_picture
 from moodarchive.errors import PictureError
+from moodarchive.images import icc
+from tests.tiff import write_tiff
 
 
 def _file(image: Image.Image, kind: str, **options: object) -> bytes:
@@ -67,6 +69,21 @@ def test_an_embedded_profile_is_heeded() -> None:
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     near = np.asarray(to_picture(_file(plain, "PNG", icc_profile=srgb), "a.png").image, int)
     assert np.abs(near - np.asarray(plain, int)).max() <= 1
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
+def test_a_picture_to_be_edited_is_srgb(kind: str) -> None:
+    adobe = icc.write_rgb_profile(icc.ADOBE_RGB, icc.ADOBE_GAMMA)
+    shown = to_picture(_file(Image.new("RGB", (80, 40), (60, 90, 200)), kind, icc_profile=adobe), "a").image
+    assert np.abs(np.asarray(shown, int)[20, 20] - (36, 90, 204)).max() <= 3
+
+
+@pytest.mark.parametrize("big_endian", [False, True])
+@pytest.mark.parametrize(("dtype", "white"), [("u2", 65535), ("f4", 1.0)])
+def test_deep_greys_of_either_byte_order_keep_their_tones(dtype: str, white: float, big_endian: bool) -> None:
+    ramp = (np.tile(np.linspace(0, 1, 80), (40, 1)) * white).astype(dtype)
+    row = np.asarray(to_picture(write_tiff(ramp, big_endian=big_endian), "a.tif").image)[0, :, 0].astype(float)
+    assert np.abs(row - np.linspace(0, 255, 80)).max() <= 1.01
 
 
 def _bomb() -> bytes:

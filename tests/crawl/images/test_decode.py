@@ -13,8 +13,10 @@ from PIL import Image
 from crawl.images.decode import Picture, PictureLimits, to_picture
 from crawl.images.phash import perceptual_hash
 from moodarchive.errors import RowError
-from tests.crawl.hostile_pictures import HOSTILE_PICTURES
+from moodarchive.images import icc
+from tests.crawl.hostile_pictures import HOSTILE_PICTURES, PADDED_PICTURES
 from tests.making import encoded, opened, textured
+from tests.tiff import write_tiff
 
 LIMITS = PictureLimits(max_pixels=10_000_000, shortest_side=96, longest_side=200, jpeg_quality=92)
 ROOT = Path(__file__).parents[3]
@@ -42,7 +44,7 @@ def _refusal(served: bytes, limits: PictureLimits = LIMITS) -> str:
 
 @pytest.mark.parametrize(
     ("size", "kept"),
-    [((800, 400), (200, 100)), ((400, 1200), (67, 200)), ((200, 150), (200, 150)), ((100, 97), (100, 97))],
+    [((800, 400), (200, 100)), ((400, 800), (100, 200)), ((200, 150), (200, 150)), ((100, 97), (100, 97))],
 )
 def test_the_longest_side_is_respected_and_nothing_is_enlarged(size: tuple[int, int], kept: tuple[int, int]) -> None:
     served = encoded(textured(*size))
@@ -59,6 +61,34 @@ def test_every_kind_of_picture_looks_the_same_afterwards(kind: str) -> None:
     assert picture.original_type == kind
     difference = np.abs(np.asarray(image, dtype=float) - np.asarray(source, dtype=float)).mean()
     assert difference < (12 if kind == "GIF" else 6)
+
+
+@pytest.mark.parametrize(("width", "height"), [(3000, 120), (12_000, 188), (200, 9_000), (420, 200)])
+def test_the_shortest_side_counts_in_what_is_kept_too(width: int, height: int) -> None:
+    assert _refusal(encoded(Image.new("RGB", (width, height)))) == "too_small"
+
+
+@pytest.mark.parametrize("size", [(160, 120), (200, 200), (1000, 800), (300, 200)])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_what_is_stored_is_srgb_at_every_size(kind: str, size: tuple[int, int]) -> None:
+    adobe = icc.write_rgb_profile(icc.ADOBE_RGB, icc.ADOBE_GAMMA)
+    grey = icc.write_grey_profile(1.0)
+    _, image = _kept(encoded(Image.new("RGB", size, (60, 90, 200)), kind, icc_profile=adobe))
+    assert _near(image, (50, 50), (36, 90, 204), tolerance=3)
+    _, image = _kept(encoded(Image.new("L", size, 55), kind, icc_profile=grey))
+    assert _near(image, (50, 50), (127, 127, 127), tolerance=3)
+
+
+@pytest.mark.parametrize("dtype", ["u2", "i2", "u4", "f4"])
+@pytest.mark.parametrize("big_endian", [False, True])
+@pytest.mark.parametrize("photometric", [0, 1])
+def test_deep_greys_are_shrunk_by_their_values(dtype: str, big_endian: bool, photometric: int) -> None:
+    white = {"u2": 65535, "i2": 32767, "u4": 2**32 - 1, "f4": 1.0}[dtype]
+    ramp = (np.tile(np.linspace(0, 1, 900), (600, 1)) * white).astype(dtype)
+    _, image = _kept(write_tiff(ramp, big_endian=big_endian, photometric=photometric))
+    shades = np.asarray(image.convert("L"))[60].astype(float)
+    expected = np.linspace(0, 255, len(shades))
+    assert np.abs(shades - (expected if photometric else expected[::-1])).max() < 4
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])
@@ -155,7 +185,7 @@ def _lying(turn: int) -> bytes:
 @pytest.mark.parametrize("turn", range(1, 9))
 @pytest.mark.parametrize("longest_side", [120, 300])
 def test_every_way_to_lie_is_turned_upright(turn: int, longest_side: int) -> None:
-    picture = to_picture(_lying(turn), replace(LIMITS, longest_side=longest_side))
+    picture = to_picture(_lying(turn), replace(LIMITS, longest_side=longest_side, shortest_side=64))
     image = opened(picture.bytes)
     assert image.width > image.height
     x, y = image.width // 4, image.height // 4
@@ -207,8 +237,9 @@ def test_a_small_plain_jpeg_keeps_its_coefficients_bit_for_bit(options: dict[str
         dpi=(300, 300),
         **options,
     )
+    srgb = encoded(source, icc_profile=icc.write_rgb_profile(icc.SRGB, icc.SRGB_CURVE), **options)
     picture = to_picture(dressed + b"MAKER" * 1000, LIMITS)
-    assert picture.bytes == to_picture(bare, LIMITS).bytes
+    assert picture.bytes == to_picture(bare, LIMITS).bytes == to_picture(srgb, LIMITS).bytes
     assert b"MAKER" not in picture.bytes and len(picture.bytes) <= len(bare)
     assert np.array_equal(np.asarray(opened(picture.bytes)), np.asarray(opened(bare)))
 
@@ -288,25 +319,29 @@ MEASURE = """
 import resource, time
 from crawl.images.decode import PictureLimits, to_picture
 from moodarchive.errors import RowError
-from tests.crawl.hostile_pictures import HOSTILE_PICTURES
+from moodarchive.images import icc
+from tests.crawl.hostile_pictures import HOSTILE_PICTURES, PADDED_PICTURES
 from tests.making import encoded, textured
 limits = PictureLimits(max_pixels=120_000_000, shortest_side=96, longest_side=768, jpeg_quality=92)
 for kind in ("PNG", "JPEG", "GIF", "WEBP", "TIFF"):
     to_picture(encoded(textured(300, 200), kind), limits)
-for path, (served, kind) in HOSTILE_PICTURES.items():
+padded = {path: (served, "taken") for path, served in PADDED_PICTURES.items()}
+for path, (served, kind) in {**HOSTILE_PICTURES, **padded}.items():
     before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+    end = "taken"
     try:
         to_picture(served, limits)
     except RowError as error:
-        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-        print(path, error.kind == kind, grown, time.process_time() - began)
+        end = error.kind
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    print(path, end == kind, grown, time.process_time() - began)
 """
 
 
 def test_no_hostile_picture_takes_fifty_megabytes_or_a_second() -> None:
     done = subprocess.run([sys.executable, "-c", MEASURE], capture_output=True, check=True, cwd=ROOT, text=True)
     measured = [line.split() for line in done.stdout.splitlines()]
-    assert [line[0] for line in measured] == list(HOSTILE_PICTURES)
+    assert [line[0] for line in measured] == [*HOSTILE_PICTURES, *PADDED_PICTURES]
     assert len(HOSTILE_PICTURES["/bomb.png"][0]) < 1_000_000
     for path, is_its_kind, grown_kib, seconds in measured:
         assert is_its_kind == "True", path

@@ -114,9 +114,9 @@ def test_settings_of_execution_make_no_part_stale_and_per_row_settings_do(store:
         _download(store, site.hosts)
         _download(store, {**site.hosts, "other.test": "127.0.0.1:1"}, SETTINGS.model_copy(update={"in_flight": 2}))
         assert len(site.requests) == 1
-        _download(store, site.hosts, SETTINGS.model_copy(update={"longest_side": 100}))
+        _download(store, site.hosts, SETTINGS.model_copy(update={"longest_side": 150}))
         assert len(site.requests) == 2
-    assert rows_of(store, IMAGES, 0)[0]["width"] == 100
+    assert rows_of(store, IMAGES, 0)[0]["width"] == 150
 
 
 def test_what_is_kept_of_a_picture_is_told(store: Store) -> None:
