@@ -21,6 +21,7 @@ The tree::
     ├── StorageError          the store refused a read or a write
     │   ├── StorageFullError  no space is left
     │   └── DamagedPartError  a file does not match the digest in its sidecar
+    ├── UnmetLinesError       a takedown is done, and lines of its list meant no image: names each
     ├── StageError            a stage cannot go on
     │   ├── PrunedPictureError a kept image's picture was pruned, and no shard holds it
     │   └── PartsFailedError  some parts have no output after the run: names each
@@ -112,6 +113,10 @@ class StorageFullError(StorageError):
 
 class DamagedPartError(StorageError):
     """A file is not what its sidecar says."""
+
+
+class UnmetLinesError(MoodArchiveError):
+    """Lines of a takedown list meant no image of the archive; the takedown of the others is done."""
 
 
 class StageError(MoodArchiveError):

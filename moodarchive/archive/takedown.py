@@ -54,6 +54,14 @@ class Identifiers:
             creators=self.creators | other.creators,
         )
 
+    def __sub__(self, other: "Identifiers") -> "Identifiers":
+        return Identifiers(
+            keys=self.keys - other.keys,
+            urls=self.urls - other.urls,
+            hashes=self.hashes - other.hashes,
+            creators=self.creators - other.creators,
+        )
+
     def __bool__(self) -> bool:
         return bool(self.keys or self.urls or self.hashes or self.creators)
 
@@ -71,10 +79,12 @@ class Takedown:
     """One list: what was asked, which images it met, and whether they have been erased everywhere.
 
     What a met image was known by (key, address, content) binds like what was asked: its copy does not come back either.
+    ``unmet`` is what was asked and meant no image so far; it binds as well.
     """
 
     asked: Identifiers
     met: Identifiers
+    unmet: Identifiers = field(default_factory=Identifiers)
     done: bool = False
 
     @property
@@ -85,7 +95,8 @@ class Takedown:
 
 def record(store: Store, takedown: Takedown) -> None:
     """Writes the record whole."""
-    fields = {"asked": _plain(takedown.asked), "met": _plain(takedown.met), "done": takedown.done}
+    parts = {name: _plain(getattr(takedown, name)) for name in ("asked", "met", "unmet")}
+    fields = {**parts, "done": takedown.done}
     store.write_bytes(takedown.path, (json.dumps(fields, indent=1, sort_keys=True) + "\n").encode())
 
 
@@ -115,10 +126,11 @@ def bound_by(store: Store) -> Identifiers:
 def _read(store: Store, path: str) -> Takedown:
     try:
         fields = json.loads(store.read_bytes(path))
-        asked, met = (
-            Identifiers(**{name: frozenset(of) for name, of in fields[part].items()}) for part in ("asked", "met")
+        asked, met, unmet = (
+            Identifiers(**{name: frozenset(of) for name, of in identifiers.items()})
+            for identifiers in (fields["asked"], fields["met"], fields.get("unmet", {}))
         )
-        takedown = Takedown(asked=asked, met=met, done=bool(fields["done"]))
+        takedown = Takedown(asked=asked, met=met, unmet=unmet, done=bool(fields["done"]))
         if takedown.path != path:
             raise ValueError("its name is not that of what it asks")
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -1,5 +1,6 @@
 """DuckDB over a table's Parquet parts, within a memory limit, on any store."""
 
+import os
 import tempfile
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -24,7 +25,7 @@ def connect(store: Store, *, memory_limit: str = MEMORY_LIMIT, threads: int | No
         "memory_limit": memory_limit,
         "autoinstall_known_extensions": "false",  # nothing is downloaded while a pipeline runs
         "preserve_insertion_order": "false",
-        "temp_directory": f"{tempfile.gettempdir()}/moodarchive-duckdb",  # else .tmp in whatever folder one stands in
+        "temp_directory": spill_folder(),
     }
     if threads:
         settings["threads"] = threads
@@ -32,6 +33,11 @@ def connect(store: Store, *, memory_limit: str = MEMORY_LIMIT, threads: int | No
     if not store.is_local:
         connection.register_filesystem(store.fs)
     return connection
+
+
+def spill_folder() -> str:
+    """Where DuckDB may spill: else it would take the working directory, which may be read-only or somebody else's."""
+    return f"{tempfile.gettempdir()}/moodarchive-duckdb-{os.getuid()}"
 
 
 def location(store: Store, path: str) -> str:
@@ -73,9 +79,11 @@ def _read_by_arrow(store: Store, table: Table, paths: list[str]) -> object:
 
 
 # Addresses: plain ones are normalised in SQL, the others in Python; equal to ``keys.normalise_url`` (tested).
-_SAFE = r"[A-Za-z0-9._~%+@:,=!-]"
-# no upper-case scheme, port, fragment, user, blank or foreign letter; in the query nothing that is encoded anew
-_PLAIN = rf"https?://[A-Za-z0-9.-]+(/({_SAFE}|/)*)?"
+_LETTER = "[A-Za-z0-9_~!$()*,:@=;+-]"
+_ESCAPE = "%([89A-F][0-9A-F]|20|25|2F)"
+# no upper-case scheme, port, fragment, user, blank or foreign letter; no dot at the host's end or a segment's begin; no
+# escape but those that stay; in the query nothing that is encoded anew
+_PLAIN = rf"https?://[A-Za-z0-9.-]*[A-Za-z0-9-](/(({_LETTER}|{_ESCAPE})({_LETTER}|[.]|{_ESCAPE})*)?)*"
 _PAIR = r"[A-Za-z0-9._~+-]*(=[A-Za-z0-9._~+-]*)?"
 _PLAIN_QUERY = rf"{_PLAIN}\?{_PAIR}(&{_PAIR})*"
 _TRACKED = " OR ".join(f"starts_with(pair, '{prefix}')" for prefix in TRACKING)

@@ -24,6 +24,17 @@ UNION SELECT key FROM listings WHERE creator_of(creator) IN (FROM creators)
 UNION SELECT key FROM listings WHERE creator_of(creator_url) IN (FROM creators)
 UNION SELECT key FROM images WHERE key IN (FROM keys) OR sha256 IN (FROM hashes)
 """
+# what of the list means an image, by kind
+_MEANT = {
+    "keys": "SELECT key FROM listings WHERE key IN (FROM keys) UNION SELECT key FROM images WHERE key IN (FROM keys)",
+    "urls": """
+SELECT address_of(url) FROM listings WHERE address_of(url) IN (FROM urls)
+UNION SELECT address_of(landing_url) FROM listings WHERE address_of(landing_url) IN (FROM urls)""",
+    "hashes": "SELECT sha256 FROM images WHERE sha256 IN (FROM hashes)",
+    "creators": """
+SELECT creator_of(creator) FROM listings WHERE creator_of(creator) IN (FROM creators)
+UNION SELECT creator_of(creator_url) FROM listings WHERE creator_of(creator_url) IN (FROM creators)""",
+}
 # the same file under another key: by its address, or by its bytes
 _COPIES = """
 SELECT key FROM listings WHERE address_of(url) IN (SELECT address_of(url) FROM listings JOIN met USING (key))
@@ -32,21 +43,23 @@ EXCEPT FROM met
 """
 
 
-def match_images(store: Store, asked: Identifiers) -> Identifiers:
-    """What the images that the list means are known by: keys, addresses and content hashes, closed under equality.
+def match_images(store: Store, asked: Identifiers) -> tuple[Identifiers, Identifiers]:
+    """What the images that the list means are known by, closed under equality; and what of the list means none.
 
-    Reads the tables as they are: to be called before anything is erased. Whole-table, in bounded memory.
+    The former are keys, addresses and content hashes. Reads the tables as they are: to be called before anything is
+    erased. Whole-table, in bounded memory.
     """
     with connect(store) as connection:
         _open(connection, store, asked)
         connection.execute(f"CREATE TABLE met AS {_FIRST}")
         while connection.execute(f"INSERT INTO met {_COPIES} RETURNING key").fetchall():
             pass
-        return Identifiers(
+        met = Identifiers(
             keys=_set(connection, "SELECT key FROM met"),
             urls=_set(connection, "SELECT DISTINCT address_of(url) FROM listings JOIN met USING (key)"),
             hashes=_set(connection, "SELECT DISTINCT sha256 FROM images JOIN met USING (key)"),
         )
+        return met, asked - Identifiers(**{kind: _set(connection, query) for kind, query in _MEANT.items()})
 
 
 def parts_holding(store: Store, table: Table, keys: frozenset[str]) -> list[int]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from moodarchive.archive.pruned import read_pruned
 from moodarchive.archive.takedown import Identifiers, Takedown, mark_done, read_takedowns, record
 from moodarchive.archive.writer_lock import only_writer
+from moodarchive.errors import UnmetLinesError
 from moodarchive.storage.store import Store
 from moodarchive.tables.layout import MANIFEST_PATH
 from moodarchive.tables.schemas import IMAGES
@@ -22,13 +23,16 @@ Say = Callable[[str], None]
 
 
 def take_down(store: Store, path: str, say: Say) -> None:
-    """Erases what the list names, and binds later rounds. TakedownListError before anything has changed."""
+    """Erases what the list names, and binds later rounds.
+
+    TakedownListError before anything has changed; UnmetLinesError, after all is done, for lines that meant no image.
+    """
     require_recorded_settings(store)
-    asked = read_list(path)
+    requested = read_list(path)
     with only_writer(store):
         store.remove_drafts()
         go_on(store)
-        takedown = _recorded_now(store, asked)
+        takedown = _record_list(store, requested.identifiers)
         reported = store.exists(REPORT_PATH)
         go_on(store)
         sealed = finish(store)
@@ -37,15 +41,29 @@ def take_down(store: Store, path: str, say: Say) -> None:
     say(f"{len(takedown.met.keys)} images taken down; what the list names is bound for all later rounds")
     if not sealed:
         say("a round is open, so nothing is sealed; remedy: moodarchive run goes on with it and seals")
+    if lines := requested.lines_within(takedown.unmet):
+        raise UnmetLinesError(
+            f"{path}: {len(lines)} of {len(requested.lines)} lines meant no image of the archive:\n"
+            + "".join(f"  {line.location}: {line.text}\n" for line in lines)
+            + "they are bound for later rounds all the same; remedy: compare them with the archive (moodarchive show), "
+            "mend those that are misspelt and give the list again"
+        )
 
 
-def _recorded_now(store: Store, asked: Identifiers) -> Takedown:
-    """The list's record; a list that was given before is done unless it means images that came since."""
-    takedown = Takedown(asked=asked, met=match_images(store, asked))
-    known = {earlier.path: earlier for earlier in read_takedowns(store)}.get(takedown.path)
+def _record_list(store: Store, asked: Identifiers) -> Takedown:
+    """The list's record; a list that was given before is done unless it means images that came since.
+
+    What an earlier list took down is met, although no table holds its address any more.
+    """
+    met, unmet = match_images(store, asked)
+    earlier = read_takedowns(store)
+    for takedown in earlier:
+        unmet = unmet - takedown.met - (takedown.asked - takedown.unmet)
+    takedown = Takedown(asked=asked, met=met, unmet=unmet)
+    known = {one.path: one for one in earlier}.get(takedown.path)
     if known is not None:
-        takedown = replace(takedown, met=known.met | takedown.met)
-    if known is None or takedown.met != known.met:
+        takedown = replace(takedown, met=known.met | met)
+    if known is None or (takedown.met, takedown.unmet) != (known.met, known.unmet):
         record(store, takedown)
     return takedown
 

@@ -1,10 +1,15 @@
 """Tables are read as views: all parts together, or an empty one."""
 
+import os
+import tempfile
 from pathlib import Path
 
+import pytest
+
+from crawl.sites.listed import open_database
 from moodarchive.storage.store import Store
 from moodarchive.tables.schemas import ITEMS, SELECTION
-from moodarchive.tables.sql import connect, view
+from moodarchive.tables.sql import connect, spill_folder, view
 from tests.making import write_rows
 
 
@@ -26,3 +31,18 @@ def test_a_view_holds_the_parts_asked_for_and_no_other(tmp_path: Path) -> None:
         assert connection.sql("SELECT key FROM selection ORDER BY key").fetchall() == [("k0",), ("k2",)]
         view(connection, store, SELECTION, [1])
         assert connection.sql("SELECT key FROM selection").fetchall() == [("k1",)]
+
+
+def test_what_does_not_fit_into_memory_leaves_the_working_directory_alone(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "scratch").mkdir()
+    (tmp_path / "here").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
+    monkeypatch.chdir(tmp_path / "here")
+    with connect(store, memory_limit="60MB", threads=1) as connection:
+        connection.execute("CREATE TABLE large AS SELECT hash(range) AS a, hash(range + 1) AS b FROM range(8_000_000)")
+        assert os.listdir(spill_folder())
+        with open_database() as listed:
+            (folder,) = listed.sql("SELECT current_setting('temp_directory')").fetchall()[0]
+    assert Path(folder).parent == tmp_path / "scratch" and os.listdir(".") == []

@@ -18,6 +18,9 @@ SPELLINGS = [
     "http://a.example/x?q=a?b", "http://a.example/x?%FF=1", " http://a.example/x ", "http://a.example/x\n", "", "none",
     "http://a.example:99999/x", "//a.example/x", "ftp://a.example/x", "folder:a%20b.jpg", "http://a.example//x//",
     "http://a.example/x?gclidx=1", "http://a.example/x?a=1&a-=1&A=1", "http://a.example/a=b,c@d:e!", "http:///x",
+    "http://a.example/%c3%A9%2F%25%20%61", "http://a.example./x", "http://xn--tda.example/x", "http://a.example/a/../b/.",
+    "http://a.example/...", "http://a.example/x?a=1&amp;b=2", "http://a.example/(a)'b",
+    "http://a_b.example/x", "http://[::1]:8/x", "http://a.example/a&amp;b", "http://ＡＢ．example/x", "http://a..b/x",
     "http://a.example/x?=1", "http://a.example/x?a=~._-", "http://a.example/\x00?a", "http://a.example/x;p?q=1",
 ]  # fmt: skip
 
@@ -36,7 +39,18 @@ def test_sql_and_python_agree(url: str) -> None:
 
 
 def test_sql_and_python_agree_on_random_addresses() -> None:
-    random, alphabet = Random(7), "aB1.-_~=&?/%+:;#@! ü"
+    random, alphabet = (
+        Random(7),
+        [*"aB1.-_~=&?/%+:;#@! ü'()*,$", "%2F", "%c3", "%C3", "%61", "%20", "/..", "/./", "&amp;", "\\"],
+    )
     tails = ["".join(random.choices(alphabet, k=random.randrange(14))) for _ in range(20_000)]
-    urls = [random.choice(["http://a.example/x?", "https://B.example/", "http://a.example", ""]) + t for t in tails]
+    heads = [
+        "http://a.example/x?",
+        "https://B.example/",
+        "https://B.example./",
+        "http://a.example",
+        "http://ü.example/",
+        "",
+    ]
+    urls = [random.choice(heads) + tail for tail in tails]
     assert _in_sql(urls) == [normalise_url(url) for url in urls]

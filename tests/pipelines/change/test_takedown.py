@@ -9,15 +9,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from moodarchive.archive.takedown import bound_by, read_takedowns
+from moodarchive.archive.takedown import Identifiers, bound_by, read_takedowns, url_digest
 from moodarchive.archive.writer_lock import only_writer
-from moodarchive.errors import MoodArchiveError, RootInUseError, TakedownListError
+from moodarchive.errors import MoodArchiveError, RootInUseError, TakedownListError, UnmetLinesError
 from moodarchive.storage.store import Store
 from moodarchive.tables.schemas import CANDIDATES, CAPTIONS, IMAGES, ITEMS, SAFETY, SCORES, SELECTION
+from pipelines.change.matching import match_images
 from pipelines.change.reseal import finish
 from pipelines.change.verbs import go_on, take_down
 from pipelines.report.write import write_report
-from tests.making import Row, rows_of
+from tests.making import Row, item_row, rows_of, write_rows
 from tests.whole_root import PICTURES, Pictured, add_round, timeless_files
 from validate.study.design.items import read_items, write_items
 from validate.study.sampling.sample import SampleOptions, sample
@@ -186,6 +187,55 @@ def test_a_wrong_list_changes_nothing(archive: Store) -> None:
     with pytest.raises(TakedownListError):
         _take_down(archive, "no such thing")
     assert timeless_files(archive) == before
+
+
+def test_every_line_that_met_nothing_is_named_and_the_rest_is_done(archive: Store) -> None:
+    with pytest.raises(UnmetLinesError) as caught:
+        _take_down(archive, "# mine", PLAIN.url, "https://img.test/no-such.jpg", "creator: Nobody", "0" * 16)
+    assert caught.value.exit_code == 1
+    assert re.findall(r"^  (line \d+: .*)$", str(caught.value), re.MULTILINE) == [
+        "line 3: https://img.test/no-such.jpg", "line 4: Nobody", f"line 5: {'0' * 16}",
+    ]  # fmt: skip
+    assert "3 of 4 lines" in str(caught.value)
+    assert _rows(archive, "images")[PLAIN.key]["status"] == "taken_down"
+    assert list(verify(archive)) == []
+
+
+@pytest.mark.parametrize("how", ["url", "page", "creator", "key", "hash"])
+def test_what_was_taken_down_before_is_met_however_it_is_named_again(archive: Store, how: str) -> None:
+    image = _rows(archive, "images")[PLAIN.key]
+    names = {
+        "url": PLAIN.url.replace("/", "//", 1).replace("///", "//"),
+        "page": f"https://site.test/pages/{PLAIN.number}",
+        "creator": f"creator: Ann Müller {PLAIN.number % 6}",
+        "key": PLAIN.key,
+        "hash": image["sha256"],
+    }
+    _take_down(archive, names[how])
+    _take_down(archive, names[how])
+    before = timeless_files(archive)
+    with pytest.raises(UnmetLinesError, match="1 of 2 lines"):
+        _take_down(archive, names[how], "https://img.test/no-such.jpg")
+    assert {path: file for path, file in timeless_files(archive).items() if path.endswith(".tar")} == {
+        path: file for path, file in before.items() if path.endswith(".tar")
+    }
+
+
+SPELLINGS = [
+    "https://img.test/odd%20one/(%C3%A9)'.jpg?w=1&amp;h=2",
+    "http://IMG.test:80/odd one/%28é%29%27.jpg?h=2&w=1#top",
+    "https://img.test./odd%20one/./%28%c3%a9%29'.jpg?w=1&h=2&utm_source=mail",
+]
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_an_equivalent_address_means_the_image(store: Store, spelling: str) -> None:
+    row = item_row(1) | {"url": "https://img.test/odd%20one/(%C3%A9)%27.jpg?w=1&h=2"}
+    write_rows(store, ITEMS, 0, [row])
+    met, unmet = match_images(store, Identifiers(urls=frozenset({url_digest(spelling)})))
+    assert met.keys == {row["key"]} and not unmet
+    other = Identifiers(urls=frozenset({url_digest("https://img.test/odd%20one/(e%CC%81)'.jpg?w=1&h=2")}))
+    assert match_images(store, other) == (Identifiers(), other)
 
 
 def test_while_a_run_writes_it_is_refused(archive: Store) -> None:
