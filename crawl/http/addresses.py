@@ -2,8 +2,11 @@
 
 import asyncio
 import ipaddress
+import os
+import re
 import socket
 from collections.abc import Mapping
+from urllib.parse import quote_from_bytes, urljoin
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.helpers import is_ip_address
@@ -11,14 +14,22 @@ from yarl import URL
 
 from moodarchive.errors import RowError
 
+_PROXY_VARIABLES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
+_SCHEME = re.compile("[A-Za-z][A-Za-z0-9+.-]*:")
+_BEFORE_PATH = re.compile(r"^[^:/?#]+://[^/?#]*")
+_DROPPED = re.compile("[\t\r\n]")
+"""What browsers leave out of an address, and HTTP could not carry."""
+_NOT_IN_URL = re.compile(r"""[^A-Za-z0-9._~:/?\[\]@!$&'()*+,;=%|-]+""")
+
 
 def vet_url(url: str, loopback_hosts: Mapping[str, str]) -> URL:
-    """The fetchable URL as the HTTP client reads it; RowError ``bad_url``, ``forbidden_scheme``, ``forbidden_address``.
+    """The fetchable URL; RowError ``bad_url``, ``forbidden_scheme`` or ``forbidden_address``.
 
-    A host written as a number is judged here, because no resolver is asked for it.
+    What is valid in its path and query goes out byte for byte, because sites sign it; the rest is escaped. A host
+    written as a number is judged here, because no resolver is asked for it.
     """
     try:
-        parsed = URL(url)
+        parsed = URL(url.strip())
     except ValueError as error:
         raise RowError("bad_url", f"{url!r}: {error}") from None
     if parsed.scheme not in ("http", "https"):
@@ -30,7 +41,42 @@ def vet_url(url: str, loopback_hosts: Mapping[str, str]) -> URL:
         raise RowError("bad_url", f"{url!r}: no host can have this name")
     if host not in loopback_hosts and is_ip_address(host):
         refuse_unless_public(host)
-    return parsed
+    path, mark, query = _BEFORE_PATH.sub("", _DROPPED.sub("", url.strip()), count=1).partition("#")[0].partition("?")
+    try:
+        return URL.build(
+            scheme=parsed.scheme,
+            authority=parsed.raw_authority,
+            path=_escape(path) or "/",
+            query_string=_escape(query) if mark else "",
+            encoded=True,
+        )
+    except ValueError as error:
+        raise RowError("bad_url", f"{url!r}: {error}") from None
+
+
+def join_location(url: str, location: str) -> str:
+    """The address to which a Location leads, as it is written where it is a whole address."""
+    location = location.strip()
+    return location if _SCHEME.match(location) else urljoin(url, location)
+
+
+def explain_unused_proxy() -> str:
+    """A sentence for failures to connect where the environment names a proxy; empty where it does not.
+
+    A proxy would resolve names itself, so that nobody could vet the address to which a hostile redirect leads.
+    """
+    names = [name for name in _PROXY_VARIABLES if os.environ.get(name) or os.environ.get(name.lower())]
+    if not names:
+        return ""
+    return f"; {' and '.join(names)} named a proxy, which is not used: the crawl needs to reach the sites directly"
+
+
+def _escape(part: str) -> str:
+    """Escapes what may not stand in a path or query (RFC 3986, and what browsers escape); every other byte stays.
+
+    Bytes that are not UTF-8, as a Location may hold them, come as surrogates and go out as their escapes.
+    """
+    return _NOT_IN_URL.sub(lambda match: quote_from_bytes(match[0].encode("utf-8", "surrogateescape"), ""), part)
 
 
 def refuse_unless_public(address: str) -> None:

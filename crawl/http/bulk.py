@@ -96,7 +96,7 @@ async def fetch_in_bulk(urls: Mapping[str, str], fetcher: Fetcher, threads: int)
 def _resolve_loopback(url: URL, loopback_hosts: Mapping[str, str]) -> str:
     """img2dataset asks the system for addresses, which does not know the names that the settings open."""
     address = loopback_hosts.get(url.host or "")
-    return str(url) if address is None else str(URL(f"{url.scheme}://{address}").join(url.relative()))
+    return str(url) if address is None else f"{url.scheme}://{address}{url.raw_path_qs}"
 
 
 async def _run(folder: Path, threads: int, fetcher: Fetcher, limit_s: float) -> None:

@@ -17,6 +17,7 @@ import requests
 from multidict import CIMultiDict
 from urllib3.exceptions import HTTPError, NameResolutionError
 
+from crawl.http.addresses import explain_unused_proxy
 from crawl.http.loopback import LoopbackAdapter
 from crawl.http.search_cache import Answer, Answers
 from crawl.politeness.rate_limit_client import RateLimitClient
@@ -226,7 +227,8 @@ class WebClient:
 
     def _fail(self, url: str, error: Exception) -> NoReturn:
         why = _QUERY_STRING.sub("", redact(str(error)))
-        raise ServiceError(f"{url} did not answer a search: {why}") from None
+        proxy = explain_unused_proxy() if isinstance(error, requests.ConnectionError) else ""
+        raise ServiceError(f"{url} did not answer a search: {why}{proxy}") from None
 
 
 def _origin(url: str) -> str:

@@ -12,6 +12,7 @@ import pyarrow as pa
 from pydantic import Field, ValidationInfo, field_validator
 from yarl import URL
 
+from crawl.http.addresses import explain_unused_proxy
 from crawl.http.bulk import Bulk, fetch_in_bulk
 from crawl.http.images import Fetcher, FetchLimits
 from crawl.images.decode import PictureLimits, to_picture
@@ -125,7 +126,7 @@ class Downloader:
         if rows >= FEWEST_TO_JUDGE and unreachable > OUTAGE_SHARE * rows:
             raise ServiceError(
                 f"{unreachable} of {rows} hosts could not be reached: this machine seems cut off; nothing is recorded; "
-                "remedy: mend the network and run again"
+                f"remedy: mend the network and run again{explain_unused_proxy()}"
             )
 
     async def _pictures(self, readers: Readers) -> AsyncGenerator[dict[str, object], None]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import duckdb
 
 from crawl.source import Found, Query
+from moodarchive.tables.sql import spill_folder
 
 COLUMNS = (
     "source_id", "url", "landing_url", "title", "alt_text", "creator", "creator_url", "licence", "licence_url",
@@ -30,7 +31,7 @@ WHERE list_has_all(words, $words) ORDER BY len(words), source_id LIMIT $most
 
 def open_database() -> duckdb.DuckDBPyConnection:
     """A database in memory, for one source's list."""
-    return duckdb.connect(":memory:", config={"memory_limit": "2GB"})
+    return duckdb.connect(":memory:", config={"memory_limit": "2GB", "temp_directory": spill_folder()})
 
 
 def newest_day(paths: Iterable[Path]) -> str:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from tempfile import gettempdir
 from typing import Self
 
 from moodarchive.archive.writer_lock import RUN_VARIABLE
@@ -15,6 +16,8 @@ from moodarchive.running.stage import Stage
 from pipelines.runner.preflight import NodeRequirements, check_nodes, end_preflight
 
 REACHED_S = 10.0
+LONGEST_TMPDIR = 36
+"""Bytes: a socket's path may have 107, and Ray adds ray/session_DATE_TIME_PID/sockets/plasma_store."""
 OWN = "local"
 """The address that asks for a Ray of this run's own, whatever RAY_ADDRESS says."""
 
@@ -94,6 +97,23 @@ def _init(address: str, cpus: int) -> None:
         log_to_driver=False,
         logging_level=logging.ERROR,
         runtime_env={"env_vars": inherited},
+        _temp_dir=None if address else choose_temporary_folder(),
+    )
+
+
+def choose_temporary_folder() -> str | None:
+    """Where Ray's own files go: None leaves it to Ray; /tmp when TMPDIR's path is too long for Ray's sockets.
+
+    ConfigError when /tmp cannot be written either.
+    """
+    folder = os.environ.get("RAY_TMPDIR") or gettempdir()
+    if len(os.fsencode(folder)) <= LONGEST_TMPDIR:
+        return None
+    if os.access("/tmp", os.W_OK | os.X_OK):  # noqa: S108  the one short name that every system has
+        return f"/tmp/ray-{os.getuid()}"  # noqa: S108
+    raise ConfigError(
+        f"the temporary folder {folder} has a name of {len(os.fsencode(folder))} bytes, and Ray's sockets allow "
+        f"{LONGEST_TMPDIR}; remedy: set RAY_TMPDIR to a folder with a shorter name"
     )
 
 

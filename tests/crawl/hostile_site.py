@@ -84,7 +84,8 @@ HANDLERS: Mapping[str, Handler] = {
     "/silent": _silent,
     "/announced": giving(LARGE),
     "/unannounced": _unannounced,
-    "/gzip": giving(gzip.compress(GOOD), headers={"Content-Encoding": "gzip"}),
+    "/gzip": giving(gzip.compress(GOOD)[:-20], headers={"Content-Encoding": "gzip"}),
+    "/gzip-bomb": giving(gzip.compress(bytes(50 * MAX_BYTES)), headers={"Content-Encoding": "gzip"}),
     "/dropped": _dropped,
     "/hung-up": _hung_up,
 }
@@ -117,6 +118,7 @@ FAILURES: Mapping[str, str] = {
     f"{SITE}/announced": "too_many_bytes",
     f"{SITE}/unannounced": "too_many_bytes",
     f"{SITE}/gzip": "encoded_body",
+    f"{SITE}/gzip-bomb": "too_many_bytes",
     f"{SITE}/dropped": "truncated",
     f"{SITE}/hung-up": "unreachable",
     "http://nowhere.invalid/x.jpg": "unknown_host",

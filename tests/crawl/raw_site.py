@@ -65,8 +65,8 @@ MISBEHAVIOURS: Mapping[str, tuple[Misbehaviour, str]] = {
     "/http-09": (_saying(GOOD), "bad_answer"),
     "/nul-in-header": (_saying(_OK + b"X: a\0b\r\nContent-Length: 0\r\n\r\n"), "bad_answer"),
     "/status-0": (_saying(b"HTTP/1.1 0 What\r\nContent-Length: 0\r\n\r\n"), "bad_answer"),
-    "/gzip-bomb": (_saying(_OK + b"Content-Encoding: gzip\r\n\r\n", for_ever=bytes(1 << 16)), "encoded_body"),
-    "/long-location": (_saying(b"HTTP/1.1 302 x\r\nLocation: /" + b"y" * 9000 + b"\r\n\r\n"), "bad_answer"),
+    "/gzip-bomb": (_saying(_OK + b"Content-Encoding: gzip\r\n\r\n\x1f\x8b", for_ever=bytes(1 << 16)), "too_many_bytes"),
+    "/long-location": (_saying(b"HTTP/1.1 302 x\r\nLocation: /" + b"y" * 90_000 + b"\r\n\r\n"), "bad_answer"),
     "/endless-redirect-body": (
         _saying(b"HTTP/1.1 302 x\r\nLocation: /short\r\n\r\n", for_ever=bytes(1 << 16)), "truncated"
     ),

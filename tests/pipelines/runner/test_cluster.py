@@ -1,5 +1,6 @@
 """Runs on several Ray nodes: what each must see, what the loss of one costs, and that the bytes stay the same."""
 
+import os
 import subprocess
 import sys
 import time
@@ -10,7 +11,7 @@ import pytest
 
 from moodarchive.errors import ConfigError
 from moodarchive.storage.store import Store
-from pipelines.runner.cluster import Cluster, address_of
+from pipelines.runner.cluster import LONGEST_TMPDIR, Cluster, address_of, choose_temporary_folder
 from pipelines.runner.preflight import TOKEN_FOLDER, LocalPath, end_preflight, requirements_by, start_preflight
 from tests.pipelines.ray_nodes import Nodes, ray_nodes
 from tests.pipelines.running import archive_digest, moodarchive
@@ -29,6 +30,33 @@ def nodes() -> Iterator[Nodes]:
     """A cluster of one node; tests add others."""
     with ray_nodes(1) as running:
         yield running
+
+
+LONGEST_SOCKET = "/ray/session_2026-11-27_21-04-09_123456_4194304/sockets/plasma_store"
+
+
+def test_a_long_temporary_folder_gives_way_to_a_short_one_or_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert LONGEST_TMPDIR + len(LONGEST_SOCKET) < 107
+    monkeypatch.setenv("RAY_TMPDIR", "/" + "x" * (LONGEST_TMPDIR - 1))
+    assert choose_temporary_folder() is None
+    monkeypatch.setenv("RAY_TMPDIR", "/" + "ü" * (LONGEST_TMPDIR - 1))
+    folder = choose_temporary_folder()
+    assert folder is not None and len(folder) < 20
+    monkeypatch.setattr("os.access", lambda *_: False)
+    with pytest.raises(ConfigError, match=r"a name of \d+ bytes.*remedy: set RAY_TMPDIR"):
+        choose_temporary_folder()
+
+
+@pytest.mark.alone
+@pytest.mark.slow
+def test_ray_starts_below_a_long_temporary_folder(tmp_path: Path) -> None:
+    folder = tmp_path / ("long" * 40)
+    folder.mkdir()
+    text = "from pipelines.runner.cluster import Cluster\nwith Cluster(cpus=1) as c: c.start([])\nprint('started')"
+    environment = {**os.environ, "TMPDIR": str(folder)}
+    environment.pop("RAY_TMPDIR", None)
+    started = subprocess.run([sys.executable, "-c", text], env=environment, capture_output=True, text=True, check=False)
+    assert started.stdout.strip() == "started", started.stderr
 
 
 def _built(root: Path, address: str, workers: int) -> "subprocess.Popen[str]":
