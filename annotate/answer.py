@@ -1,14 +1,13 @@
 """What a caption must look like: the schema asked of the server, and the rules by which an answer is rejected."""
 
-import json
 import re
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from annotate.prompt import Asked
-from moodarchive.chat.client import ChatAnswer
+from annotate.prompt import FilledPrompt
+from moodarchive.chat.answers import ChatAnswer, find_object
 from moodarchive.emotions.captions import caption_text
 from moodarchive.emotions.taxonomy import EMOTIONS
 from moodarchive.errors import RowError
@@ -31,6 +30,9 @@ _ABBREVIATION = re.compile(
 _CLOSERS = ")]'\"\u2019\u201d"
 _INNER_END = re.compile(rf"[.!?…]+[{re.escape(_CLOSERS)}]*(?=\s+\W*[A-Z])")
 _ENDS = tuple(".!?…")
+_CUT = ("length", "max_tokens", "model_length")
+_BROKEN_OFF = ("abort", "aborted", "cancelled", "error")
+_FILTERED = ("content_filter", "safety", "guardrail")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,37 +70,41 @@ def _sentence_schema(field: str) -> dict[str, Any]:
     return {"type": "string", "minLength": _SHORTEST, "maxLength": longest, "pattern": pattern}
 
 
-def read_answer(answer: ChatAnswer, asked: Asked, count_tokens: Callable[[str], int]) -> Annotation:
-    """The annotation that the answer to what was asked holds.
+def read_answer(answer: ChatAnswer, filled: FilledPrompt, count_tokens: Callable[[str], int]) -> Annotation:
+    """The annotation that the answer to the prompt holds.
 
     RowError's kind says which rule it breaks: no_answer, refused, cut_off, not_json, wrong_schema, too_few_stimuli,
     unknown_emotion, not_one_sentence, repeated_stimuli, repeats_prompt or too_long. A server may ignore the
     schema, so all is checked.
     """
-    if answer.finish_reason == "length":
+    reason = answer.finish_reason.lower()
+    if reason in _CUT:
         raise RowError("cut_off", f"the answer was cut after {answer.completion_tokens} tokens")
-    if answer.finish_reason == "content_filter":
+    if reason in _BROKEN_OFF:
+        raise RowError("cut_off", f"the server broke the answer off (finish_reason {answer.finish_reason!r})")
+    if reason in _FILTERED:
         raise RowError("refused", "the server's content filter stopped the answer")
     if not answer.text.strip():
-        raise RowError("no_answer", f"the answer is empty (finish_reason {answer.finish_reason!r})")
-    annotation = _parsed(answer.text)
+        where = f"; its text stands in {answer.aside}: the server takes it for a thought" if answer.aside else ""
+        raise RowError("no_answer", f"the answer is empty (finish_reason {answer.finish_reason!r}){where}")
+    annotation = _parse(answer.text)
     for sentence in annotation.sentences:
         _check_one_sentence(sentence)
     if len({_bare(stimulus) for stimulus in annotation.stimuli}) < len(annotation.stimuli):
         raise RowError("repeated_stimuli", f"two stimuli are alike: {annotation.stimuli}")
-    _check_own_words(annotation, asked)
+    _check_own_words(annotation, filled)
     tokens = count_tokens(caption_text(annotation.summary, annotation.stimuli, annotation.assessment))
     if tokens > MAX_CLIP_TOKENS:
         raise RowError("too_long", f"{tokens} CLIP tokens, at most {MAX_CLIP_TOKENS} are read")
     return annotation
 
 
-def _parsed(text: str) -> Annotation:
+def _parse(text: str) -> Annotation:
     try:
-        values = json.loads(text)
+        values = find_object(text)
     except (ValueError, RecursionError) as error:
         raise RowError("not_json", f"{error}: {text[:200]!r}") from None
-    if not isinstance(values, dict) or set(values) != {"summary", "stimuli", "assessment", "emotions"}:
+    if set(values) != {"summary", "stimuli", "assessment", "emotions"}:
         raise RowError("wrong_schema", f"the answer has other fields: {text[:200]!r}")
     stimuli = values["stimuli"]
     if not isinstance(stimuli, list) or len(stimuli) > 3:
@@ -144,11 +150,11 @@ def _check_one_sentence(text: str) -> None:
             raise RowError("not_one_sentence", f"more than one sentence: {text!r:.300}")
 
 
-def _check_own_words(annotation: Annotation, asked: Asked) -> None:
+def _check_own_words(annotation: Annotation, filled: FilledPrompt) -> None:
     # a long search phrase may be just what the picture shows; the words around it are ours
-    told = _runs(_bare(asked.words)) - _runs(_bare(asked.phrase))
+    prompt_runs = _runs(_bare(filled.words)) - _runs(_bare(filled.phrase))
     for sentence in annotation.sentences:
-        if copied := told & _runs(_bare(sentence)):
+        if copied := prompt_runs & _runs(_bare(sentence)):
             raise RowError("repeats_prompt", f"copies the prompt: {' '.join(min(copied))!r}")
 
 

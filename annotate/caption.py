@@ -12,9 +12,10 @@ import pyarrow as pa
 from pydantic import Field
 
 from annotate.clip_tokens import token_counter
-from annotate.describe import Describer, Row
+from annotate.describe import Describer, Outcome, Row
 from annotate.part_facts import PartFacts
 from annotate.prompt import Prompt, load_prompt
+from annotate.service_watch import ServiceWatch
 from moodarchive.chat.client import ChatClient
 from moodarchive.chat.servers import LiveServers
 from moodarchive.chat.settings import ChatSettings
@@ -104,10 +105,15 @@ class CaptionWorker:
         self._loop = LoopThread(helpers=_HELPERS)
         self._client: ChatClient | None = None
         self._turn = 0
+        self._watch = ServiceWatch()
         self._describer = describer(settings, prompt)
 
     def __call__(self, part: int, readers: Readers) -> Iterator[pa.RecordBatch]:
-        """Batches of the captions table in key order; ServiceError when the servers stop answering."""
+        """Batches of the captions table in key order.
+
+        ServiceError when the servers stop answering, or turn down every picture that the part asked about, and a plain
+        one too: the last batch is not given then, so that nothing of the part is recorded.
+        """
         facts = PartFacts()
         batches = self._batches(readers, facts)
         try:
@@ -122,17 +128,19 @@ class CaptionWorker:
     async def _batches(self, readers: Readers, facts: PartFacts) -> AsyncGenerator[pa.RecordBatch, None]:
         client = await self._shared_client()
         self._turn += 1
-        asking = partial(self._describer.row, client, turn=self._turn, timing=facts.timing)
-        places = self._settings.in_flight * (self._live.count if self._live else len(self._settings.servers))
-        window = places + places // 4 + 1  # a few more than the servers take, so that the next picture is ready
+        describe = partial(self._describer.describe, client, self._watch, turn=self._turn, timing=facts.timing)
+        slots = self._settings.in_flight * (self._live.count if self._live else len(self._settings.servers))
+        window = slots + slots // 4 + 1  # a few more than the servers take, so that the next picture is ready
         waiting: list[Row] = []
-        async with aclosing(run_in_order(self._jobs(asking, readers), window)) as rows:
-            async for row in rows:
-                facts.count(row)
-                waiting.append(row)
+        async with aclosing(run_in_order(self._jobs(describe, readers), window)) as outcomes:
+            async for outcome in outcomes:
+                facts.count(outcome)
+                waiting.append(outcome.row)
                 if len(waiting) == _BATCH_ROWS:
                     yield as_batch(CAPTIONS, waiting)
                     waiting = []
+        if facts.rejected is not None and not facts.answered:
+            await self._watch.require_service(client, facts.rejected.request, facts.rejected.rejection)
         if waiting:
             yield as_batch(CAPTIONS, waiting)
 
@@ -144,21 +152,21 @@ class CaptionWorker:
         return self._client
 
     async def _jobs(
-        self, asking: Callable[[dict[str, Any], bytes], Coroutine[Any, Any, Row]], readers: Readers
-    ) -> AsyncIterator[Coroutine[Any, Any, Row]]:
+        self, describe: Callable[[dict[str, Any], bytes], Coroutine[Any, Any, Outcome]], readers: Readers
+    ) -> AsyncIterator[Coroutine[Any, Any, Outcome]]:
         judged = [name for name in (ITEMS.name, IMAGES.name, SAFETY.name, REPEATS.name) if name in readers]
         batches = join_rows(readers, *judged)
         while (batch := await asyncio.to_thread(next, batches, None)) is not None:
             for item, image, safety, *repeated in zip(*batch, strict=True):
                 is_repeat = any(row["reason"] for row in repeated)
                 if image["status"] == "ok" and safety["verdict"] == "safe" and not is_repeat:
-                    yield asking(item, cast("bytes", image["bytes"]))
+                    yield describe(item, cast("bytes", image["bytes"]))
                 else:
-                    yield _skipped(item["key"])
+                    yield _skip(item["key"])
 
 
-async def _skipped(key: object) -> Row:
-    return empty_row(CAPTIONS, key=key, status="skipped")
+async def _skip(key: object) -> Outcome:
+    return Outcome(row=empty_row(CAPTIONS, key=key, status="skipped"))
 
 
 async def _next(batches: AsyncGenerator[pa.RecordBatch, None]) -> pa.RecordBatch | None:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from annotate.answer import Annotation, answer_schema, read_answer
-from annotate.picture import shrunk_jpeg
-from annotate.prompt import Asked, Prompt
-from moodarchive.chat.client import ChatAnswer, ChatClient, ChatRequest, Message, Timing
+from annotate.picture import shrink_jpeg
+from annotate.prompt import FilledPrompt, Prompt
+from annotate.service_watch import ServiceWatch
+from moodarchive.chat.answers import ChatAnswer
+from moodarchive.chat.client import ChatClient, ChatRequest, Message, ServerRejection, Timing
 from moodarchive.errors import RowError
 from moodarchive.keys import digest
 from moodarchive.tables.schemas import CAPTIONS, empty_row
@@ -44,6 +46,26 @@ class _Tally:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rejected:
+    """The question that a server turned down for the last time, and with what words."""
+
+    request: ChatRequest
+    rejection: ServerRejection
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """A picture's row of the captions table; ``rejected`` where a server turned every question about it down.
+
+    ``answered``: a server has answered, well or not.
+    """
+
+    row: Row
+    rejected: Rejected | None = None
+    answered: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Describer:
     """How pictures are described: the model, the prompt and the limits."""
 
@@ -56,37 +78,59 @@ class Describer:
     image_side: int
     count_tokens: Callable[[str], int]
 
-    async def row(
-        self, client: ChatClient, item: Mapping[str, Any], jpeg: bytes, turn: int = 0, timing: Timing | None = None
-    ) -> Row:
-        """The picture's row of the captions table; ServiceError when the servers do not answer.
+    async def row(self, client: ChatClient, item: Mapping[str, Any], jpeg: bytes) -> Row:
+        """The picture's row of the captions table; ServiceError when the servers do not answer."""
+        return (await self.describe(client, ServiceWatch(), item, jpeg)).row
+
+    async def describe(
+        self,
+        client: ChatClient,
+        watch: ServiceWatch,
+        item: Mapping[str, Any],
+        jpeg: bytes,
+        *,
+        turn: int = 0,
+        timing: Timing | None = None,
+    ) -> Outcome:
+        """Asks about one picture; ServiceError when the servers do not answer, or turn every picture down.
 
         Pictures of a lower ``turn`` are asked about first; ``timing`` gets the times.
         """
         key = str(item["key"])
         best = item["queries"][0]  # the query that ranked the picture highest says most about it
-        asked = self.prompt.asks(best["emotion"], best["context"], best["phrase"])
+        filled = self.prompt.fill(best["emotion"], best["context"], best["phrase"])
         tally = _Tally()
-        kind = ""
+        kind, answered, rejected = "", False, None
         for attempt in range(self.max_attempts):
             try:
-                picture = await asyncio.to_thread(shrunk_jpeg, jpeg, int(self.image_side * _SHRINK**attempt))
+                picture = await asyncio.to_thread(shrink_jpeg, jpeg, int(self.image_side * _SHRINK**attempt))
                 tally.attempts = attempt + 1
                 tally.seed = attempt_seed(self.seed, key, attempt)
-                answer = await client.ask(self._request(asked, picture, tally.seed), turn, timing)
+                request = self._request(filled, picture, tally.seed)
+                answer = await client.ask(request, turn, timing)
+                answered = True
+                watch.note_answer()
                 tally.add(answer)
-                return self._row(key, tally, read_answer(answer, asked, self.count_tokens))
+                return Outcome(row=self._row(key, tally, read_answer(answer, filled, self.count_tokens)), answered=True)
             except RowError as rejection:
                 kind = rejection.kind
                 LOGGER.info("%s: attempt %d of %d: %s: %s", key, attempt + 1, self.max_attempts, kind, rejection)
-        return self._row(key, tally, None, kind)
+                if isinstance(rejection, ServerRejection):
+                    rejected = Rejected(request=request, rejection=rejection)
+                    if attempt == 0:
+                        await watch.note_rejection(client, request, rejection)
+                    if kind == "bad_answer":  # the client has asked for it again and again
+                        break
+        return Outcome(
+            row=self._row(key, tally, None, kind), rejected=None if answered else rejected, answered=answered
+        )
 
-    def _request(self, asked: Asked, jpeg: bytes, seed: int) -> ChatRequest:
+    def _request(self, filled: FilledPrompt, jpeg: bytes, seed: int) -> ChatRequest:
         return ChatRequest(
             model=self.model,
             messages=(
-                Message(role="system", text=asked.system),
-                Message(role="user", text=asked.user, jpeg=jpeg),
+                Message(role="system", text=filled.system),
+                Message(role="user", text=filled.user, jpeg=jpeg),
             ),
             schema=answer_schema(),
             max_tokens=self.max_tokens,

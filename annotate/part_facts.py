@@ -1,9 +1,10 @@
 """What parts of captions cost: tokens, pictures a second, time in line; for log and sidecar, never for a table."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from annotate.describe import Outcome, Rejected
 from moodarchive.chat.client import Timing
 from moodarchive.tables.parts import Sidecar
 
@@ -16,10 +17,16 @@ class PartFacts:
     pictures: int = 0
     tokens_in: int = 0
     tokens_out: int = 0
+    answered: int = 0
+    rejected: Rejected | None = None
+    """What a server turned down last."""
     began: float = field(default_factory=time.monotonic)
 
-    def count(self, row: Mapping[str, object]) -> None:
+    def count(self, outcome: Outcome) -> None:
         """Adds a finished row; skipped ones cost nothing."""
+        row = outcome.row
+        self.answered += outcome.answered
+        self.rejected = outcome.rejected or self.rejected
         if row["status"] == "skipped":
             return
         self.pictures += 1
@@ -72,7 +79,7 @@ class Costs:
         """Seconds from asking to the answer."""
         return self.served_s / max(self.answers, 1)
 
-    def told(self) -> str:
+    def describe(self) -> str:
         """One line for people."""
         return (
             f"{self.per_second:.2f} pictures/s; tokens {self.tokens_in:,} in, {self.tokens_out:,} out; an answer "
@@ -81,29 +88,31 @@ class Costs:
         )
 
 
-def costs_of(sidecars: Iterable[Sidecar]) -> Costs | None:
+def sum_costs(sidecars: Iterable[Sidecar]) -> Costs | None:
     """The costs of the caption parts whose sidecars tell of any; None when none does."""
     known = [sidecar for sidecar in sidecars if sidecar.measured.get("answers")]
     if not known:
         return None
     figures = [sidecar.measured for sidecar in known]
-    rates = [of["pictures"] / max(of["seconds"], 1e-9) for of in figures]
+    rates = [part["pictures"] / max(part["seconds"], 1e-9) for part in figures]
     return Costs(
         parts=len(known),
-        pictures=int(sum(of["pictures"] for of in figures)),
-        tokens_in=int(sum(of["tokens_in"] for of in figures)),
-        tokens_out=int(sum(of["tokens_out"] for of in figures)),
-        seconds=_covered([(sidecar.finished - sidecar.measured["seconds"], sidecar.finished) for sidecar in known]),
-        answers=int(sum(of["answers"] for of in figures)),
-        queued_s=sum(of["queued_s"] for of in figures),
-        served_s=sum(of["served_s"] for of in figures),
-        lost=int(sum(of["lost"] for of in figures)),
+        pictures=int(sum(part["pictures"] for part in figures)),
+        tokens_in=int(sum(part["tokens_in"] for part in figures)),
+        tokens_out=int(sum(part["tokens_out"] for part in figures)),
+        seconds=_covered_seconds(
+            [(sidecar.finished - sidecar.measured["seconds"], sidecar.finished) for sidecar in known]
+        ),
+        answers=int(sum(part["answers"] for part in figures)),
+        queued_s=sum(part["queued_s"] for part in figures),
+        served_s=sum(part["served_s"] for part in figures),
+        lost=int(sum(part["lost"] for part in figures)),
         slowest=min(rates),
         fastest=max(rates),
     )
 
 
-def _covered(spans: list[tuple[float, float]]) -> float:
+def _covered_seconds(spans: list[tuple[float, float]]) -> float:
     """The length of the union: two parts are in work at a time, and runs may lie days apart."""
     covered, until = 0.0, 0.0
     for begin, end in sorted(spans):

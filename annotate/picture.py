@@ -9,7 +9,7 @@ from moodarchive.errors import RowError
 _QUALITY = 90
 
 
-def shrunk_jpeg(jpeg: bytes, longest_side: int) -> bytes:
+def shrink_jpeg(jpeg: bytes, longest_side: int) -> bytes:
     """The picture with its longest side at most ``longest_side`` pixels; the same bytes when it is small enough.
 
     RowError('unreadable_image') when the bytes are no picture.

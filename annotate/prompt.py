@@ -8,7 +8,7 @@ from moodarchive.emotions.taxonomy import EMOTIONS, words
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class FilledPrompt:
     """What the model is told about one row: the system's turn, the user's, and the search phrase in it."""
 
     system: str
@@ -24,11 +24,11 @@ class Asked:
 class Prompt(PromptFile):
     """What the vision-language model is asked."""
 
-    def asks(self, emotion: str, context: str, phrase: str) -> Asked:
+    def fill(self, emotion: str, context: str, phrase: str) -> FilledPrompt:
         """The prompt for one row."""
         phrase = " ".join(phrase.split())
         user = self.user.format(emotion=words(emotion), context=words(context), phrase=phrase)
-        return Asked(system=self.system, user=user, phrase=phrase)
+        return FilledPrompt(system=self.system, user=user, phrase=phrase)
 
 
 def load_prompt(name_or_path: str) -> Prompt:

@@ -108,7 +108,7 @@ async def _closed_loop(settings: CaptionSettings, store: Store, part: int) -> fl
     async with ChatClient(servers=settings.servers, in_flight=settings.in_flight) as client:
 
         async def ask(phrase: str, jpeg: bytes) -> None:
-            asked = prompt.asks("joy", "natural_scenery", phrase)
+            asked = prompt.fill("joy", "natural_scenery", phrase)
             messages = (Message(role="system", text=asked.system), Message(role="user", text=asked.user, jpeg=jpeg))
             answer = await client.ask(ChatRequest(messages=messages, schema=answer_schema(), **fixed))
             assert answer.completion_tokens == OUTPUT_TOKENS

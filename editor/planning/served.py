@@ -11,7 +11,8 @@ from typing import Any
 from PIL import Image
 
 from editor.planning.regions import Box
-from moodarchive.chat.client import ChatAnswer, ChatClient, ChatRequest, Message
+from moodarchive.chat.answers import ChatAnswer
+from moodarchive.chat.client import ChatClient, ChatRequest, Message
 from moodarchive.chat.prompt import PromptFile
 from moodarchive.emotions.taxonomy import words
 from moodarchive.errors import EditError, RowError

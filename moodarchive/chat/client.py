@@ -12,6 +12,14 @@ from typing import Any, NoReturn, Self
 
 import aiohttp
 
+from moodarchive.chat.answers import (
+    MAX_ANSWER_BYTES,
+    ChatAnswer,
+    ErrorBodyError,
+    NotChatError,
+    error_message,
+    read_chat_answer,
+)
 from moodarchive.chat.retry_after import retry_after
 from moodarchive.chat.servers import LiveServers, Server, ServerLine
 from moodarchive.errors import ConfigError, MoodArchiveError, RowError, ServiceError
@@ -69,29 +77,35 @@ class ChatRequest:
         return body
 
 
-@dataclass(frozen=True, kw_only=True)
-class ChatAnswer:
-    """What the server said; ``text`` is empty when it said nothing."""
-
-    text: str
-    finish_reason: str
-    model: str
-    prompt_tokens: int
-    completion_tokens: int
+class ServerRejection(RowError):
+    """A server turned the request down, or answered it without an answer; one picture's fault or the service's."""
 
 
 class _Lost(Exception):
-    """The request came to nothing on the way; ``retry_after`` in seconds, None when the server named no time."""
+    """The request came to nothing on the way; ``retry_after`` in seconds, None when the server named no time.
 
-    def __init__(self, why: str, retry_after: float | None = None, says_busy: bool = False) -> None:
-        super().__init__(why)
+    ``is_silent`` is False where the server did answer, with a body that holds no answer: to wait for it mends nothing.
+    """
+
+    def __init__(
+        self,
+        cause: str,
+        retry_after: float | None = None,
+        *,
+        says_busy: bool = False,
+        is_silent: bool = True,
+        is_page: bool = False,
+    ) -> None:
+        super().__init__(cause)
         self.retry_after = retry_after
         self.says_busy = says_busy
+        self.is_silent = is_silent
+        self.is_page = is_page
 
 
 @dataclass
 class Timing:
-    """Seconds that requests waited for a place and were in work, and how often they were lost; never in a table."""
+    """Seconds that requests waited for a slot and were in work, and how often they were lost; never in a table."""
 
     queued_s: float = 0.0
     served_s: float = 0.0
@@ -152,29 +166,30 @@ class ChatClient:
         self._line.close()
         await self._session.close()
 
-    async def ask(self, request: ChatRequest, turn: int = 0, seen: Timing | None = None) -> ChatAnswer:
-        """The answer; requests of a lower ``turn`` go first, and ``seen`` gets the times.
+    async def ask(self, request: ChatRequest, turn: int = 0, timing: Timing | None = None) -> ChatAnswer:
+        """The answer; requests of a lower ``turn`` go first, and ``timing`` gets the times.
 
-        RowError('refused') when a server rejects this request, and ('server_failed') when it is lost again and again
-        while others are answered. ServiceError names the URL once retries and patience are spent and no other request
-        was answered meanwhile, or at once when no request could ever succeed there.
+        ServerRejection('refused') when a server rejects this request, ('bad_answer') when its answers hold nothing of
+        the interface, RowError('server_failed') when it is lost again and again while others are answered.
+        ServiceError names the URL once retries and patience are spent and no other request was answered meanwhile, or
+        at once when no request could ever succeed there.
         """
         body = json.dumps(request.payload()).encode()
         began, answered_before = time.monotonic(), self._answered
         attempt = 0
         while True:
-            lined_up = time.monotonic()
+            queued_at = time.monotonic()
             server = await self._line.take(turn)
-            asked_at = time.monotonic()
+            sent_at = time.monotonic()
             try:
-                answer = await self._post(server.url, body)
+                answer = await self._post(server.url, body, request.model)
                 server.failures = 0
                 self._answered += 1
-                if seen is not None:
-                    seen.add(asked_at - lined_up, time.monotonic() - asked_at, attempt)
+                if timing is not None:
+                    timing.add(sent_at - queued_at, time.monotonic() - sent_at, attempt)
                 return answer
             except _Lost as lost:
-                self._line.rest(server, asked_at, lost.retry_after, FIRST_REST_S)
+                self._line.rest(server, sent_at, lost.retry_after, FIRST_REST_S)
                 if attempt >= self.retries:
                     self._give_up(server, lost, attempt, began, answered_before)
             finally:
@@ -191,6 +206,10 @@ class ChatClient:
 
     def _give_up(self, server: Server, lost: _Lost, attempt: int, began: float, answered_before: int) -> None:
         """Raises unless the servers may just be restarting."""
+        if lost.is_page:
+            raise ServiceError(f"{server.url}: {lost}; remedy: name the chat server's own address") from None
+        if not lost.is_silent:
+            raise ServerRejection("bad_answer", f"{server.url}: {lost}, asked {attempt + 1} times") from None
         says = f"{server.url} does not answer ({lost}), asked {attempt + 1} times"
         if not lost.says_busy and self._answered - answered_before > max(1, len(self.states)) * self.in_flight:
             raise RowError("server_failed", f"{says}, while others were answered")
@@ -203,19 +222,32 @@ class ChatClient:
         key = os.environ.get(self.key_variable)
         return {"Content-Type": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})}
 
-    async def _post(self, url: str, body: bytes) -> ChatAnswer:
+    async def _post(self, url: str, body: bytes, model: str) -> ChatAnswer:
         try:
             async with self._session.post(url, data=body, headers=self._headers()) as response:
-                content = await response.read()
+                content = await _read_bounded(response)
                 if response.status != 200:
-                    _raise_for(url, response, redact(content[:300].decode(errors="replace")))
-                return _parsed(json.loads(content))
+                    _raise_for(url, response.status, error_message(content), response.headers.get("Retry-After"))
+                return read_chat_answer(content, model)
         except TimeoutError:
             raise _Lost(f"no answer within {self.timeout_s:g} s") from None
         except aiohttp.ClientError as error:
             raise _Lost(str(error) or type(error).__name__) from None
-        except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
-            raise _Lost(f"the answer is not of the chat interface: {type(error).__name__} {error}") from None
+        except ErrorBodyError as error:
+            _raise_for(url, error.status, str(error), None)
+        except NotChatError as error:
+            raise _Lost(redact(str(error)), is_silent=False, is_page=error.is_page) from None
+
+
+async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
+    """The body; NotChatError when it is longer than any answer."""
+    content = b""
+    async for chunk in response.content.iter_chunked(1 << 16):
+        content += chunk
+        if len(content) > MAX_ANSWER_BYTES:
+            response.close()
+            raise NotChatError(f"the answer is longer than {MAX_ANSWER_BYTES >> 20} MiB")
+    return content
 
 
 def chat_url(server: str) -> str:
@@ -225,33 +257,23 @@ def chat_url(server: str) -> str:
     return server.rstrip("/").removesuffix("/v1") + "/v1/chat/completions"
 
 
-def _raise_for(url: str, response: aiohttp.ClientResponse, says: str) -> NoReturn:
-    status = response.status
+def _raise_for(url: str, status: int, message: str, retry_after_header: str | None) -> NoReturn:
+    message = redact(message)
     if status in _BUSY or status >= 500:
         busy = status in (*_BUSY, 503)
-        raise _Lost(f"HTTP {status}: {says}", _rest_asked(response.headers.get("Retry-After"), busy), busy)
+        raise _Lost(f"HTTP {status}: {message}", _rest_seconds(retry_after_header, busy), says_busy=busy)
     if status in _MISPLACED or status < 400:
-        raise ServiceError(f"{url} says HTTP {status}: {says}; remedy: check the address, the model's name and the key")
-    raise RowError("refused", f"{url} says HTTP {status}: {says}")
+        raise ServiceError(
+            f"{url} says HTTP {status}: {message}; remedy: check the address, the model's name and the key"
+        )
+    if status == 413:
+        message = f"the picture is too large for this server; {message}"
+    raise ServerRejection("refused", f"{url} says HTTP {status}: {message}")
 
 
-def _rest_asked(header: str | None, busy: bool) -> float | None:
+def _rest_seconds(header: str | None, busy: bool) -> float | None:
     """Seconds to wait, within bounds; a busy server that names none gets a short rest."""
     if header is None:
         return FIRST_REST_S if busy else None
     seconds = retry_after(header)
     return None if seconds is None else min(seconds, LONGEST_RETRY_AFTER_S)
-
-
-def _parsed(body: Any) -> ChatAnswer:
-    choice = body["choices"][0]
-    usage = body.get("usage") or {}
-    if choice["message"].get("refusal"):
-        raise RowError("refused", str(choice["message"]["refusal"])[:300])
-    return ChatAnswer(
-        text=choice["message"].get("content") or "",
-        finish_reason=choice.get("finish_reason") or "",
-        model=body["model"],
-        prompt_tokens=int(usage.get("prompt_tokens") or 0),
-        completion_tokens=int(usage.get("completion_tokens") or 0),
-    )

@@ -72,9 +72,9 @@ def _find(name_or_path: str, folder: Traversable) -> Traversable | Path:
 
 def _check_hints(origin: str, where: str, template: str, legal: AbstractSet[str]) -> None:
     try:
-        found = {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
+        hints = {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
     except ValueError as error:
         raise ConfigError(f"prompt {origin}: {where}: {error}; remedy: write {{{{ and }}}} for plain braces") from None
-    if found - legal:
+    if hints - legal:
         known = ", ".join(f"{{{name}}}" for name in sorted(legal))
-        raise ConfigError(f"prompt {origin}: {where} has the hint {sorted(found - legal)[0]!r}; legal are {known}")
+        raise ConfigError(f"prompt {origin}: {where} has the hint {sorted(hints - legal)[0]!r}; legal are {known}")

@@ -33,14 +33,14 @@ class Server:
     failures: int = 0
     rests_until: float = 0.0
 
-    def rest(self, asked_at: float, retry_after: float | None, jitter: float, first_rest_s: float) -> None:
+    def rest(self, sent_at: float, retry_after: float | None, jitter: float, first_rest_s: float) -> None:
         """Leaves the server alone for a while, longer after each failure in a row.
 
         Requests that were on the way together fail together: only the first of them lengthens the next rest. One lost
         answer between good ones is no sign of a server in trouble, so the rest begins with the second in a row, or
         where the server itself names a time.
         """
-        if asked_at >= self.rests_until:
+        if sent_at >= self.rests_until:
             self.failures += 1
         if retry_after is None:
             if self.failures < 2:
@@ -53,14 +53,14 @@ class Server:
 class _Waiter:
     turn: int
     came: int
-    place: "asyncio.Future[Server]" = field(compare=False)
+    slot: "asyncio.Future[Server]" = field(compare=False)
 
 
 @dataclass
 class ServerLine:
-    """Hands out places at the servers; who waits is served by ``turn``, the lowest first, then in order of coming.
+    """Hands out slots at the servers; who waits is served by ``turn``, the lowest first, then in order of coming.
 
-    Turns are the parts in work: the older part takes every place that it can use, the next one what is left, so that
+    Turns are the parts in work: the older part takes every slot that it can use, the next one what is left, so that
     the servers stay full while a part ends.
     """
 
@@ -73,7 +73,7 @@ class ServerLine:
     _jitter: random.Random = field(default_factory=random.Random)
 
     async def take(self, turn: int) -> Server:
-        """Waits for a place at a server that is neither full nor at rest; give it back with ``leave``.
+        """Waits for a slot at a server that is neither full nor at rest; give it back with ``leave``.
 
         Raises what ``give_up`` was told.
         """
@@ -84,19 +84,19 @@ class ServerLine:
         heapq.heappush(self._waiting, waiter)
         self._hand_out()
         try:
-            return await waiter.place
+            return await waiter.slot
         except asyncio.CancelledError:
-            if waiter.place.done() and not waiter.place.cancelled():
-                self.leave(waiter.place.result())
+            if waiter.slot.done() and not waiter.slot.cancelled():
+                self.leave(waiter.slot.result())
             raise
 
     def leave(self, server: Server) -> None:
-        """Gives a place back, and lets the next in line in."""
+        """Gives a slot back, and lets the next in line in."""
         server.outstanding -= 1
         self._hand_out()
 
     def replace(self, urls: Sequence[str]) -> None:
-        """Hands out places at these servers from now on; what is under way elsewhere goes on there."""
+        """Hands out slots at these servers from now on; what is under way elsewhere goes on there."""
         known = {server.url: server for server in self.servers}
         self.servers[:] = [known.get(url) or Server(url) for url in dict.fromkeys(urls)]
         self._hopeless = None
@@ -106,13 +106,13 @@ class ServerLine:
         """Ends all waiting with the error, until ``replace`` names servers again."""
         self._hopeless = error
         while self._waiting:
-            place = heapq.heappop(self._waiting).place
-            if not place.done():
-                place.set_exception(error)
+            slot = heapq.heappop(self._waiting).slot
+            if not slot.done():
+                slot.set_exception(error)
 
-    def rest(self, server: Server, asked_at: float, retry_after: float | None, first_rest_s: float) -> None:
+    def rest(self, server: Server, sent_at: float, retry_after: float | None, first_rest_s: float) -> None:
         """Lets the server rest for a while that differs from client to client."""
-        server.rest(asked_at, retry_after, self._jitter.uniform(1.0, 1.5), first_rest_s)
+        server.rest(sent_at, retry_after, self._jitter.uniform(1.0, 1.5), first_rest_s)
 
     def close(self) -> None:
         """Forgets the alarm."""
@@ -121,7 +121,7 @@ class ServerLine:
 
     def _hand_out(self) -> None:
         while self._waiting:
-            if self._waiting[0].place.done():  # cancelled while it waited
+            if self._waiting[0].slot.done():  # cancelled while it waited
                 heapq.heappop(self._waiting)
                 continue
             now = time.monotonic()
@@ -133,7 +133,7 @@ class ServerLine:
             chosen = min(awake, key=lambda server: (server.outstanding, server.taken))
             chosen.outstanding += 1
             chosen.taken += 1
-            heapq.heappop(self._waiting).place.set_result(chosen)
+            heapq.heappop(self._waiting).slot.set_result(chosen)
 
     def _wake_at(self, moment: float | None, now: float) -> None:
         """When all with room are at rest, nobody leaves: the first to wake must be waited for."""

@@ -5,7 +5,7 @@ from collections import Counter
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from annotate.part_facts import costs_of
+from annotate.part_facts import sum_costs
 from moodarchive.storage.store import Store
 from moodarchive.tables.layout import MANIFEST_PATH
 from moodarchive.tables.parts import Sidecar, finished_parts
@@ -23,8 +23,8 @@ def show_status(store: Store, console: Console) -> None:
     failures = _failures(found)
     if failures.row_count:
         console.print(failures)
-    if costs := costs_of(found[CAPTIONS.name].values()):
-        console.print(f"captions: {costs.told()}", highlight=False, soft_wrap=True)
+    if costs := sum_costs(found[CAPTIONS.name].values()):
+        console.print(f"captions: {costs.describe()}", highlight=False, soft_wrap=True)
     sealed = "sealed" if store.exists(MANIFEST_PATH) else "not sealed yet"
     console.print(
         f"{store.root}: {sealed}; logs of every part under {store.root}/logs", highlight=False, soft_wrap=True

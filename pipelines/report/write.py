@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from annotate.part_facts import Costs, costs_of
+from annotate.part_facts import Costs, sum_costs
 from moodarchive.storage.store import Store
 from pipelines.report.change import SealChange, last_change
 from pipelines.report.extra import Extra, read_extra
@@ -63,5 +63,5 @@ def _page(store: Store) -> Page:
             cut=cut_groups(tables, recorded.private_sources),
             change=last_change(store),
             coverage=tables.coverage,
-            costs=costs_of(tables.caption_parts),
+            costs=sum_costs(tables.caption_parts),
         )

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table as RichTable
 
-from annotate.part_facts import Costs, costs_of
+from annotate.part_facts import Costs, sum_costs
 from moodarchive.running.stage import Stage
 from moodarchive.storage.store import Store
 from moodarchive.tables.parts import Sidecar, finished_parts
@@ -39,7 +39,7 @@ class StageCount:
         """One plain line."""
         rate = f", {self.rate:.1f} rows/s" if self.rate else ""
         eta = f", {_duration(self.eta_s)} left" if self.eta_s else ""
-        costs = f"; {self.costs.told()}" if self.costs else ""
+        costs = f"; {self.costs.describe()}" if self.costs else ""
         done = f"{self.parts_done}/{self.parts} parts, {self.rows} rows, {self.failures} failed"
         return f"{self.name}: {done}{rate}{eta}{costs}"
 
@@ -73,7 +73,7 @@ class _Follower:
             failures=sum(sum(sidecar.failures.values()) for sidecar in mine),
             rate=rate,
             eta_s=left / rate if rate and left else None,
-            costs=costs_of(mine),
+            costs=sum_costs(mine),
         )
 
 
@@ -132,7 +132,7 @@ class Progress:
 
 
 def _as_table(counts: Sequence[StageCount]) -> RichTable:
-    costs = [f"{count.name}: {count.costs.told()}" for count in counts if count.costs]
+    costs = [f"{count.name}: {count.costs.describe()}" for count in counts if count.costs]
     table = RichTable(box=None, pad_edge=False, caption="\n".join(costs) or None, caption_justify="left")
     table.add_column("stage")
     for name in ("parts", "rows", "failed", "rows/s", "left"):

@@ -195,28 +195,28 @@ class ManagedServers:
         python = python_of(self.settings)
         asks = "import importlib.util, sys; sys.exit(importlib.util.find_spec('vllm') is None)"
         try:
-            found = subprocess.run([python, "-c", asks], check=False, capture_output=True).returncode == 0  # noqa: S603
+            has_vllm = subprocess.run([python, "-c", asks], check=False, capture_output=True).returncode == 0  # noqa: S603
         except OSError:
-            found = False
-        if not found:
+            has_vllm = False
+        if not has_vllm:
             raise ConfigError(
                 f"servers.count = {self.settings.count}, but {python} has no vLLM; remedy: pip install "
                 "'moodarchive[vllm]' in an environment of its own, and name its Python in servers.python or "
                 f"{PYTHON_VARIABLE}"
             )
 
-    def check_fit(self, stages: Sequence[Stage], there_are: float) -> None:
+    def check_fit(self, stages: Sequence[Stage], gpus: float) -> None:
         """ConfigError when so many GPUs are too few."""
         servers = self.settings.count * self.settings.gpus_per_server
         others = sum(stage.resources.gpus * stage.resources.min_workers for stage in stages)
-        if servers + others > there_are + 1e-6:
+        if servers + others > gpus + 1e-6:
             raise ConfigError(
                 f"{self.settings.count} caption servers need {servers:g} GPUs and the other stages {others:g}, this "
-                f"machine has {there_are:g}; remedy: lower servers.count, or servers.gpus to share a GPU"
+                f"machine has {gpus:g}; remedy: lower servers.count, or servers.gpus to share a GPU"
             )
 
     def stop(self) -> None:
-        """Returns when they are gone; what does not answer is ended with its actor, whose end its guardian sees."""
+        """Returns when they are gone; what does not answer is ended with its actor, whose end its reaper sees."""
         actors, self._actors = self._actors, []
         if not actors:
             return

@@ -1,9 +1,9 @@
-"""Runs one command, and ends all of it when its owner does: ``guardian.py SECONDS COMMAND …``.
+"""Runs one command, and ends all of it when its owner does: ``process_reaper.py SECONDS COMMAND …``.
 
-The owner holds the other end of standard input. However the owner dies, the pipe closes, and the guardian kills the
+The owner holds the other end of standard input. However the owner dies, the pipe closes, and the reaper kills the
 command with everything that it has started. On SIGTERM the command gets SIGTERM first and so many seconds to finish.
 
-The program is two processes, because Ray kills the direct children of a worker that ends, and a guardian that is killed
+The program is two processes, because Ray kills the direct children of a worker that ends, and a reaper that is killed
 guards nothing: the one that the owner sees only waits for the other, which does the work.
 """
 
@@ -22,36 +22,36 @@ _POLL_S = 0.2
 NO_COMMAND = 127
 
 
-class Asked(BaseException):
+class Terminated(BaseException):
     """SIGTERM came."""
 
 
 def main(grace_s: float, command: list[str]) -> int:
     """The command's exit status; negative for a signal."""
-    seen = os.getpid()
-    guardian = os.fork()
-    if guardian:
-        signal.signal(signal.SIGTERM, lambda *_: os.kill(guardian, signal.SIGTERM))
-        return os.waitstatus_to_exitcode(os.waitpid(guardian, 0)[1])
+    visible = os.getpid()
+    reaper = os.fork()
+    if reaper:
+        signal.signal(signal.SIGTERM, lambda *_: os.kill(reaper, signal.SIGTERM))
+        return os.waitstatus_to_exitcode(os.waitpid(reaper, 0)[1])
     _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != seen:
+    if os.getppid() != visible:
         return NO_COMMAND
-    return _guard(grace_s, command)
+    return _watch_command(grace_s, command)
 
 
-def _guard(grace_s: float, command: list[str]) -> int:
-    signal.signal(signal.SIGTERM, _ask)
+def _watch_command(grace_s: float, command: list[str]) -> int:
+    signal.signal(signal.SIGTERM, _terminate)
     # what the command's children leave behind becomes ours, so that nothing can slip away by losing its parent
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     process = None
     try:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=_die_with_guardian)  # noqa: S603, PLW1509
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=_die_with_reaper)  # noqa: S603, PLW1509
         while process.poll() is None and not _owner_is_gone():
             pass
     except OSError as error:
         print(f"{command[0]} cannot be started: {error}", file=sys.stderr)
         return NO_COMMAND
-    except Asked:
+    except Terminated:
         _let_finish(process, grace_s)
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -59,12 +59,12 @@ def _guard(grace_s: float, command: list[str]) -> int:
     return process.wait() if process else NO_COMMAND
 
 
-def _ask(number: int, frame: FrameType | None) -> None:
-    raise Asked
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise Terminated
 
 
-def _die_with_guardian() -> None:
-    """Runs in the child before the command; the guardian has one thread, which is the one that the kernel watches."""
+def _die_with_reaper() -> None:
+    """Runs in the child before the command; the reaper has one thread, which is the one that the kernel watches."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from moodarchive.running.part_log import redact
 from pipelines.servers.settings import ServerSettings, command_of
 
-_GUARDIAN = str(Path(__file__).with_name("guardian.py"))
+_REAPER = str(Path(__file__).with_name("process_reaper.py"))
 """By its path, because the server's environment holds no PYTHONPATH of ours."""
 PYTHON_VARIABLE = "MOODARCHIVE_VLLM_PYTHON"
 GRACE_S = 5.0
@@ -96,7 +96,7 @@ class ServerSupervisor:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             process = subprocess.Popen(  # noqa: S603
-                [sys.executable, _GUARDIAN, str(GRACE_S), *command],
+                [sys.executable, _REAPER, str(GRACE_S), *command],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
@@ -159,7 +159,7 @@ def python_of(settings: ServerSettings) -> str:
 
 
 def end(process: "subprocess.Popen[bytes]") -> None:
-    """Ends the guardian and with it the server; what should be left of their group is killed."""
+    """Ends the reaper and with it the server; what should be left of their group is killed."""
     process.terminate()
     try:
         process.wait(GRACE_S + 5.0)

@@ -32,7 +32,7 @@ GOOD: dict[str, Any] = {
 
 
 @dataclass
-class Asked:
+class ReceivedRequest:
     """One request as the server saw it; ``phrase`` is the search phrase in it."""
 
     body: dict[str, Any]
@@ -40,17 +40,17 @@ class Asked:
     size: tuple[int, int]
 
 
-Reply = str | tuple[str, str] | int
-"""The answer's text; with its finish reason; or an HTTP status."""
+Reply = str | tuple[str, str] | int | dict[str, Any] | tuple[int, dict[str, Any]]
+"""The answer's text; with its finish reason; an HTTP status; a whole body; or a status with its body."""
 
 
 @dataclass
 class VisionServer:
     """A served model in a thread of its own: ``reply`` decides each answer."""
 
-    reply: Callable[[Asked], Reply] = lambda _: json.dumps(GOOD)
+    reply: Callable[[ReceivedRequest], Reply] = lambda _: json.dumps(GOOD)
     delay_s: float = 0.0
-    asked: list[Asked] = field(default_factory=list)
+    requests: list[ReceivedRequest] = field(default_factory=list)
     working: int = 0
     most_working: int = 0
     url: str = ""
@@ -67,11 +67,17 @@ class VisionServer:
         picture, text = body["messages"][-1]["content"]
         with Image.open(io.BytesIO(base64.b64decode(picture["image_url"]["url"].partition(",")[2]))) as image:
             size = image.size
-        self.asked.append(Asked(body=body, phrase=text["text"].rpartition("Search phrase: ")[2], size=size))
-        reply = self.reply(self.asked[-1])
+        self.requests.append(
+            ReceivedRequest(body=body, phrase=text["text"].rpartition("Search phrase: ")[2], size=size)
+        )
+        reply = self.reply(self.requests[-1])
         await asyncio.sleep(self.delay_s)
         if isinstance(reply, int):
             return web.Response(status=reply, text="no")
+        if isinstance(reply, dict):
+            return web.json_response(reply)
+        if isinstance(reply, tuple) and isinstance(reply[0], int):
+            return web.json_response(reply[1], status=reply[0])
         content, reason = reply if isinstance(reply, tuple) else (reply, "stop")
         choice = {"message": {"content": content}, "finish_reason": reason}
         usage = {"prompt_tokens": 100, "completion_tokens": 10}
@@ -96,11 +102,11 @@ class VisionServer:
 @contextmanager
 def serving() -> Iterator[VisionServer]:
     """The server, listening until the block ends."""
-    found, listening, stop, loop = VisionServer(), threading.Event(), asyncio.Event(), asyncio.new_event_loop()
-    thread = threading.Thread(target=found.run, args=(listening, stop, loop))
+    server, listening, stop, loop = VisionServer(), threading.Event(), asyncio.Event(), asyncio.new_event_loop()
+    thread = threading.Thread(target=server.run, args=(listening, stop, loop))
     thread.start()
     assert listening.wait(10)
-    yield found
+    yield server
     loop.call_soon_threadsafe(stop.set)
     thread.join(10)
 

@@ -9,14 +9,14 @@ import pytest
 from annotate.answer import MAX_CLIP_TOKENS, Annotation, answer_schema, read_answer
 from annotate.clip_tokens import token_counter
 from annotate.prompt import load_prompt
-from moodarchive.chat.client import ChatAnswer
+from moodarchive.chat.answers import ChatAnswer
 from moodarchive.emotions.captions import caption_text
 from moodarchive.emotions.taxonomy import EMOTIONS
 from moodarchive.errors import ConfigError, MissingExtraError, RowError
 from tests.annotate.described_part import GOOD
 
 PROMPT = load_prompt("five_sentences")
-ASKED = PROMPT.asks("joy", "natural_scenery", "an old lighthouse on a cliff in the morning fog")
+ASKED = PROMPT.fill("joy", "natural_scenery", "an old lighthouse on a cliff in the morning fog")
 COUNT = token_counter()
 
 
@@ -95,7 +95,7 @@ def test_the_schema_bounds_every_string_and_admits_no_control_character_quote_or
 def test_the_prompt_names_all_emotions_and_its_hash_follows_its_content() -> None:
     assert all(emotion in PROMPT.system for emotion in EMOTIONS)
     assert re.fullmatch("[0-9a-f]{16}", PROMPT.hash)
-    assert PROMPT.asks("joy", "natural_scenery", "a {curly}  phrase").user.endswith("Search phrase: a {curly} phrase")
+    assert PROMPT.fill("joy", "natural_scenery", "a {curly}  phrase").user.endswith("Search phrase: a {curly} phrase")
 
 
 @pytest.mark.parametrize(

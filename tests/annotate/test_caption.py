@@ -19,13 +19,22 @@ from moodarchive.settings import load
 from moodarchive.storage.store import Store
 from moodarchive.tables.parts import read_part, read_sidecar
 from moodarchive.tables.schemas import CAPTIONS
-from tests.annotate.described_part import GOOD, Asked, Picture, Reply, VisionServer, jpeg, serving, write_inputs
+from tests.annotate.described_part import (
+    GOOD,
+    Picture,
+    ReceivedRequest,
+    Reply,
+    VisionServer,
+    jpeg,
+    serving,
+    write_inputs,
+)
 
 
 @pytest.fixture
 def server() -> Iterator[VisionServer]:
-    with serving() as found:
-        yield found
+    with serving() as server:
+        yield server
 
 
 def settings_for(server: VisionServer, **changes: Any) -> CaptionSettings:
@@ -49,20 +58,20 @@ def test_each_safe_picture_gets_five_sentences(tmp_path: Path, server: VisionSer
     assert (row["key"], row["status"], row["error"], row["attempts"]) == (picture.key, "ok", None, 1)
     assert (row["model"], row["prompt_tokens"], row["completion_tokens"]) == ("test-model", 100, 10)
     assert row["prompt_hash"] == load_prompt("five_sentences").hash
-    assert row["seed"] == server.asked[0].body["seed"]
+    assert row["seed"] == server.requests[0].body["seed"]
 
 
 def test_the_hint_is_the_best_query_and_stands_last(tmp_path: Path, server: VisionServer) -> None:
     store, _ = write_inputs(tmp_path, [Picture(phrase="a lone tree"), Picture(phrase="a red kite")])
     caption(store, settings_for(server))
-    first, second = (asked.body["messages"] for asked in server.asked)
+    first, second = (request.body["messages"] for request in server.requests)
     assert first[0] == second[0]
     assert first[0]["role"] == "system"
     words = first[1]["content"][-1]["text"]
     assert "joy" in words
     assert "natural scenery" in words
-    assert words.endswith(server.asked[0].phrase)
-    assert {asked.phrase for asked in server.asked} == {"a lone tree", "a red kite"}
+    assert words.endswith(server.requests[0].phrase)
+    assert {request.phrase for request in server.requests} == {"a lone tree", "a red kite"}
 
 
 def test_rows_keep_the_order_and_number_of_the_part(tmp_path: Path, server: VisionServer) -> None:
@@ -88,7 +97,7 @@ def test_dropped_pictures_are_skipped_and_never_sent(tmp_path: Path, server: Vis
     rows = caption(store, settings_for(server))
     statuses = {picture.phrase: row["status"] for picture, row in zip(pictures, rows, strict=True)}
     assert statuses == {"fine": "ok", "lost": "skipped", "unsafe": "skipped", "unjudged": "skipped"}
-    assert [asked.phrase for asked in server.asked] == ["fine"]
+    assert [request.phrase for request in server.requests] == ["fine"]
     assert all(row["error"] is None for row in rows)
 
 
@@ -116,11 +125,11 @@ REJECTIONS: dict[str, tuple[str, Reply]] = {
 
 
 def test_every_rule_has_its_own_kind(tmp_path: Path, server: VisionServer) -> None:
-    server.reply = lambda asked: REJECTIONS[asked.phrase][1]
+    server.reply = lambda request: REJECTIONS[request.phrase][1]
     store, pictures = write_inputs(tmp_path, [Picture(phrase=phrase) for phrase in REJECTIONS])
     rows = caption(store, settings_for(server, max_attempts=2))
-    found = {picture.phrase: row["error"] for picture, row in zip(pictures, rows, strict=True)}
-    assert found == {phrase: kind for phrase, (kind, _) in REJECTIONS.items()}
+    errors = {picture.phrase: row["error"] for picture, row in zip(pictures, rows, strict=True)}
+    assert errors == {phrase: kind for phrase, (kind, _) in REJECTIONS.items()}
     assert all((row["status"], row["attempts"], row["summary"]) == ("failed", 2, None) for row in rows)
     sidecar = read_sidecar(store, CAPTIONS, 0)
     assert sidecar is not None
@@ -130,19 +139,19 @@ def test_every_rule_has_its_own_kind(tmp_path: Path, server: VisionServer) -> No
 def test_a_rejected_answer_is_asked_again_with_another_seed_and_a_smaller_picture(
     tmp_path: Path, server: VisionServer
 ) -> None:
-    server.reply = lambda asked: json.dumps(GOOD) if len(server.asked) == 3 else "not json"
+    server.reply = lambda request: json.dumps(GOOD) if len(server.requests) == 3 else "not json"
     store, _ = write_inputs(tmp_path, [Picture(phrase="a lone tree", bytes=jpeg(768, 512))])
     (row,) = caption(store, settings_for(server))
     assert (row["status"], row["error"], row["attempts"]) == ("ok", None, 3)
     assert (row["prompt_tokens"], row["completion_tokens"]) == (300, 30)
-    assert [asked.size for asked in server.asked] == [(672, 448), (504, 336), (378, 252)]
-    seeds = [asked.body["seed"] for asked in server.asked]
+    assert [request.size for request in server.requests] == [(672, 448), (504, 336), (378, 252)]
+    seeds = [request.body["seed"] for request in server.requests]
     assert len(set(seeds)) == 3
     assert row["seed"] == seeds[2]
 
 
 def test_the_last_rejection_names_the_failure(tmp_path: Path, server: VisionServer) -> None:
-    server.reply = lambda asked: "not json" if len(server.asked) < 3 else bad(emotions=["melancholy"])
+    server.reply = lambda request: "not json" if len(server.requests) < 3 else bad(emotions=["melancholy"])
     store, _ = write_inputs(tmp_path, [Picture(phrase="a lone tree")])
     (row,) = caption(store, settings_for(server))
     assert (row["status"], row["error"], row["attempts"]) == ("failed", "unknown_emotion", 3)
@@ -152,17 +161,17 @@ def test_an_answer_lost_on_the_way_is_no_attempt(
     tmp_path: Path, server: VisionServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(chat, "FIRST_REST_S", 0.01)
-    server.reply = lambda asked: 503 if len(server.asked) == 1 else json.dumps(GOOD)
+    server.reply = lambda request: 503 if len(server.requests) == 1 else json.dumps(GOOD)
     store, _ = write_inputs(tmp_path, [Picture(phrase="a lone tree")])
     (row,) = caption(store, settings_for(server))
-    assert (len(server.asked), row["attempts"], row["status"]) == (2, 1, "ok")
+    assert (len(server.requests), row["attempts"], row["status"]) == (2, 1, "ok")
 
 
 def test_bytes_that_are_no_picture_fail_their_row_alone(tmp_path: Path, server: VisionServer) -> None:
     store, pictures = write_inputs(tmp_path, [Picture(phrase="fine"), Picture(phrase="broken", bytes=b"\xff\xd8no")])
     rows = caption(store, settings_for(server))
-    found = {picture.phrase: row["error"] for picture, row in zip(pictures, rows, strict=True)}
-    assert found == {"fine": None, "broken": "unreadable_image"}
+    errors = {picture.phrase: row["error"] for picture, row in zip(pictures, rows, strict=True)}
+    assert errors == {"fine": None, "broken": "unreadable_image"}
 
 
 def test_a_dead_server_fails_the_part_and_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,12 +210,14 @@ def test_pictures_are_read_as_they_are_needed(tmp_path: Path, server: VisionServ
     next(results)
     assert batches_read <= 3 * 3  # of the 7 batches of three tables, those under way
     results.close()  # type: ignore[attr-defined]
-    assert len(server.asked) < 150
+    assert len(server.requests) < 150
 
 
 def test_a_rerun_of_a_deterministic_server_gives_equal_bytes(tmp_path: Path, server: VisionServer) -> None:
-    def reply(asked: Asked) -> str:
-        return bad(summary=f"A tree is seen with seed {asked.body['seed']}.") if asked.body["seed"] % 3 else "not json"
+    def reply(request: ReceivedRequest) -> str:
+        return (
+            bad(summary=f"A tree is seen with seed {request.body['seed']}.") if request.body["seed"] % 3 else "not json"
+        )
 
     server.reply = reply
     pictures = [Picture(phrase=f"tree {i}") for i in range(40)]
@@ -224,7 +235,7 @@ def test_a_second_run_asks_nothing(tmp_path: Path, server: VisionServer) -> None
     store, _ = write_inputs(tmp_path, [Picture(phrase="a lone tree")])
     caption(store, settings_for(server))
     caption(store, settings_for(server, in_flight=9, workers=2))
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
 
 
 def test_the_prompts_content_belongs_to_the_stages_settings(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from annotate.part_facts import costs_of
+from annotate.part_facts import sum_costs
 from moodarchive.tables.parts import finished_parts
 from moodarchive.tables.schemas import CAPTIONS
 from pipelines.demo.captioner.server import MODEL as DEMO_MODEL
@@ -46,7 +46,7 @@ def _full_run(folder: Path) -> Fullness:
     found = fullness(events_of(events), slots=8)
     print(found)
     assert found.per_second <= 20
-    costs = costs_of(finished_parts(store, CAPTIONS).values())
+    costs = sum_costs(finished_parts(store, CAPTIONS).values())
     assert costs is not None
     assert (costs.parts, costs.tokens_in, costs.tokens_out) == (PARTS, 600 * 1500, 600 * 120)
     assert costs.per_second == pytest.approx(found.per_second, rel=0.15)

@@ -38,7 +38,7 @@ IMAGES = 60
 
 
 def _kill_once(root: Path, model: str, killed: list[int]) -> None:
-    """Kills vLLM's own process (not its guardian) once the first part is captioned."""
+    """Kills vLLM's own process (not its reaper) once the first part is captioned."""
     while not killed:
         time.sleep(0.1)
         if list(root.glob("captions/*.json")):

@@ -55,7 +55,7 @@ def serving_tiny_llava(folder: Path) -> Iterator[str]:
     """Makes the model under ``folder`` and serves it until the block ends; gives the URL."""
     reports: queue.SimpleQueue[Report] = queue.SimpleQueue()
     log = folder / "vllm.log"
-    keeper = ServerSupervisor(
+    supervisor = ServerSupervisor(
         number=0,
         settings=tiny_llava_settings(folder),
         model=MODEL,
@@ -65,12 +65,12 @@ def serving_tiny_llava(folder: Path) -> Iterator[str]:
         log=log,
         tell=reports.put,
     )
-    thread = threading.Thread(target=keeper.keep)
+    thread = threading.Thread(target=supervisor.keep)
     thread.start()
     try:
         yield _served(reports, log)
     finally:
-        keeper.stop()
+        supervisor.stop()
         thread.join()
 
 

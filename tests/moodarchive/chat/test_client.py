@@ -2,10 +2,11 @@
 
 import asyncio
 import base64
+import json
 import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +15,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from moodarchive.chat import client as chat
-from moodarchive.chat.client import ChatAnswer, ChatClient, ChatRequest, Message, chat_url
+from moodarchive.chat.answers import ChatAnswer
+from moodarchive.chat.client import ChatClient, ChatRequest, Message, ServerRejection, chat_url
 from moodarchive.errors import ConfigError, RowError, ServiceError
 
 Step = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -167,6 +169,73 @@ def test_a_request_lost_on_the_way_is_sent_again(lost: Step) -> None:
     assert isinstance(answer, ChatAnswer)
     assert answer.text == "at last"
     assert len(server.bodies) == 3
+
+
+def answers_with(body: object, status: int = 200, content_type: str = "application/json") -> Step:
+    async def reply(_: web.Request) -> web.Response:
+        text = body if isinstance(body, str) else json.dumps(body)
+        return web.Response(status=status, text=text, content_type=content_type)
+
+    return reply
+
+
+@pytest.mark.parametrize("body", [{"choices": []}, {"id": "x"}, {"choices": None}, {"choices": [None]}, [], '{"choi'])
+def test_a_body_without_an_answer_is_asked_for_again_and_then_is_the_rows_failure(body: object) -> None:
+    server = Scripted([answers_with(body)])
+    (error,) = ask(server, retries=2, patience_s=60.0)
+    assert isinstance(error, ServerRejection) and error.kind == "bad_answer"
+    assert len(server.bodies) == 3
+    (answer,) = ask(Scripted([answers_with(body), says("at last")]), retries=2)
+    assert isinstance(answer, ChatAnswer) and answer.text == "at last"
+
+
+@pytest.mark.parametrize(
+    ("body", "times"),
+    [
+        ({"object": "error", "message": "the words", "type": "NotFoundError", "code": 404}, 1),
+        ({"error": {"message": "the words", "type": "authentication_error"}}, 1),
+        ({"error": {"code": 502, "message": "the words"}}, 3),
+        ({"error": {"code": "server_error", "message": "the words"}}, 3),
+        ({"error": "the words", "error_type": "overloaded"}, 3),
+        ({"choices": [{"finish_reason": "error", "error": {"code": 503, "message": "the words"}}]}, 3),
+    ],
+)
+def test_an_error_inside_a_200_counts_as_its_own_status_and_is_quoted(body: object, times: int) -> None:
+    server = Scripted([answers_with(body)])
+    (error,) = ask(server, retries=2)
+    assert isinstance(error, ServiceError) and "the words" in str(error) and "KeyError" not in str(error)
+    assert len(server.bodies) == times
+
+
+@pytest.mark.parametrize(
+    "body", [{"error": {"code": 400, "message": "the words"}}, {"detail": "the words", "code": 422}]
+)
+def test_a_refusal_inside_a_200_is_the_rows_failure(body: object) -> None:
+    (error,) = ask(Scripted([answers_with(body)]))
+    assert isinstance(error, ServerRejection) and error.kind == "refused" and "the words" in str(error)
+
+
+def test_a_page_in_place_of_answers_is_named_however_patient_the_settings_are() -> None:
+    (error,) = ask(Scripted([speaks_html]), retries=2, patience_s=600.0)
+    assert isinstance(error, ServiceError) and "answers with a page, not with the chat interface" in str(error)
+
+
+def test_an_answer_without_end_is_not_read_to_its_end() -> None:
+    async def floods(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        with suppress(ConnectionError):
+            for _ in range(64):
+                await response.write(b" " * (1 << 20))
+        return response
+
+    (error,) = ask(Scripted([floods]), retries=0)
+    assert isinstance(error, ServerRejection) and "longer than 8 MiB" in str(error)
+
+
+def test_a_picture_that_is_too_large_for_the_server_is_named_so() -> None:
+    (error,) = ask(Scripted([answers_with("<html>too large</html>", 413, "text/html")]))
+    assert isinstance(error, ServerRejection) and "too large for this server" in str(error)
 
 
 def test_a_dead_server_is_an_error_that_names_it() -> None:

@@ -12,7 +12,7 @@ from moodarchive.keys import image_key
 from moodarchive.storage.store import Store
 from moodarchive.tables.schemas import IMAGES, ITEMS, SAFETY, SCHEMA_VERSION
 from pipelines.inspect.caption_sample import PAGE_PATH, SampleOptions, write_caption_sample
-from tests.annotate.described_part import GOOD, Asked, VisionServer, jpeg, serving
+from tests.annotate.described_part import GOOD, ReceivedRequest, VisionServer, jpeg, serving
 from tests.making import write_rows
 
 PROMPT = 'name = "<b>bold</b>"\nversion = 2\nsystem = "Look well."\nuser = "{emotion} in Search phrase: {phrase}"\n'
@@ -51,9 +51,9 @@ def everything(store: Store) -> dict[str, int]:
 
 
 def test_safe_pictures_stand_beside_each_prompt_s_answer(store: Store, server: VisionServer, tmp_path: Path) -> None:
-    def reply(asked: Asked) -> str:
-        second = asked.body["messages"][0]["content"] == "Look well."
-        if second and asked.phrase == "other":
+    def reply(request: ReceivedRequest) -> str:
+        second = request.body["messages"][0]["content"] == "Look well."
+        if second and request.phrase == "other":
             return "not json"
         return json.dumps({**GOOD, "summary": "A <script> tag stands on a hill."} if second else GOOD)
 
@@ -66,7 +66,7 @@ def test_safe_pictures_stand_beside_each_prompt_s_answer(store: Store, server: V
     page = store.read_bytes(path).decode()
     shown = re.findall(r'data-key="(\w+)"', page)
     assert sorted(shown) == sorted(image_key("test", name) for name in ("fine", "other"))
-    assert {asked.phrase for asked in server.asked} == {"fine", "other"} and len(server.asked) == 4
+    assert {request.phrase for request in server.requests} == {"fine", "other"} and len(server.requests) == 4
     assert "&lt;b&gt;bold&lt;/b&gt;" in page and "&lt;i&gt;fine&lt;/i&gt;" in page and "&lt;script&gt;" in page
     assert "<b>bold" not in page and "<script" not in page and "<i>" not in page
     assert "2 of 2" in page and "1 of 2" in page and "1 answer was not JSON" in page

@@ -29,7 +29,7 @@ KEY = "a-key-that-no-file-may-hold"
 
 
 def server_of(folder: Path) -> list[psutil.Process]:
-    """The server's own process, not its guardian and not its engine."""
+    """The server's own process, not its reaper and not its engine."""
     found = processes_with("tests.pipelines.servers.stand_in_vllm")
     return [
         p

@@ -1,4 +1,4 @@
-"""However its owner ends, the guardian leaves nothing of its command behind."""
+"""However its owner ends, the reaper leaves nothing of its command behind."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipelines.servers import process_reaper as guardian
+from pipelines.servers import process_reaper
 
 FAMILY = (
     "import subprocess, sys, time; "
@@ -19,11 +19,11 @@ FAMILY = (
 )
 
 
-def guarded(folder: Path) -> tuple["subprocess.Popen[bytes]", list[psutil.Process]]:
-    """A guardian, with its command and the command's child in a session of its own."""
+def start_reaped(folder: Path) -> tuple["subprocess.Popen[bytes]", list[psutil.Process]]:
+    """A reaper, with its command and the command's child in a session of its own."""
     ready = folder / "ready"
     process = subprocess.Popen(
-        [sys.executable, guardian.__file__, "1.0", sys.executable, "-c", FAMILY, str(ready)],
+        [sys.executable, process_reaper.__file__, "1.0", sys.executable, "-c", FAMILY, str(ready)],
         stdin=subprocess.PIPE,
         start_new_session=True,
     )
@@ -39,7 +39,7 @@ def all_gone(processes: list[psutil.Process]) -> bool:
 
 @pytest.mark.parametrize("end", ["the pipe closes", "SIGTERM"])
 def test_everything_ends_with_the_owner(end: str, tmp_path: Path) -> None:
-    process, family = guarded(tmp_path)
+    process, family = start_reaped(tmp_path)
     assert len(family) == 3
     if end == "SIGTERM":
         process.terminate()
@@ -56,7 +56,7 @@ def test_an_owner_that_is_killed_closes_the_pipe(tmp_path: Path) -> None:
             sys.executable, "-c",
             "import subprocess, sys, time; "
             "subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE, start_new_session=True); time.sleep(60)",
-            sys.executable, guardian.__file__, "1.0", sys.executable, "-c", FAMILY, str(tmp_path / "ready"),
+            sys.executable, process_reaper.__file__, "1.0", sys.executable, "-c", FAMILY, str(tmp_path / "ready"),
         ]
     )  # fmt: skip
     while not (tmp_path / "ready").exists():
@@ -69,14 +69,14 @@ def test_an_owner_that_is_killed_closes_the_pipe(tmp_path: Path) -> None:
 
 
 def test_a_guardian_whose_visible_process_is_killed_still_ends_everything(tmp_path: Path) -> None:
-    process, family = guarded(tmp_path)
+    process, family = start_reaped(tmp_path)
     process.kill()
     process.wait()
     assert all_gone(family)
 
 
 def test_the_command_dies_with_a_guardian_that_is_killed_itself(tmp_path: Path) -> None:
-    process, family = guarded(tmp_path)
+    process, family = start_reaped(tmp_path)
     guarding, command, child = family
     try:
         guarding.kill()
@@ -87,8 +87,8 @@ def test_the_command_dies_with_a_guardian_that_is_killed_itself(tmp_path: Path) 
 
 
 def test_the_status_of_the_command_is_handed_on() -> None:
-    command = [sys.executable, guardian.__file__, "1.0"]
+    command = [sys.executable, process_reaper.__file__, "1.0"]
     assert subprocess.run([*command, "false"], stdin=subprocess.PIPE, check=False).returncode == 1
     missing = subprocess.run([*command, "/no/such/python"], stdin=subprocess.PIPE, check=False, capture_output=True)
-    assert missing.returncode == guardian.NO_COMMAND
+    assert missing.returncode == process_reaper.NO_COMMAND
     assert b"/no/such/python cannot be started" in missing.stderr

@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipelines.servers import supervisor as keeper
+from pipelines.servers import supervisor
 from pipelines.servers.settings import ServerSettings
 from pipelines.servers.supervisor import Report, ServerSupervisor
 from tests.pipelines.servers.captioned import MODEL, processes_with
@@ -19,11 +19,11 @@ Reports = queue.SimpleQueue[Report]
 
 @pytest.fixture(autouse=True)
 def short_rests(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keeper, "FIRST_REST_S", 0.05)
+    monkeypatch.setattr(supervisor, "FIRST_REST_S", 0.05)
 
 
 def keeping(folder: Path, weights: str) -> Iterator[Reports]:
-    """A keeper at work, until the block ends."""
+    """A supervisor at work, until the block ends."""
     reports: Reports = queue.SimpleQueue()
     python = str(wrapper(folder, str(folder)))
     settings = ServerSettings(count=1, gpus=0.0, python=python, weights=weights)
@@ -60,7 +60,7 @@ def test_a_killed_server_comes_back_at_another_address(served: Reports) -> None:
     port = int(first.rpartition(":")[2])
     (server,) = {c.pid for c in psutil.net_connections("tcp") if c.laddr.port == port and c.status == "LISTEN"}
     psutil.Process(server or 0).kill()
-    assert keeper.is_healthy(next_url(served, unlike=first))
+    assert supervisor.is_healthy(next_url(served, unlike=first))
 
 
 def test_a_server_that_cannot_start_is_named_with_its_last_words(without_weights: Reports, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw
 from annotate.answer import Annotation, answer_schema, read_answer
 from annotate.clip_tokens import token_counter
 from annotate.prompt import load_prompt
-from moodarchive.chat.client import ChatAnswer
+from moodarchive.chat.answers import ChatAnswer
 from moodarchive.emotions.captions import caption_text
 from moodarchive.emotions.taxonomy import CONTEXTS, EMOTIONS
 from pipelines.demo.captioner.measures import NotAPicture, measure
@@ -53,7 +53,7 @@ def scene(seed: int, size: tuple[int, int] = (640, 480)) -> bytes:
 
 def body(picture: bytes, emotion: str = "joy", phrase: str = "a red kite", **changes: Any) -> dict[str, Any]:
     url = "data:image/jpeg;base64," + base64.b64encode(picture).decode()
-    text = PROMPT.asks(emotion, CONTEXTS[1], phrase).user
+    text = PROMPT.fill(emotion, CONTEXTS[1], phrase).user
     content = [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": text}]
     return {
         "model": MODEL,
@@ -76,7 +76,7 @@ def annotate(picture: bytes, **changes: Any) -> Annotation:
         prompt_tokens=usage["prompt_tokens"],
         completion_tokens=usage["completion_tokens"],
     )
-    return read_answer(answer, PROMPT.asks("joy", "natural_scenery", "a lone tree"), COUNT)
+    return read_answer(answer, PROMPT.fill("joy", "natural_scenery", "a lone tree"), COUNT)
 
 
 def whole(found: Annotation) -> str:
@@ -184,8 +184,8 @@ def test_a_caption_disagrees_when_the_measures_do() -> None:
 
 
 def test_the_searchers_words_are_found_and_made_plain() -> None:
-    request = PROMPT.asks("fear", "facial_expressions", 'wide eyes. "And" an open mouth!')
-    assert hints_in(request.words) == Hints(emotion="fear", phrase="wide eyes and an open mouth")
+    asked = PROMPT.fill("fear", "facial_expressions", 'wide eyes. "And" an open mouth!')
+    assert hints_in(asked.words) == Hints(emotion="fear", phrase="wide eyes and an open mouth")
     assert hints_in("Describe it.") == Hints(emotion=None, phrase=None)
     without = compose(measure(scene(2)), Hints(emotion=None, phrase=None), "x")
     assert all(sentence.endswith(".") for sentence in (without.summary, *without.stimuli, without.assessment))
