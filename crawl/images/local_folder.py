@@ -1,7 +1,8 @@
 """Reads a picture from the one folder that the settings open; no other address leads to a file."""
 
+import os
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import unquote_to_bytes
 
 from moodarchive.errors import RowError
 
@@ -20,7 +21,7 @@ def read_from_folder(folder: str, url: str, max_bytes: int) -> bytes | None:
     if not folder:
         raise RowError("forbidden_scheme", f"{url!r}: no folder is open")
     top = Path(folder).resolve()
-    path = (top / unquote(inside)).resolve()
+    path = (top / os.fsdecode(unquote_to_bytes(inside))).resolve()
     if not path.is_relative_to(top):
         raise RowError("forbidden_address", f"{url!r} leads out of the folder")
     if not path.is_file():

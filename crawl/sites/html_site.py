@@ -12,15 +12,15 @@ from pydantic import Field
 
 from crawl.http.search_client import WebClient
 from crawl.sites.gallery import GalleryPicture, has_next, read_gallery, read_landing_page
-from crawl.sites.listed import COLUMNS, build_index, open_database, search_index
+from crawl.sites.listed import KINDS, build_index, open_database, search_index
 from crawl.sites.pages import ask_pages
 from crawl.sites.sitemap import SitePage, read_sitemaps
 from crawl.source import Found, Policy, Query, SourceSettings
 from moodarchive.settings import SettingScope
 
 DEEPEST_PAGE = 50
-_LISTED = pa.schema([(name, pa.int32() if name in ("width", "height") else pa.string()) for name in COLUMNS]).append(
-    pa.field("searched", pa.string())
+_LISTED = pa.schema(
+    [(name, {"INTEGER": pa.int32(), "BOOLEAN": pa.bool_()}.get(kind, pa.string())) for name, kind in KINDS.items()]
 )
 
 
@@ -87,6 +87,7 @@ class HtmlSite:
                 "source_id": (path := urlsplit(page.address).path).strip("/"),
                 "url": page.image or "",
                 "landing_url": page.address,
+                "mature": False,
                 "title": page.title,
                 "alt_text": page.caption or page.title,
                 "licence": self.licence,

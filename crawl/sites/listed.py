@@ -12,8 +12,13 @@ from moodarchive.tables.sql import spill_folder
 
 COLUMNS = (
     "source_id", "url", "landing_url", "title", "alt_text", "creator", "creator_url", "licence", "licence_url",
-    "width", "height",
+    "width", "height", "mature",
 )  # fmt: skip
+KINDS = {
+    **dict.fromkeys(COLUMNS, "VARCHAR"), "width": "INTEGER", "height": "INTEGER", "mature": "BOOLEAN",
+    "searched": "VARCHAR",
+}  # fmt: skip
+"""Columns of the relation that is indexed, and DuckDB's types for them."""
 _WORD = re.compile(r"[a-z0-9]+")
 _STOP = frozenset(("the", "and", "with", "for", "into", "from", "its", "his", "her", "their", "over", "under"))
 _INDEX = """

@@ -37,7 +37,7 @@ CREATE TEMP TABLE listed AS
         nullif(trim(concat_ws(' ', p.photographer_first_name, p.photographer_last_name)), '') AS creator,
         'https://unsplash.com/@' || nullif(p.photographer_username, '') AS creator_url,
         $licence AS licence, $licence_url AS licence_url,
-        try_cast(p.photo_width AS INTEGER) AS width, try_cast(p.photo_height AS INTEGER) AS height,
+        try_cast(p.photo_width AS INTEGER) AS width, try_cast(p.photo_height AS INTEGER) AS height, false AS mature,
         k.keywords AS searched
     FROM read_csv($photos, delim = '\t', header = true, quote = '', all_varchar = true) p
     LEFT JOIN keywords k USING (photo_id);

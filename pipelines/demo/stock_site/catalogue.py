@@ -1,6 +1,5 @@
 """What the demo's stock site offers: which pictures, under which words, and which carry a planted fault."""
 
-import csv
 import hashlib
 import random
 import uuid
@@ -8,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from crawl.sites.list_files import LeftOut, read_csv
 from moodarchive.emotions.taxonomy import CONTEXTS, Cell
 from moodarchive.errors import ConfigError
 
@@ -106,9 +106,12 @@ def _csv_rows(folder: Path) -> dict[str, dict[str, str]]:
     path = folder / "photos.csv"
     if not path.exists():
         return {}
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    if rows and "file" not in rows[0]:
+    left_out = LeftOut(path)
+    names, lines = read_csv(path, left_out)
+    names = [name.casefold() for name in names]
+    rows = [dict(zip(names, values, strict=True)) for _, values in lines]
+    left_out.report()
+    if "file" not in names:
         raise ConfigError(f"{path}: no column 'file'; remedy: name the pictures in a column of that name")
     return {row["file"]: row for row in rows}
 
