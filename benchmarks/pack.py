@@ -106,7 +106,7 @@ def _read_all(paths: Iterable[Path]) -> None:
 
 def _verify(root: str) -> None:
     environment = {**os.environ, "PYTHONPATH": str(HOUSE)}
-    command = [sys.executable, "-m", "pipelines.commands.app", "verify", root, "--fast"]
+    command = [sys.executable, "-P", "-m", "moodarchive", "verify", root, "--fast"]
     subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
 
 

@@ -50,7 +50,7 @@ def _results(path: Path, rows: list[RawAnswer], design: StudyDesign) -> None:
 def _time(*words: str) -> tuple[float, str]:
     began = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "-m", "pipelines.commands.app", "study", *words],
+        [sys.executable, "-P", "-m", "moodarchive", "study", *words],
         capture_output=True,
         text=True,
         check=True,

@@ -1,1 +1,3 @@
 """The core that every stage shares; it knows no stage."""
+
+__version__ = "0.1.0"

@@ -7,7 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from moodarchive.running.own_packages import HOME
 from moodarchive.storage.store import Store
+
+# what tests start searches no working directory: it finds the tests' own modules by this
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(HOME), os.environ.get("PYTHONPATH", "")]))
 
 
 @pytest.fixture

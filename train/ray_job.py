@@ -1,11 +1,13 @@
 """The training run as a Ray Train job, which begins again from the last checkpoint when a worker is lost."""
 
 import json
+import os
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
 
 from moodarchive.errors import ConfigError, MissingExtraError, MoodArchiveError, StageError
+from moodarchive.running.neutral_folder import neutral_folder, worker_environment, working_in
 from moodarchive.storage.store import Store
 from train.settings import TrainSettings
 
@@ -17,16 +19,27 @@ def train_on_ray(settings: TrainSettings, root: str) -> Store:
     """
     try:
         import ray
-        from ray.train import FailureConfig, RunConfig, ScalingConfig
-        from ray.train.torch import TorchTrainer
+        import ray.train.torch
     except ImportError as error:
         raise MissingExtraError(error.name or "ray[train]", "train") from error
     own = not settings.ray.address
-    ray.init(
-        address=settings.ray.address or None,
-        log_to_driver=True,
-        include_dashboard=False if own else None,
-    )
+    users_folder = Path.cwd()
+    with neutral_folder() as folder:
+        with working_in(folder):
+            ray.init(
+                address=settings.ray.address or None,
+                log_to_driver=True,
+                include_dashboard=False if own else None,
+                runtime_env=worker_environment(users_folder) if own and "RAY_ADDRESS" not in os.environ else None,
+            )
+        return _fit(settings, root)
+
+
+def _fit(settings: TrainSettings, root: str) -> Store:
+    import ray
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+
     try:
         has_gpus = ray.cluster_resources().get("GPU", 0) > 0  # type: ignore[no-untyped-call]
         trainer = TorchTrainer(

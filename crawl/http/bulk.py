@@ -112,8 +112,11 @@ async def _run(folder: Path, threads: int, fetcher: Fetcher, limit_s: float) -> 
         process = await asyncio.create_subprocess_exec(
             os.environ.get(PYTHON, sys.executable), "-m", "img2dataset.main",
             *(f"--{name}={value}" for name, value in options.items()),
-            stdout=log, stderr=log, start_new_session=True,
-            env={**os.environ, "NO_ALBUMENTATIONS_UPDATE": "1", "WANDB_MODE": "disabled", "TMPDIR": str(folder)},
+            stdout=log, stderr=log, start_new_session=True, cwd=folder,
+            env={
+                **os.environ, "PYTHONSAFEPATH": "1", "TMPDIR": str(folder),
+                "NO_ALBUMENTATIONS_UPDATE": "1", "WANDB_MODE": "disabled",
+            },
         )  # fmt: skip
         try:
             async with asyncio.timeout(limit_s):

@@ -4,8 +4,9 @@ import json
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 
+import requests
 from rich.console import Console
 
 from annotate.caption import CaptionSettings
@@ -17,7 +18,7 @@ from crawl.sites.openverse import OpenverseSettings
 from filter.cut import CutSettings
 from filter.score import ScoreSettings
 from moodarchive.emotions.taxonomy import CONTEXTS
-from moodarchive.errors import MissingExtraError, MoodArchiveError
+from moodarchive.errors import MissingExtraError, MoodArchiveError, ServiceError
 from moodarchive.storage.store import Store
 from moodarchive.tables.layout import MANIFEST_PATH
 from pipelines.archive import Archive
@@ -25,12 +26,12 @@ from pipelines.demo.bundled import CLIP
 from pipelines.demo.captioner.server import MODEL
 from pipelines.demo.fault_report import FaultReport, report_faults
 from pipelines.demo.learning import Learned, describe, learn
-from pipelines.demo.serving import run_server
+from pipelines.demo.serving import START_S, run_server
 from pipelines.demo.stock_site.catalogue import EMOTIONS, drawn_catalogue, photo_catalogue
 from pipelines.demo.stock_site.server import HOST
 from pipelines.report.write import write_report
 from pipelines.runner.cluster import OWN
-from pipelines.runner.progress import Progress
+from pipelines.runner.progress import PLAIN_SECONDS, Progress
 from pipelines.settings import ArchiveSettings, RunSettings, SourcesSettings
 from validate.verify import verify
 
@@ -68,8 +69,10 @@ def run_demo(options: DemoOptions) -> None:
     store = Store(options.root)
     pictures = photo_catalogue(options.photos) if options.photos else drawn_catalogue(options.images, options.seed)
     with ExitStack() as services:
-        site = services.enter_context(run_server("pipelines.demo.stock_site.server", _site_arguments(options)))
+        site = services.enter_context(run_server("pipelines.demo.stock_site.server", _site_arguments(options, store)))
         captions = services.enter_context(run_server("pipelines.demo.captioner.server", []))
+        if not options.photos and not store.exists(MANIFEST_PATH):
+            _await_drawings(site, console)
         settings = demo_settings(options, len(pictures), site, captions)
         Archive(store, settings, Progress(store, console)).run()
     fault_reports = [] if options.photos else report_faults(store, pictures)
@@ -121,10 +124,36 @@ def _require_extras() -> None:
             raise MissingExtraError(module, extra)
 
 
-def _site_arguments(options: DemoOptions) -> list[str]:
+def _site_arguments(options: DemoOptions, store: Store) -> list[str]:
     if options.photos:
         return ["--photos", str(Path(options.photos).resolve())]
-    return ["--images", str(options.images), "--seed", str(options.seed)]
+    # a sealed archive has its pictures: a second run asks for none
+    ahead = [] if store.exists(MANIFEST_PATH) else ["--ahead"]
+    return ["--images", str(options.images), "--seed", str(options.seed), *ahead]
+
+
+def _await_drawings(site: str, console: Console) -> None:
+    """A search needs every title and must answer within its time-out, however slowly the machine draws."""
+    began = printed_at = monotonic()
+    with console.status("draw: the stock site's pictures") as status:
+        while (health := _health_of(site))["ready"] < health["pictures"]:
+            line = f"draw: {health['ready']} of {health['pictures']} pictures"
+            status.update(line)
+            if not console.is_terminal and monotonic() - printed_at >= PLAIN_SECONDS:
+                console.print(line, highlight=False)
+                printed_at = monotonic()
+            sleep(0.2)
+    console.print(f"draw: done in {monotonic() - began:.1f} s", highlight=False)
+
+
+def _health_of(site: str) -> dict[str, int]:
+    try:
+        with requests.Session() as session:
+            session.trust_env = False  # loopback is never reached through a proxy
+            health: dict[str, int] = session.get(f"{site}/health", timeout=START_S).json()
+    except (requests.RequestException, ValueError) as error:
+        raise ServiceError(f"the demo's stock site ended while it drew: {error}; remedy: run again") from None
+    return health
 
 
 def _write_extra(store: Store, options: DemoOptions, fault_reports: list[FaultReport], learned: Learned | None) -> None:

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -15,8 +14,10 @@ from pathlib import Path
 from aiohttp import web
 
 from moodarchive.errors import ServiceError
+from moodarchive.running.neutral_folder import neutral_folder
 
-START_S = 60.0
+START_S = 600.0
+"""A server that dies is noticed at once; one that lives may be slow on a busy machine."""
 
 
 def serving_arguments(description: str) -> argparse.ArgumentParser:
@@ -56,13 +57,13 @@ async def _serve(app: web.Application, arguments: argparse.Namespace, parent: in
 @contextmanager
 def run_server(module: str, arguments: Sequence[str]) -> Iterator[str]:
     """Starts ``python -m module`` and gives its URL; ServiceError with its last words if it dies."""
-    with tempfile.TemporaryDirectory(prefix="moodarchive-demo-") as folder:
-        announce, log = Path(folder) / "address", Path(folder) / "log"
-        command = [sys.executable, "-m", module, *arguments, "--announce", str(announce)]
+    with neutral_folder() as folder:
+        announce, log = folder / "address", folder / "log"
+        command = [sys.executable, "-P", "-m", module, *arguments, "--announce", str(announce)]
         with log.open("wb") as output:
             # a group of its own: Ctrl-C must reach the run first, or its workers would record a site that is gone
             process = subprocess.Popen(  # noqa: S603
-                command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, process_group=0
+                command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, process_group=0, cwd=folder
             )
         try:
             yield _await_address(process, announce, log, module)

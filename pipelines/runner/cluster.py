@@ -5,13 +5,15 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
 from tempfile import gettempdir
 from typing import Self
 
 from moodarchive.archive.writer_lock import RUN_VARIABLE
 from moodarchive.errors import ConfigError, StageError
+from moodarchive.running.neutral_folder import neutral_folder, worker_environment, working_in
 from moodarchive.running.stage import Stage
 from pipelines.runner.preflight import NodeRequirements, check_nodes, end_preflight
 
@@ -48,6 +50,7 @@ class Cluster:
     begin: Callable[[], None] | None = None
     requirements: NodeRequirements | None = None
     _started: bool = False
+    _folder: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> Self:
         return self
@@ -57,6 +60,7 @@ class Cluster:
             import ray
 
             ray.shutdown()
+        self._folder.close()
         if self.requirements:
             end_preflight(self.requirements)
 
@@ -70,8 +74,9 @@ class Cluster:
         if ray.is_initialized():
             return
         _silence_native_lines()
-        with _explain_refusals(self.address):
-            _init(self.address, cpus)
+        users_folder = Path.cwd()
+        with _explain_refusals(self.address), working_in(self._folder.enter_context(neutral_folder())):
+            _init(self.address, cpus, users_folder)
         self._started = True
         _quieten_ray_data()
         if self.address and self.look:
@@ -81,7 +86,7 @@ class Cluster:
             self.begin()
 
 
-def _init(address: str, cpus: int) -> None:
+def _init(address: str, cpus: int, users_folder: Path) -> None:
     import ray
 
     host, colon, port = address.rpartition(":")
@@ -89,14 +94,16 @@ def _init(address: str, cpus: int) -> None:
         # Ray itself tries for minutes, without a word
         socket.create_connection((host.strip("[]"), int(port)), timeout=REACHED_S).close()
 
-    inherited = {RUN_VARIABLE: os.environ[RUN_VARIABLE]} if RUN_VARIABLE in os.environ else {}
+    environment = {"env_vars": {}} if address else worker_environment(users_folder)
+    if RUN_VARIABLE in os.environ:
+        environment["env_vars"][RUN_VARIABLE] = os.environ[RUN_VARIABLE]
     ray.init(
         address=address or "local",
         num_cpus=None if address else cpus,
         include_dashboard=None if address else False,
         log_to_driver=False,
         logging_level=logging.ERROR,
-        runtime_env={"env_vars": inherited},
+        runtime_env=environment,
         _temp_dir=None if address else choose_temporary_folder(),
     )
 

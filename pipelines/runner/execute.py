@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from moodarchive.archive.writer_lock import Heartbeat, has_ended, heartbeat_now
 from moodarchive.errors import MoodArchiveError, PartsFailedError, StageError
+from moodarchive.running.own_packages import foreign_package
 from moodarchive.running.part_log import LOGGER, log_path, part_log
 from moodarchive.running.stage import Readers, Stage, is_current, run_part
 from moodarchive.storage.store import Store
@@ -54,8 +55,9 @@ class _PartRunner:
     ) -> None:
         self._stage, self._store, self._driver = stage, store, driver
         self._broken = ""
-        if requirements and (missing := requirements.missing()):  # a node that joined after the check at the start
-            self._broken = f"{here()} {missing}"
+        # a node that joined after the check at the start, or a worker that found other modules than the run
+        if missing := requirements.missing() if requirements else foreign_package():
+            self._broken = f"{here()}: {missing}"
             return
         try:
             self._worker = stage.make_worker()

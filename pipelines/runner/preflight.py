@@ -10,6 +10,7 @@ from importlib.metadata import version
 from typing import Any
 
 from moodarchive.errors import ConfigError, MoodArchiveError
+from moodarchive.running.own_packages import foreign_package
 from moodarchive.storage.store import Store
 
 TOKEN_FOLDER = "crawl/nodes"  # noqa: S105
@@ -41,6 +42,8 @@ class NodeRequirements:
                 f"has moodarchive {version('moodarchive')}, the run {self.version}; remedy: install the same version "
                 "(the same image) on every node"
             )
+        if problem := foreign_package():
+            return f"does not have this program as it is: {problem}"
         try:
             token = self.store.read_many([self.token_path])[0]
         except MoodArchiveError as error:

@@ -195,7 +195,8 @@ class ManagedServers:
         python = python_of(self.settings)
         asks = "import importlib.util, sys; sys.exit(importlib.util.find_spec('vllm') is None)"
         try:
-            has_vllm = subprocess.run([python, "-c", asks], check=False, capture_output=True).returncode == 0  # noqa: S603
+            answer = subprocess.run([python, "-c", asks], cwd="/", check=False, capture_output=True)  # noqa: S603
+            has_vllm = answer.returncode == 0
         except OSError:
             has_vllm = False
         if not has_vllm:

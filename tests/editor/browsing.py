@@ -22,7 +22,7 @@ class Studio:
 @contextmanager
 def studio(small: SmallModels, folder: Path) -> Iterator[Studio]:
     """Until the block ends. Fifty steps at most: an edit at full strength is long enough to be stopped."""
-    command = [sys.executable, "-m", "pipelines.commands.app", "studio", "--model", small.moodify, "--base", small.base]
+    command = [sys.executable, "-P", "-m", "moodarchive", "studio", "--model", small.moodify, "--base", small.base]
     options = ["--steps", "50", "--size", "192", "--port", "0", "--folder", str(folder)]
     process = subprocess.Popen(
         [*command, *options],

@@ -15,7 +15,7 @@ from moodarchive.storage.store import Store
 from moodarchive.tables.parts import TIMINGS, finished_parts
 from moodarchive.tables.schemas import TABLES
 
-COMMAND = (sys.executable, "-m", "pipelines.commands.app")
+COMMAND = (sys.executable, "-P", "-m", "moodarchive")
 FLAGS = ("--images", "60", "--no-train")
 """The demo whose digest ``undisturbed`` knows."""
 TIMELESS_FOLDERS = ("logs", "report", "crawl")

@@ -65,7 +65,7 @@ def test_what_the_image_copies_installs_to_a_command_that_works(tmp_path: Path) 
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(site), str(source)]
     subprocess.run(pip, check=True, capture_output=True)
     environment = {**os.environ, "PYTHONPATH": str(site)}
-    command = [sys.executable, "-P", "-m", "pipelines.commands.app", "plan", str(ROOT / "configs/cluster-s3.toml")]
+    command = [sys.executable, "-P", "-m", "moodarchive", "plan", str(ROOT / "configs/cluster-s3.toml")]
     done = subprocess.run(
         [*command, "--images", "1000000"], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
     )
@@ -144,7 +144,7 @@ SCONTROL = """#!/usr/bin/env bash
 if [ "$1" = show ]; then echo 127.0.0.1; else echo "$*" >> "$REQUEUED"; fi
 """
 MOODARCHIVE = """#!/usr/bin/env bash
-exec python -m pipelines.commands.app "$@"
+exec python -m moodarchive "$@"
 """
 WAITS = """#!/usr/bin/env bash
 trap 'exit 130' TERM

@@ -38,8 +38,6 @@ def draw(picture: StockPicture) -> DrawnWords:
     """Draws a catalogue entry; runs in a process of its own, because drawing is the site's only heavy work."""
     from pipelines.demo.scenes.scene import draw_scene
 
-    if picture.photo:
-        return DrawnWords(Path(picture.photo).read_bytes(), picture.title, picture.title)
     assert picture.drawn and picture.titled
     scene = draw_scene(*picture.drawn, seed=picture.seed)
     words = scene if picture.titled == picture.drawn else draw_scene(*picture.titled, seed=picture.seed)
@@ -52,6 +50,8 @@ class StockSite:
 
     pictures: Sequence[StockPicture]
     artists: ProcessPoolExecutor
+    ahead: bool = False
+    """Draw everything as soon as the site is up: no search and no download then waits for a drawing."""
     by_id: dict[str, StockPicture] = field(init=False)
     drawing: "dict[str, asyncio.Future[DrawnWords]]" = field(default_factory=dict)
     told_to_wait: set[str] = field(default_factory=set)
@@ -67,13 +67,20 @@ class StockSite:
         app.router.add_get("/robots.txt", self._robots)
         app.router.add_get("/health", self._health)
         app.on_response_prepare.append(_stand_still)
+        app.on_startup.append(self._draw_ahead)
         return app
+
+    async def _draw_ahead(self, app: web.Application) -> None:
+        for picture in self.pictures if self.ahead else ():
+            self._drawing(picture)
 
     async def _robots(self, request: web.Request) -> web.Response:
         return web.Response(text="User-agent: *\nDisallow: /private/\n")
 
     async def _health(self, request: web.Request) -> web.Response:
-        return web.json_response({"pictures": len(self.pictures)})
+        drawn = sum(drawing.done() for drawing in self.drawing.values())
+        photos = sum(bool(picture.photo) for picture in self.pictures)
+        return web.json_response({"pictures": len(self.pictures), "ready": drawn + photos})
 
     async def _search(self, request: web.Request) -> web.Response:
         page = int(request.query.get("page", "1"))
@@ -115,10 +122,16 @@ class StockSite:
         }
 
     async def _words(self, picture: StockPicture) -> DrawnWords:
+        """A folder's picture is read when it is fetched, not before."""
+        if picture.photo:
+            return DrawnWords(b"", picture.title, picture.title)
+        return await self._drawing(picture)
+
+    def _drawing(self, picture: StockPicture) -> "asyncio.Future[DrawnWords]":
         if picture.id not in self.drawing:
             loop = asyncio.get_running_loop()
             self.drawing[picture.id] = loop.run_in_executor(self.artists, draw, picture)
-        return await self.drawing[picture.id]
+        return self.drawing[picture.id]
 
     async def _picture(self, request: web.Request) -> web.StreamResponse:
         wanted = request.match_info["id"]
@@ -134,7 +147,9 @@ class StockSite:
             return web.Response(status=302, headers={"Location": "file:///etc/passwd"})
         if picture.fault == "endless":
             return await send_endlessly(request)
-        body = _body(picture.fault, (await self._words(picture)).picture)
+        if picture.photo:
+            return web.Response(body=await asyncio.to_thread(Path(picture.photo).read_bytes), content_type="image/jpeg")
+        body = _body(picture.fault, (await self._drawing(picture)).picture)
         return web.Response(body=body, content_type="image/jpeg")
 
 
@@ -157,12 +172,14 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=400, help="pictures to draw")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--photos", default="", help="a folder of pictures to serve instead")
+    parser.add_argument("--ahead", action="store_true", help="draw everything at once, before anything is asked")
     arguments = parser.parse_args()
     pictures = (
         photo_catalogue(arguments.photos) if arguments.photos else drawn_catalogue(arguments.images, arguments.seed)
     )
-    with ProcessPoolExecutor(os.cpu_count()) as artists:
-        serve_until_orphaned(StockSite(pictures, artists).app(), arguments)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    with ProcessPoolExecutor(cores) as artists:
+        serve_until_orphaned(StockSite(pictures, artists, ahead=arguments.ahead).app(), arguments)
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def free_port() -> int:
 
 
 def _process(root: Path, port: int, annotators: int) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "pipelines.commands.app", "study", "serve", str(root)]
+    command = [sys.executable, "-P", "-m", "moodarchive", "study", "serve", str(root)]
     options = ["--port", str(port), "--annotators", str(annotators)]
     return subprocess.Popen(
         [*command, *options], stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
