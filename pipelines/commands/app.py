@@ -58,7 +58,3 @@ def main() -> NoReturn:
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     raise Interrupted
-
-
-if __name__ == "__main__":
-    main()

@@ -15,6 +15,7 @@ import pytest
 import yaml
 from dockerfile_parse import DockerfileParser
 
+from moodarchive.running.own_packages import PACKAGES
 from pipelines.settings import read_settings
 
 ROOT = Path(__file__).parents[2]
@@ -35,8 +36,7 @@ def _copied() -> list[str]:
 
 def test_the_image_is_built_from_files_extras_and_stages_that_exist() -> None:
     assert all((ROOT / name).exists() for name in _copied())
-    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
-    assert {name.split(".")[0] for name in packages} <= set(_copied())
+    assert set(PACKAGES) <= set(_copied())
     stages = [line.split()[-1] for line in _instructions("FROM") if " AS " in line]
     used = [re.findall(r"--from=(\w+)", line) for line in _instructions("COPY")]
     assert {name for names in used for name in names} <= set(stages)
@@ -72,14 +72,11 @@ def test_what_the_image_copies_installs_to_a_command_that_works(tmp_path: Path) 
     assert done.returncode == 0 and "GPU" in done.stdout, done.stdout + done.stderr
     missing = [
         str(path.relative_to(ROOT))
-        for name in PROJECT_PACKAGES
+        for name in PACKAGES
         for path in (ROOT / name).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts and not (site / path.relative_to(ROOT)).exists()
     ]
     assert missing == []
-
-
-PROJECT_PACKAGES = ("moodarchive", "crawl", "annotate", "filter", "shards", "validate", "train", "editor", "pipelines")
 
 
 def _rayjob() -> dict[str, Any]:
