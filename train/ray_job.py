@@ -2,6 +2,7 @@
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
@@ -32,10 +33,10 @@ def train_on_ray(settings: TrainSettings, root: str) -> Store:
                 include_dashboard=False if own else None,
                 runtime_env=worker_environment(users_folder) if own and "RAY_ADDRESS" not in os.environ else None,
             )
-        return _fit(settings, root)
+        return _fit(settings, root, users_folder)
 
 
-def _fit(settings: TrainSettings, root: str) -> Store:
+def _fit(settings: TrainSettings, root: str, users_folder: Path) -> Store:
     import ray
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
@@ -44,7 +45,7 @@ def _fit(settings: TrainSettings, root: str) -> Store:
         has_gpus = ray.cluster_resources().get("GPU", 0) > 0  # type: ignore[no-untyped-call]
         trainer = TorchTrainer(
             _rank,
-            train_loop_config={"settings": settings.model_dump_json(), "root": root},
+            train_loop_config={"settings": settings.model_dump_json(), "root": root, "folder": str(users_folder)},
             scaling_config=ScalingConfig(num_workers=settings.ray.workers, use_gpu=has_gpus),
             run_config=RunConfig(
                 name="moodarchive-train",
@@ -64,6 +65,9 @@ def _fit(settings: TrainSettings, root: str) -> Store:
 def _rank(given: dict[str, Any]) -> None:
     """One rank; Ray has joined the ranks already."""
     from train.loop import StepReport, train
+
+    with suppress(OSError):  # Ray gives each rank a folder; relative paths start from the user's, where it is seen
+        os.chdir(given["folder"])
 
     def tell(report: StepReport) -> None:
         if report.step % 10 == 0 or report.step == report.steps:
