@@ -102,7 +102,9 @@ def load_newest(store: Store, stepper: Stepper, expected: Progress) -> tuple[Pro
                 f"{store.root}/{_folder(step)} holds a model of another shape: {str(error)[:300]}; remedy: the model "
                 "settings that it was trained with, or another output"
             ) from None
-        state = torch.load(io.BytesIO(store.read_bytes(f"{_folder(step)}/{_OPTIMISER}")), weights_only=True)
+        data = io.BytesIO(store.read_bytes(f"{_folder(step)}/{_OPTIMISER}"))
+        # the optimiser moves its state to its parameters, wherever the checkpoint was written
+        state = torch.load(data, map_location="cpu", weights_only=True)
         stepper.optimiser.load_state_dict(state)
         return progress, [line for line in _log(store) if line["step"] <= step]
     return None

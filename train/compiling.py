@@ -1,32 +1,48 @@
-"""Compiles the towers' blocks with torch.compile, and finds out before the first step whether this machine can.
+"""Compiles the towers' blocks and the transport's potentials with torch.compile, where this machine can compile at all.
 
-Blocks are compiled, not the whole model: all blocks of a tower share one compiled function, which serves all groups of
-texts. A whole model would be compiled anew for each new division of a batch's texts into groups.
+Blocks are compiled, not the whole model: all blocks of a tower share one compiled function, whatever the batch's texts.
 """
 
-from typing import Any
+from functools import partial
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
 from moodarchive.errors import ConfigError
+from train.losses import FindPotential, potential_of_stimuli
+from train.model import MoodifyClip
 
 
-def compile_blocks(clip: nn.Module, *, backend: Any = "inductor") -> None:
-    """Each transformer block compiles itself at its first call; a ResNet's vision tower stays as it is.
+def compile_blocks(model: MoodifyClip, *, backend: Any = "inductor") -> None:
+    """Each transformer block is compiled at its first call; a ResNet's vision tower stays as it is.
 
     Parameters keep their names. ``backend`` is torch.compile's.
     """
     torch.compiler.reset()  # what an earlier run of this process compiled counts against torch's limit for each block
-    for name, block in clip.named_modules():
+    visual = cast(nn.Module, model.clip.visual)
+    for name, block in visual.named_modules():
         if "resblocks" in name.split(".")[-2:-1]:
             block.compile(backend=backend)
+    model.text_tower.compile(partial(torch.compile, backend=backend))
 
 
-def of_any_size(tensor: Tensor, *axes: int) -> Tensor:
-    """The tensor; a block that is compiled with it will serve other sizes of these axes, too."""
-    torch._dynamo.maybe_mark_dynamic(tensor, axes)
-    return tensor
+def compile_potential(*, backend: Any = "inductor") -> FindPotential:
+    """The transport term's search for potentials as one function: a kernel or two a round in place of dozens."""
+    return cast(FindPotential, torch.compile(potential_of_stimuli, backend=backend))
+
+
+def choose_compiling(wish: bool | Literal["auto"], device: torch.device) -> bool:
+    """Whether to compile. "auto": on a GPU, where a compiler is there. ConfigError for True where there is none."""
+    if wish is False or (wish == "auto" and device.type != "cuda"):
+        return False
+    try:
+        check_compiler(device)
+    except ConfigError:
+        if wish is True:
+            raise
+        return False
+    return True
 
 
 def check_compiler(device: torch.device) -> None:

@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-from torch import Tensor
-
 _HALF = 1 << 32
 
 
@@ -13,7 +11,6 @@ def key_halves(keys: Sequence[str]) -> tuple[int, int]:
     return sum(value % _HALF for value in values), sum(value // _HALF for value in values)
 
 
-def fingerprint(summed: Tensor) -> int:
+def fingerprint(low: int, high: int) -> int:
     """64 bits, of all ranks' halves added up."""
-    low, high = summed.tolist()
-    return int(low + high * _HALF) % (1 << 64)
+    return (low + high * _HALF) % (1 << 64)

@@ -24,12 +24,10 @@ def peak(device: torch.device, *, bf16: bool) -> float | None:
     return next((value for part, value in _PEAKS.items() if part in name and name != "NVIDIA H100 PCIe"), None)
 
 
-def step_flops(
-    config: Mapping[str, Any], images: int, groups: Sequence[tuple[int, int]], *, fine: bool
-) -> float | None:
+def step_flops(config: Mapping[str, Any], images: int, runs: Sequence[tuple[int, int]], *, fine: bool) -> float | None:
     """Forward and backward of one step's towers; a multiply-add is two.
 
-    ``config`` is open_clip's, ``groups`` the rows and lengths of the texts (``Texts.groups``), ``fine`` whether patches
+    ``config`` is open_clip's, ``runs`` how many texts have which length (``Texts.runs``), ``fine`` whether patches
     are projected too. Losses, norms and activations are left out, and so is what is computed again to save memory. None
     for a ResNet, of which nothing is known here.
     """
@@ -44,7 +42,7 @@ def step_flops(
         + _tower(vision["layers"], width, vision.get("mlp_ratio", 4.0), patches + 1)
         + 2 * width * joint * (1 + patches * fine)
     )
-    for rows, length in groups:
+    for rows, length in runs:
         forward += rows * (
             _tower(text["layers"], text["width"], text.get("mlp_ratio", 4.0), length) + 2 * text["width"] * joint
         )

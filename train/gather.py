@@ -61,12 +61,15 @@ def global_mean(values: Tensor, valid: Tensor | None = None) -> Tensor:
 
 
 @contextmanager
-def process_group() -> Iterator[None]:
+def process_group(device: torch.device) -> Iterator[None]:
     """Joins torchrun's ranks; a process alone, or one whose ranks have met already, joins nothing."""
     if "WORLD_SIZE" not in os.environ or distributed.is_initialized():
         yield
         return
-    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    if device.type == "cuda":
+        distributed.init_process_group("nccl", device_id=device)
+    else:
+        distributed.init_process_group("gloo")
     try:
         yield
         distributed.barrier()  # a rank that leaves while another still talks to it may abort that one
@@ -75,13 +78,7 @@ def process_group() -> Iterator[None]:
 
 
 def sum_over_ranks(values: Tensor) -> Tensor:
-    """Added up, on the CPU; without gradient."""
+    """Added up, on the device where they are; without gradient."""
     if world_size() > 1:
-        values = values.cuda() if torch.cuda.is_available() else values
         distributed.all_reduce(values)
-    return values.cpu()
-
-
-def mean_over_ranks(values: Tensor) -> Tensor:
-    """As ``sum_over_ranks``."""
-    return sum_over_ranks(values) / world_size()
+    return values

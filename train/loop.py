@@ -1,6 +1,6 @@
 """The training run of one rank: check the archive, continue from the last checkpoint, step, save, export."""
 
-import os
+import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -8,21 +8,22 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from moodarchive.errors import ConfigError
+from moodarchive.errors import ConfigError, StageError
 from moodarchive.running.parallel_map import in_threads
 from moodarchive.settings import SettingScope
 from moodarchive.storage.store import Store
 from train import flops
 from train.archive import SealedArchive, Shard, open_archive
 from train.checkpoint import Progress, check_room, load_newest, save
-from train.compiling import check_compiler, compile_blocks
+from train.compiling import choose_compiling, compile_blocks, compile_potential
+from train.device import choose_device, explain_device_errors
 from train.export import export
-from train.fingerprint import fingerprint, key_halves
-from train.gather import mean_over_ranks, process_group, rank, sum_over_ranks, world_size
+from train.gather import process_group, rank, world_size
 from train.model import MoodifyClip
 from train.order import Order
+from train.records import StepRecord, StepRecords
 from train.samples import Decoder, Sample, collate
 from train.settings import TrackerSettings, TrainSettings
 from train.step import Stepper
@@ -59,18 +60,19 @@ def train(settings: TrainSettings, root: str, tell: Listener) -> Store:
     Under torchrun each process is one rank; without it this process is the only one. ``tell`` hears every step on rank
     0. ``root`` is used when the settings name no archive.
     """
-    with process_group():
+    device = choose_device()
+    with process_group(device), explain_device_errors(device):
         if settings.loop.threads:
             torch.set_num_threads(settings.loop.threads)
-        run = _Run(settings, _archives(settings, root))
+        run = _Run(settings, _archives(settings, root), device)
         run.check_shards()
         with run.trackers() as track:
 
-            def told(report: StepReport) -> None:
+            def tell_all(report: StepReport) -> None:
                 track(report.step, report.figures)
                 tell(report)
 
-            run.go(told)
+            run.go(tell_all)
         if rank() == 0:
             export(run.store, run.towers, run.progress, run.settings)
         return run.store
@@ -79,14 +81,10 @@ def train(settings: TrainSettings, root: str, tell: Listener) -> Store:
 class _Run:
     """One rank's state between steps."""
 
-    def __init__(self, settings: TrainSettings, archives: Sequence[SealedArchive]) -> None:
-        self.settings = settings
+    def __init__(self, settings: TrainSettings, archives: Sequence[SealedArchive], device: torch.device) -> None:
+        self.settings, self.device = settings, device
         self.store = Store(settings.output or archives[0].root)
-        self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) if torch.cuda.is_available() else 0)
-        if not torch.cuda.is_available():
-            self.device = torch.device("cpu")
-        if settings.loop.compile:
-            check_compiler(self.device)
+        self.compiles = choose_compiling(settings.loop.compile, device)
         torch.manual_seed(settings.loop.seed)  # random starting weights are the same on all ranks
         self.towers: Towers = open_towers(settings.model)
         self.decoder = Decoder(
@@ -99,27 +97,33 @@ class _Run:
         self.order.check_ranks(world_size())
         self.shards = [shard for archive in archives for shard in archive.shards]
         self.steps = self.order.steps * settings.data.epochs
-        self.stepper = Stepper(self._model(), settings.optimiser, settings.loss, steps=self.steps)
+        self.stepper = Stepper(
+            self._model(),
+            settings.optimiser,
+            settings.loss,
+            steps=self.steps,
+            find_potential=compile_potential() if self.compiles and device.type == "cuda" else None,
+        )
+        self.slices = settings.loop.accumulate
         self.progress = Progress(
             step=0,
             settings=settings.of_kind(SettingScope.TRAINING),
             seals=[archive.seal for archive in archives],
         )
         self.log: list[dict[str, Any]] = []
-        if found := load_newest(self.store, self.stepper, self.progress):
-            self.progress, self.log = found
+        if resumed := load_newest(self.store, self.stepper, self.progress):
+            self.progress, self.log = resumed
         if rank() == 0:
             check_room(self.store, self.towers.clip)
+        self.records = StepRecords(device)
         self._saved = time.monotonic()
 
     def _model(self) -> nn.Module:
         if self.settings.loop.activation_checkpoints:
             self.towers.clip.set_grad_checkpointing(True)
-        model: nn.Module = (
-            MoodifyClip(self.towers.clip, self.towers.preprocess_config, **self._read).to(self.device).train()
-        )
-        if self.settings.loop.compile:
-            compile_blocks(self.towers.clip)
+        model = MoodifyClip(self.towers.clip, self.towers.preprocess_config, **self._read).to(self.device).train()
+        if self.compiles:
+            compile_blocks(model)
         if world_size() == 1:
             return model
         devices = [self.device.index] if self.device.type == "cuda" else None
@@ -130,7 +134,7 @@ class _Run:
         """Each rank compares its share of the shards with the seal, and holds their captions against the context."""
         counter = replace(self.decoder)  # what a decoder has loaded would travel to the reading processes
 
-        def checked(shard: Shard) -> None:
+        def check(shard: Shard) -> None:
             if self.settings.data.check == "digests":
                 shard.check_content(counter.check_caption)
                 return
@@ -138,13 +142,13 @@ class _Run:
             if not self.progress.step:  # a step was done only after all ranks had counted the same archive's captions
                 shard.check_captions(counter.check_caption)
 
-        for _ in in_threads(checked, self.shards[rank() :: world_size()]):
+        for _ in in_threads(check, self.shards[rank() :: world_size()]):
             pass
 
     def trackers(self) -> AbstractContextManager[Track]:
         """Of this run; only rank 0 has any."""
-        asked = self.settings.trackers if rank() == 0 else TrackerSettings()
-        return trackers(asked, self.store.root, dict(self.progress.settings), self.progress.step)
+        wishes = self.settings.trackers if rank() == 0 else TrackerSettings()
+        return trackers(wishes, self.store.root, dict(self.progress.settings), self.progress.step)
 
     def go(self, tell: Listener) -> None:
         """Steps to the end."""
@@ -158,48 +162,74 @@ class _Run:
             last_step=self.steps,
         )
         self._began = time.monotonic()
-        for samples in stream.batches(self.settings.data.workers):
-            losses = self._step(samples)
-            report = self._reported(losses)
-            if rank() == 0:
-                tell(report)
-                self._save_if_due()
+        for step, samples in enumerate(stream.batches(self.settings.data.workers), self.progress.step):
+            self._step(step, samples)
+            self._take_records(tell)
+            if rank() == 0 and self._is_checkpoint_due(step + 1):
+                self._take_records(tell, everything=True)
+                save(self.store, self.stepper, self.progress, self.log, keep=self.settings.loop.keep_checkpoints)
+                self._saved = time.monotonic()
+        self._take_records(tell, everything=True)
 
-    def _reported(self, losses: dict[str, float]) -> StepReport:
+    def _step(self, step: int, samples: Sequence[Sample]) -> None:
+        """Asks the device for a step; its record comes later."""
+        self._seed(step)
+        losses = self._backward(samples)
+        self.stepper.update(step, self.records.add(step + 1, losses, samples))
+
+    def _seed(self, step: int) -> None:
+        """All randomness of a step is a function of seed, step and rank, so that no generator need be saved."""
+        seed = hash((self.settings.loop.seed, step, rank()))
+        (torch.cuda.manual_seed if self.device.type == "cuda" else torch.default_generator.manual_seed)(seed)
+
+    def _backward(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
+        """Gradients and losses of the rank's batch; in twice as many slices where the memory does not hold it.
+
+        Ranks that wait for each other cannot slice by themselves: there OutOfMemoryError ends the run.
+        """
+        while True:
+            try:
+                return self.stepper.backward(self._slices(samples), bf16=self._bf16)
+            except torch.OutOfMemoryError:
+                if world_size() > 1 or self.slices >= len(samples):
+                    raise
+            # out of the handler, whose traceback would keep the failed step's tensors
+            self.slices = min(2 * self.slices, len(samples))
+            self.stepper.optimiser.zero_grad(set_to_none=True)
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+
+    def _slices(self, samples: Sequence[Sample]) -> list[Any]:
+        size = -(-len(samples) // self.slices)
+        slices = [collate(samples[i : i + size], **self._read) for i in range(0, len(samples), size)]
+        counts = [
+            flops.step_flops(self.towers.config, len(one.pixels), one.texts.runs, fine=self._read["fine"])
+            for one in slices
+        ]
+        self._flops = sum(count or 0.0 for count in counts)
+        return [one.on(self.device) for one in slices]
+
+    def _take_records(self, tell: Listener, *, everything: bool = False) -> None:
+        """Logs and reports the steps whose figures have come. StageError at a loss that is not finite."""
+        for record in self.records.read(everything=everything):
+            _require_finite(record)
+            self.progress = replace(self.progress, step=record.step, replaced=self.progress.replaced + record.replaced)
+            self.log.append(record.line)
+            if rank() == 0:
+                tell(self._report(record))
+
+    def _report(self, record: StepRecord) -> StepReport:
         taken = max(1e-9, time.monotonic() - self._began)
         self._began = time.monotonic()
         peak = flops.peak(self.device, bf16=self._bf16)
         return StepReport(
-            step=self.progress.step,
+            step=record.step,
             steps=self.steps,
-            losses=losses,
+            losses=dict(record.losses),
             samples_per_second=self.order.batch / taken,
             replaced=self.progress.replaced,
             mfu=self._flops / taken / peak if peak and self._flops else None,
         )
-
-    def _step(self, samples: Sequence[Sample]) -> dict[str, float]:
-        step = self.progress.step
-        size = -(-len(samples) // self.settings.loop.accumulate)
-        slices = [collate(samples[i : i + size], **self._read).on(self.device) for i in range(0, len(samples), size)]
-        # all randomness of a step is a function of seed, step and rank, so that no generator need be saved
-        seed = hash((self.settings.loop.seed, step, rank()))
-        (torch.cuda.manual_seed if self.device.type == "cuda" else torch.default_generator.manual_seed)(seed)
-        losses = self.stepper(slices, step, bf16=self._bf16)
-        counts = [
-            flops.step_flops(self.towers.config, len(one.pixels), one.texts.groups, fine=self._read["fine"])
-            for one in slices
-        ]
-        self._flops = sum(count or 0.0 for count in counts)
-        names = list(losses)
-        means = mean_over_ranks(torch.tensor([losses[name] for name in names], dtype=torch.float64))
-        told = sum_over_ranks(
-            torch.tensor([sum(len(s.replaced) for s in samples), *key_halves([s.key for s in samples])])
-        )
-        losses = dict(zip(names, means.tolist(), strict=True))
-        self.progress = replace(self.progress, step=step + 1, replaced=self.progress.replaced + int(told[0]))
-        self.log.append({"step": step + 1, "keys": f"{fingerprint(told[1:]):016x}", **losses})
-        return losses
 
     @property
     def _read(self) -> dict[str, bool]:
@@ -211,12 +241,19 @@ class _Run:
         precision = self.settings.loop.precision
         return precision == "bf16" or (precision == "auto" and self.device.type == "cuda")
 
-    def _save_if_due(self) -> None:
+    def _is_checkpoint_due(self, step: int) -> bool:
         loop = self.settings.loop
         late = time.monotonic() - self._saved > loop.checkpoint_minutes * 60
-        if late or self.progress.step % loop.checkpoint_steps == 0 or self.progress.step == self.steps:
-            save(self.store, self.stepper, self.progress, self.log, keep=loop.keep_checkpoints)
-            self._saved = time.monotonic()
+        return late or step % loop.checkpoint_steps == 0 or step == self.steps
+
+
+def _require_finite(record: StepRecord) -> None:
+    if not math.isfinite(record.losses["loss"]):
+        terms = ", ".join(f"{name} {value:.4g}" for name, value in record.losses.items() if name != "loss")
+        raise StageError(
+            f"the loss is not finite at step {record.step - 1} ({terms}); remedy: a smaller optimiser.learning_rate, "
+            "or loop.precision = 'fp32'; the last checkpoint is safe"
+        )
 
 
 def _order(settings: TrainSettings, archives: Sequence[SealedArchive]) -> Order:

@@ -1,6 +1,6 @@
-"""MoodifyCLIP: open_clip's towers with long texts, patches in the joint space, and texts no longer than they are."""
+"""MoodifyCLIP: open_clip's towers with long texts, patches in the joint space, and texts packed without padding."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -10,7 +10,7 @@ from torch.nn import functional
 from moodarchive.errors import ConfigError
 from moodarchive.models.clip_patches import image_and_patches
 from moodarchive.models.long_text import KEPT_POSITIONS, PLAIN_CONTEXT
-from train.compiling import of_any_size
+from train.packed_text import PackedTower
 from train.texts import Texts
 
 
@@ -26,9 +26,11 @@ class Batch(NamedTuple):
 
     def on(self, device: torch.device) -> "Batch":
         """The batch on the device."""
-        tokens, groups, places = self.texts
-        moved = [tensor.to(device, non_blocking=True) for tensor in (self.pixels, tokens, places, self.present)]
-        return Batch(moved[0], Texts(moved[1], groups, moved[2]), moved[3])
+        return self.map(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        """The same with every tensor changed."""
+        return Batch(change(self.pixels), self.texts.map(change), change(self.present))
 
 
 class Embeddings(NamedTuple):
@@ -66,6 +68,7 @@ class MoodifyClip(nn.Module):
                 "(ViT-B-16-quickgelu, ViT-L-14-quickgelu, …) as model.name"
             )
         self.clip, self.short, self.fine = clip, short, fine
+        self.text_tower = PackedTower(clip.transformer, clip.context_length)
         for name in ("mean", "std"):
             self.register_buffer(name, torch.tensor(preprocess[name])[:, None, None], persistent=False)
         if clip.context_length > PLAIN_CONTEXT:
@@ -96,23 +99,10 @@ class MoodifyClip(nn.Module):
         return functional.normalize(pooled, dim=-1), functional.normalize(patches, dim=-1)
 
     def texts(self, texts: Texts) -> Tensor:
-        """[texts, D] in the order in which they were given; attention runs over a group's length, not the context."""
+        """[texts, D] in the order in which they were given; the last token of each stands for it."""
         clip = self.clip
-        # embedded at once: each gradient of an embedding is as large as the vocabulary
-        embedded = clip.token_embedding(texts.tokens)
-        sizes = [rows * length for rows, length in texts.groups]
-        pooled = []
-        for tokens, found, shape in zip(
-            torch.split(texts.tokens, sizes), torch.split(embedded, sizes), texts.groups, strict=True
-        ):
-            length = shape[1]
-            placed = found.reshape(*shape, -1) + clip.positional_embedding[:length]
-            mask = clip.attn_mask[:length, :length]
-            seen = clip.transformer(of_any_size(placed, 0, 1), attn_mask=of_any_size(mask, 0, 1))
-            # the end-of-text mark has the largest id, and nothing after it is seen
-            ends = tokens.reshape(shape).argmax(dim=-1)
-            pooled.append(seen[torch.arange(len(ends), device=ends.device), ends])
-        normed = clip.ln_final(torch.cat(pooled))[texts.places]
+        embedded = clip.token_embedding(texts.tokens) + functional.embedding(texts.positions, clip.positional_embedding)
+        normed = clip.ln_final(self.text_tower(embedded, texts)[texts.ends])
         projection = clip.text_projection
         projected = projection(normed) if isinstance(projection, nn.Linear) else normed @ projection
         return functional.normalize(projected, dim=-1)

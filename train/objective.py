@@ -3,19 +3,22 @@
 import torch
 from torch import Tensor
 
-from train.losses import fine_grained, info_nce, optimal_transport
+from train.losses import FindPotential, fine_grained, info_nce, optimal_transport
 from train.model import Embeddings
 from train.settings import LossSettings
 
 
-def objective(embeddings: Embeddings, present: Tensor, settings: LossSettings) -> tuple[Tensor, dict[str, Tensor]]:
+def objective(
+    embeddings: Embeddings, present: Tensor, settings: LossSettings, find_potential: FindPotential | None = None
+) -> tuple[Tensor, dict[str, Tensor]]:
     """The total and each term, unweighted and detached; ``present`` [n, 3] tells which stimuli there are."""
     with torch.autocast(embeddings.images.device.type, enabled=False):
+        texts = {name: tensor for name, tensor in (("full", embeddings.full), ("short", embeddings.short))
+                 if getattr(settings, name)}  # fmt: skip
         terms: dict[str, Tensor] = {}
-        if settings.full:
-            terms["full"] = info_nce(embeddings.images, embeddings.full, embeddings.scale)
-        if settings.short:
-            terms["short"] = info_nce(embeddings.images, embeddings.short, embeddings.scale)
+        if texts:
+            losses = info_nce(embeddings.images, list(texts.values()), embeddings.scale)
+            terms = dict(zip(texts, losses, strict=True))
         if settings.fine_grained:
             terms["fine_grained"] = fine_grained(
                 embeddings.patches,
@@ -34,6 +37,7 @@ def objective(embeddings: Embeddings, present: Tensor, settings: LossSettings) -
                 embeddings.scale,
                 epsilon=settings.epsilon,
                 scope_is_global=settings.transport_scope == "global",
+                find_potential=find_potential,
             )
         total = torch.stack([getattr(settings, name) * term for name, term in terms.items()]).sum()
     return total, {name: term.detach() for name, term in terms.items()}

@@ -18,7 +18,7 @@ from torch import Tensor
 from moodarchive.emotions.captions import caption_text
 from moodarchive.errors import RowError, StageError
 from train.model import Batch
-from train.texts import grouped
+from train.texts import pack_texts
 
 STIMULI = 3
 
@@ -131,10 +131,9 @@ def collate(samples: Sequence[Sample], *, short: bool = True, fine: bool = True)
     if short:
         texts += [sample.short for sample in samples]
     if fine:
-        # two tokens, because a compiled text tower would be compiled once more for texts of a single one
-        texts += [text or [0, 0] for of_image in stimuli for text in of_image]
+        texts += [text or [0] for of_image in stimuli for text in of_image]
     return Batch(
         pixels=torch.stack([sample.pixels for sample in samples]),
-        texts=grouped(texts),
+        texts=pack_texts(texts),
         present=torch.tensor([[bool(text) for text in of_image] for of_image in stimuli]),
     )

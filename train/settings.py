@@ -116,9 +116,9 @@ class LoopSettings(Settings):
     accumulate: Annotated[int, Field(ge=1), SettingScope.EXECUTION] = 1
     """Slices of the rank's batch that pass the towers one after another; the losses still see the whole batch."""
     activation_checkpoints: Annotated[bool, SettingScope.EXECUTION] = False
-    """Computes activations again in the backward pass: less memory, more time."""
-    compile: Annotated[bool, SettingScope.EXECUTION] = False
-    """Compiles the towers' blocks with torch.compile."""
+    """Computes each block's activations again in the backward pass in place of keeping them."""
+    compile: Annotated[bool | Literal["auto"], SettingScope.EXECUTION] = "auto"
+    """Compiles the towers' blocks. auto: on a GPU, where this machine has a compiler."""
     checkpoint_steps: Annotated[int, Field(ge=1), SettingScope.EXECUTION] = 1000
     """Steps between checkpoints."""
     checkpoint_minutes: Annotated[float, Field(gt=0), SettingScope.EXECUTION] = 30.0

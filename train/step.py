@@ -8,7 +8,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from moodarchive.errors import StageError
+from train.losses import FindPotential
 from train.model import Batch, Embeddings
 from train.objective import objective
 from train.settings import LossSettings, OptimiserSettings
@@ -17,10 +17,20 @@ LARGEST_LOG_SCALE = math.log(100)
 
 
 class Stepper:
-    """Holds the model (a MoodifyClip, or one in DistributedDataParallel) and its optimiser."""
+    """Holds the model (a MoodifyClip, or one in DistributedDataParallel) and its optimiser; never waits for a GPU."""
 
-    def __init__(self, model: nn.Module, settings: OptimiserSettings, losses: LossSettings, *, steps: int) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        settings: OptimiserSettings,
+        losses: LossSettings,
+        *,
+        steps: int,
+        find_potential: FindPotential | None = None,
+    ) -> None:
+        """``find_potential`` is handed to the transport term (``optimal_transport``)."""
         self.model, self.settings, self.losses, self.steps = model, settings, losses, steps
+        self.find_potential = find_potential
         self.clip = cast(nn.Module, getattr(model, "module", model).clip)
         self.optimiser = torch.optim.AdamW(
             parameter_groups(self.clip, settings.weight_decay),
@@ -30,31 +40,37 @@ class Stepper:
             fused=True,
         )
 
-    def __call__(self, slices: Sequence[Batch], step: int, *, bf16: bool) -> dict[str, float]:
-        """Trains on the rank's batch, given in slices; returns each term and the total, means over all ranks' batch."""
-        rate = learning_rate(step, self.steps, self.settings)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
+    def __call__(self, slices: Sequence[Batch], step: int, *, bf16: bool) -> dict[str, Tensor]:
+        """``backward`` and ``update`` by the rank's own loss."""
+        losses = self.backward(slices, bf16=bf16)
+        self.update(step, torch.isfinite(losses["loss"]))
+        return losses
+
+    def backward(self, slices: Sequence[Batch], *, bf16: bool) -> dict[str, Tensor]:
+        """The gradients of the rank's batch, given in slices; returns the total (``loss``) and each term, detached."""
         self.optimiser.zero_grad(set_to_none=True)
         precision = torch.autocast(slices[0].pixels.device.type, torch.bfloat16, enabled=bf16)
         total, terms = self._whole(slices[0], precision) if len(slices) == 1 else self._sliced(slices, precision)
-        # read at once: on a GPU each reading waits for all that was asked before
-        read = torch.stack([total, *terms.values()]).tolist()
-        told = dict(zip(("loss", *terms), read, strict=True))
-        if not math.isfinite(told["loss"]):
-            raise StageError(
-                f"the loss is not finite at step {step} ({', '.join(f'{name} {told[name]:.4g}' for name in terms)}); "
-                "remedy: a smaller optimiser.learning_rate, or loop.precision = 'fp32'; the last checkpoint is safe"
-            )
+        return {"loss": total, **terms}
+
+    def update(self, step: int, is_sound: Tensor) -> None:
+        """Changes the weights by the gradients; where ``is_sound``, a scalar, is False nothing changes.
+
+        The optimiser's kernel reads the scalar itself, so that nobody waits for it, and a loss that is not finite
+        spoils no weight before it is noticed.
+        """
+        rate = learning_rate(step, self.steps, self.settings)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        self.optimiser.found_inf = (~is_sound).float()  # type: ignore[attr-defined]
         self.optimiser.step()
         with torch.no_grad():
             self.clip.get_parameter("logit_scale").clamp_(0, LARGEST_LOG_SCALE)
-        return told
 
     def _whole(self, batch: Batch, precision: torch.autocast) -> tuple[Tensor, dict[str, Tensor]]:
         with precision:
-            found: Embeddings = self.model(batch)
-        total, terms = objective(found, batch.present, self.losses)
+            embeddings: Embeddings = self.model(batch)
+        total, terms = objective(embeddings, batch.present, self.losses, self.find_potential)
         total.backward()  # type: ignore[no-untyped-call]
         return total.detach(), terms
 
@@ -68,24 +84,25 @@ class Stepper:
             embedded = [self.model(piece) for piece in slices]
         rows = [torch.cat(parts) for parts in list(zip(*embedded, strict=True))[:-1]]
         leaves = Embeddings(*(tensor.detach().requires_grad_() for tensor in (*rows, embedded[0].scale)))
-        total, terms = objective(leaves, torch.cat([piece.present for piece in slices]), self.losses)
+        present = torch.cat([piece.present for piece in slices])
+        total, terms = objective(leaves, present, self.losses, self.find_potential)
         total.backward()  # type: ignore[no-untyped-call]
         start = 0
-        for place, piece in enumerate(slices):
-            last = place == len(slices) - 1
+        for number, piece in enumerate(slices):
+            last = number == len(slices) - 1
             stop = start + len(piece.pixels)
             with self._without_averaging(not last), precision:
-                found = self.model(piece)
+                embeddings = self.model(piece)
                 gradients = [None if leaf.grad is None else leaf.grad[start:stop] for leaf in leaves[:-1]]
                 gradients.append(leaves.scale.grad if last else torch.zeros_like(leaves.scale))
-                wanted = [(tensor, grad) for tensor, grad in zip(found, gradients, strict=True) if grad is not None]
-                torch.autograd.backward([tensor for tensor, _ in wanted], [grad.to(t.dtype) for t, grad in wanted])
+                pairs = [(tensor, grad) for tensor, grad in zip(embeddings, gradients, strict=True) if grad is not None]
+                torch.autograd.backward([tensor for tensor, _ in pairs], [grad.to(t.dtype) for t, grad in pairs])
             start = stop
         return total.detach(), terms
 
-    def _without_averaging(self, wanted: bool) -> AbstractContextManager[Any]:
+    def _without_averaging(self, skip: bool) -> AbstractContextManager[Any]:
         no_sync = getattr(self.model, "no_sync", None)
-        return no_sync() if wanted and no_sync else nullcontext()
+        return no_sync() if skip and no_sync else nullcontext()
 
 
 def learning_rate(step: int, steps: int, settings: OptimiserSettings) -> float:

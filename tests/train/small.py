@@ -13,7 +13,7 @@ from moodarchive.models.torch_compat import import_torchvision_safely
 from train.model import Batch, MoodifyClip
 from train.settings import LossSettings, OptimiserSettings, TrainSettings
 from train.step import Stepper
-from train.texts import grouped
+from train.texts import pack_texts
 
 CONFIG: dict[str, Any] = {
     "embed_dim": 32,
@@ -79,11 +79,11 @@ def random_batch(seed: int, rows: int = 4) -> Batch:
     random = torch.Generator().manual_seed(seed)
     lengths = torch.randint(3, 60, (5 * rows,), generator=random).tolist()
     texts = [[49406, *torch.randint(1, 49000, (length,), generator=random).tolist(), 49407] for length in lengths]
-    texts[2 * rows + 2] = [0, 0]
+    texts[2 * rows + 2] = [0]
     present = torch.ones(rows, 3, dtype=torch.bool)
     present[0, 2] = False
     pixels = torch.randint(0, 256, (rows, 32, 32, 3), generator=random, dtype=torch.uint8)
-    return Batch(pixels, grouped(texts), present)
+    return Batch(pixels, pack_texts(texts), present)
 
 
 def log_of(output: Path) -> list[dict[str, Any]]:

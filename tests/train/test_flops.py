@@ -9,7 +9,7 @@ from moodarchive.models.torch_compat import import_torchvision_safely
 from tests.train.small import CONFIG, PREPROCESS
 from train import flops
 from train.model import Batch, MoodifyClip
-from train.texts import grouped
+from train.texts import pack_texts
 
 
 @pytest.mark.parametrize("fine", [True, False])
@@ -18,13 +18,13 @@ def test_the_estimate_is_what_torch_counts(fine: bool) -> None:
     import open_clip
 
     model = MoodifyClip(open_clip.CLIP(**CONFIG), PREPROCESS, short=False, fine=fine)
-    texts = grouped([[1] * length for length in (70, 40, 44, *([11] * 9 if fine else []))])
+    texts = pack_texts([[1] * length for length in (70, 40, 44, *([11] * 9 if fine else []))])
     batch = Batch(torch.zeros(3, 32, 32, 3, dtype=torch.uint8), texts, torch.ones(3, 3, dtype=torch.bool))
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
         found = model(batch)
         read = [found.images, found.full, *([found.patches, found.stimuli] if fine else [])]
         torch.stack([one.sum() for one in read]).sum().backward()
-    estimate = flops.step_flops(CONFIG, 3, texts.groups, fine=fine)
+    estimate = flops.step_flops(CONFIG, 3, texts.runs, fine=fine)
     assert estimate == pytest.approx(counter.get_total_flops(), rel=1e-6)
 
 

@@ -14,7 +14,7 @@ from train.export import export
 from train.model import MoodifyClip
 from train.samples import Decoder
 from train.settings import ModelSettings
-from train.texts import grouped
+from train.texts import pack_texts
 from train.towers import Towers, open_towers
 
 TEXTS = (
@@ -37,7 +37,7 @@ def _trained_texts(towers: Towers) -> torch.Tensor:
     decoder = Decoder(model="ViT-B-16", context=248, preprocess_config=towers.preprocess_config, seed=0)
     tokens = [decoder._tokens("k", text) for text in TEXTS]
     with torch.inference_mode():
-        return MoodifyClip(towers.clip, towers.preprocess_config).eval().texts(grouped(tokens))
+        return MoodifyClip(towers.clip, towers.preprocess_config).eval().texts(pack_texts(tokens))
 
 
 def test_transformers_text_model_reads_248_tokens_as_trained(exported: tuple[Path, Towers]) -> None:
@@ -113,5 +113,5 @@ def test_texts_in_groups_of_their_length_embed_as_padded_ones(exported: tuple[Pa
     tokens = [decoder._tokens("k", " ".join(TEXTS[0].split() * times)) for times in (3, 1, 9, 2, 7, 1, 12, 5, 4)]
     padded = torch.stack([torch.nn.functional.pad(torch.tensor(ids), (0, 248 - len(ids))) for ids in tokens])
     with torch.inference_mode():
-        found = MoodifyClip(towers.clip, towers.preprocess_config).eval().texts(grouped(tokens))
+        found = MoodifyClip(towers.clip, towers.preprocess_config).eval().texts(pack_texts(tokens))
         assert torch.allclose(towers.clip.encode_text(padded, normalize=True), found, atol=1e-6)

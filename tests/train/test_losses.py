@@ -8,7 +8,15 @@ from torch.nn import functional
 
 from tests.train import references
 from tests.train.ranks import on_ranks
-from train.losses import Attention, Negatives, fine_grained, info_nce, optimal_transport, transport_plan
+from train.losses import (
+    Attention,
+    Negatives,
+    fine_grained,
+    info_nce,
+    optimal_transport,
+    potential_of_stimuli,
+    transport_plan,
+)
 
 SCALE = torch.tensor(20.0)
 _TERMS = {
@@ -38,7 +46,7 @@ def _stimuli(n: int = 6, m: int = 49, d: int = 32) -> tuple[Tensor, Tensor, Tens
 def test_info_nce_equals_its_equation() -> None:
     images, texts = _unit(7, 16, seed=3), _unit(7, 16, seed=4)
     expected = references.info_nce(images.numpy(), texts.numpy(), 20.0)
-    assert info_nce(images.float(), texts.float(), SCALE).item() == pytest.approx(expected, rel=1e-5)
+    assert info_nce(images.float(), [texts.float()], SCALE)[0].item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_the_fine_grained_term_equals_its_equation_with_stimuli_missing() -> None:
@@ -69,6 +77,52 @@ def test_the_marginals_hold_in_float32_at_the_patches_of_vit_l_14() -> None:
     found = transport_plan(similarity, torch.ones(4, 3, dtype=torch.bool))
     assert (found.sum(-1) - 1 / 3).abs().sum(-1).max() <= 1e-4
     assert (found.sum(-2) - 1 / 256).abs().sum(-1).max() <= 1e-4
+
+
+def _hard_similarities(case: str) -> Tensor:
+    """[pairs, 3, 196] on which Sinkhorn's own rounds need from three to many hundreds."""
+    random = torch.Generator().manual_seed(11)
+    noise = torch.rand(64, 3, 196, generator=random)
+    if case == "anything from -1 to 1":
+        return 2 * noise - 1
+    if case == "one stimulus far from all patches":
+        return noise - torch.tensor([1.0, 0.0, 0.0])[:, None]
+    if case == "patches that belong to one stimulus each":
+        owner = torch.randint(0, 3, (64, 196), generator=random)
+        return torch.nn.functional.one_hot(owner, 3).mT * 0.8 + noise * 0.1
+    if case == "opposite stimuli":
+        return torch.stack([noise[:, 0], -noise[:, 0], noise[:, 2]], dim=1)
+    return 0.2 + 0.03 * noise  # as of a CLIP that was not trained on them
+
+
+_HARD = ("anything from -1 to 1", "one stimulus far from all patches", "patches that belong to one stimulus each",
+         "opposite stimuli", "a CLIP's")  # fmt: skip
+
+
+@pytest.mark.parametrize("case", _HARD)
+@pytest.mark.parametrize("epsilon", [0.02, 0.05, 0.1, 1.0])
+@pytest.mark.parametrize("present", [[True] * 3, [True, True, False], [False, True, True], [True, False, True],
+                                     [False, True, False]])  # fmt: skip
+def test_the_rounds_suffice_for_every_pair(case: str, epsilon: float, present: list[bool]) -> None:
+    similarity, here = _hard_similarities(case), torch.tensor(present).expand(64, 3)
+    plan = transport_plan(similarity, here, epsilon=epsilon)
+    assert (plan.sum(-1) - here / here.sum(-1, keepdim=True)).abs().sum(-1).max() <= 1.5e-4
+    assert (plan.sum(-2) - 1 / 196).abs().sum(-1).max() <= 1e-4
+
+
+@pytest.mark.parametrize("case", _HARD)
+def test_rounds_that_are_not_asked_for_change_no_bit(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU is never asked whether all pairs are settled, and goes through all rounds."""
+    similarity, here = _hard_similarities(case), torch.ones(64, 3, dtype=torch.bool)
+    asked = potential_of_stimuli(similarity, here, 0.1)
+    with monkeypatch.context() as patch:
+        whether_any = torch.Tensor.any
+        patch.setattr(
+            torch.Tensor, "any", lambda self, *axes, **named: whether_any(self, *axes, **named) if axes else True
+        )
+        assert torch.equal(potential_of_stimuli(similarity, here, 0.1), asked)
+    alone = torch.cat([potential_of_stimuli(one[None], here[:1], 0.1) for one in similarity])
+    assert torch.equal(alone, asked)
 
 
 @pytest.mark.parametrize("name", _TERMS)
@@ -133,7 +187,9 @@ def _gradients(rank: int, ranks: int) -> dict[str, list[Tensor]]:
     images, texts = _unit(8, 32, seed=3), _unit(8, 32, seed=4)
     rows = slice(rank * 8 // ranks, (rank + 1) * 8 // ranks)
     local = [tensor[rows].clone().requires_grad_() for tensor in (images, texts, patches, stimuli)]
-    found = {"info_nce": torch.autograd.grad(info_nce(local[0], local[1], SCALE), local[:2])}
+    found = {
+        "info_nce": torch.autograd.grad(sum(info_nce(local[0], [local[1], local[0] + local[1]], SCALE)), local[:2])
+    }
     for name, term in _TERMS.items():
         if name != "optimal_transport" or ranks == 1:
             found[name] = torch.autograd.grad(term(local[2], local[3], present[rows], SCALE), local[2:])

@@ -12,7 +12,7 @@ from tests.train.small import random_batch, small_model, small_stepper
 from train.compiling import compile_blocks
 from train.model import Batch, MoodifyClip
 from train.settings import LossSettings
-from train.texts import grouped
+from train.texts import pack_texts, unpack_texts
 
 ROWS = 6
 GLOBAL = LossSettings(transport_scope="global")
@@ -20,20 +20,16 @@ GLOBAL = LossSettings(transport_scope="global")
 
 def _rows(batch: Batch, start: int, stop: int) -> Batch:
     """Some samples of a batch, with all of their texts."""
-    n = len(batch.pixels)
-    sizes = [rows * length for rows, length in batch.texts.groups]
-    laid = [row for part, (_, length) in zip(batch.texts.tokens.split(sizes), batch.texts.groups, strict=True)
-            for row in part.reshape(-1, length).tolist()]  # fmt: skip
-    texts = [[token for token in laid[place] if token] or [0, 0] for place in batch.texts.places.tolist()]
+    n, texts = len(batch.pixels), unpack_texts(batch.texts)
     wanted = [*texts[start:stop], *texts[n + start : n + stop], *texts[2 * n + 3 * start : 2 * n + 3 * stop]]
-    return Batch(batch.pixels[start:stop], grouped(wanted), batch.present[start:stop])
+    return Batch(batch.pixels[start:stop], pack_texts(wanted), batch.present[start:stop])
 
 
 def _model(dtype: torch.dtype, *, checkpoints: bool = False, compiled: bool = False) -> MoodifyClip:
     model = small_model().to(dtype)
     model.clip.set_grad_checkpointing(checkpoints)
     if compiled:
-        compile_blocks(model.clip, backend="aot_eager")
+        compile_blocks(model, backend="aot_eager")
     return model
 
 
@@ -41,7 +37,7 @@ def _stepped(model: torch.nn.Module, slices: list[Batch]) -> tuple[dict[str, flo
     """Losses of two steps, and the second step's gradients."""
     stepper = small_stepper(model, GLOBAL)
     stepper(slices, 0, bf16=False)
-    losses = stepper(slices, 1, bf16=False)
+    losses = {name: float(loss) for name, loss in stepper(slices, 1, bf16=False).items()}
     gradients = {name: p.grad for name, p in stepper.clip.named_parameters() if p.grad is not None}
     return losses, gradients
 

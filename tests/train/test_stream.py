@@ -11,7 +11,7 @@ from train.archive import Shard, open_archive
 from train.order import Order
 from train.samples import Decoder, Sample, collate
 from train.stream import RankStream
-from train.texts import Texts
+from train.texts import unpack_texts
 
 
 @pytest.fixture(scope="module")
@@ -47,14 +47,6 @@ def _batches(shards: list[Shard], decoder: Decoder, ranks: int = 1, first: int =
 
 def _keys(batches: list[list[Sample]]) -> list[list[str]]:
     return [[sample.key for sample in batch] for batch in batches]
-
-
-def texts_of(texts: Texts) -> list[list[int]]:
-    """What was grouped, without its padding."""
-    sizes = [rows * length for rows, length in texts.groups]
-    rows = [row for group, (_, length) in zip(texts.tokens.split(sizes), texts.groups, strict=True)
-            for row in group.reshape(-1, length).tolist()]  # fmt: skip
-    return [rows[place][: max(1, sum(token != 0 for token in rows[place]))] for place in texts.places.tolist()]
 
 
 @pytest.mark.parametrize("ranks", [2, 3, 6])
@@ -93,4 +85,4 @@ def test_a_batch_holds_the_texts_that_losses_read_and_marks_missing_stimuli(
         ({"fine": False}, [*full, *(sample.short for sample in samples)]),
         ({"short": False}, [*full, *(text for sample in samples for text in [*sample.stimuli, [0], [0]][:3])]),
     ):
-        assert texts_of(collate(samples, **flags).texts) == wanted
+        assert unpack_texts(collate(samples, **flags).texts) == wanted

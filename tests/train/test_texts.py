@@ -1,33 +1,24 @@
-"""Texts are grouped by length with the least padding that so many groups allow."""
+"""Texts are packed without padding, and each is found again."""
 
-from itertools import combinations
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from train.texts import grouped
+from train.texts import pack_texts, unpack_texts
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_no_other_grouping_leaves_less_padding(seed: int) -> None:
-    lengths = np.random.default_rng(seed).integers(1, 12, 14).tolist()
-    found = sum(rows * longest for rows, longest in grouped([[1] * length for length in lengths]).groups)
-    ordered = sorted(lengths)
-    cut_anywhere = (
-        [*edges, len(ordered)] for count in range(6) for edges in combinations(range(1, len(ordered)), count)
-    )
-    least = min(
-        sum((stop - start) * ordered[stop - 1] for start, stop in zip([0, *edges], edges, strict=False))
-        for edges in cut_anywhere
-    )
-    assert found == least
-
-
-@pytest.mark.parametrize("lengths", [[5], [3, 3, 3], [248, 1], list(range(1, 60))])
-def test_every_text_is_found_at_its_place(lengths: list[int]) -> None:
-    texts = grouped([[number + 1] * length for number, length in enumerate(lengths)])
-    assert len(texts.groups) == min(6, len(set(lengths)))
-    groups = texts.tokens.split([rows * length for rows, length in texts.groups])
-    rows = [row for group, shape in zip(groups, texts.groups, strict=True) for row in group.reshape(shape).tolist()]
-    for number, length in enumerate(lengths):
-        assert [token for token in rows[texts.places[number]] if token] == [number + 1] * length
+@pytest.mark.parametrize("seed", range(40))
+def test_packed_texts_hold_every_token_once_and_are_found_again(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    longest = random.choice([1, 3, 60, 248])
+    lengths = random.integers(1, longest, random.integers(1, 25), endpoint=True)
+    texts = [random.integers(0, 49408, length).tolist() for length in lengths]
+    packed = pack_texts(texts)
+    assert unpack_texts(packed) == texts
+    assert len(packed.tokens) == sum(map(len, texts))
+    bounds = packed.bounds.tolist()
+    lengths = [stop - start for start, stop in pairwise(bounds)]
+    assert lengths == sorted(map(len, texts)) == [length for count, length in packed.runs for _ in range(count)]
+    assert [end + 1 for end in sorted(packed.ends.tolist())] == bounds[1:]
+    assert packed.positions.tolist() == [position for length in lengths for position in range(length)]
