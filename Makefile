@@ -9,7 +9,7 @@ DEMO_FLAGS ?=
 # two test processes at a time, whole files each: many tests wait for servers, timers and processes
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
-.PHONY: demo test check lint torture bench format docs clean
+.PHONY: demo test check lint torture bench format docs site clean
 
 demo: $(DEMO_READY)
 	$(BIN)/moodarchive demo $(DEMO_FLAGS)
@@ -27,6 +27,7 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory site
 
 torture: $(READY)
 	$(PYTEST) -m "torture and not alone"
@@ -42,6 +43,11 @@ format: $(READY)
 docs: $(READY)
 	$(BIN)/python -m moodarchive.tables.tables_page > docs/tables.md
 	$(BIN)/python -m pipelines.commands.settings_page > docs/settings.md
+
+# the pages as they stand in the repository, with the reference made from docstrings; a dead link fails
+site: $(READY)
+	$(BIN)/python -m sphinx -q -W --keep-going -b html -c docs/site . runs/site
+	@echo runs/site/README.html
 
 $(VENV)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
