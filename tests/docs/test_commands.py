@@ -1,7 +1,8 @@
 """Every command that README and docs show is executed as it stands, in a folder where the names they use are real.
 
-What needs a GPU, the network, a hub's weights or a cluster's programs cannot be executed on every machine: such a command
-goes through the command line's own parser (an unknown verb or option fails), and each file that it names must be there.
+What needs a GPU, the network, a hub's weights or a cluster's programs cannot be executed on every machine: such a
+command goes through the command line's own parser (an unknown verb or option fails), and each file that it names must
+be there.
 """
 
 import os
@@ -19,12 +20,14 @@ from pathlib import Path
 import click
 import pytest
 import typer
+from PIL import Image
 
 from moodarchive.storage.store import Store
-from pipelines.demo.serving import run_server
-from tests.docs.commands import blocks_on, commands_on
+from tests.docs.commands import commands_on
 from tests.editor.small_models import small_base, small_moodify
-from tests.whole_root import sealed_archive
+from tests.hub_server import hub_of
+from tests.validate.study.archives import study_archive
+from tests.whole_root import built_root
 
 HOUSE = Path(__file__).parents[2]
 PAGES = [HOUSE / "README.md", *sorted((HOUSE / "docs").glob("*.md"))]
@@ -37,6 +40,9 @@ NEEDS_MORE = {
     r"moodarchive eval ": "a hub's weights, and published data sets",
     r"moodarchive edit .*--server ": "a served vision-language model",
     r"moodarchive edit-eval ": "weights of a hub",
+    r"moodarchive edit photos/": "a folder of photos by category",
+    r"moodarchive caption-sample ": "a served vision-language model",
+    r"moodarchive study .*--kind edits": "a folder of edits to ask about",
 }
 """Pattern of a command → what it needs that a test's machine lacks."""
 
@@ -61,7 +67,7 @@ def _is_ours(command: str) -> bool:
     return command.removeprefix(".venv/bin/").startswith("moodarchive ")
 
 
-def _needs(command: str) -> str:
+def _missing_for(command: str) -> str:
     return next((why for pattern, why in NEEDS_MORE.items() if re.search(pattern, command)), "")
 
 
@@ -104,28 +110,67 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder in which ROOT, LIST, photo.jpg, runs/archive and so on are what the pages say they are."""
     folder = tmp_path_factory.mktemp("user")
     shutil.copytree(HOUSE / "configs", folder / "configs")
-    sealed_archive(Store(str(folder / "ROOT")))
-    shutil.copytree(folder / "ROOT", folder / "runs" / "archive")
-    (folder / "LIST").write_text("key: 0123456789abcdef\n")
-    (folder / ".venv" / "bin").mkdir(parents=True)
-    (folder / ".venv" / "bin" / "moodarchive").symlink_to(Path(sys.executable).with_name("moodarchive"))
+    study_archive(Store(str(folder / "ROOT")))
+    changing = folder / "changing"  # its tables have true inputs, so that the seal can be broken and made again
+    (changing / "LIST").parent.mkdir()
+    (changing / "LIST").write_text(f"key: {built_root(Store(str(changing / 'ROOT')))[0].key}\n")
+    Image.new("RGB", (320, 240), "teal").save(folder / "photo.jpg")
+    (folder / "mine.toml").write_text((HOUSE / "annotate" / "prompts" / "five_sentences.toml").read_text())
+    small_moodify(folder / "runs" / "archive" / "model")
+    binaries = folder / ".venv" / "bin"
+    binaries.mkdir(parents=True)
+    (binaries / "moodarchive").symlink_to(Path(sys.executable).with_name("moodarchive"))
     yield folder
 
 
-EXECUTED = [shown for shown in SHOWN if _is_ours(shown.command) and not _needs(shown.command)]
+@pytest.fixture(scope="module")
+def surroundings(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The environment: a hub on loopback that has a small base under the published one's name."""
+    base = Path(small_base(tmp_path_factory.mktemp("base"), cell=8))
+    with hub_of(base, "SimianLuo/LCM_Dreamshaper_v7") as (address, _):
+        yield {
+            **os.environ,
+            "PATH": f"{folder / '.venv' / 'bin'}:{os.environ['PATH']}",
+            "HF_ENDPOINT": address,
+            "HF_HOME": str(folder / "hub"),
+        }
+
+
+EXECUTED = [shown for shown in SHOWN if _is_ours(shown.command) and not _missing_for(shown.command)]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", sorted({shown.page for shown in EXECUTED}))
-def test_commands_run_as_they_stand(page: str, folder: Path) -> None:
+def test_commands_run_as_they_stand(page: str, folder: Path, surroundings: dict[str, str]) -> None:
     for shown in EXECUTED:
         if shown.page == page:
-            done = subprocess.run(
-                ["bash", "-c", shown.command],
-                cwd=folder,
-                env={**os.environ, "PATH": f"{folder / '.venv' / 'bin'}:{os.environ['PATH']}"},
-                capture_output=True,
-                text=True,
-                timeout=300,
-            )
+            run = _serve_and_stop if re.search(r"moodarchive (study serve|studio) ", shown.command) else _run
+            done = run(shown.command, folder / "changing" if page == "docs/changing.md" else folder, surroundings)
             assert done.returncode == 0, f"$ {shown.command}\n{done.stdout}{done.stderr}"
+            if shown.command.startswith("moodarchive study import"):  # nobody answered the page meanwhile
+                simulated = shown.command.replace("--from page", "--from simulated")
+                assert _run(simulated, folder, surroundings).returncode == 0
+
+
+def _run(command: str, folder: Path, surroundings: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        ["bash", "-c", command], cwd=folder, env=surroundings, capture_output=True, text=True, timeout=500, check=False
+    )
+
+
+def _serve_and_stop(command: str, folder: Path, surroundings: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+    """Ctrl-C once the server has told its address; what it ends with after that counts as 0 when it is 0 or 130."""
+    process = subprocess.Popen(
+        shlex.split(command), cwd=folder, env=surroundings, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert process.stdout
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if "http://" in line:
+            time.sleep(1)
+            process.send_signal(signal.SIGINT)
+            break
+    lines.append(process.communicate(timeout=60)[0])
+    code = 0 if process.returncode == 130 else process.returncode
+    return subprocess.CompletedProcess(command, code, "".join(lines), "")

@@ -42,7 +42,7 @@ def small_models(folder: Path) -> SmallModels:
     )
 
 
-def small_base(folder: Path, channels: int = 4, seed: int = 0) -> str:
+def small_base(folder: Path, channels: int = 4, seed: int = 0, cell: int = CELL) -> str:
     """A folder as diffusers saves a pipeline: a UNet and a VAE of SD 1.5's kinds of blocks, and CLIP's vocabulary."""
     import_torchvision_safely()
     from diffusers import AutoencoderKL, LCMScheduler, UNet2DConditionModel
@@ -61,10 +61,11 @@ def small_base(folder: Path, channels: int = 4, seed: int = 0) -> str:
         norm_num_groups=8,
         time_cond_proj_dim=16 if channels == 4 else None,  # latent consistency models have it
     ).save_pretrained(folder / "unet")
+    levels = cell.bit_length()
     AutoencoderKL(
-        block_out_channels=(16, 16, 32),
-        down_block_types=("DownEncoderBlock2D",) * 3,
-        up_block_types=("UpDecoderBlock2D",) * 3,
+        block_out_channels=(*[16] * (levels - 1), 32),
+        down_block_types=("DownEncoderBlock2D",) * levels,
+        up_block_types=("UpDecoderBlock2D",) * levels,
         norm_num_groups=8,
     ).save_pretrained(folder / "vae")
     noise = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
