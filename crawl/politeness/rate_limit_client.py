@@ -3,25 +3,141 @@
 import asyncio
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from crawl.politeness.rate_limits import Limit, Limiter, Turn
 from moodarchive.errors import ServiceError
 from moodarchive.keys import digest
 from moodarchive.storage.store import Store
 
-_LOCAL: dict[str, Limiter] = {}
-_ACTORS: dict[str, Any] = {}
-_FAILING: set[tuple[str, str]] = set()
-"""Root and host of those whose next success the limiter wants to hear of."""
-_LOCK = Lock()
+T = TypeVar("T")
 _COMES_BACK_S = 60.0
 """So long a limiter whose process or owner ended is asked for again."""
 _ASKED_BEFORE_S = 0.05
 """So long before its turn a request asks once more whether the host is held."""
+
+
+class _SharedLimiter(Protocol):
+    """The limiter as this process reaches it; the methods are those of Limiter."""
+
+    async def reserve(self, host: str, limits: Sequence[tuple[str, Limit]], lead_s: float) -> Turn: ...
+
+    async def held_for(self, host: str) -> float: ...
+
+    def hold(self, host: str, seconds: float) -> None: ...
+
+    def note(self, host: str, failure: str) -> None: ...
+
+
+class _LimiterHere:
+    """Of this process alone, for all its threads: there is no Ray."""
+
+    def __init__(self, store: Store) -> None:
+        self._limiter, self._lock = Limiter(store), Lock()
+
+    async def reserve(self, host: str, limits: Sequence[tuple[str, Limit]], lead_s: float) -> Turn:
+        with self._lock:
+            return self._limiter.reserve(host, limits, lead_s)
+
+    async def held_for(self, host: str) -> float:
+        with self._lock:
+            return self._limiter.held_for(host)
+
+    def hold(self, host: str, seconds: float) -> None:
+        with self._lock:
+            self._limiter.hold(host, seconds)
+
+    def note(self, host: str, failure: str) -> None:
+        with self._lock:
+            self._limiter.note(host, failure)
+
+
+class _LimiterOnRay:
+    """The cluster's, an actor named after the root; one that ended is begun anew.
+
+    ``hold`` and ``note`` reach the limiter before this process's next question; no answer is waited for.
+    """
+
+    def __init__(self, store: Store, ray: Any) -> None:
+        self._store, self._ray = store, ray
+        self._actor: Any = None
+
+    def actor(self) -> Any:
+        """The actor, begun if there is none."""
+        if self._actor is None:
+            # restarted, it begins with full windows, and with the quotas that lie under the root
+            options = self._ray.remote(Limiter).options(
+                name=f"limiter-{digest(self._store.path(''))}",
+                get_if_exists=True,
+                num_cpus=0,
+                max_restarts=-1,
+                max_task_retries=2,
+            )
+            self._actor = options.remote(self._store)
+        return self._actor
+
+    async def reserve(self, host: str, limits: Sequence[tuple[str, Limit]], lead_s: float) -> Turn:
+        return Turn(*await self._ask(lambda actor: actor.reserve.remote(host, limits, lead_s)))
+
+    async def held_for(self, host: str) -> float:
+        return await self._ask(lambda actor: actor.held_for.remote(host))
+
+    def hold(self, host: str, seconds: float) -> None:
+        self.actor().hold.remote(host, seconds)
+
+    def note(self, host: str, failure: str) -> None:
+        self.actor().note.remote(host, failure)
+
+    async def _ask(self, question: Callable[[Any], Awaitable[T]]) -> T:
+        given_up = time.monotonic() + _COMES_BACK_S
+        while True:
+            actor = self.actor()
+            try:
+                return await question(actor)
+            except self._ray.exceptions.RayActorError as error:
+                if time.monotonic() > given_up:
+                    raise
+                # one that is only out of reach comes back; to let go of its handle here would end it. Else its owner
+                # died, or its name still stands for one that is ending: the next question begins another
+                if not isinstance(error, self._ray.exceptions.ActorUnavailableError) and self._actor is actor:
+                    self._actor = None
+                await asyncio.sleep(0.2)
+
+
+class _Reached:
+    """What one process knows of the limiter: how it is reached, and whose next success it wants to hear of.
+
+    Copies of a client in one process share it; one that is sent to another process begins empty.
+    """
+
+    def __init__(self) -> None:
+        self.failing: set[str] = set()
+        self._lock = Lock()
+        self._here: _LimiterHere | None = None
+        self._on_ray: _LimiterOnRay | None = None
+
+    def __reduce__(self) -> tuple[type["_Reached"], tuple[()]]:
+        return _Reached, ()
+
+    def limiter(self, store: Store) -> _SharedLimiter:
+        """The cluster's limiter where Ray runs, else this process's own."""
+        ray = _running_ray()
+        with self._lock:
+            if ray is not None:
+                self._on_ray = self._on_ray or _LimiterOnRay(store, ray)
+                return self._on_ray
+            self._here = self._here or _LimiterHere(store)
+            return self._here
+
+    def begin(self, store: Store) -> None:
+        """Begins the cluster's limiter, whatever was reached before."""
+        if (ray := _running_ray()) is not None:
+            with self._lock:
+                self._on_ray = _LimiterOnRay(store, ray)
+                self._on_ray.actor()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +148,7 @@ class RateLimitClient:
     host_limit: Limit
     source_limits: Mapping[str, tuple[Limit, ...]] = field(default_factory=dict)
     longest_wait_s: float = 4000.0
+    _reached: _Reached = field(default_factory=_Reached, repr=False, compare=False)
 
     def acquire(self, host: str, source: str = "", gap_s: float = 0.0) -> str:
         """``acquire_async`` for a thread without an event loop."""
@@ -42,17 +159,18 @@ class RateLimitClient:
 
         ServiceError when the turn would be later than ``longest_wait_s``.
         """
+        limiter = self._reached.limiter(self.store)
         limits, lead = self._limits(host, source, gap_s), 0.0
         while True:
-            turn = Turn(*await self._ask("reserve", host, limits, lead))
+            turn = await limiter.reserve(host, limits, lead)
             if turn.failure:
                 return turn.failure
-            (_FAILING.add if turn.failing else _FAILING.discard)((self.store.root, host))
+            (self._reached.failing.add if turn.failing else self._reached.failing.discard)(host)
             pause, held = self._pause(host, source, turn), False
             if turn.granted and pause > 2 * _ASKED_BEFORE_S:
                 # the host may say Retry-After to somebody else meanwhile
                 await asyncio.sleep(pause - _ASKED_BEFORE_S)
-                held = await self._ask("held_for", host) > 0
+                held = await limiter.held_for(host) > 0
                 pause = turn.when - time.time()
             await asyncio.sleep(max(0.0, pause))
             if turn.granted and not held and _is_on_time(limits, turn.when):
@@ -61,21 +179,19 @@ class RateLimitClient:
 
     def begin(self) -> None:
         """Starts the cluster's limiter as the run's own, so that no worker's or node's end takes it away."""
-        if (ray := _running_ray()) is not None:
-            _ACTORS.clear()
-            self._actor(ray)
+        self._reached.begin(self.store)
 
     def hold(self, host: str, seconds: float) -> None:
         """Nobody in the cluster asks the host for so long."""
-        self._tell("hold", host, seconds)
+        self._reached.limiter(self.store).hold(host, seconds)
 
     def note(self, host: str, failure: str = "") -> None:
         """How a request ended: the kind of its failure (no connection, no end, 5xx), or empty for an answer of its own.
 
         A host that keeps failing is left alone by the whole cluster.
         """
-        if failure or (self.store.root, host) in _FAILING:
-            self._tell("note", host, failure)
+        if failure or host in self._reached.failing:
+            self._reached.limiter(self.store).note(host, failure)
 
     def _limits(self, host: str, source: str, gap_s: float) -> list[tuple[str, Limit]]:
         limits = [(host, self.host_limit), *((source, limit) for limit in self.source_limits.get(source, ()))]
@@ -90,55 +206,6 @@ class RateLimitClient:
                 "said so; remedy: run again then, what is done stays"
             )
         return min(turn.when, 60.0)
-
-    async def _ask(self, method: str, *arguments: Any) -> Any:
-        ray = _running_ray()
-        if ray is None:
-            with _LOCK:
-                return getattr(self._local(), method)(*arguments)
-        given_up = time.monotonic() + _COMES_BACK_S
-        while True:
-            actor = self._actor(ray)
-            try:
-                return await getattr(actor, method).remote(*arguments)
-            except ray.exceptions.RayActorError as error:
-                if time.monotonic() > given_up:
-                    raise
-                # one that is only out of reach comes back; to let go of its handle here would end it
-                if not isinstance(error, ray.exceptions.ActorUnavailableError):
-                    self._forget(actor)
-                await asyncio.sleep(0.2)
-
-    def _tell(self, method: str, *arguments: Any) -> None:
-        """Goes to the limiter before this process's next question; no answer is waited for."""
-        if (ray := _running_ray()) is not None:
-            getattr(self._actor(ray), method).remote(*arguments)
-            return
-        with _LOCK:
-            getattr(self._local(), method)(*arguments)
-
-    def _local(self) -> Limiter:
-        if self.store.root not in _LOCAL:
-            _LOCAL[self.store.root] = Limiter(self.store)
-        return _LOCAL[self.store.root]
-
-    def _forget(self, actor: Any) -> None:
-        """Its owner died, or its name still stands for one that is ending: the next question begins another."""
-        if _ACTORS.get(self._name()) is actor:
-            del _ACTORS[self._name()]
-
-    def _name(self) -> str:
-        return f"limiter-{digest(self.store.path(''))}"
-
-    def _actor(self, ray: Any) -> Any:
-        name = self._name()
-        if name not in _ACTORS:
-            # restarted, it begins with full windows, and with the quotas that lie under the root
-            options = ray.remote(Limiter).options(
-                name=name, get_if_exists=True, num_cpus=0, max_restarts=-1, max_task_retries=2
-            )
-            _ACTORS[name] = options.remote(self.store)
-        return _ACTORS[name]
 
 
 def _running_ray() -> Any:
