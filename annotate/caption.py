@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import aclosing
 from functools import partial
 from typing import Annotated, Any, cast
@@ -75,6 +75,7 @@ def caption_stage(settings: CaptionSettings, live: LiveServers | None = None, *,
             cpus=0, min_workers=settings.workers, max_workers=settings.workers, parts_at_once=_PARTS_AT_ONCE
         ),
         settings=digest({**settings.of_kind(SettingScope.PER_ROW), "prompt": prompt.hash}),
+        keeps_rows=True,
     )
 
 
@@ -154,15 +155,27 @@ class CaptionWorker:
     async def _jobs(
         self, describe: Callable[[dict[str, Any], bytes], Coroutine[Any, Any, Outcome]], readers: Readers
     ) -> AsyncIterator[Coroutine[Any, Any, Outcome]]:
-        judged = [name for name in (ITEMS.name, IMAGES.name, SAFETY.name, REPEATS.name) if name in readers]
-        batches = join_rows(readers, *judged)
+        names = [table.name for table in (ITEMS, IMAGES, SAFETY, REPEATS, CAPTIONS) if table.name in readers]
+        batches = join_rows(readers, *names)
         while (batch := await asyncio.to_thread(next, batches, None)) is not None:
-            for item, image, safety, *repeated in zip(*batch, strict=True):
-                is_repeat = any(row["reason"] for row in repeated)
-                if image["status"] == "ok" and safety["verdict"] == "safe" and not is_repeat:
+            for rows in zip(*batch, strict=True):
+                row = dict(zip(names, rows, strict=True))
+                item, image, safety = row[ITEMS.name], row[IMAGES.name], row[SAFETY.name]
+                earlier = row.get(CAPTIONS.name)
+                if earlier and (earlier["status"] != "failed" or image["bytes"] is None):
+                    yield _keep(earlier)
+                elif image["status"] == "ok" and safety["verdict"] == "safe" and not _is_repeat(row):
                     yield describe(item, cast("bytes", image["bytes"]))
                 else:
                     yield _skip(item["key"])
+
+
+def _is_repeat(row: Mapping[str, dict[str, object]]) -> bool:
+    return REPEATS.name in row and bool(row[REPEATS.name]["reason"])
+
+
+async def _keep(row: Row) -> Outcome:
+    return Outcome(row=row, is_kept=True)
 
 
 async def _skip(key: object) -> Outcome:

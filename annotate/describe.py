@@ -57,12 +57,13 @@ class Rejected:
 class Outcome:
     """A picture's row of the captions table; ``rejected`` where a server turned every question about it down.
 
-    ``answered``: a server has answered, well or not.
+    ``answered``: a server has answered, well or not; ``is_kept``: the row is one of an earlier time.
     """
 
     row: Row
     rejected: Rejected | None = None
     answered: bool = False
+    is_kept: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

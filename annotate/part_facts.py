@@ -23,11 +23,11 @@ class PartFacts:
     began: float = field(default_factory=time.monotonic)
 
     def count(self, outcome: Outcome) -> None:
-        """Adds a finished row; skipped ones cost nothing."""
+        """Adds a finished row; those that are skipped or kept cost nothing."""
         row = outcome.row
         self.answered += outcome.answered
         self.rejected = outcome.rejected or self.rejected
-        if row["status"] == "skipped":
+        if row["status"] == "skipped" or outcome.is_kept:
             return
         self.pictures += 1
         self.tokens_in += int(str(row["prompt_tokens"] or 0))

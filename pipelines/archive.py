@@ -19,9 +19,11 @@ from filter.score import score_stage
 from moodarchive.archive.takedown import bound_by
 from moodarchive.archive.writer_lock import only_writer
 from moodarchive.errors import ConfigError, ServiceError, StorageError
-from moodarchive.running.stage import Stage
+from moodarchive.running.stage import Stage, retry_path
 from moodarchive.settings import SettingScope
 from moodarchive.storage.store import Store
+from moodarchive.tables.layout import TAKEN_DOWN
+from moodarchive.tables.parts import finished_parts
 from moodarchive.tables.schemas import CAPTIONS
 from pipelines.change.reseal import bring_marks_up_to_date
 from pipelines.change.verbs import go_on
@@ -38,6 +40,7 @@ from shards.seal import seal, unseal
 
 STEPS = ("descriptors", "search", "merge", "download", "safety", "caption", "score", "cut", "pack", "seal")
 
+RETRIED = (CAPTIONS.name,)
 _LONGEST_WAIT_S = 60.0
 
 
@@ -51,13 +54,16 @@ class Archive:
     cluster: Cluster = field(init=False)
     servers: ManagedServers = field(init=False)
 
-    def run(self, until: str = "seal") -> None:
+    def run(self, until: str = "seal", retry: str = "") -> None:
         """Completes the open round and every further one that the settings ask for, then cuts, packs and seals.
 
-        What is done is found in the store and left alone; ``until`` names the last step. Errors name part and log.
+        What is done is found in the store and left alone; ``until`` names the last step, ``retry`` the table whose
+        failed rows are tried again. Errors name part and log.
         """
         if until not in STEPS:
             raise ConfigError(f"--until {until}: no such step; legal: {', '.join(STEPS)}")
+        if retry not in ("", *RETRIED):
+            raise ConfigError(f"--retry {retry}: its rows cannot be tried again; legal: {', '.join(RETRIED)}")
         require_archive_or_empty(self.store)
         run = self.settings.run
         self.cluster = Cluster(
@@ -71,6 +77,8 @@ class Archive:
         with only_writer(self.store), _without_drafts(self.store), self.cluster, self.servers:
             check_settings(self.store, self.settings.model_copy(update={"shards": with_private(self.settings)}))
             go_on(self.store)
+            if retry:
+                self._mark_failed_captions()
             for record in self._rounds():
                 if not self._crawl(record, until):
                     return
@@ -90,6 +98,20 @@ class Archive:
             caption=settings.caption,
             store=self.store,
             own_ray=not address_of(settings.run.ray_address),
+        )
+
+    def _mark_failed_captions(self) -> None:
+        """Marks the parts whose failed rows are asked about again; a killed run's marks stay for the next."""
+        rows = {
+            part: sum(count for kind, count in sidecar.failures.items() if kind != TAKEN_DOWN)
+            for part, sidecar in finished_parts(self.store, CAPTIONS).items()
+        }
+        failed = {part: count for part, count in rows.items() if count}
+        for part in failed:
+            self.store.write_bytes(retry_path(CAPTIONS, part), b"")
+        self.progress.console.print(
+            f"captions: {sum(failed.values()):,} failed rows of {len(failed):,} parts are asked about again",
+            highlight=False,
         )
 
     def _rounds(self) -> Iterator[Round]:

@@ -55,6 +55,8 @@ class Stage:
     resources: Resources
     settings: str
     finish: Finish = write_part
+    keeps_rows: bool = False
+    """Its worker takes over what is well of an earlier version of the part, which it finds among its readers."""
 
 
 def inputs_of(stage: Stage, store: Store, part: int) -> dict[str, str]:
@@ -73,16 +75,33 @@ def is_current(stage: Stage, sidecar: Sidecar | None, inputs: Mapping[str, str])
     return sidecar is not None and sidecar.settings == stage.settings and dict(sidecar.inputs) == dict(inputs)
 
 
+def retry_path(table: Table, part: int) -> str:
+    """The mark that the part's failed rows are to be tried again; it goes when they have been."""
+    return f"{table.name}/{part:05d}.retry"
+
+
+def marked_parts(store: Store, table: Table) -> set[int]:
+    """The parts that bear the mark."""
+    names = [name.removesuffix(".retry") for name in store.names(table.name) if name.endswith(".retry")]
+    return {int(name) for name in names if name.isdigit()}
+
+
 def run_part(stage: Stage, store: Store, worker: Worker, part: int) -> Sidecar:
-    """Brings one part up to date; a part that is current is left alone."""
+    """Brings one part up to date; a current one is left alone, unless its failed rows are to be tried again."""
     inputs = inputs_of(stage, store, part)
     done = read_sidecar(store, stage.writes, part)
-    if done is not None and is_current(stage, done, inputs):
-        return done
+    is_marked = stage.keeps_rows and store.exists(retry_path(stage.writes, part))
     readers = {table.name: _reader(store, table, part) for table in stage.reads}
+    if done is not None and is_current(stage, done, inputs):
+        if not is_marked:
+            return done
+        readers[stage.writes.name] = _reader(store, stage.writes, part)
     with collect_figures() as measured:
         origin = Origin(settings=stage.settings, inputs=inputs, started=time.time(), measured=measured)
-        return stage.finish(store, stage.writes, part, worker(part, readers), origin)
+        sidecar = stage.finish(store, stage.writes, part, worker(part, readers), origin)
+    if is_marked:
+        store.remove(retry_path(stage.writes, part))
+    return sidecar
 
 
 def _reader(store: Store, table: Table, part: int) -> Callable[[], Iterator[pa.RecordBatch]]:

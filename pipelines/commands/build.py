@@ -15,12 +15,14 @@ def demo(
         str, typer.Option(help="A folder of your own pictures instead (with an optional photos.csv).")
     ] = "",
     seed: Annotated[int, typer.Option(help="Another seed draws other pictures.")] = 0,
+    *,
     train: Annotated[bool, typer.Option(help="Train on the sealed pictures, a minute more.")] = True,
+    captions: Annotated[str, typer.Option(help="Ask this caption server in place of the demo's own.")] = "",
 ) -> None:
     """Run the whole pipeline on embedded parts, offline: a stock site, a caption server, a small CLIP that trains."""
     from pipelines.demo.run import DemoOptions, run_demo
 
-    run_demo(DemoOptions(root=root, images=images, photos=photos, seed=seed, train=train))
+    run_demo(DemoOptions(root=root, images=images, photos=photos, seed=seed, train=train, captions=captions))
 
 
 @build_verbs.command(rich_help_panel="Build")
@@ -28,6 +30,7 @@ def run(
     config: Annotated[str, typer.Argument(help="The settings, a TOML file; see configs/.")],
     root: Annotated[str, typer.Option(help="The archive's root; overrides run.root of the settings.")] = "",
     until: Annotated[str, typer.Option(help="The last step to do.")] = "seal",
+    retry: Annotated[str, typer.Option(help="Try the failed rows of this table again: captions.")] = "",
     recut: Annotated[bool, typer.Option("--recut", help='Judge all rounds together: cut.rounds = "together".')] = False,
 ) -> None:
     """Build an archive, or go on with one."""
@@ -45,7 +48,7 @@ def run(
         cut = settings.cut.model_copy(update={"rounds": "together"})
         settings = settings.model_copy(update={"cut": cut})
     store = Store(chosen)
-    Archive(store, settings, Progress(store)).run(until)
+    Archive(store, settings, Progress(store)).run(until, retry)
 
 
 @build_verbs.command(rich_help_panel="Build")

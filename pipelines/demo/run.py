@@ -60,6 +60,8 @@ class DemoOptions:
     seed: int = 0
     train: bool = True
     """Train on the drawn pictures once they are sealed; a folder's pictures are not trained on."""
+    captions: str = ""
+    """The address of a caption server that takes the place of the demo's own."""
 
 
 def run_demo(options: DemoOptions) -> None:
@@ -70,7 +72,7 @@ def run_demo(options: DemoOptions) -> None:
     pictures = photo_catalogue(options.photos) if options.photos else drawn_catalogue(options.images, options.seed)
     with ExitStack() as services:
         site = services.enter_context(run_server("pipelines.demo.stock_site.server", _site_arguments(options, store)))
-        captions = services.enter_context(run_server("pipelines.demo.captioner.server", []))
+        captions = options.captions or services.enter_context(run_server("pipelines.demo.captioner.server", []))
         if not options.photos and not store.exists(MANIFEST_PATH):
             _await_drawings(site, console)
         settings = demo_settings(options, len(pictures), site, captions)

@@ -12,7 +12,7 @@ from moodarchive.archive.writer_lock import Heartbeat, has_ended, heartbeat_now
 from moodarchive.errors import MoodArchiveError, PartsFailedError, StageError
 from moodarchive.running.own_packages import foreign_package
 from moodarchive.running.part_log import LOGGER, log_path, part_log
-from moodarchive.running.stage import Readers, Stage, is_current, run_part
+from moodarchive.running.stage import Readers, Stage, is_current, marked_parts, run_part
 from moodarchive.storage.store import Store
 from moodarchive.tables.parts import Sidecar, finished_parts
 from pipelines.runner.cluster import Cluster
@@ -34,7 +34,10 @@ def pending_parts(stages: Sequence[Stage], store: Store, parts: Sequence[int]) -
     """The parts for which any stage has work left, found by listing the store; Ray is not needed."""
     tables = {table.name: table for stage in stages for table in (*stage.reads, stage.writes)}
     done = {name: finished_parts(store, table) for name, table in tables.items()}
-    return [part for part in parts if any(not _is_done(stage, done, part) for stage in stages)]
+    marked = {stage.name: marked_parts(store, stage.writes) if stage.keeps_rows else set() for stage in stages}
+    return [
+        part for part in parts if any(part in marked[stage.name] or not _is_done(stage, done, part) for stage in stages)
+    ]
 
 
 def _is_done(stage: Stage, done: dict[str, dict[int, Sidecar]], part: int) -> bool:

@@ -70,6 +70,13 @@ def test_an_unknown_step_is_answered_with_the_steps(tmp_path: Path) -> None:
     assert "lunch" in message and "descriptors" in message
 
 
+def test_an_unknown_table_to_try_again_is_answered_with_those_that_can_be(tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text(VALID)
+    message = _refused("run", str(config), "--root", str(tmp_path / "root"), "--retry", "images")
+    assert "--retry images" in message and "captions" in message
+
+
 def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "holiday.txt").write_text("mine")
     config = tmp_path.parent / f"{tmp_path.name}.toml"
