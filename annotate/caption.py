@@ -17,6 +17,7 @@ from annotate.part_facts import PartFacts
 from annotate.prompt import Prompt, load_prompt
 from annotate.service_watch import ServiceWatch
 from moodarchive.chat.client import ChatClient
+from moodarchive.chat.server_phases import sum_since
 from moodarchive.chat.servers import LiveServers
 from moodarchive.chat.settings import ChatSettings
 from moodarchive.keys import digest
@@ -133,6 +134,7 @@ class CaptionWorker:
         slots = self._settings.in_flight * (self._live.count if self._live else len(self._settings.servers))
         window = slots + slots // 4 + 1  # a few more than the servers take, so that the next picture is ready
         waiting: list[Row] = []
+        before = await client.read_phases()
         async with aclosing(run_in_order(self._jobs(describe, readers), window)) as outcomes:
             async for outcome in outcomes:
                 facts.count(outcome)
@@ -140,6 +142,7 @@ class CaptionWorker:
                 if len(waiting) == _BATCH_ROWS:
                     yield as_batch(CAPTIONS, waiting)
                     waiting = []
+        facts.phases = sum_since(await client.read_phases(), before)
         if facts.rejected is not None and not facts.answered:
             await self._watch.require_service(client, facts.rejected.request, facts.rejected.rejection)
         if waiting:

@@ -1,11 +1,12 @@
 """What parts of captions cost: tokens, pictures a second, time in line; for log and sidecar, never for a table."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from annotate.describe import Outcome, Rejected
 from moodarchive.chat.client import Timing
+from moodarchive.chat.server_phases import ServerPhases
 from moodarchive.tables.parts import Sidecar
 
 
@@ -20,6 +21,8 @@ class PartFacts:
     answered: int = 0
     rejected: Rejected | None = None
     """What a server turned down last."""
+    phases: ServerPhases = field(default_factory=ServerPhases)
+    """What the servers counted while the part was in work, other parts' requests among it."""
     began: float = field(default_factory=time.monotonic)
 
     def count(self, outcome: Outcome) -> None:
@@ -45,7 +48,20 @@ class PartFacts:
             "queued_s": round(timing.queued_s, 3),
             "served_s": round(timing.served_s, 3),
             "lost": timing.lost,
+            "server_requests": self.phases.requests,
+            "server_queue_s": round(self.phases.queue, 3),
+            "server_prefill_s": round(self.phases.prefill, 3),
+            "server_decode_s": round(self.phases.decode, 3),
         }
+
+
+WALLS = {
+    "preparing": "pictures are prepared by the server's CPU; raise servers.api_servers, or give the servers more cores",
+    "waiting": "requests queue inside the servers; lower caption.in_flight, or add servers",
+    "prefill": "the GPU reads the pictures; lower caption.image_side, or add servers",
+    "decode": "the GPU writes the answers; raise caption.in_flight while memory lasts, or add servers",
+}
+"""What to change, by the phase in which a server's answers spend the most time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +79,7 @@ class Costs:
     lost: int
     slowest: float
     fastest: float
+    phases: ServerPhases = field(default_factory=ServerPhases)
 
     @property
     def per_second(self) -> float:
@@ -84,8 +101,33 @@ class Costs:
         return (
             f"{self.per_second:.2f} pictures/s; tokens {self.tokens_in:,} in, {self.tokens_out:,} out; an answer "
             f"waited {self.waited_s:.2f} s for a place and took {self.took_s:.2f} s; {self.lost} requests lost and "
-            "sent again"
+            f"sent again{f'; {self.wall}' if self.wall else ''}"
         )
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Seconds of a mean answer in each phase, by the servers' metrics; empty where no server publishes them.
+
+        ``preparing`` is what is left of the time that we measured: the picture's way to the server, and its preparation
+        by the server's CPU, which vLLM's own phases leave out.
+        """
+        if not self.phases.requests:
+            return {}
+        waiting, prefill, decode = (
+            getattr(self.phases, phase) / self.phases.requests for phase in ("queue", "prefill", "decode")
+        )
+        preparing = max(0.0, self.took_s - waiting - prefill - decode)
+        return {"preparing": preparing, "waiting": waiting, "prefill": prefill, "decode": decode}
+
+    @property
+    def wall(self) -> str:
+        """The phase that takes longest, and what to change; empty where no server publishes its metrics."""
+        shares = self.shares
+        if not shares:
+            return ""
+        longest = max(shares, key=lambda phase: shares[phase])
+        seconds = ", ".join(f"{phase} {share:.2f}" for phase, share in shares.items())
+        return f"the wall is {longest} ({seconds} s): {WALLS[longest]}"
 
 
 def sum_costs(sidecars: Iterable[Sidecar]) -> Costs | None:
@@ -109,7 +151,17 @@ def sum_costs(sidecars: Iterable[Sidecar]) -> Costs | None:
         lost=int(sum(part["lost"] for part in figures)),
         slowest=min(rates),
         fastest=max(rates),
+        phases=ServerPhases(
+            requests=_total(figures, "server_requests"),
+            queue=_total(figures, "server_queue_s"),
+            prefill=_total(figures, "server_prefill_s"),
+            decode=_total(figures, "server_decode_s"),
+        ),
     )
+
+
+def _total(figures: Iterable[Mapping[str, float]], name: str) -> float:
+    return sum(part.get(name, 0.0) for part in figures)
 
 
 def _covered_seconds(spans: list[tuple[float, float]]) -> float:

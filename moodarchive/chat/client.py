@@ -20,7 +20,9 @@ from moodarchive.chat.answers import (
     error_message,
     read_chat_answer,
 )
+from moodarchive.chat.request_form import RequestForm
 from moodarchive.chat.retry_after import retry_after
+from moodarchive.chat.server_phases import ServerPhases, read_phases
 from moodarchive.chat.servers import LiveServers, Server, ServerLine
 from moodarchive.errors import ConfigError, MoodArchiveError, RowError, ServiceError
 from moodarchive.running.part_log import redact
@@ -29,6 +31,7 @@ FIRST_REST_S = 0.5
 LONGEST_RETRY_AFTER_S = 600.0
 _LOOK_S = 1.0
 """How often servers that come and go are looked for."""
+_METRICS_S = 5.0
 _BUSY = (408, 425, 429)
 _MISPLACED = (401, 403, 404, 405)
 """These would refuse every row alike: a wrong key, URL or model name is a person's to mend, not a row's failure."""
@@ -137,6 +140,7 @@ class ChatClient:
     patience_s: float = 0.0
     """How long servers that all are silent are waited for before it is an error."""
     key_variable: str = "MOODARCHIVE_CHAT_KEY"
+    form: RequestForm = field(default_factory=RequestForm)
     states: list[Server] = field(init=False, repr=False)
     _line: ServerLine = field(init=False, repr=False)
     _session: aiohttp.ClientSession = field(init=False, repr=False)
@@ -174,7 +178,7 @@ class ChatClient:
         ServiceError names the URL once retries and patience are spent and no other request was answered meanwhile, or
         at once when no request could ever succeed there.
         """
-        body = json.dumps(request.payload()).encode()
+        body = json.dumps(self.form.write(request.payload())).encode()
         began, answered_before = time.monotonic(), self._answered
         attempt = 0
         while True:
@@ -195,6 +199,22 @@ class ChatClient:
             finally:
                 self._line.leave(server)
             attempt += 1
+
+    async def read_phases(self) -> dict[str, ServerPhases]:
+        """What each server that publishes vLLM's metrics has counted, by its address; others are left out."""
+        urls = [server.url for server in self.states]
+        phases = await asyncio.gather(*(self._read_phases(url) for url in urls))
+        return {url: counted for url, counted in zip(urls, phases, strict=True) if counted is not None}
+
+    async def _read_phases(self, url: str) -> ServerPhases | None:
+        address = url.removesuffix("/v1/chat/completions") + "/metrics"
+        timeout = aiohttp.ClientTimeout(total=_METRICS_S)
+        try:
+            async with self._session.get(address, headers=self._headers(), timeout=timeout) as response:
+                content = await _read_bounded(response)
+                return read_phases(content.decode(errors="replace")) if response.status == 200 else None
+        except (TimeoutError, aiohttp.ClientError, NotChatError):
+            return None  # figures for people; the answers do not depend on them
 
     async def _look(self, live: LiveServers) -> None:
         while True:

@@ -1,10 +1,11 @@
 """Where chat servers are and how patiently they are asked: the settings of everything that asks a served model."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
 from moodarchive.chat.client import ChatClient, chat_url
+from moodarchive.chat.request_form import LimitName, RequestForm, SchemaForm
 from moodarchive.chat.servers import LiveServers
 from moodarchive.errors import ConfigError
 from moodarchive.settings import Settings, SettingScope
@@ -25,6 +26,14 @@ class ChatSettings(Settings):
     """How long silent servers are waited for before it is an error: a restart takes minutes."""
     key_variable: Annotated[str, SettingScope.EXECUTION] = "MOODARCHIVE_CHAT_KEY"
     """The environment variable that holds the servers' key, if they want one."""
+    schema_form: Annotated[SchemaForm, SettingScope.EXECUTION] = "json_schema"
+    """Where the servers look for the answer's JSON schema; docs/captioning.md says it for each server."""
+    schema_patterns: Annotated[bool, SettingScope.EXECUTION] = True
+    """False leaves out the schema's patterns, for servers whose grammars know none."""
+    limit_name: Annotated[LimitName, SettingScope.EXECUTION] = "max_tokens"
+    """What the servers call the limit of tokens."""
+    leave_out: Annotated[tuple[Literal["seed", "temperature", "max_tokens"], ...], SettingScope.EXECUTION] = ()
+    """Fields that the servers refuse."""
 
     @field_validator("servers")
     @classmethod
@@ -46,4 +55,10 @@ class ChatSettings(Settings):
             retries=self.retries,
             patience_s=self.patience_s,
             key_variable=self.key_variable,
+            form=RequestForm(
+                schema=self.schema_form,
+                patterns=self.schema_patterns,
+                limit=self.limit_name,
+                leave_out=self.leave_out,
+            ),
         )

@@ -109,6 +109,7 @@ class ManagedServer:
             key=plan.live.key,
             log=path,
             tell=pool.tell.remote,
+            api_servers=plan.settings.api_servers_for(os.cpu_count() or 1, _servers_here(plan)),
         )
         self._thread = threading.Thread(target=self._supervisor.keep, daemon=True)
         self._thread.start()
@@ -122,6 +123,18 @@ class ManagedServer:
         self._thread.join()
         if self._uploading.ident is not None:
             self._uploading.join()
+
+
+def _servers_here(plan: "ServerPlan") -> int:
+    """How many servers this machine may come to hold."""
+    import ray
+
+    settings = plan.settings
+    if plan.own_ray or not settings.gpus_per_server:
+        return settings.count
+    here = ray.get_runtime_context().get_node_id()
+    gpus = sum(node["Resources"].get("GPU", 0.0) for node in ray.nodes() if node["NodeID"] == here)  # type: ignore[no-untyped-call]
+    return min(settings.count, max(1, int(gpus / settings.gpus_per_server)))
 
 
 def _node_address() -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from moodarchive.running.part_log import redact
-from pipelines.servers.settings import ServerSettings, command_of
+from pipelines.servers.settings import Listening, ServerSettings, command_of
 
 _REAPER = str(Path(__file__).with_name("process_reaper.py"))
 """By its path, because the server's environment holds no PYTHONPATH of ours."""
@@ -52,6 +52,7 @@ class ServerSupervisor:
     key: str = field(repr=False)
     log: Path
     tell: Callable[[Report], None]
+    api_servers: int = 1
     _stopping: threading.Event = field(default_factory=threading.Event)
     _failures: int = 0
     _trouble: str = ""
@@ -83,14 +84,8 @@ class ServerSupervisor:
         with socket.socket() as held:
             held.bind((self.host, 0))
             port = held.getsockname()[1]
-        command = command_of(
-            self.settings,
-            python=python_of(self.settings),
-            model=self.model,
-            in_flight=self.in_flight,
-            host=self.host,
-            port=port,
-        )
+        listening = Listening(python=python_of(self.settings), host=self.host, port=port, api_servers=self.api_servers)
+        command = command_of(self.settings, listening, model=self.model, in_flight=self.in_flight)
         environment = {name: value for name, value in os.environ.items() if name not in _OWN_VARIABLES}
         quiet = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "PYTHONSAFEPATH": "1"}
         self.log.parent.mkdir(parents=True, exist_ok=True)

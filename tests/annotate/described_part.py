@@ -5,7 +5,7 @@ import base64
 import io
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,6 +54,8 @@ class VisionServer:
     working: int = 0
     most_working: int = 0
     url: str = ""
+    metrics: Callable[[web.Request], Awaitable[web.StreamResponse]] | None = None
+    """Answers GET /metrics, for a server that publishes any."""
 
     async def handle(self, request: web.Request) -> web.Response:
         self.working += 1
@@ -62,6 +64,9 @@ class VisionServer:
             return await self._answer(await request.json())
         finally:
             self.working -= 1
+
+    async def publish(self, request: web.Request) -> web.StreamResponse:
+        return await self.metrics(request) if self.metrics else web.Response(status=404)
 
     async def _answer(self, body: dict[str, Any]) -> web.Response:
         picture, text = body["messages"][-1]["content"]
@@ -87,6 +92,7 @@ class VisionServer:
         async def serve() -> None:
             app = web.Application(client_max_size=1 << 26)
             app.router.add_post("/v1/chat/completions", self.handle)
+            app.router.add_get("/metrics", self.publish)
             runner = web.AppRunner(app, shutdown_timeout=0.1)
             await runner.setup()
             await web.TCPSite(runner, "127.0.0.1", 0).start()
