@@ -138,7 +138,7 @@ def measure(root: str, images: int, log: Callable[[str], None]) -> Steps:
     for name in list(STEPS)[3:]:
         step(name)
     manifest = json.loads(store.read_bytes(MANIFEST_PATH))
-    assert manifest["counts"]["kept"]["rows"] == manifest["counts"]["items"]["rows"] > 0.98 * images
+    assert manifest["counts"]["selection"]["rows"] == manifest["counts"]["items"]["rows"] > 0.98 * images
     assert sum(manifest["sources"].values()) == manifest["counts"]["shards"]["rows"]
     return found
 

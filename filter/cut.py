@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import duckdb
@@ -15,7 +16,7 @@ from filter.repeats import mark_repeats
 from moodarchive.keys import digest
 from moodarchive.settings import Settings, SettingScope
 from moodarchive.storage.store import Store
-from moodarchive.tables.parts import Origin, finished_parts, write_part
+from moodarchive.tables.parts import Origin, finished_parts, write_part, write_sidecar
 from moodarchive.tables.schemas import CAPTIONS, IMAGES, ITEMS, REDISCOVERED, REPEATS, SAFETY, SCORES, SELECTION, Table
 from moodarchive.tables.sql import PART, connect, view
 
@@ -195,11 +196,22 @@ class OrderedParts:
             self._waiting = next(self._batches, None)
 
 
+def adopt_inputs(store: Store, settings: CutSettings, parts: list[int], rounds: Sequence[int], earlier: str) -> None:
+    """Marks verdicts as made from the tables as they are now, if their inputs' digest was ``earlier``.
+
+    For tables that were renamed, or given a column of nulls: no verdict depends on either.
+    """
+    whole = _digest_of_inputs(store, settings, parts, rounds)
+    for sidecar in finished_parts(store, SELECTION).values():
+        if sidecar.inputs == {"tables": earlier} != {"tables": whole}:
+            write_sidecar(store, SELECTION, replace(sidecar, inputs={"tables": whole}))
+
+
 def _digest_of_inputs(store: Store, settings: CutSettings, parts: list[int], rounds: Sequence[int]) -> str:
-    digests = {table.name: finished_parts(store, table) for table, _ in INPUTS}
+    sidecars = {table.name: finished_parts(store, table) for table, _ in INPUTS}
     if early := finished_parts(store, REPEATS):
-        digests[REPEATS.name] = early
-    inputs: dict[str, object] = {name: [done[part].sha256 for part in parts] for name, done in digests.items()}
+        sidecars[REPEATS.name] = early
+    digests: dict[str, object] = {name: [done[part].sha256 for part in parts] for name, done in sidecars.items()}
     again = finished_parts(store, REDISCOVERED)
-    inputs[REDISCOVERED.name] = [again[number].sha256 for number in rounds if number in again]
-    return digest(inputs | (verdict_digests(store) if settings.rejected == "cut" else {}))
+    digests[REDISCOVERED.name] = [again[number].sha256 for number in rounds if number in again]
+    return digest(digests | (verdict_digests(store) if settings.rejected == "cut" else {}))

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated
 
 from filter.cut import BEFORE_CAPTIONS, INPUTS, SHARE, SPLIT, CutSettings, OrderedParts
@@ -9,7 +10,7 @@ from filter.repeats import mark_repeats
 from moodarchive.keys import digest
 from moodarchive.settings import Settings, SettingScope
 from moodarchive.storage.store import Store
-from moodarchive.tables.parts import Origin, finished_parts, write_part
+from moodarchive.tables.parts import Origin, finished_parts, write_part, write_sidecar
 from moodarchive.tables.schemas import IMAGES, ITEMS, REPEATS, SAFETY
 from moodarchive.tables.sql import connect, view
 
@@ -59,6 +60,17 @@ def mark_before_captions(store: Store, settings: CutSettings, parts: Sequence[in
         rows = OrderedParts(connection, REPEATS, _ORDERED.format(first=min(parts, default=0)))
         for part in sorted(parts):
             write_part(store, REPEATS, part, rows.of(part), origin)
+
+
+def adopt_mark_inputs(
+    store: Store, settings: CutSettings, parts: Sequence[int], known: Sequence[int], earlier: str
+) -> None:
+    """Marks the parts of a round as made from the tables as they are now, if their inputs' digest was ``earlier``."""
+    done = finished_parts(store, REPEATS)
+    inputs = _origin(store, settings, known).inputs if done.keys() & set(parts) else {}
+    for part in parts:
+        if part in done and done[part].inputs == {"tables": earlier} != inputs:
+            write_sidecar(store, REPEATS, replace(done[part], inputs=inputs))
 
 
 def _origin(store: Store, settings: CutSettings, known: Sequence[int]) -> Origin:

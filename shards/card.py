@@ -5,14 +5,15 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from moodarchive.archive.manifest import Contents
 from moodarchive.tables.layout import PRIVATE, SETS
 from shards.attribution import ATTRIBUTION_PATH
-from shards.licences import entails
+from shards.licences import describe_terms
 
 CARD_PATH = "README.md"
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"),
           (10_000_000, "1M<n<10M"), (100_000_000, "10M<n<100M"))  # fmt: skip
-_SAYS_OF_SET = {
+_SET_NOTES = {
     "train": "for training",
     "validation": "to steer training by",
     "heldout": "never to be trained on: evaluation only; no look-alike of it is in the other sets",
@@ -61,18 +62,18 @@ _LIMITS = """\
 """
 
 
-def card(manifest: Mapping[str, Any]) -> str:
-    """The card's text; every figure in it is the manifest's."""
+def render_card(contents: Contents) -> str:
+    """The card's text; every figure in it is the seal's."""
     sections = (
-        ("Contents", f"{_CONTENTS}\n{_sets_table(manifest['sets'])}\n{_flow(manifest['counts'])}"),
-        ("Licences", f"{_licence_table(manifest['licences'])}\n{_BY_SA}"),
-        ("Sources", _table(("source", "images"), sorted(manifest["sources"].items()))),
+        ("Contents", f"{_CONTENTS}\n{_sets_table(contents.sets)}\n{_flow(contents.counts)}"),
+        ("Licences", f"{_licence_table(contents.licences)}\n{_BY_SA}"),
+        ("Sources", _table(("source", "images"), sorted(contents.sources.items()))),
         ("People and intended use", _USE),
         ("Known limits", _LIMITS),
-        ("How it was made", _made(manifest)),
+        ("How it was made", _provenance(contents)),
     )
     body = "\n".join(f"## {title}\n\n{text}" for title, text in sections)
-    return f"{_header(manifest['sets'])}\n# MoodArchive\n\n{body}"
+    return f"{_header(contents.sets)}\n# MoodArchive\n\n{body}"
 
 
 def _header(sets: Mapping[str, Any]) -> str:
@@ -94,7 +95,7 @@ def _header(sets: Mapping[str, Any]) -> str:
 
 def _sets_table(sets: Mapping[str, Any]) -> str:
     rows = [
-        (f"`shards/{name}/`", sets[name]["shards"], sets[name]["samples"], _SAYS_OF_SET[name])
+        (f"`shards/{name}/`", sets[name]["shards"], sets[name]["samples"], _SET_NOTES[name])
         for name in SETS
         if name in sets
     ]
@@ -103,7 +104,7 @@ def _sets_table(sets: Mapping[str, Any]) -> str:
 
 def _flow(counts: Mapping[str, Any]) -> str:
     dropped = counts["selection"]["failures"]
-    reasons = ", ".join(f"{_cell(reason)} {number:,}" for reason, number in sorted(dropped.items())) or "none"
+    reasons = ", ".join(f"{_escape_cell(reason)} {number:,}" for reason, number in sorted(dropped.items())) or "none"
     return (
         f"Of {counts['items']['rows']:,} images that were found, {counts['shards']['rows']:,} are kept; dropped, by "
         f"reason: {reasons}.\n"
@@ -111,28 +112,28 @@ def _flow(counts: Mapping[str, Any]) -> str:
 
 
 def _licence_table(licences: Mapping[str, int]) -> str:
-    rows = [(name, count, entails(name)) for name, count in sorted(licences.items())]
+    rows = [(name, count, describe_terms(name)) for name, count in sorted(licences.items())]
     return _table(("licence", "images", "what it asks of you"), rows)
 
 
-def _made(manifest: Mapping[str, Any]) -> str:
-    settings = json.dumps(manifest["settings"], indent=1, sort_keys=True, ensure_ascii=True)
+def _provenance(contents: Contents) -> str:
+    settings = json.dumps(contents.settings, indent=1, sort_keys=True, ensure_ascii=True)
     return (
-        f"By MoodArchive {manifest['code_version']}, tables of schema version {manifest['schema_version']}, after the "
+        f"By MoodArchive {contents.code_version}, tables of schema version {contents.schema_version}, after the "
         f"recipe of the Moodifier paper (arXiv 2507.14024). The settings:\n\n```json\n{settings}\n```\n"
     )
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
     lines = [head, tuple("---" for _ in head), *rows]
-    return "".join(f"| {' | '.join(map(_shown, line))} |\n" for line in lines)
+    return "".join(f"| {' | '.join(map(_show, line))} |\n" for line in lines)
 
 
-def _shown(value: Any) -> str:
-    return f"{value:,}" if isinstance(value, int) else _cell(value)
+def _show(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else _escape_cell(value)
 
 
-def _cell(text: str) -> str:
+def _escape_cell(text: str) -> str:
     """Text of strangers as one cell: it can neither end the row nor bring markup of its own."""
     text = re.sub(r"\s+", " ", text)
     return text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from moodarchive.archive.manifest import Contents
 from moodarchive.tables.layout import PRIVATE, SETS
 from moodarchive.tables.schemas import SHARD_INDEX
 from shards.attribution import ATTRIBUTION_PATH, COLUMNS
@@ -37,10 +38,10 @@ _TYPES = {"string": "sc:Text", "int64": "sc:Integer"}
 _PAPER = "Moodifier, arXiv:2507.14024"
 
 
-def croissant(manifest: Mapping[str, Any], attribution_sha256: str) -> str:
+def render_croissant(contents: Contents, attribution_sha256: str) -> str:
     """The metadata's text. Sets that may not be passed on are left out."""
-    public = [name for name in SETS if name in manifest["sets"] and name != PRIVATE]
-    addresses = {licence_address(name) for name in manifest["licences"]} - {None}
+    public = [name for name in SETS if name in contents.sets and name != PRIVATE]
+    addresses = {licence_address(name) for name in contents.licences} - {None}
     about = {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
@@ -48,7 +49,7 @@ def croissant(manifest: Mapping[str, Any], attribution_sha256: str) -> str:
         "description": _DESCRIPTION,
         "conformsTo": "http://mlcommons.org/croissant/1.0",
         "citeAs": _PAPER,
-        "version": manifest["code_version"],
+        "version": contents.code_version,
         "license": sorted(filter(None, addresses)) or "https://creativecommons.org/licenses/",
         "distribution": [
             _attribution_file(attribution_sha256),

@@ -8,8 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from moodarchive.archive.manifest import Contents
 from moodarchive.errors import DamagedPartError, UnknownSealError
-from moodarchive.keys import digest
 from moodarchive.settings import differences
 from moodarchive.storage.store import Store
 from moodarchive.tables.layout import SEALS_FOLDER
@@ -19,7 +19,7 @@ from moodarchive.tables.schemas import SELECTION
 from moodarchive.tables.sql import connect, location
 
 _COLUMNS = ("key", "reason", "split", "emotion")
-HUMAN_VERDICTS = pa.schema([pa.field(name, pa.string()) for name in _COLUMNS])
+VERDICTS = pa.schema([pa.field(name, pa.string()) for name in _COLUMNS])
 ROWS_PER_GROUP = 100_000
 
 _JOURNEYS = """
@@ -62,16 +62,16 @@ class Changes:
     samples_relabelled: Mapping[str, int]
     settings: Sequence[SettingChange]
 
-    def counted(self) -> dict[str, Any]:
+    def summarise(self) -> dict[str, Any]:
         """The same for the manifest, shards as numbers."""
-        told = asdict(self)
-        return told | {name: len(told[name]) for name in told if name.startswith("shards_")}
+        sections = asdict(self)
+        return sections | {name: len(sections[name]) for name in sections if name.startswith("shards_")}
 
 
 @dataclass(frozen=True, kw_only=True)
 class SealEntry:
-    """One seal, ``seals/NNNN.json``: ``contents`` names all that was sealed, ``shards`` maps tars to their sha256,
-    ``verdicts`` is the sha256 of ``seals/NNNN.parquet``: key, reason, split and emotion of every image."""
+    """One seal, ``seals/NNNN.json``: ``contents`` is the digest of what was sealed, ``shards`` maps tars to
+    their sha256, ``verdicts`` is the sha256 of ``seals/NNNN.parquet``: every image's key, reason, split and emotion."""
 
     seal: int
     contents: str
@@ -84,6 +84,15 @@ class SealEntry:
     shards: Mapping[str, str]
     verdicts: str
     changes: Mapping[str, Any]
+
+    def to_json(self) -> bytes:
+        """The record's bytes; equal records give equal bytes."""
+        return (json.dumps(asdict(self), indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+    @classmethod
+    def from_json(cls, text: bytes) -> "SealEntry":
+        """ValueError or TypeError for a text that is no record."""
+        return cls(**json.loads(text))
 
 
 def entry_path(seal: int) -> str:
@@ -104,7 +113,7 @@ def seal_numbers(store: Store) -> list[int]:
 def read_entry(store: Store, seal: int) -> SealEntry:
     """UnknownSealError when there is no such seal, DamagedPartError when its record cannot be read."""
     try:
-        return SealEntry(**json.loads(store.read_bytes(entry_path(seal))))
+        return SealEntry.from_json(store.read_bytes(entry_path(seal)))
     except FileNotFoundError:
         numbers = seal_numbers(store)
         there = f"it has {numbers[0]} to {numbers[-1]}" if numbers else "it was never sealed; remedy: moodarchive run"
@@ -115,59 +124,62 @@ def read_entry(store: Store, seal: int) -> SealEntry:
         ) from None
 
 
-def remember(store: Store, told: Mapping[str, Any], parts: Sequence[int]) -> SealEntry:
+def record_seal(store: Store, contents: Contents, *, amend: bool = False) -> SealEntry:
     """The record of this seal; the last one when nothing has changed since, else a new one, written last of all.
 
-    ``told`` is the manifest without its history, ``parts`` those of selection/.
+    ``amend`` brings the last one up to date instead: its verdicts and changes stay.
     """
     numbers = seal_numbers(store)
     last = read_entry(store, numbers[-1]) if numbers else None
-    contents = digest(told)
-    if last is not None and last.contents == contents:
+    if last is not None and last.contents == contents.digest():
         _remove_unfinished(store, last.seal)
         return last
-    seal = last.seal + 1 if last else 0
-    shards = {
-        path: sha256
-        for part in told["parts"].values()
-        for path, sha256 in part["files"].items()
-        if path.endswith(".tar")
-    }
-    verdicts = _write_verdicts(store, seal, parts)
-    changes = _changes(store, last, seal, shards, told["settings"])
+    if amend and last is not None:
+        seal, verdicts, changes = last.seal, last.verdicts, last.changes
+    else:
+        seal = last.seal + 1 if last else 0
+        verdicts = _write_verdicts(store, seal, sorted(part.part for part in contents.of_table(SELECTION.name)))
+        changes = _compare(store, last, seal, contents.tars, contents.settings).summarise()
     entry = SealEntry(
-        seal=seal, contents=contents, code_version=told["code_version"], counts=told["counts"], sets=told["sets"],
-        licences=told["licences"], sources=told["sources"], settings=told["settings"], shards=shards,
-        verdicts=verdicts, changes=changes.counted(),
-    )  # fmt: skip
+        seal=seal,
+        contents=contents.digest(),
+        code_version=contents.code_version,
+        counts=contents.counts,
+        sets=contents.sets,
+        licences=contents.licences,
+        sources=contents.sources,
+        settings=contents.settings,
+        shards=contents.tars,
+        verdicts=verdicts,
+        changes=changes,
+    )
     _remove_unfinished(store, seal)
-    text = json.dumps(asdict(entry), indent=1, sort_keys=True, ensure_ascii=False)
-    store.write_bytes(entry_path(seal), (text + "\n").encode())
+    store.write_bytes(entry_path(seal), entry.to_json())
     return entry
 
 
-def history_records(store: Store) -> dict[str, str]:
+def digest_history(store: Store) -> dict[str, str]:
     """The digest of every file of the history. The verdicts' are those of their own time: verify is to see changes."""
-    found: dict[str, str] = {}
+    digests: dict[str, str] = {}
     for seal in seal_numbers(store):
-        found[entry_path(seal)] = store.sha256(entry_path(seal))
-        found[verdicts_path(seal)] = read_entry(store, seal).verdicts
-    return found
+        digests[entry_path(seal)] = store.sha256(entry_path(seal))
+        digests[verdicts_path(seal)] = read_entry(store, seal).verdicts
+    return digests
 
 
 def changes_between(store: Store, earlier: int | None, later: int) -> Changes:
     """What changed from one seal to another; ``earlier`` None stands for the empty archive."""
     before = None if earlier is None else read_entry(store, earlier)
     after = read_entry(store, later)
-    return _changes(store, before, after.seal, after.shards, after.settings)
+    return _compare(store, before, after.seal, after.shards, after.settings)
 
 
-def _changes(
+def _compare(
     store: Store, before: SealEntry | None, seal: int, shards: Mapping[str, str], settings: Mapping[str, Any]
 ) -> Changes:
     old = before.shards if before else {}
     ways: dict[str, dict[str, int]] = {"in": {}, "out": {}, "moved": {}, "relabelled": {}}
-    for way, why, count in _journeys(store, before.seal if before else None, seal):
+    for way, why, count in _count_journeys(store, before.seal if before else None, seal):
         ways[way][why] = count
     changed = differences(before.settings, settings) if before else ()
     return Changes(
@@ -183,18 +195,18 @@ def _changes(
     )
 
 
-def _journeys(store: Store, before: int | None, seal: int) -> list[tuple[str, str, int]]:
+def _count_journeys(store: Store, before: int | None, seal: int) -> list[tuple[str, str, int]]:
     for number in (before, seal):
         if number is not None and not store.exists(verdicts_path(number)):
             raise DamagedPartError(
-                f"{store.root}/{verdicts_path(number)} is missing: what seal {number} held cannot be told; remedy: "
+                f"{store.root}/{verdicts_path(number)} is missing: what seal {number} held is not known; remedy: "
                 "restore it from a copy"
             )
     with connect(store) as connection:
         names = {"was": before, "now": seal}
         for name, number in names.items():
             if number is None:
-                connection.register(name, HUMAN_VERDICTS.empty_table())
+                connection.register(name, VERDICTS.empty_table())
             else:
                 quoted = location(store, verdicts_path(number)).replace("'", "''")
                 connection.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet('{quoted}')")
@@ -205,9 +217,9 @@ def _write_verdicts(store: Store, seal: int, parts: Sequence[int]) -> str:
     """Writes every image's verdict, part by part; returns the file's sha256."""
     with (
         store.draft(verdicts_path(seal)) as file,
-        pq.ParquetWriter(file, HUMAN_VERDICTS, compression="zstd") as writer,
+        pq.ParquetWriter(file, VERDICTS, compression="zstd") as writer,
     ):
-        for group in row_groups(HUMAN_VERDICTS, ROWS_PER_GROUP, _verdicts(store, parts)):
+        for group in row_groups(VERDICTS, ROWS_PER_GROUP, _verdicts(store, parts)):
             writer.write_table(group)
     return file.sha256
 
@@ -215,7 +227,7 @@ def _write_verdicts(store: Store, seal: int, parts: Sequence[int]) -> str:
 def _verdicts(store: Store, parts: Sequence[int]) -> Iterator[pa.Table]:
     for part in parts:
         for batch in read_part(store, SELECTION, part, columns=_COLUMNS, batch_rows=10_000):
-            yield pa.Table.from_batches([batch]).select(list(_COLUMNS)).cast(HUMAN_VERDICTS)
+            yield pa.Table.from_batches([batch]).select(list(_COLUMNS)).cast(VERDICTS)
 
 
 def _remove_unfinished(store: Store, last: int) -> None:

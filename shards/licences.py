@@ -1,4 +1,4 @@
-"""What a licence asks of those who pass the pictures on, as the dataset card tells it."""
+"""What a licence asks of those who pass the pictures on, as the dataset card says it."""
 
 _ENTAILS = {
     "cc0": "nothing is asked; naming the creator is good manners",
@@ -15,7 +15,7 @@ _UNSTATED = "no licence was stated: do not pass these images on"
 NOT_STATED = "not stated"
 
 
-def entails(licence: str) -> str:
+def describe_terms(licence: str) -> str:
     """One line for a short name such as ``by-sa 4.0``; a name outside Creative Commons is the site's own."""
     if licence == NOT_STATED:
         return _UNSTATED

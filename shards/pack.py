@@ -17,7 +17,7 @@ from moodarchive.settings import Settings, SettingScope
 from moodarchive.storage.store import Store
 from moodarchive.tables.layout import PRIVATE
 from moodarchive.tables.schemas import CAPTIONS, IMAGES, ITEMS, SAFETY, SCORES, SELECTION, SHARD_INDEX
-from shards.restored import PruneAwarePacker, write_and_forget
+from shards.restored import PruneAwarePacker, write_and_remove_stash
 from shards.tars import SAMPLES
 
 _READS = (ITEMS, IMAGES, SAFETY, CAPTIONS, SCORES, SELECTION)
@@ -74,15 +74,15 @@ class Packer:
                 yield self._samples(kept)
 
     def _samples(self, kept: Mapping[str, pa.RecordBatch]) -> pa.RecordBatch:
-        told = {name: kept[table.name][column].to_pylist() for name, (table, column) in METADATA.items()}
-        told["phash"] = [f"{phash:016x}" for phash in told["phash"]]
-        _tell_of_later_emotions(told, kept[SCORES.name])
-        rows = (dict(zip(told, values, strict=True)) for values in zip(*told.values(), strict=True))
-        captions = zip(told["summary"], told["stimuli"], told["assessment"], strict=True)
+        fields = {name: kept[table.name][column].to_pylist() for name, (table, column) in METADATA.items()}
+        fields["phash"] = [f"{phash:016x}" for phash in fields["phash"]]
+        _set_later_scores(fields, kept[SCORES.name])
+        rows = (dict(zip(fields, values, strict=True)) for values in zip(*fields.values(), strict=True))
+        captions = zip(fields["summary"], fields["stimuli"], fields["assessment"], strict=True)
         columns = {
             "set": [
                 PRIVATE if source in self.private_sources else split
-                for source, split in zip(told["source"], told["split"], strict=True)
+                for source, split in zip(fields["source"], fields["split"], strict=True)
             ],
             "key": kept[ITEMS.name]["key"],
             "jpg": kept[IMAGES.name]["bytes"],
@@ -93,13 +93,13 @@ class Packer:
         return pa.RecordBatch.from_arrays([pa.array(columns[f.name], f.type) for f in SAMPLES], schema=SAMPLES)
 
 
-def _tell_of_later_emotions(told: dict[str, list[Any]], scores: pa.RecordBatch) -> None:
+def _set_later_scores(fields: dict[str, list[Any]], scores: pa.RecordBatch) -> None:
     """Score and phrase of the emotion under which each image is judged, be it one that a later round found."""
-    judged = pa.array(told["emotion"], pa.string())
+    judged = pa.array(fields["emotion"], pa.string())
     for row in pc.indices_nonzero(pc.not_equal(scores["emotion"], judged)).to_pylist():
-        place = EMOTIONS.index(told["emotion"][row])
-        told["score"][row] = scores["emotion_scores"][row][place].as_py()
-        told["score_phrase"][row] = scores["emotion_phrases"][row][place].as_py()
+        index = EMOTIONS.index(fields["emotion"][row])
+        fields["score"][row] = scores["emotion_scores"][row][index].as_py()
+        fields["score_phrase"][row] = scores["emotion_phrases"][row][index].as_py()
 
 
 def _make_worker(private_sources: tuple[str, ...], store: Store | None) -> Worker:
@@ -116,5 +116,5 @@ def pack_stage(settings: ShardSettings, store: Store | None = None) -> Stage:
         make_worker=partial(_make_worker, settings.private_sources, store),
         resources=Resources(cpus=settings.cpus_per_worker, min_workers=settings.workers, max_workers=settings.workers),
         settings=settings.digest(SettingScope.WHOLE_TABLE),
-        finish=write_and_forget,
+        finish=write_and_remove_stash,
     )

@@ -34,14 +34,14 @@ class PruneAwarePacker:
             return
         _fill_stash(self.store, part)
         with self.store.open_read(stash_path(part)) as stash:
-            whole = {**readers, IMAGES.name: _with_pictures(readers[IMAGES.name], stash)}
+            whole = {**readers, IMAGES.name: _restore_pictures(readers[IMAGES.name], stash)}
             for samples in self.packer(part, whole):
                 if samples["jpg"].null_count:
-                    raise _lost(part, samples)
+                    raise _lost_pictures_error(part, samples)
                 yield samples
 
 
-def write_and_forget(
+def write_and_remove_stash(
     store: Store, table: Table, part: int, batches: Iterator[pa.RecordBatch], origin: Origin
 ) -> Sidecar:
     """Writes the part's shards; the pictures that were set aside for them are then no longer needed."""
@@ -78,19 +78,19 @@ def _fill_stash(store: Store, part: int) -> None:
                             new.addfile(member, tar.extractfile(member))
 
 
-def _with_pictures(
+def _restore_pictures(
     read: Callable[[], Iterator[pa.RecordBatch]], stash: BinaryIO
 ) -> Callable[[], Iterator[pa.RecordBatch]]:
     spans = _spans(stash)
 
-    def restored() -> Iterator[pa.RecordBatch]:
+    def read_restored() -> Iterator[pa.RecordBatch]:
         for batch in read():
-            keys, had = batch["key"].to_pylist(), batch["bytes"].to_pylist()
-            pictures = [data or _picture(stash, spans.get(key)) for key, data in zip(keys, had, strict=True)]
+            keys, stored = batch["key"].to_pylist(), batch["bytes"].to_pylist()
+            pictures = [data or _picture(stash, spans.get(key)) for key, data in zip(keys, stored, strict=True)]
             column = batch.schema.get_field_index("bytes")
             yield batch.set_column(column, batch.schema.field(column), pa.array(pictures, pa.binary()))
 
-    return restored
+    return read_restored
 
 
 def _spans(stash: BinaryIO) -> dict[str, Span]:
@@ -105,7 +105,7 @@ def _picture(stash: BinaryIO, span: Span | None) -> bytes | None:
     return stash.read(span[1])
 
 
-def _lost(part: int, samples: pa.RecordBatch) -> PrunedPictureError:
+def _lost_pictures_error(part: int, samples: pa.RecordBatch) -> PrunedPictureError:
     keys = [key for key, data in zip(samples["key"].to_pylist(), samples["jpg"].to_pylist(), strict=True) if not data]
     return PrunedPictureError(
         f"{len(keys)} images of part {part:05d} are kept now, but were not when images/ was pruned: their pictures are "

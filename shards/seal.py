@@ -3,22 +3,27 @@
 import json
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
+from moodarchive.archive.manifest import ArchiveManifest, Contents
 from moodarchive.archive.pruned import PRUNED_PATH, read_pruned, write_pruned
 from moodarchive.archive.takedown import takedown_paths
 from moodarchive.keys import canonical_json
 from moodarchive.storage.store import Store
 from moodarchive.tables.layout import MANIFEST_PATH, SETS
 from moodarchive.tables.parts import Sidecar, finished_parts
-from moodarchive.tables.schemas import IMAGES, ITEMS, REPEATS, SCHEMA_VERSION, SELECTION, SHARD_INDEX, TABLES
+from moodarchive.tables.schemas import IMAGES, ITEMS, REPEATS, SELECTION, SHARD_INDEX, TABLES
 from moodarchive.tables.sql import connect, view
 from shards.attribution import ATTRIBUTION_PATH, write_attribution
-from shards.card import CARD_PATH, card
-from shards.croissant import CROISSANT_PATH, croissant
-from shards.history import history_records, remember
+from shards.card import CARD_PATH, render_card
+from shards.croissant import CROISSANT_PATH, render_croissant
+from shards.history import digest_history, record_seal
 from shards.restored import remove_stashes
+
+Sidecars = Mapping[str, Mapping[int, Sidecar]]
+"""Table name → part number → sidecar."""
 
 
 def sizes_path(name: str) -> str:
@@ -26,47 +31,73 @@ def sizes_path(name: str) -> str:
     return f"shards/{name}/sizes.json"
 
 
-def seal(store: Store) -> bool:
-    """Writes what describes the archive, its history and, last, manifest.json; False when it was sealed just so."""
+def seal(store: Store, *, amend: bool = False) -> bool:
+    """Writes what describes the archive, its history and, last, manifest.json; False when it was sealed just so.
+
+    ``amend`` writes the last seal's record anew in place of a further one: the same contents, otherwise written down.
+    """
     sidecars = {table.name: finished_parts(store, table) for table in TABLES}
     remove_stashes(store)
     _write_sizes(store, sidecars[SHARD_INDEX.name])
     _forget_remade(store, sidecars[IMAGES.name])
-    told = _told(store, sidecars)
-    _describe(store, told)
-    told["records"] = {path: store.sha256(path) for path in _record_paths(store)}
-    entry = remember(store, told, sorted(sidecars[SELECTION.name]))
-    told["records"] |= history_records(store)
-    told |= {"seal": entry.seal, "changes": entry.changes}
-    manifest = (json.dumps(told, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
-    return _write_if_other(store, MANIFEST_PATH, manifest)
+    contents = _gather_contents(store, sidecars)
+    _describe(store, contents)
+    contents = replace(contents, records={path: store.sha256(path) for path in _record_paths(store)})
+    entry = record_seal(store, contents, amend=amend)
+    records = {**contents.records, **digest_history(store)}
+    sections = {name: value for name, value in vars(contents).items() if name != "records"}
+    manifest = ArchiveManifest(**sections, records=records, seal=entry.seal, changes=entry.changes)
+    return _write_if_other(store, MANIFEST_PATH, manifest.to_json())
 
 
-def _describe(store: Store, told: Mapping[str, Any]) -> None:
-    """ATTRIBUTION.parquet, the card and the Croissant metadata, from the manifest's figures."""
-    attribution = _attribution_sha256(store, told)
-    _write_if_other(store, CARD_PATH, card(told).encode())
-    _write_if_other(store, CROISSANT_PATH, croissant(told, attribution).encode())
+def unseal(store: Store) -> None:
+    """Removes the manifest, before anything that it describes changes."""
+    store.remove(MANIFEST_PATH)
 
 
-def _attribution_sha256(store: Store, told: Mapping[str, Any]) -> str:
-    """The file's digest; it is written anew unless the last seal describes it as it lies there, from the same rows."""
-    if store.exists(MANIFEST_PATH) and store.exists(ATTRIBUTION_PATH):
-        try:
-            sealed = json.loads(store.read_bytes(MANIFEST_PATH))
-            sealed_rows, sha256 = _rows_of(sealed["parts"]), str(sealed["records"][ATTRIBUTION_PATH])
-        except (ValueError, KeyError, TypeError, AttributeError):
-            sealed_rows, sha256 = {}, ""  # a damaged manifest vouches for nothing
-        if sealed_rows == _rows_of(told["parts"]) and sha256 == store.sha256(ATTRIBUTION_PATH):
-            return sha256
-    return write_attribution(
-        store, sorted(part["part"] for part in told["parts"].values() if part["table"] == "selection")
+def _gather_contents(store: Store, sidecars: Sidecars) -> Contents:
+    """What is to be sealed; the digests of the records are taken once they are written."""
+    licences, sources = _count_provenance(store, sorted(sidecars[SELECTION.name]))
+    counted = {name: of_table for name, of_table in sidecars.items() if of_table or name != REPEATS.name}
+    return Contents(
+        code_version=version("moodarchive"),
+        settings=json.loads(store.read_bytes("settings.json")),
+        counts={name: _count_rows(of_table) for name, of_table in counted.items()},
+        sets=_count_samples(sidecars[SHARD_INDEX.name]),
+        licences=licences,
+        sources=sources,
+        pruned={path: file.left for path, file in read_pruned(store).files.items()},
+        parts={
+            f"{name}/{part:05d}": sidecar for name, of_table in sidecars.items() for part, sidecar in of_table.items()
+        },
+        records={},
     )
 
 
-def _rows_of(parts: Mapping[str, Any]) -> dict[str, Any]:
+def _describe(store: Store, contents: Contents) -> None:
+    """ATTRIBUTION.parquet, the card and the Croissant metadata, from the contents' figures."""
+    attribution = _bring_attribution_up_to_date(store, contents)
+    _write_if_other(store, CARD_PATH, render_card(contents).encode())
+    _write_if_other(store, CROISSANT_PATH, render_croissant(contents, attribution).encode())
+
+
+def _bring_attribution_up_to_date(store: Store, contents: Contents) -> str:
+    """The file's sha256; it stays as it is if the last seal describes it as it lies there, from the same rows."""
+    if store.exists(MANIFEST_PATH) and store.exists(ATTRIBUTION_PATH):
+        try:
+            sealed = ArchiveManifest.from_json(store.read_bytes(MANIFEST_PATH))
+        except ValueError:
+            pass  # a damaged manifest vouches for nothing
+        else:
+            sha256 = sealed.records.get(ATTRIBUTION_PATH, "")
+            if _attributed_rows(sealed) == _attributed_rows(contents) and sha256 == store.sha256(ATTRIBUTION_PATH):
+                return sha256
+    return write_attribution(store, sorted(part.part for part in contents.of_table(SELECTION.name)))
+
+
+def _attributed_rows(contents: Contents) -> dict[str, Mapping[str, str]]:
     """The digests of what attributions are made from."""
-    return {name: part["files"] for name, part in parts.items() if part["table"] in (ITEMS.name, SELECTION.name)}
+    return {name: part.files for name, part in contents.parts.items() if part.table in (ITEMS.name, SELECTION.name)}
 
 
 def _forget_remade(store: Store, images: Mapping[int, Sidecar]) -> None:
@@ -85,11 +116,6 @@ def _write_if_other(store: Store, path: str, text: bytes) -> bool:
     return True
 
 
-def unseal(store: Store) -> None:
-    """Removes the manifest, before anything that it describes changes."""
-    store.remove(MANIFEST_PATH)
-
-
 def _write_sizes(store: Store, shards: Mapping[int, Sidecar]) -> None:
     sizes: dict[str, dict[str, int]] = {name: {} for name in SETS}
     for part, sidecar in shards.items():
@@ -103,25 +129,6 @@ def _write_sizes(store: Store, shards: Mapping[int, Sidecar]) -> None:
             _write_if_other(store, sizes_path(name), text)
 
 
-def _told(store: Store, sidecars: Mapping[str, Mapping[int, Sidecar]]) -> dict[str, Any]:
-    """What the manifest says, the digests of the records left out."""
-    parts = {
-        f"{name}/{part:05d}": sidecar.without_timings()
-        for name, of_table in sidecars.items()
-        for part, sidecar in of_table.items()
-    }
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "code_version": version("moodarchive"),
-        "settings": json.loads(store.read_bytes("settings.json")),
-        "counts": {name: _counts(of_table) for name, of_table in sidecars.items() if of_table or name != REPEATS.name},
-        "sets": _sets(sidecars[SHARD_INDEX.name]),
-        **_provenance(store, sorted(sidecars[SELECTION.name])),
-        "pruned": {path: file.left for path, file in read_pruned(store).files.items()},
-        "parts": parts,
-    }
-
-
 def _record_paths(store: Store) -> list[str]:
     rounds = [path for path in store.files("rounds") if path.endswith(".json")]
     sizes = [sizes_path(name) for name in SETS if store.exists(sizes_path(name))]
@@ -130,7 +137,7 @@ def _record_paths(store: Store) -> list[str]:
     return ["settings.json", *rounds, *sizes, *described, *takedown_paths(store), *pruned]
 
 
-def _counts(sidecars: Mapping[int, Sidecar]) -> dict[str, Any]:
+def _count_rows(sidecars: Mapping[int, Sidecar]) -> dict[str, Any]:
     failures: Counter[str] = Counter()
     for sidecar in sidecars.values():
         failures.update(sidecar.failures)
@@ -142,26 +149,24 @@ def _counts(sidecars: Mapping[int, Sidecar]) -> dict[str, Any]:
     }
 
 
-def _sets(shards: Mapping[int, Sidecar]) -> dict[str, dict[str, int]]:
-    found: dict[str, dict[str, int]] = {}
+def _count_samples(shards: Mapping[int, Sidecar]) -> dict[str, dict[str, int]]:
+    """Shards and samples of each set."""
+    sets: dict[str, dict[str, int]] = {}
     for sidecar in shards.values():
         for name, samples in sidecar.sets.items():
-            of_set = found.setdefault(name, {"shards": 0, "samples": 0})
+            of_set = sets.setdefault(name, {"shards": 0, "samples": 0})
             of_set["shards"] += 1
             of_set["samples"] += samples
-    return found
+    return sets
 
 
-def _provenance(store: Store, parts: list[int]) -> dict[str, dict[str, int]]:
-    """Kept images by licence and by source."""
+def _count_provenance(store: Store, parts: list[int]) -> list[dict[str, int]]:
+    """Kept images by licence, and by source."""
     with connect(store) as connection:
         view(connection, store, ITEMS, parts, "key, source, licence, licence_url")
         view(connection, store, SELECTION, parts, "key, kept")
-        found: dict[str, dict[str, int]] = {}
-        for name, column in (("licences", "coalesce(licence, 'not stated')"), ("sources", "source")):
-            rows = connection.execute(
-                f"SELECT {column} AS name, count(*) FROM items JOIN selection USING (key) WHERE kept "
-                "GROUP BY 1 ORDER BY 1"
-            ).fetchall()
-            found[name] = {str(name): int(count) for name, count in rows}
-    return found
+        query = "SELECT {} AS name, count(*) FROM items JOIN selection USING (key) WHERE kept GROUP BY 1 ORDER BY 1"
+        return [
+            {str(name): int(count) for name, count in connection.execute(query.format(column)).fetchall()}
+            for column in ("coalesce(licence, 'not stated')", "source")
+        ]

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from moodarchive.archive.manifest import Manifest, read_manifest
+from moodarchive.archive.manifest import ArchiveManifest
+from moodarchive.archive.version import require_current_version
 from moodarchive.emotions.captions import caption_text
 from moodarchive.errors import ConfigError, DamagedPartError, NotAnArchiveError, StageError
 from moodarchive.keys import digest
@@ -118,11 +119,12 @@ def open_archive(root: str, sets: Sequence[str] = ("train",)) -> SealedArchive:
     if unknown := set(sets) - set(SETS):
         raise ConfigError(f"no shard set is called {', '.join(sorted(unknown))}; legal: {', '.join(SETS)}")
     store = Store(root)
+    require_current_version(store)
     if not store.exists(MANIFEST_PATH):
         raise NotAnArchiveError(f"{root} is not sealed: it has no {MANIFEST_PATH}; remedy: moodarchive run finishes it")
     text = store.read_bytes(MANIFEST_PATH)
     try:
-        shards = _shards(root, read_manifest(text), sets)
+        shards = _shards(root, ArchiveManifest.from_json(text), sets)
     except (ValueError, KeyError) as error:
         raise NotAnArchiveError(f"{root}/{MANIFEST_PATH} cannot be read: {error}; remedy: moodarchive verify") from None
     if not shards:
@@ -130,7 +132,7 @@ def open_archive(root: str, sets: Sequence[str] = ("train",)) -> SealedArchive:
     return SealedArchive(root=root, seal=digest(_sha256(text)), shards=shards)
 
 
-def _shards(root: str, manifest: Manifest, sets: Sequence[str]) -> list[Shard]:
+def _shards(root: str, manifest: ArchiveManifest, sets: Sequence[str]) -> list[Shard]:
     shards = []
     captions = {part.part: part.files for part in manifest.of_table(CAPTIONS.name)}
     for part in sorted(manifest.of_table(SHARD_INDEX.name), key=lambda part: part.part):

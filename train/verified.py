@@ -4,10 +4,11 @@ import hashlib
 import json
 from dataclasses import dataclass
 
+from moodarchive.archive.manifest import VerifiedManifest
 from moodarchive.errors import NotAnArchiveError
 from moodarchive.keys import digest
 from moodarchive.storage.store import Store
-from moodarchive.tables.layout import VERIFIED_FOLDER
+from moodarchive.tables.layout import MANIFEST_PATH, VERIFIED_FOLDER
 from train.archive import SealedArchive, Shard
 
 
@@ -22,11 +23,11 @@ class Verified:
 def open_verified(root: str) -> Verified:
     """NotAnArchiveError when no study of the archive has been applied, or the set cannot be read."""
     inner = Store(f"{root.rstrip('/')}/{VERIFIED_FOLDER}")
-    path = f"{inner.root}/manifest.json"
+    path = f"{inner.root}/{MANIFEST_PATH}"
     try:
-        text = inner.read_bytes("manifest.json")
-        manifest = json.loads(text)
-        files, folder = manifest["files"], "shards/heldout"
+        text = inner.read_bytes(MANIFEST_PATH)
+        manifest = VerifiedManifest.from_json(text)
+        files, folder = manifest.files, "shards/heldout"
         sizes = json.loads(inner.read_bytes(f"{folder}/sizes.json"))
         shards = [
             Shard(
@@ -47,4 +48,4 @@ def open_verified(root: str) -> Verified:
         raise NotAnArchiveError(f"{path} names no verified image; remedy: a study with accepted held-out images")
     seal = digest(hashlib.sha256(text).hexdigest())
     archive = SealedArchive(root=inner.root, seal=seal, shards=shards)
-    return Verified(archive=archive, simulated=bool(manifest.get("simulated", True)))
+    return Verified(archive=archive, simulated=manifest.simulated)

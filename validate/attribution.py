@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from moodarchive.archive.manifest import Manifest
+from moodarchive.archive.manifest import ArchiveManifest
 from moodarchive.storage.store import Store
 from moodarchive.tables.schemas import ITEMS, SELECTION
 from moodarchive.tables.sql import connect, location, view
@@ -24,7 +24,7 @@ ORDER BY ALL
 _SHOWN = 20
 
 
-def attribution_problems(store: Store, manifest: Manifest) -> Iterator[tuple[str, str]]:
+def attribution_problems(store: Store, manifest: ArchiveManifest) -> Iterator[tuple[str, str]]:
     """(file, key and what) for each image that the file names wrongly, a few of many."""
     if ATTRIBUTION_PATH not in manifest.records:
         yield ATTRIBUTION_PATH, "not in the manifest: nobody is given credit"

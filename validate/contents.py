@@ -16,7 +16,7 @@ from moodarchive.tables.parts import part_path, read_part
 from moodarchive.tables.schemas import CAPTIONS, IMAGES, ITEMS, SAFETY, SCORES, SELECTION, Table
 from moodarchive.tables.spans import member_span, sample_sha256
 
-Found = Iterator[tuple[str, str]]
+Problems = Iterator[tuple[str, str]]
 _MEMBERS = ("jpg", "json", "txt")
 
 
@@ -26,7 +26,7 @@ class _Member(NamedTuple):
     sha256: bytes
 
 
-def part_problems(store: Store, part: int, sealed: frozenset[str]) -> Found:
+def part_problems(store: Store, part: int, sealed: frozenset[str]) -> Problems:
     """(where, what) for everything wrong in the part; ``sealed`` names its shards' files that the manifest covers."""
     items = _column(store, ITEMS, part, "key")
     if items != sorted(set(items)):
@@ -55,7 +55,7 @@ def _column(store: Store, table: Table, part: int, name: str) -> list[Any]:
     return [value for batch in batches for value in batch[0].to_pylist()]
 
 
-def _caption_problems(store: Store, part: int, kept: set[str]) -> Found:
+def _caption_problems(store: Store, part: int, kept: set[str]) -> Problems:
     for batch in read_part(store, CAPTIONS, part):
         for row in batch.to_pylist():
             if row["key"] in kept:
@@ -64,23 +64,25 @@ def _caption_problems(store: Store, part: int, kept: set[str]) -> Found:
                     yield row["key"], f"kept, but its caption in captions/{part:05d} has not five sentences"
 
 
-def _shard_problems(store: Store, name: str, part: int, packed: dict[str, str]) -> Found:
+def _shard_problems(store: Store, name: str, part: int, packed: dict[str, str]) -> Problems:
     path = f"shards/{name}/{part:05d}.tar"
     with store.open_read(f"shards/{name}/{part:05d}.parquet") as file:
         index = {row["key"]: row for row in read_parquet(file).to_pylist()}
-    seen: dict[str, dict[str, _Member]] = {}
+    packed_members: dict[str, dict[str, _Member]] = {}
     with store.open_read(path) as file, tarfile.open(fileobj=file, mode="r:") as tar:
         for member in tar:
             key, _, kind = member.name.partition(".")
-            held = tar.extractfile(member)
-            content = held.read() if held else b""
-            seen.setdefault(key, {})[kind] = _Member(member.offset_data, member.size, hashlib.sha256(content).digest())
+            extracted = tar.extractfile(member)
+            content = extracted.read() if extracted else b""
+            packed_members.setdefault(key, {})[kind] = _Member(
+                member.offset_data, member.size, hashlib.sha256(content).digest()
+            )
             if problem := _content_problem(kind, content):
                 yield f"{path}:{member.name}", problem
-    for key in sorted(seen.keys() ^ index.keys()):
-        yield path, f"{key} is in {'the tar' if key in seen else 'the index'} only"
-    for key in sorted(seen.keys() & index.keys()):
-        if problem := _index_problem(index[key], seen[key]):
+    for key in sorted(packed_members.keys() ^ index.keys()):
+        yield path, f"{key} is in {'the tar' if key in packed_members else 'the index'} only"
+    for key in sorted(packed_members.keys() & index.keys()):
+        if problem := _index_problem(index[key], packed_members[key]):
             yield path, problem
         if key in packed:
             yield key, f"in two sets, {packed[key]} and {name}"

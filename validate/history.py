@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 
-from moodarchive.archive.manifest import Manifest
+from moodarchive.archive.manifest import ArchiveManifest
 from moodarchive.storage.store import Store
 from moodarchive.tables.layout import MANIFEST_PATH, SEALS_FOLDER
 from moodarchive.tables.schemas import SELECTION
@@ -19,7 +19,7 @@ WHERE k.key IS NULL OR v.key IS NULL OR k.reason IS DISTINCT FROM v.reason OR k.
 """
 
 
-def history_problems(store: Store, manifest: Manifest) -> Iterator[tuple[str, str]]:
+def history_problems(store: Store, manifest: ArchiveManifest) -> Iterator[tuple[str, str]]:
     """(where, what) for a record of this seal that is absent, stale, or says something else than the manifest."""
     path = f"{SEALS_FOLDER}/{manifest.seal:04d}.json"
     later = [other for other in manifest.records if other.startswith(f"{SEALS_FOLDER}/") and other > path[:-5] + "~"]
@@ -27,7 +27,7 @@ def history_problems(store: Store, manifest: Manifest) -> Iterator[tuple[str, st
         yield MANIFEST_PATH, f"says seal {manifest.seal}, but covers {other}"
     try:
         entry = json.loads(store.read_bytes(path))
-        told = {name: entry[name] for name in (*_SHARED, "shards", "verdicts")}
+        recorded = {name: entry[name] for name in (*_SHARED, "shards", "verdicts")}
     except FileNotFoundError:
         yield path, "missing: the record of this seal"
         return
@@ -35,16 +35,15 @@ def history_problems(store: Store, manifest: Manifest) -> Iterator[tuple[str, st
         yield path, f"no record of a seal ({error!r})"
         return
     for name in _SHARED:
-        if told[name] != getattr(manifest, name):
+        if recorded[name] != getattr(manifest, name):
             yield path, f"{name} is not what the manifest says"
-    tars = {name: sha256 for name, sha256 in manifest.files.items() if name.endswith(".tar")}
-    if told["shards"] != tars:
+    if recorded["shards"] != manifest.tars:
         yield path, "shards are not those of the manifest"
-    if told["verdicts"] != manifest.records.get(f"{path[:-5]}.parquet"):
+    if recorded["verdicts"] != manifest.records.get(f"{path[:-5]}.parquet"):
         yield path, "its verdicts are not those of the manifest"
 
 
-def verdict_problems(store: Store, manifest: Manifest) -> Iterator[tuple[str, str]]:
+def verdict_problems(store: Store, manifest: ArchiveManifest) -> Iterator[tuple[str, str]]:
     """(where, what) when the verdicts kept with the seal are not those of selection/."""
     path = f"{SEALS_FOLDER}/{manifest.seal:04d}.parquet"
     if path not in manifest.records:

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 
-from moodarchive.archive.manifest import Manifest
+from moodarchive.archive.manifest import ArchiveManifest
 from moodarchive.archive.pruned import PRUNED_PATH, read_pruned
 from moodarchive.errors import DamagedPartError
 from moodarchive.storage.store import Store
 
 
-def pruning_problems(store: Store, manifest: Manifest) -> Iterator[tuple[str, str]]:
+def pruning_problems(store: Store, manifest: ArchiveManifest) -> Iterator[tuple[str, str]]:
     """(where, what) for a record that is unreadable, unfinished, or not that of the manifest and of the parts."""
     try:
         pruned = read_pruned(store)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from moodarchive.archive.manifest import Manifest
+from moodarchive.archive.manifest import ArchiveManifest
 from moodarchive.storage.store import Store
 from moodarchive.tables.layout import TAKEN_DOWN
 from moodarchive.tables.schemas import CAPTIONS, ITEMS, REPEATS, SAFETY, SELECTION
@@ -27,7 +27,7 @@ WHERE problem IS NOT NULL ORDER BY key
 """
 
 
-def repeat_problems(store: Store, manifest: Manifest) -> Iterator[tuple[str, str]]:
+def repeat_problems(store: Store, manifest: ArchiveManifest) -> Iterator[tuple[str, str]]:
     """(key, what) for every mark that captions or verdicts do not bear out; nothing where repeats/ was never made."""
     if not manifest.of_table(REPEATS.name):
         return

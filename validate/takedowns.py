@@ -7,7 +7,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from moodarchive.archive.manifest import Manifest
+from moodarchive.archive.manifest import ArchiveManifest
 from moodarchive.archive.takedown import (
     ERASED_PROVENANCE,
     FOLDER,
@@ -25,15 +25,15 @@ from moodarchive.tables.schemas import CANDIDATES, CAPTIONS, IMAGES, ITEMS, SELE
 from moodarchive.tables.sql import connect, location, view
 from validate.study.design.items import ITEMS_PATH, read_items
 
-_TOLD = " OR ".join(f"{name} IS NOT NULL" for name in ERASED_PROVENANCE)
+_STILL_SAID = " OR ".join(f"{name} IS NOT NULL" for name in ERASED_PROVENANCE)
 _BOUND = """
 SELECT DISTINCT key FROM {table} WHERE address_of(url) IN (FROM urls) OR address_of(landing_url) IN (FROM asked_urls)
 UNION SELECT key FROM {table} WHERE creator_of(creator) IN (FROM creators)
 UNION SELECT key FROM {table} WHERE creator_of(creator_url) IN (FROM creators) ORDER BY key
 """
-_LEFT: tuple[tuple[Table, str, str], ...] = (
-    (CANDIDATES, _TOLD, "candidates still tell of it"),
-    (ITEMS, _TOLD, "items still tells of it"),
+_LEFTOVERS: tuple[tuple[Table, str, str], ...] = (
+    (CANDIDATES, _STILL_SAID, "candidates still tell of it"),
+    (ITEMS, _STILL_SAID, "items still tells of it"),
     (IMAGES, f"bytes IS NOT NULL OR status <> '{TAKEN_DOWN}'", "images still hold it"),
     (CAPTIONS, "summary IS NOT NULL OR stimuli IS NOT NULL OR assessment IS NOT NULL", "it still has a caption"),
     (SELECTION, f"kept OR reason IS DISTINCT FROM '{TAKEN_DOWN}'", "it still counts as something else than taken down"),
@@ -53,14 +53,14 @@ def unfinished_takedowns(store: Store) -> Iterator[tuple[str, str]]:
             yield takedown.path, "this takedown has not been carried out; remedy: moodarchive run goes on with it"
 
 
-def takedown_problems(store: Store, manifest: Manifest) -> Iterator[tuple[str, str]]:
+def takedown_problems(store: Store, manifest: ArchiveManifest) -> Iterator[tuple[str, str]]:
     """(key or file, what) for everything that is left of what was taken down."""
     if not takedown_paths(store):
         return
     bound = bound_by(store)
     with connect(store) as connection:
         _open(connection, store, manifest, bound)
-        for table, left, what in _LEFT:
+        for table, left, what in _LEFTOVERS:
             query = f"SELECT DISTINCT key FROM {table.name} WHERE key IN (FROM keys) AND ({left}) ORDER BY key"
             yield from ((key, f"taken down, but {what}") for (key,) in connection.execute(query).fetchall())
         copies = "SELECT key FROM images WHERE sha256 IN (FROM hashes) AND status = 'ok' ORDER BY key"
@@ -75,8 +75,8 @@ def takedown_problems(store: Store, manifest: Manifest) -> Iterator[tuple[str, s
         yield from ((item.key, "taken down, but the study's items still tell of it") for item in words)
 
 
-def _open(connection: duckdb.DuckDBPyConnection, store: Store, manifest: Manifest, bound: Identifiers) -> None:
-    for table, *_ in _LEFT:
+def _open(connection: duckdb.DuckDBPyConnection, store: Store, manifest: ArchiveManifest, bound: Identifiers) -> None:
+    for table, *_ in _LEFTOVERS:
         columns = "key, bytes, sha256, status" if table is IMAGES else "*"
         view(connection, store, table, sorted(part.part for part in manifest.of_table(table.name)), columns)
     asked = Identifiers()
@@ -88,7 +88,9 @@ def _open(connection: duckdb.DuckDBPyConnection, store: Store, manifest: Manifes
     define_digests(connection)
 
 
-def _in_files(connection: duckdb.DuckDBPyConnection, store: Store, manifest: Manifest) -> Iterator[tuple[str, str]]:
+def _in_files(
+    connection: duckdb.DuckDBPyConnection, store: Store, manifest: ArchiveManifest
+) -> Iterator[tuple[str, str]]:
     indexes = [path for path in manifest.files if re.fullmatch(r"shards/\w+/\d+\.parquet", path)]
     files = [*indexes, *(path for path in manifest.records if path == "ATTRIBUTION.parquet")]
     if files:
@@ -99,7 +101,7 @@ def _in_files(connection: duckdb.DuckDBPyConnection, store: Store, manifest: Man
 
 def _in_texts(store: Store, bound: Identifiers) -> Iterator[tuple[str, str]]:
     """Pages, cached answers and logs: a picture by its key, a row by its address."""
-    for path in (path for place in _TEXTS for path in store.files(place)):
+    for path in (path for folder in _TEXTS for path in store.files(folder)):
         text = store.read_bytes(path).decode("utf-8", "replace").replace("\\/", "/")
         keys: Any = re.findall(r'data-key="([0-9a-f]{16})"', text)
         if bound.keys.intersection(keys):

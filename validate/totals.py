@@ -5,14 +5,14 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
-from moodarchive.archive.manifest import IMAGE_TABLES, Manifest
+from moodarchive.archive.manifest import IMAGE_TABLES, ArchiveManifest
 from moodarchive.storage.store import Store
 from moodarchive.tables.parts import Sidecar, input_digest
 from moodarchive.tables.schemas import ITEMS, REPEATS, SELECTION, TABLES
 from moodarchive.tables.sql import connect, view
 
 
-def total_problems(manifest: Manifest) -> Iterator[str]:
+def total_problems(manifest: ArchiveManifest) -> Iterator[str]:
     """What the manifest says of tables and sets, and its parts do not."""
     for table in TABLES:
         parts = manifest.of_table(table.name)
@@ -43,7 +43,7 @@ def _totals(parts: Sequence[Sidecar]) -> dict[str, Any]:
     }
 
 
-def unequal_parts(manifest: Manifest) -> Iterator[tuple[int, str, str]]:
+def unequal_parts(manifest: ArchiveManifest) -> Iterator[tuple[int, str, str]]:
     """(part, ``table/NNNNN``, what) for each part that has not as many rows as the part has items."""
     optional = (REPEATS.name,) if manifest.of_table(REPEATS.name) else ()
     for part in manifest.image_parts:
@@ -56,7 +56,7 @@ def unequal_parts(manifest: Manifest) -> Iterator[tuple[int, str, str]]:
                 yield part, name, f"{manifest.parts[name].rows} rows, items has {items}"
 
 
-def stale_parts(manifest: Manifest) -> Iterator[tuple[str, str]]:
+def stale_parts(manifest: ArchiveManifest) -> Iterator[tuple[str, str]]:
     """(``table/NNNNN``, what) for each part that was made from another state of its inputs than was sealed."""
     digests = {name: part.sha256 for name, part in manifest.parts.items()}
     now = cache(lambda source: input_digest(source, digests))
@@ -66,20 +66,20 @@ def stale_parts(manifest: Manifest) -> Iterator[tuple[str, str]]:
                 yield name, f"was made from another {source}"
 
 
-def provenance_problems(store: Store, manifest: Manifest) -> Iterator[str]:
+def provenance_problems(store: Store, manifest: ArchiveManifest) -> Iterator[str]:
     """What the manifest says of licences and sources, and the kept rows do not."""
     parts = manifest.image_parts
     with connect(store) as connection:
         view(connection, store, ITEMS, parts, "key, source, licence")
         view(connection, store, SELECTION, parts, "key, kept")
-        for name, told, column in (
+        for name, sealed, column in (
             ("licences", manifest.licences, "coalesce(licence, 'not stated')"),
             ("sources", manifest.sources, "source"),
         ):
-            found = dict(
+            counted = dict(
                 connection.execute(
                     f"SELECT {column}, count(*) FROM items JOIN selection USING (key) WHERE kept GROUP BY 1"
                 ).fetchall()
             )
-            if told != found:
-                yield f"{name}: {told}, the kept rows say {found}"
+            if sealed != counted:
+                yield f"{name}: {sealed}, the kept rows say {counted}"

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 
-from moodarchive.archive.manifest import Manifest, read_manifest
+from moodarchive.archive.manifest import ArchiveManifest
+from moodarchive.archive.version import require_current_version
 from moodarchive.errors import NotAnArchiveError
 from moodarchive.running.parallel_map import Spread, in_threads
 from moodarchive.storage.store import Store
@@ -40,15 +41,16 @@ class Problem:
 
 
 def verify(store: Store, *, fast: bool = False, over: Spread = in_threads) -> Iterator[Problem]:
-    """Every problem found; none means that the archive is whole. ``fast`` checks presence and digests only.
+    """Every problem; none means that the archive is whole. ``fast`` checks presence and digests only.
 
-    ``over`` spreads files and parts; what is found, and its order, do not depend on it.
+    ``over`` spreads files and parts; the problems and their order do not depend on it.
     """
+    require_current_version(store)
     if not store.exists(MANIFEST_PATH):
         store.check_reachable()
         raise NotAnArchiveError(f"{store.root} is not sealed: it has no {MANIFEST_PATH}; remedy: moodarchive run")
     try:
-        manifest = read_manifest(store.read_bytes(MANIFEST_PATH))
+        manifest = ArchiveManifest.from_json(store.read_bytes(MANIFEST_PATH))
     except ValueError as error:
         yield Problem(MANIFEST_PATH, f"cannot be read ({error})")
         return
@@ -69,7 +71,7 @@ def verify(store: Store, *, fast: bool = False, over: Spread = in_threads) -> It
         yield from _contents(store, manifest, incomplete, over)
 
 
-def _files(store: Store, manifest: Manifest, over: Spread) -> Iterator[Problem]:
+def _files(store: Store, manifest: ArchiveManifest, over: Spread) -> Iterator[Problem]:
     """Files that are missing, too many, or other than they were."""
     expected, present = manifest.files, store.files()
     work = partial(_digest_problems, store)
@@ -106,7 +108,7 @@ def _digest_problems(store: Store, files: Sealed) -> list[Problem]:
     ]
 
 
-def _sidecars(store: Store, manifest: Manifest, over: Spread) -> Iterator[Problem]:
+def _sidecars(store: Store, manifest: ArchiveManifest, over: Spread) -> Iterator[Problem]:
     parts = list(manifest.parts.items())
     tasks = [parts[first : first + TASK_FILES] for first in range(0, len(parts), TASK_FILES)]
     yield from chain.from_iterable(over(partial(_sidecar_problems, store), tasks))
@@ -118,34 +120,34 @@ def _sidecar_problems(store: Store, parts: Sequence[tuple[str, Sidecar]]) -> lis
 
 def _one_sidecar(store: Store, path: str, sealed: Sidecar) -> Iterator[Problem]:
     try:
-        found = json.loads(store.read_bytes(path))
+        content = json.loads(store.read_bytes(path))
     except FileNotFoundError:
         yield Problem(path, "missing")
         return
     except ValueError:
         yield Problem(path, "not JSON")
         return
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         yield Problem(path, "no sidecar")
         return
     for field, value in sealed.without_timings().items():
-        if found.get(field) != value:
+        if content.get(field) != value:
             yield Problem(path, f"{field} is not what was sealed")
 
 
-def _settings(store: Store, manifest: Manifest) -> Iterator[Problem]:
+def _settings(store: Store, manifest: ArchiveManifest) -> Iterator[Problem]:
     if "settings.json" not in manifest.records or not store.exists("settings.json"):
         return
     try:
-        found = json.loads(store.read_bytes("settings.json"))
+        content = json.loads(store.read_bytes("settings.json"))
     except ValueError:
         yield Problem("settings.json", "not JSON")
         return
-    if found != manifest.settings:
+    if content != manifest.settings:
         yield Problem("settings.json", "the settings are not those that were sealed")
 
 
-def _contents(store: Store, manifest: Manifest, incomplete: set[int], over: Spread) -> Iterator[Problem]:
+def _contents(store: Store, manifest: ArchiveManifest, incomplete: set[int], over: Spread) -> Iterator[Problem]:
     """What only the rows, tars and pictures tell; of an incomplete part there is nothing to compare."""
     shards = {sidecar.part: frozenset(sidecar.files) for sidecar in manifest.of_table(SHARD_INDEX.name)}
     whole = [(part, shards.get(part, frozenset())) for part in manifest.image_parts if part not in incomplete]

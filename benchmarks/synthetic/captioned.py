@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +21,7 @@ from moodarchive.tables.schemas import (
     ITEMS,
     REDISCOVERED,
     SAFETY,
+    SCHEMA_VERSION,
     SCORES,
     SELECTION,
 )
@@ -43,7 +45,7 @@ def seal_captioned(root: str, parts: int, rows: int) -> None:
     store = Store(root)
     write_round(store, Round(number=0, growth={}, queries=(), first_candidates_part=0, first_part=0, parts=parts,
                              merged=True))  # fmt: skip
-    store.write_bytes("settings.json", b'{"schema_version": 1, "per_row": {}}')
+    store.write_bytes("settings.json", json.dumps({"schema_version": SCHEMA_VERSION, "per_row": {}}).encode())
     for table in (DESCRIPTORS, CANDIDATES, REDISCOVERED):
         write_columns(store, table, 0, 0, {})
     stage = pack_stage(ShardSettings())

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from moodarchive.errors import DamagedPartError
 from moodarchive.storage.store import Store
@@ -45,15 +45,23 @@ class Pruned:
 def read_pruned(store: Store) -> Pruned:
     """What was pruned, nothing when there is no record; DamagedPartError for one that cannot be read."""
     try:
-        told = json.loads(store.read_bytes(PRUNED_PATH))
-        files = {path: PrunedFile(**file) for path, file in told["files"].items()}
-        return Pruned(files=files, done=bool(told["done"]))
+        record = json.loads(store.read_bytes(PRUNED_PATH))
+        files = {path: PrunedFile(**file) for path, file in record["files"].items()}
+        return Pruned(files=files, done=bool(record["done"]))
     except FileNotFoundError:
         return Pruned()
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DamagedPartError(
             f"{store.root}/{PRUNED_PATH} cannot be read ({error!r}); remedy: restore it from a copy"
         ) from None
+
+
+def keep_pruned(store: Store, path: str, fresh: Sidecar) -> None:
+    """A part that had lost its pictures has none after it was written anew: the record takes on its digests."""
+    pruned = read_pruned(store)
+    if path in pruned.files:
+        left = replace(pruned.files[path], whole=fresh.sha256, left=fresh.sha256, size=fresh.bytes)
+        write_pruned(store, replace(pruned, files={**pruned.files, path: left}))
 
 
 def write_pruned(store: Store, pruned: Pruned) -> None:

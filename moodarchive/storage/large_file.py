@@ -30,7 +30,7 @@ class LargeFile(io.RawIOBase):
     """
 
     def __init__(self, path: str) -> None:
-        self._handle = _created(path)
+        self._handle = _create_file(path)
         self.bytes_written = 0
         self._handed_over = self._filled = 0
         self._hash = hashlib.sha256()
@@ -105,7 +105,7 @@ class LargeFile(io.RawIOBase):
                 os.close(self._handle)
 
 
-def _created(path: str) -> int:
+def _create_file(path: str) -> int:
     """The handle of a new, empty file."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
     try:

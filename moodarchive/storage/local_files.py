@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 
-def content(path: str) -> bytes | None:
+def read_content(path: str) -> bytes | None:
     """The whole file; None when there is none."""
     try:
         return Path(path).read_bytes()

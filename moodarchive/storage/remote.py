@@ -53,7 +53,7 @@ def open_file_system(root: str) -> tuple[Any, str]:
 
 
 @contextmanager
-def explained(root: str, where: str) -> Iterator[None]:
+def explain_refusals(root: str, where: str) -> Iterator[None]:
     """Turns the store's refusals into StorageErrors with a remedy; a missing or existing file stays what it is."""
     try:
         yield
@@ -63,13 +63,13 @@ def explained(root: str, where: str) -> Iterator[None]:
         library = type(error).__module__.split(".", 1)[0]
         if not isinstance(error, OSError) and library not in _LIBRARIES:
             raise
-        told = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        if any(word in f"{told} {error.__cause__}" for word in _FULL):
+        message = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        if any(word in f"{message} {error.__cause__}" for word in _FULL):
             raise StorageFullError(
-                f"no space left under {root} while writing {where}: {told}; remedy: free some space and run again, "
+                f"no space left under {root} while writing {where}: {message}; remedy: free some space and run again, "
                 "finished parts are safe"
             ) from error
-        raise StorageError(f"{root}: {where or 'the root'}: {told}; remedy: {_remedy(error)}") from error
+        raise StorageError(f"{root}: {where or 'the root'}: {message}; remedy: {_remedy(error)}") from error
 
 
 def _remedy(error: Exception) -> str:
@@ -89,7 +89,7 @@ def check_reachable(root: str, fs: Any, base: str) -> None:
     """StorageError unless the root's bucket is there and may be listed; local folders need no check."""
     if isinstance(fs, LocalFileSystem):
         return
-    with explained(root, ""):
+    with explain_refusals(root, ""):
         try:
             fs.ls(base, detail=False)
         except FileNotFoundError:
@@ -104,12 +104,12 @@ def check_reachable(root: str, fs: Any, base: str) -> None:
 def create_remotely(root: str, fs: Any, path: str, data: bytes) -> bool:
     """Creates the object unless it exists; False when it does. StorageError when the store does not know such a thing.
 
-    S3 calls it a conditional write (If-None-Match). A store that ignores the condition would say yes to everyone: who
-    was told yes asks once more.
+    S3 calls it a conditional write (If-None-Match). A store that ignores the condition would say yes to everyone:
+    whoever creates the object therefore asks once more.
     """
-    if not _created(root, fs, path, data):
+    if not _create_once(root, fs, path, data):
         return False
-    if _created(root, fs, path, data):
+    if _create_once(root, fs, path, data):
         raise StorageError(
             f"{root}: this store ignores conditional writes (If-None-Match), so that two runs could write at once; "
             "remedy: use a store that honours them, or a newer version of it"
@@ -117,9 +117,9 @@ def create_remotely(root: str, fs: Any, path: str, data: bytes) -> bool:
     return True
 
 
-def _created(root: str, fs: Any, path: str, data: bytes) -> bool:
+def _create_once(root: str, fs: Any, path: str, data: bytes) -> bool:
     try:
-        with explained(root, path):
+        with explain_refusals(root, path):
             fs.pipe_file(path, data, mode="create")
     except FileExistsError:
         return False

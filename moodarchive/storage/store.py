@@ -19,13 +19,13 @@ from fsspec.implementations.local import LocalFileSystem
 from moodarchive.errors import StorageError, StorageFullError
 from moodarchive.storage.digesting import BackgroundDigest
 from moodarchive.storage.large_file import LargeFile
-from moodarchive.storage.local_files import content, create_whole, sync_folder
+from moodarchive.storage.local_files import create_whole, read_content, sync_folder
 from moodarchive.storage.remote import (
     UPLOAD_PIECE,
     abort_uploads,
     check_reachable,
     create_remotely,
-    explained,
+    explain_refusals,
     open_file_system,
 )
 
@@ -93,52 +93,52 @@ class Store:
         """StorageError when the bucket is not there, may not be seen, or the object store does not answer."""
         check_reachable(self.root, self.fs, self.path(""))
 
-    def _explained(self, relative: str) -> AbstractContextManager[None]:
-        return nullcontext() if self.is_local else explained(self.root, relative)
+    def _explain_refusals(self, relative: str) -> AbstractContextManager[None]:
+        return nullcontext() if self.is_local else explain_refusals(self.root, relative)
 
     def exists(self, relative: str) -> bool:
         """True when there is a file or folder of this path."""
-        with self._explained(relative):
+        with self._explain_refusals(relative):
             return bool(self.fs.exists(self.path(relative)))
 
     def names(self, folder: str = "") -> list[str]:
         """What lies directly in the folder, drafts left out, sorted; empty when there is no such folder."""
         try:
-            with self._explained(folder):
-                found = self.fs.ls(self.path(folder), detail=False)
+            with self._explain_refusals(folder):
+                listing = self.fs.ls(self.path(folder), detail=False)
         except (FileNotFoundError, NotADirectoryError):
             return []
-        names = (path.rstrip("/").rsplit("/", 1)[-1] for path in found)
+        names = (path.rstrip("/").rsplit("/", 1)[-1] for path in listing)
         return sorted(name for name in names if not name.endswith(DRAFT_SUFFIX))
 
     def files(self, folder: str = "") -> dict[str, int]:
         """Every file below ``folder`` with its size, drafts left out; paths relative to the root, sorted."""
-        with self._explained(folder):
-            found = self.fs.find(self.path(folder), detail=True)
+        with self._explain_refusals(folder):
+            listing = self.fs.find(self.path(folder), detail=True)
         cut = len(self.path("")) + 1
-        sizes = {path[cut:]: int(info["size"]) for path, info in found.items()}
+        sizes = {path[cut:]: int(info["size"]) for path, info in listing.items()}
         return {path: sizes[path] for path in sorted(sizes) if not path.endswith(DRAFT_SUFFIX)}
 
     def read_bytes(self, relative: str) -> bytes:
         """The whole file; FileNotFoundError when there is none."""
-        with self._explained(relative):
+        with self._explain_refusals(relative):
             return cast(bytes, self.fs.cat_file(self.path(relative)))
 
     def read_many(self, relative: Sequence[str]) -> list[bytes | None]:
         """The whole files, None for those that are not there; an object store is asked for many at once."""
         paths = [self.path(path) for path in relative]
         if self.is_local or not paths:
-            return [content(path) for path in paths]
-        with self._explained(f"{paths[0]} and others"):
-            found = self.fs.cat_ranges(paths, None, None, on_error="return")
-            for answer in found:
+            return [read_content(path) for path in paths]
+        with self._explain_refusals(f"{paths[0]} and others"):
+            answers = self.fs.cat_ranges(paths, None, None, on_error="return")
+            for answer in answers:
                 if isinstance(answer, Exception) and not isinstance(answer, FileNotFoundError):
                     raise answer
-        return [answer if isinstance(answer, bytes) else None for answer in found]
+        return [answer if isinstance(answer, bytes) else None for answer in answers]
 
     def open_read(self, relative: str) -> BinaryIO:
         """A seekable binary file."""
-        with self._explained(relative):
+        with self._explain_refusals(relative):
             return cast(BinaryIO, self.fs.open(self.path(relative), "rb"))
 
     def open_for_arrow(self, relative: str) -> Any:
@@ -154,8 +154,30 @@ class Store:
     def remove(self, relative: str) -> None:
         """Removes the file if it is there."""
         if self.exists(relative):
-            with self._explained(relative):
+            with self._explain_refusals(relative):
                 self.fs.rm_file(self.path(relative))
+
+    def move(self, source: str, target: str) -> None:
+        """Gives the file another path; nothing happens when it is not there: a killed move may be repeated.
+
+        An object is copied by its store, then removed.
+        """
+        if not self.exists(source):
+            return
+        if self.is_local:
+            os.makedirs(os.path.dirname(self.path(target)), exist_ok=True)
+            os.replace(self.path(source), self.path(target))
+            sync_folder(os.path.dirname(self.path(target)))
+            return
+        with self._explain_refusals(source):
+            self.fs.cp_file(self.path(source), self.path(target))
+            self.fs.rm_file(self.path(source))
+
+    def remove_empty_folder(self, relative: str) -> None:
+        """Removes a folder that holds no file; an object store has none."""
+        if self.is_local:
+            with suppress(OSError):  # not there, or not empty: it stays
+                os.rmdir(self.path(relative))
 
     def remove_drafts(self) -> None:
         """Removes what killed writers left half written; only the root's one writer may call it."""
@@ -163,7 +185,7 @@ class Store:
             for draft in Path(self.path("")).rglob(f"*{DRAFT_SUFFIX}"):
                 draft.unlink(missing_ok=True)
             return
-        with self._explained(""):
+        with self._explain_refusals(""):
             abort_uploads(self.fs, self.path(""))
 
     def sha256(self, relative: str) -> str:
@@ -179,18 +201,18 @@ class Store:
         the disk is full, and leaves nothing behind.
         """
         draft = self._local_draft if self.is_local else self._remote_draft
-        with self._fullness_explained(relative), draft(relative) as file:
+        with self._explain_full_disk(relative), draft(relative) as file:
             yield file
 
     @contextmanager
     def large_draft(self, relative: str) -> Iterator[HashingFile | LargeFile]:
         """As ``draft``, for gigabytes that nobody reads soon: a local file is written beside the page cache."""
         draft = self._local_large_draft if self.is_local else self._remote_draft
-        with self._fullness_explained(relative), draft(relative) as file:
+        with self._explain_full_disk(relative), draft(relative) as file:
             yield file
 
     @contextmanager
-    def _fullness_explained(self, relative: str) -> Iterator[None]:
+    def _explain_full_disk(self, relative: str) -> Iterator[None]:
         try:
             yield
         except OSError as error:
@@ -203,20 +225,20 @@ class Store:
 
     @contextmanager
     def _local_draft(self, relative: str) -> Iterator[HashingFile]:
-        with self._written_aside(relative) as aside, open(aside, "wb") as inner:
+        with self._write_aside(relative) as aside, open(aside, "wb") as inner:
             yield HashingFile(inner)
             inner.flush()
             os.fsync(inner.fileno())
 
     @contextmanager
     def _local_large_draft(self, relative: str) -> Iterator[LargeFile]:
-        with self._written_aside(relative) as aside, LargeFile(aside) as file:
+        with self._write_aside(relative) as aside, LargeFile(aside) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
 
     @contextmanager
-    def _written_aside(self, relative: str) -> Iterator[str]:
+    def _write_aside(self, relative: str) -> Iterator[str]:
         """Where the file is to be written and synced; it is renamed when the block ends well, and else removed."""
         final = self.path(relative)
         aside = f"{final}.{socket.gethostname()}.{os.getpid()}.{threading.get_ident()}{DRAFT_SUFFIX}"
@@ -232,7 +254,7 @@ class Store:
 
     @contextmanager
     def _remote_draft(self, relative: str) -> Iterator[HashingFile]:
-        with self._explained(relative):
+        with self._explain_refusals(relative):
             inner = self.fs.open(self.path(relative), "wb", block_size=UPLOAD_PIECE)
             try:
                 yield HashingFile(inner)
@@ -246,6 +268,6 @@ class Store:
     def create_exclusively(self, relative: str, data: bytes) -> bool:
         """Creates the file unless it exists; False when it does. Exactly one of several racing callers gets True."""
         if self.is_local:
-            with self._fullness_explained(relative):
+            with self._explain_full_disk(relative):
                 return create_whole(self.path(relative), data, DRAFT_SUFFIX)
         return create_remotely(self.root, self.fs, self.path(relative), data)

@@ -17,6 +17,12 @@ def read_table(source: Any, columns: Sequence[str] | None = None) -> pa.Table:
         return file.read(columns=list(columns) if columns else None)
 
 
+def read_column_names(source: Any) -> list[str]:
+    """The file's columns; ``source`` is an open file or a local path."""
+    with pq.ParquetFile(source) as file:
+        return list(file.schema_arrow.names)
+
+
 def row_groups(schema: pa.Schema, rows: int, tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
     """Groups of exactly so many rows, and one of what is left; however the rows came, equal ones give equal groups."""
     waiting = schema.empty_table()

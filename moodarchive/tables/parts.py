@@ -14,7 +14,7 @@ from moodarchive.keys import canonical_json, digest
 from moodarchive.storage.store import HashingFile, Store
 from moodarchive.tables.layout import TAKEN_DOWN
 from moodarchive.tables.parquet import row_groups
-from moodarchive.tables.schemas import SCHEMA_VERSION, Table
+from moodarchive.tables.schemas import SCHEMA_VERSION, Table, explain_version
 
 TIMINGS = ("started", "finished", "measured")
 """What differs between the sidecars of equal runs."""
@@ -72,10 +72,10 @@ def read_sidecar(store: Store, table: Table, part: int) -> Sidecar | None:
         text = store.read_bytes(sidecar_path(table, part))
     except FileNotFoundError:
         return None
-    return _parsed(store, sidecar_path(table, part), text)
+    return _parse_sidecar(store, sidecar_path(table, part), text)
 
 
-def _parsed(store: Store, path: str, text: bytes) -> Sidecar:
+def _parse_sidecar(store: Store, path: str, text: bytes) -> Sidecar:
     try:
         fields = json.loads(text)
         version = fields["schema_version"]
@@ -85,10 +85,7 @@ def _parsed(store: Store, path: str, text: bytes) -> Sidecar:
         raise NotAnArchiveError(
             f"{store.root}/{path} is no sidecar ({error}); remedy: remove it and run again"
         ) from None
-    raise NotAnArchiveError(
-        f"{store.root}/{path} has schema version {version}, this program reads {SCHEMA_VERSION}; "
-        "remedy: use the version that built the archive, or build into a new root"
-    )
+    raise NotAnArchiveError(f"{store.root}/{path} has {explain_version(store.root, version)}")
 
 
 def finished_parts(store: Store, table: Table, known: Mapping[int, Sidecar] | None = None) -> dict[int, Sidecar]:
@@ -100,12 +97,12 @@ def finished_parts(store: Store, table: Table, known: Mapping[int, Sidecar] | No
     paths = [sidecar_path(table, number) for number in missing]
     texts = store.read_many(paths)
     fresh = {
-        number: _parsed(store, path, text)
+        number: _parse_sidecar(store, path, text)
         for number, path, text in zip(missing, paths, texts, strict=True)
         if text is not None
     }
-    found = {number: known.get(number) or fresh.get(number) for number in numbers}
-    return {number: sidecar for number, sidecar in found.items() if sidecar is not None}
+    sidecars = {number: known.get(number) or fresh.get(number) for number in numbers}
+    return {number: sidecar for number, sidecar in sidecars.items() if sidecar is not None}
 
 
 def run_of_parts(table: Table, done: Mapping[int, Sidecar], parts: Sequence[int]) -> dict[str, str]:

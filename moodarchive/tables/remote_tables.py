@@ -24,12 +24,12 @@ def remote_dataset(fs: Any, paths: Sequence[str], sizes: Mapping[str, int], sche
 class _SideBySide(ds.FileSystemDataset):  # type: ignore[misc]
     """DuckDB asks a dataset for a scanner of the columns it needs; Arrow's own looks at four files ahead."""
 
-    def scanner(self, **wanted: Any) -> ds.Scanner:
-        return super().scanner(**wanted, fragment_readahead=_FILES_AT_ONCE)
+    def scanner(self, **options: Any) -> ds.Scanner:
+        return super().scanner(**options, fragment_readahead=_FILES_AT_ONCE)
 
 
 class _KnownSizes(pafs.FSSpecHandler):  # type: ignore[misc]
-    """Opens files without asking for what the listing has told."""
+    """Opens files without asking for what the listing says."""
 
     def __init__(self, fs: Any, sizes: Mapping[str, int]) -> None:
         super().__init__(fs)

@@ -6,6 +6,20 @@ import pyarrow as pa
 
 SCHEMA_VERSION = 3
 """Raised by one whenever a column's name, type or meaning changes; a root of another version is refused."""
+MIGRATED_VERSION = 2
+"""``moodarchive migrate`` brings a root of this version to the present one."""
+
+
+def explain_version(root: str, version: object) -> str:
+    """What is wrong with a root, or with a file of it, that has another schema version, and the remedy."""
+    remedy = "use the version of moodarchive that built it"
+    if version == MIGRATED_VERSION:
+        remedy = f"moodarchive migrate {root}"
+    elif version == 1:
+        remedy = (
+            "build the archive anew; version 1 kept no digest of the stored pictures, and nothing can make up for it"
+        )
+    return f"schema version {version}, this program reads {SCHEMA_VERSION}; remedy: {remedy}"
 
 
 @dataclass(frozen=True, kw_only=True)

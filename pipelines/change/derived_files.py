@@ -41,7 +41,7 @@ def _forget_in_study(store: Store, keys: frozenset[str]) -> None:
     for path in store.files("study"):
         # what was exported to vendors: pictures by item, and files that name items
         exported = "/mturk/" in path or "/label-studio/" in path or path.endswith(".html")
-        if exported and (any(name in path for name in names) or _tells_of(store, path, names)):
+        if exported and (any(name in path for name in names) or _names_any(store, path, names)):
             store.remove(path)
     write_items(store, [_without_words(item) if item.key in keys else item for item in items])
 
@@ -51,7 +51,7 @@ def _without_words(item: Item) -> Item:
     return replace(item, **dict.fromkeys(_WORDS, ""), stimuli=("",) * len(item.stimuli))  # type: ignore[arg-type]
 
 
-def _tells_of(store: Store, path: str, names: set[str]) -> bool:
+def _names_any(store: Store, path: str, names: set[str]) -> bool:
     if path.endswith((".jpg", ".jpeg")):
         return False
     text = store.read_bytes(path).decode("utf-8", "replace")

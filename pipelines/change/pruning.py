@@ -6,7 +6,7 @@ from itertools import islice
 
 import pyarrow as pa
 
-from moodarchive.archive.manifest import read_manifest
+from moodarchive.archive.manifest import ArchiveManifest
 from moodarchive.archive.pruned import Pruned, PrunedFile, read_pruned, write_pruned
 from moodarchive.errors import NotWholeError
 from moodarchive.storage.store import Store
@@ -28,7 +28,7 @@ def refuse_unsound(store: Store) -> None:
 
 def plan_pruning(store: Store) -> bool:
     """Records which parts are to lose their pictures, before any does; False when all have lost them. It is sealed."""
-    seal = read_manifest(store.read_bytes(MANIFEST_PATH)).seal
+    seal = ArchiveManifest.from_json(store.read_bytes(MANIFEST_PATH)).seal
     images = finished_parts(store, IMAGES)
     pruned = read_pruned(store).standing(store, images)
     fresh = {

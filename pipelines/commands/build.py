@@ -60,10 +60,10 @@ def plan(
     """Show days, bytes, GPU-hours and cost before starting."""
     from rich.console import Console
 
-    from pipelines.inspect.plan import assumed, show_plan
+    from pipelines.inspect.plan import read_assumptions, show_plan
     from pipelines.settings import read_settings
 
-    show_plan(read_settings(config), images, assumed(assume or []), Console())
+    show_plan(read_settings(config), images, read_assumptions(assume or []), Console())
 
 
 @build_verbs.command(rich_help_panel="Build")

@@ -30,3 +30,12 @@ def prune(root: Root) -> None:
     from pipelines.change.verbs import prune as drop
 
     drop(Store(root), typer.echo)
+
+
+@change_verbs.command(rich_help_panel="Change")
+def migrate(root: Root) -> None:
+    """Bring an archive of an earlier schema version to the present one; a sealed one ends sealed."""
+    from moodarchive.storage.store import Store
+    from pipelines.change.migrate import migrate as bring_up_to_date
+
+    bring_up_to_date(Store(root), typer.echo)

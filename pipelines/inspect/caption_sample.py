@@ -83,18 +83,18 @@ def write_caption_sample(store: Store, options: SampleOptions) -> str:
         tables.sql.execute(_PICK, [list(private), str(options.seed), options.images])
         items = tables.sql.sql(_ITEMS).to_arrow_table().to_pylist()
         jpegs = {key: data for key, data in pictures(tables) if data}
-    asked = [row for row in items if row["key"] in jpegs]
-    if not asked:
+    sample = [row for row in items if row["key"] in jpegs]
+    if not sample:
         raise ConfigError(f"{store.root} has no safe picture to show; remedy: run it until safety first")
-    captions = asyncio.run(_described(settings, prompts, asked, jpegs))
-    shown = [_picture(row, jpegs[row["key"]], captions[row["key"]]) for row in asked]
+    captions = asyncio.run(_describe_sample(settings, prompts, sample, jpegs))
+    shown = [_picture(row, jpegs[row["key"]], captions[row["key"]]) for row in sample]
     page = {
         "name": archive_name(store),
         "model": settings.model,
         "seed": options.seed,
         "totals": [_totals(prompt, at, shown) for at, prompt in enumerate(prompts)],
         "pictures": shown,
-        "alike": _alike(shown),
+        "alike": _count_agreeing(shown),
         "word_count": word_count,
     }
     store.write_bytes(PAGE_PATH, render_page("caption_sample.html.jinja", _STYLES, **page).encode())
@@ -110,17 +110,17 @@ def _settings(store: Store, options: SampleOptions) -> CaptionSettings:
     return CaptionSettings(**{**own, **chosen, **({"model": options.model} if options.model else {})})
 
 
-async def _described(
-    settings: CaptionSettings, prompts: Sequence[Prompt], asked: Sequence[dict[str, Any]], jpegs: dict[str, bytes]
+async def _describe_sample(
+    settings: CaptionSettings, prompts: Sequence[Prompt], sample: Sequence[dict[str, Any]], jpegs: dict[str, bytes]
 ) -> dict[str, tuple[Row, ...]]:
     describers = [describer(settings, prompt) for prompt in prompts]
     async with settings.client() as client:
 
-        async def of(row: dict[str, Any]) -> tuple[Row, ...]:
+        async def describe(row: dict[str, Any]) -> tuple[Row, ...]:
             return tuple(await asyncio.gather(*(each.row(client, row, jpegs[row["key"]]) for each in describers)))
 
-        rows = await asyncio.gather(*map(of, asked))
-    return {row["key"]: captions for row, captions in zip(asked, rows, strict=True)}
+        rows = await asyncio.gather(*map(describe, sample))
+    return {row["key"]: captions for row, captions in zip(sample, rows, strict=True)}
 
 
 def _picture(item: dict[str, Any], jpeg: bytes, captions: tuple[Row, ...]) -> Picture:
@@ -165,7 +165,7 @@ def _emotions(row: Row) -> list[str]:
     return emotions if isinstance(emotions, list) else []
 
 
-def _alike(shown: Sequence[Picture]) -> tuple[int, int]:
+def _count_agreeing(shown: Sequence[Picture]) -> tuple[int, int]:
     """Pictures with an accepted caption from every prompt, and those of them for which all name a common emotion."""
     sets = [[set(_emotions(row)) for row in picture.captions] for picture in shown]
     whole = [each for each in sets if all(each)]

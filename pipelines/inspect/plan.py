@@ -61,7 +61,7 @@ class Plan(NamedTuple):
     written_phrases: int
     answers: int
     phrases: float
-    found: float
+    images_found: float
     days: float
     bottleneck: str
     served_gb: float
@@ -73,7 +73,7 @@ class Plan(NamedTuple):
     money: float
 
 
-def assumed(pairs: list[str]) -> Assumptions:
+def read_assumptions(pairs: list[str]) -> Assumptions:
     """The defaults with ``name=value`` pairs applied; ConfigError names what is wrong and what is legal."""
     legal, values = {field.name for field in fields(Assumptions)}, {}
     for pair in pairs:
@@ -90,15 +90,15 @@ def assumed(pairs: list[str]) -> Assumptions:
 
 def make_plan(settings: ArchiveSettings, images: int, assume: Assumptions) -> Plan:
     """The plan for ``images`` kept images."""
-    found = images / (assume.download_share * assume.safe_share * assume.kept_share)
-    downloaded = found * assume.download_share
+    images_found = images / (assume.download_share * assume.safe_share * assume.kept_share)
+    downloaded = images_found * assume.download_share
     listed, written = _phrases(settings.descriptors)
     phrases = listed + written
     usable = [source for source in all_sources(settings.sources) if source.settings.enabled and not is_locked(source)]
-    sources = [_of_source(source, phrases, assume) for source in usable]
-    days, bottleneck = _days(sources, found)
+    sources = [_plan_source(source, phrases, assume) for source in usable]
+    days, bottleneck = _days(sources, images_found)
     limit = parse_limit(settings.download.host_limit)
-    download_days = found / (limit.requests / limit.per_s * assume.image_hosts) / DAY_S
+    download_days = images_found / (limit.requests / limit.per_s * assume.image_hosts) / DAY_S
     if download_days > days:
         days, bottleneck = download_days, "download.host_limit"
     captions = downloaded * assume.safe_share / assume.captions_per_gpu_s / 3600
@@ -114,13 +114,13 @@ def make_plan(settings: ArchiveSettings, images: int, assume: Assumptions) -> Pl
         lexicon_phrases=listed,
         written_phrases=written,
         answers=math.ceil(written / settings.descriptors.writer.phrases_per_answer / assume.new_phrase_share),
-        phrases=found / sum(source.images_at_most for source in sources),
-        found=found,
+        phrases=images_found / sum(source.images_at_most for source in sources),
+        images_found=images_found,
         days=days,
         bottleneck=bottleneck,
         served_gb=downloaded * assume.served_kb / 1e6,
         stored_gb=stored,
-        parts=math.ceil(found / settings.merge.rows_per_part),
+        parts=math.ceil(images_found / settings.merge.rows_per_part),
         gpu_hours_captions=captions,
         gpu_hours_repeats=of_repeats,
         gpu_hours_scores=scores,
@@ -135,14 +135,14 @@ def _phrases(settings: DescriptorSettings) -> tuple[int, int]:
     return listed, len(cells) * settings.phrases_per_cell - listed if settings.writer.model else 0
 
 
-def _of_source(source: Source, phrases: int, assume: Assumptions) -> SourcePlan:
+def _plan_source(source: Source, phrases: int, assume: Assumptions) -> SourcePlan:
     own = source.settings
     a_day = min((limit.requests * DAY_S / limit.per_s for limit in own.parse_limits()), default=math.inf)
     each = own.results_per_query * assume.new_share
     return SourcePlan(source.name, a_day, a_day / max(1, own.requests_per_query()) * each, phrases * each)
 
 
-def _days(sources: list[SourcePlan], found: float) -> tuple[float, str]:
+def _days(sources: list[SourcePlan], images_found: float) -> tuple[float, str]:
     """Days until the sources together have given enough, and the slowest of them.
 
     When their phrases cannot give so many, the days at full pace with as many more phrases as it takes.
@@ -150,33 +150,33 @@ def _days(sources: list[SourcePlan], found: float) -> tuple[float, str]:
     if not sources:
         raise ConfigError("no source is enabled and unlocked; remedy: see moodarchive sources")
     slowest = min(sources, key=lambda source: source.images_a_day).name
-    if sum(source.images_at_most for source in sources) < found:
-        return found / sum(source.images_a_day for source in sources), slowest
+    if sum(source.images_at_most for source in sources) < images_found:
+        return images_found / sum(source.images_a_day for source in sources), slowest
     # each source gives at its pace until it has nothing left: walk from one such moment to the next
     ends = sorted(source.images_at_most / source.images_a_day for source in sources)
     for begin, end in zip([0.0, *ends], ends, strict=False):
         given = sum(min(source.images_at_most, source.images_a_day * end) for source in sources if end)
-        if given >= found:
-            return _moment(sources, found, begin, end), slowest
+        if given >= images_found:
+            return _day_reached(sources, images_found, begin, end), slowest
     return 0.0, slowest
 
 
-def _moment(sources: list[SourcePlan], found: float, begin: float, end: float) -> float:
-    """The day between ``begin`` and ``end`` on which ``found`` is reached; the sum grows linearly in between."""
+def _day_reached(sources: list[SourcePlan], images_found: float, begin: float, end: float) -> float:
+    """The day between ``begin`` and ``end`` on which ``images_found`` is reached; the sum grows linearly in between."""
     low, high = (
         sum(min(source.images_at_most, source.images_a_day * day) if day else 0.0 for source in sources)
         for day in (begin, end)
     )
-    return begin + (end - begin) * max(0.0, found - low) / (high - low) if high > low else end
+    return begin + (end - begin) * max(0.0, images_found - low) / (high - low) if high > low else end
 
 
-def _written(settings: ArchiveSettings, plan: Plan) -> str:
+def _describe_written(settings: ArchiveSettings, plan: Plan) -> str:
     if not plan.written_phrases:
         return ""
     return f", {plan.written_phrases:,} by {settings.descriptors.writer.model} in about {plan.answers:,} answers"
 
 
-def _of_repeats(settings: ArchiveSettings, plan: Plan) -> str:
+def _describe_repeats(settings: ArchiveSettings, plan: Plan) -> str:
     if settings.repeats.before_captions:
         return f" ({plan.gpu_hours_repeats:,.1f} saved by repeats.before_captions)"
     return f" ({plan.gpu_hours_repeats:,.1f} fewer with repeats.before_captions = true)"
@@ -192,17 +192,17 @@ def show_plan(settings: ArchiveSettings, images: int, assume: Assumptions, conso
         table.add_row(source.name, *(f"{number:,.0f}" for number in source[1:]))
     console.print(table)
     lines = {
-        "images found for these kept": f"{plan.found:,.0f}",
+        "images found for these kept": f"{plan.images_found:,.0f}",
         "days": f"{plan.days:,.1f}",
         "bottleneck": plan.bottleneck,
-        "search phrases": f"{plan.lexicon_phrases:,} of the lexicon{_written(settings, plan)}",
+        "search phrases": f"{plan.lexicon_phrases:,} of the lexicon{_describe_written(settings, plan)}",
         "they are": f"enough, {plan.phrases:.0%} used"
         if plan.phrases <= 1
         else f"{plan.phrases:.1f} times too few: let a model write more (descriptors.writer), or add sources",
         "GB fetched": f"{plan.served_gb:,.0f}",
         "GB stored (images/ and shards)": f"{plan.stored_gb:,.0f}",
         "parts, as many shards of each set": f"{plan.parts:,}",
-        "GPU-hours for captions": f"{plan.gpu_hours_captions:,.1f}{_of_repeats(settings, plan)}",
+        "GPU-hours for captions": f"{plan.gpu_hours_captions:,.1f}{_describe_repeats(settings, plan)}",
         "GPU-hours for scores": f"{plan.gpu_hours_scores:,.1f}",
         "money": f"{plan.money:,.0f}",
     }

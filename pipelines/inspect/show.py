@@ -63,8 +63,8 @@ def _item_row(store: Store, key: str) -> tuple[int, dict[str, Any]]:
 def _row(store: Store, table: Table, part: int, key: str, columns: list[str]) -> dict[str, Any] | None:
     with store.open_read(part_path(table, part)) as file:
         rows = read_parquet(file, columns=["key", *(name for name in columns if name != "key")])
-    found = rows.filter(pc.field("key") == key).select(columns).to_pylist()
-    return found[0] if found else None
+    matches = rows.filter(pc.field("key") == key).select(columns).to_pylist()
+    return matches[0] if matches else None
 
 
 def _has(store: Store, path: str, key: str) -> bool:
@@ -76,12 +76,12 @@ def _print_row(console: Console, title: str, row: dict[str, Any]) -> None:
     console.print(f"[bold]{title}[/]", highlight=False)
     for name, value in row.items():
         if value is not None and name != "key":
-            console.print(f"  {name}: {escape(_shown(value))}", highlight=False, soft_wrap=True)
+            console.print(f"  {name}: {escape(_printable(value))}", highlight=False, soft_wrap=True)
 
 
-def _shown(value: Any) -> str:
+def _printable(value: Any) -> str:
     if isinstance(value, list):
-        return "; ".join(_shown(item) for item in value)
+        return "; ".join(_printable(item) for item in value)
     if isinstance(value, dict):
         return ", ".join(f"{name} {item}" for name, item in value.items())
     # control characters of a hostile title must not reach the terminal

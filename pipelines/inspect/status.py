@@ -16,14 +16,14 @@ from pipelines.runner.settings_record import require_recorded_settings
 def show_status(store: Store, console: Console) -> None:
     """Prints the counts; NotAnArchiveError when there is no archive."""
     require_recorded_settings(store)
-    found = {table.name: finished_parts(store, table) for table in TABLES}
-    if not found[REPEATS.name]:
-        del found[REPEATS.name]
-    console.print(_counts(found))
-    failures = _failures(found)
+    sidecars = {table.name: finished_parts(store, table) for table in TABLES}
+    if not sidecars[REPEATS.name]:
+        del sidecars[REPEATS.name]
+    console.print(_counts(sidecars))
+    failures = _failures(sidecars)
     if failures.row_count:
         console.print(failures)
-    if costs := sum_costs(found[CAPTIONS.name].values()):
+    if costs := sum_costs(sidecars[CAPTIONS.name].values()):
         console.print(f"captions: {costs.describe()}", highlight=False, soft_wrap=True)
     sealed = "sealed" if store.exists(MANIFEST_PATH) else "not sealed yet"
     console.print(
@@ -31,16 +31,16 @@ def show_status(store: Store, console: Console) -> None:
     )
 
 
-def _counts(found: dict[str, dict[int, Sidecar]]) -> RichTable:
+def _counts(sidecars: dict[str, dict[int, Sidecar]]) -> RichTable:
     table = RichTable(box=None, pad_edge=False)
     table.add_column("table")
     for name in ("parts", "rows", "failed or dropped", "MB"):
         table.add_column(name, justify="right")
-    for name, sidecars in found.items():
-        parts = sidecars.values()
+    for name, of_table in sidecars.items():
+        parts = of_table.values()
         table.add_row(
             name,
-            str(len(sidecars)),
+            str(len(of_table)),
             f"{sum(part.rows for part in parts):,}",
             f"{sum(sum(part.failures.values()) for part in parts):,}",
             f"{sum(part.bytes for part in parts) / 1e6:.1f}",
@@ -48,14 +48,14 @@ def _counts(found: dict[str, dict[int, Sidecar]]) -> RichTable:
     return table
 
 
-def _failures(found: dict[str, dict[int, Sidecar]]) -> RichTable:
+def _failures(sidecars: dict[str, dict[int, Sidecar]]) -> RichTable:
     table = RichTable(box=None, pad_edge=False)
     table.add_column("table")
     table.add_column("reason")
     table.add_column("rows", justify="right")
-    for name, sidecars in found.items():
+    for name, of_table in sidecars.items():
         reasons: Counter[str] = Counter()
-        for sidecar in sidecars.values():
+        for sidecar in of_table.values():
             reasons.update(sidecar.failures)
         for reason, count in reasons.most_common():
             table.add_row(name, reason, f"{count:,}")

@@ -3,39 +3,29 @@
 import json
 from typing import Any
 
+from moodarchive.archive.version import SETTINGS_PATH, read_settings_record, require_current_version
 from moodarchive.errors import ConfigError, NotAnArchiveError
 from moodarchive.settings import Settings, SettingScope, differences
 from moodarchive.storage.store import Store
 from moodarchive.tables.schemas import SCHEMA_VERSION
 
-RECORD_PATH = "settings.json"
+RECORD_PATH = SETTINGS_PATH
 
 
 def require_recorded_settings(store: Store) -> dict[str, Any]:
     """The root's settings record. NotAnArchiveError when there is none, or one of another schema version."""
-    try:
-        record: dict[str, Any] = json.loads(store.read_bytes(RECORD_PATH))
-    except (FileNotFoundError, NotADirectoryError):
-        store.check_reachable()
-        raise NotAnArchiveError(
-            f"{store.root} holds no archive (no {RECORD_PATH}); remedy: name an archive's root, or begin one with "
-            "moodarchive run or moodarchive demo"
-        ) from None
-    except ValueError as error:
-        raise NotAnArchiveError(f"{store.root}/{RECORD_PATH} is not JSON: {error}; remedy: restore it") from None
-    if record.get("schema_version") != SCHEMA_VERSION:
-        raise NotAnArchiveError(
-            f"{store.root} has schema version {record.get('schema_version')}, this program reads {SCHEMA_VERSION}; "
-            "remedy: use the version that built it, or build into a new root"
-        )
-    return record
+    require_current_version(store)
+    return read_settings_record(store)
 
 
 def require_archive_or_empty(store: Store) -> None:
-    """NotAnArchiveError for a folder that holds something else: nothing is written into it."""
+    """NotAnArchiveError for a folder that holds something else, or an archive of another schema version."""
     store.check_reachable()
+    if store.exists(RECORD_PATH):
+        require_recorded_settings(store)
+        return
     # a run killed before it recorded its settings leaves its heartbeat alone
-    if not store.exists(RECORD_PATH) and set(store.names()) - {"crawl"}:
+    if set(store.names()) - {"crawl"}:
         raise NotAnArchiveError(f"{store.root} is not empty and holds no archive; remedy: name a new or empty folder")
 
 

@@ -119,7 +119,7 @@ def apply_verdicts(store: Store) -> Iterator[str]:
     rejected = sum(row["accepted"] is False for row in rows)
     yield f"verdicts{label}: {count} images, accepted {accepted}, rejected {rejected}"
     yield (
-        f"{NAME}{label}: {manifest['samples']} of {manifest['wanted']} verified held-out images in "
+        f"{NAME}{label}: {manifest.samples} of {manifest.wanted} verified held-out images in "
         f"{store.root.rstrip('/')}/{VERIFIED_FOLDER}/"
     )
 

@@ -15,7 +15,7 @@ from filter.early_repeats import RepeatSettings
 from moodarchive.errors import ConfigError, SourceLockedError
 from moodarchive.storage.store import Store
 from pipelines.archive import Archive, with_private
-from pipelines.inspect.plan import Assumptions, assumed, make_plan, show_plan
+from pipelines.inspect.plan import Assumptions, make_plan, read_assumptions, show_plan
 from pipelines.inspect.sources_table import show_sources
 from pipelines.runner.progress import Progress
 from pipelines.runner.sources import affordable_queries, all_sources
@@ -129,7 +129,7 @@ def test_a_plan_of_eight_million_prints_every_assumption_and_each_can_be_replace
 
     def planned(*pairs: str) -> str:
         console = Console(file=io.StringIO(), width=200)
-        show_plan(settings, 8_000_000, assumed(list(pairs)), console)
+        show_plan(settings, 8_000_000, read_assumptions(list(pairs)), console)
         assert isinstance(console.file, io.StringIO)
         return console.file.getvalue()
 
@@ -156,9 +156,11 @@ def test_the_lines_that_a_config_offers_as_comments_are_valid_too(config: Path, 
 
 def test_a_plan_adds_up() -> None:
     settings = _settings(openverse={"limits": ["86400/day"], "results_per_query": 20})
-    assume = assumed(["new_share=0.5", "download_share=1", "safe_share=1", "kept_share=0.5", "captions_per_gpu_s=1"])
+    assume = read_assumptions(
+        ["new_share=0.5", "download_share=1", "safe_share=1", "kept_share=0.5", "captions_per_gpu_s=1"]
+    )
     plan = make_plan(settings, 3600, assume)
-    assert plan.found == 7200
+    assert plan.images_found == 7200
     assert plan.days == pytest.approx(7200 / (86_400 * 20 * 0.5))
     assert plan.gpu_hours_captions == pytest.approx(2.0)
     assert plan.parts == 4
@@ -168,7 +170,7 @@ def test_a_plan_adds_up() -> None:
 
 
 def test_a_plan_says_what_finding_repeats_first_saves() -> None:
-    assume = assumed(
+    assume = read_assumptions(
         ["download_share=1", "safe_share=1", "kept_share=0.5", "captions_per_gpu_s=1", "repeat_share=0.25"]
     )
     late, early = (
@@ -188,7 +190,7 @@ def test_a_plan_without_sources_says_so() -> None:
 @pytest.mark.parametrize("pair", ["nothing=1", "new_share=x", "new_share=0", "new_share"])
 def test_a_bad_assumption_is_named(pair: str) -> None:
     with pytest.raises(ConfigError, match="legal names"):
-        assumed([pair])
+        read_assumptions([pair])
 
 
 def test_a_round_takes_no_more_queries_than_the_days_quota_answers(store: Store) -> None:

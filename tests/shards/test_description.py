@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from moodarchive.archive.manifest import ArchiveManifest
 from moodarchive.storage.store import Store
 from moodarchive.tables.layout import MANIFEST_PATH
 from moodarchive.tables.schemas import ITEMS, SELECTION
 from shards import attribution
-from shards.card import card
-from shards.licences import entails, licence_address
+from shards.card import render_card
+from shards.licences import describe_terms, licence_address
 from shards.pack import ShardSettings
 from shards.seal import seal
 from tests.making import Fate, pack_parts, rows_of, sealed_archive, write_fates
@@ -30,8 +32,12 @@ def sealed(store: Store) -> Store:
 
 
 def _manifest(store: Store) -> dict[str, Any]:
-    told: dict[str, Any] = json.loads(store.read_bytes(MANIFEST_PATH))
-    return told
+    manifest: dict[str, Any] = json.loads(store.read_bytes(MANIFEST_PATH))
+    return manifest
+
+
+def _sealed_contents(store: Store) -> ArchiveManifest:
+    return ArchiveManifest.from_json(store.read_bytes(MANIFEST_PATH))
 
 
 def _attributed(store: Store) -> list[dict[str, Any]]:
@@ -99,16 +105,15 @@ def test_the_private_set_is_in_no_split_and_marked(store: Store) -> None:
 
 
 def test_a_stranger_s_licence_cannot_write_into_the_card(sealed: Store) -> None:
-    told = _manifest(sealed) | {"licences": {"by 2.0 |\n\n# Free\n<script>": 3}}
-    text = card(told)
+    text = render_card(replace(_sealed_contents(sealed), licences={"by 2.0 |\n\n# Free\n<script>": 3}))
     assert "<script>" not in text and "\n# Free" not in text
     assert "| by 2.0 \\| # Free &lt;script> | 3 |" in text
 
 
 @pytest.mark.parametrize(("samples", "size"), [(999, "n<1K"), (1_000, "1K<n<10K"), (8_000_000, "1M<n<10M")])
 def test_the_hub_s_size_is_that_of_the_samples(sealed: Store, samples: int, size: str) -> None:
-    told = _manifest(sealed) | {"sets": {"train": {"shards": 1, "samples": samples}}}
-    assert _header(card(told))["size_categories"] == [size]
+    contents = replace(_sealed_contents(sealed), sets={"train": {"shards": 1, "samples": samples}})
+    assert _header(render_card(contents))["size_categories"] == [size]
 
 
 @pytest.mark.parametrize(
@@ -124,7 +129,7 @@ def test_the_hub_s_size_is_that_of_the_samples(sealed: Store, samples: int, size
     ],
 )
 def test_what_a_licence_asks(licence: str, said: str, address: str | None) -> None:
-    assert said in entails(licence)
+    assert said in describe_terms(licence)
     assert licence_address(licence) == address
 
 

@@ -29,7 +29,7 @@ from moodarchive.settings import SettingScope, load
 from moodarchive.storage.store import Store
 from moodarchive.tables.schemas import DESCRIPTORS
 from pipelines.archive import Archive
-from pipelines.inspect.plan import assumed, make_plan
+from pipelines.inspect.plan import make_plan, read_assumptions
 from pipelines.runner.progress import Progress
 from pipelines.settings import ArchiveSettings
 from tests.crawl import phrase_server
@@ -260,7 +260,9 @@ def test_the_settings_of_the_writer_belong_to_the_round(tmp_path: Path) -> None:
 
 def test_the_plan_counts_the_phrases_to_be_written() -> None:
     values = {"descriptors": {"phrases_per_cell": 114, "writer": {"model": "m", "phrases_per_answer": 25}}}
-    plan = make_plan(ArchiveSettings.model_validate(values), 1000, assumed(["new_phrase_share=0.5"]))
+    plan = make_plan(ArchiveSettings.model_validate(values), 1000, read_assumptions(["new_phrase_share=0.5"]))
     assert (plan.lexicon_phrases, plan.written_phrases, plan.answers) == (108 * 14, 108 * 100, 864)
-    alone = make_plan(ArchiveSettings.model_validate({"descriptors": {"phrases_per_cell": 114}}), 1000, assumed([]))
+    alone = make_plan(
+        ArchiveSettings.model_validate({"descriptors": {"phrases_per_cell": 114}}), 1000, read_assumptions([])
+    )
     assert (alone.lexicon_phrases, alone.written_phrases, alone.answers) == (108 * 14, 0, 0)

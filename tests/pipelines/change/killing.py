@@ -9,9 +9,11 @@ from typing import Any
 
 from moodarchive.archive.writer_lock import only_writer
 from moodarchive.storage.store import Store
+from pipelines.change.migrate import migrate
 from pipelines.change.reseal import finish
 from pipelines.change.verbs import go_on, prune, take_down
 from shards.seal import unseal
+from tests.version_2 import write_version_2
 from tests.whole_root import Pictured, add_round
 
 _OPERATIONS = ("replace", "unlink", "remove", "link", "fsync")
@@ -57,6 +59,14 @@ def _pruned_and_found_again(store: Store) -> None:
     _found_again(store)
 
 
+def _make_version_2(store: Store) -> None:
+    write_version_2(store, lacking={"captions": ("seed",)})
+
+
+def _migrate(store: Store) -> None:
+    migrate(store, lambda _: None)
+
+
 def _nothing(_: Store) -> None:
     return
 
@@ -69,6 +79,7 @@ CHANGES: Mapping[str, tuple[Step, Step]] = {
     "prune": (_nothing, _pruned),
     "takedown after prune": (_pruned, _take_down),
     "pack after prune": (_pruned_then_set, _finish),
+    "migrate": (_make_version_2, _migrate),
     "better emotions": (_found_again, _finish),
     "better emotions after prune": (_pruned_and_found_again, _finish),
 }

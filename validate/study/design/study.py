@@ -5,6 +5,7 @@ import json
 import secrets
 from dataclasses import asdict, dataclass, replace
 
+from moodarchive.archive.version import require_current_version
 from moodarchive.errors import StudyError
 from moodarchive.storage.store import Store
 
@@ -44,6 +45,7 @@ def folder(kind: str) -> str:
 
 def read_design(store: Store, kind: str) -> StudyDesign:
     """The study's record; StudyError when nothing was drawn yet."""
+    require_current_version(store)
     if not store.exists(_path(kind)):
         raise StudyError(f"{store.root} has no study of {kind}; remedy: moodarchive study sample {store.root}")
     record = json.loads(store.read_bytes(_path(kind)))

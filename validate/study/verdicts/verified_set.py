@@ -1,11 +1,10 @@
 """What MoodArchive-5k says of itself, and what may be wrong with one."""
 
-import json
 from collections.abc import Iterator, Mapping
-from typing import Any
 
+from moodarchive.archive.manifest import VerifiedManifest
 from moodarchive.storage.store import Store
-from moodarchive.tables.layout import VERIFIED_FOLDER
+from moodarchive.tables.layout import MANIFEST_PATH, VERIFIED_FOLDER
 from moodarchive.tables.parquet import read_table as read_parquet
 from moodarchive.tables.parts import finished_parts, read_part
 from moodarchive.tables.schemas import SELECTION
@@ -13,20 +12,18 @@ from moodarchive.tables.schemas import SELECTION
 NAME, VERIFIED_IMAGES = "MoodArchive-5k", 5_000
 
 
-def render_card(manifest: Mapping[str, Any], asked: int) -> str:
+def render_card(manifest: VerifiedManifest, asked: int) -> str:
     """README.md of the set."""
     simulated = (
         "**Simulated: no person has verified anything here.** Programs of known skill answered, as a rehearsal.\n\n"
-        if manifest["simulated"]
+        if manifest.simulated
         else ""
     )
-    answers = (
-        ", ".join(f"{number} images by {count}" for count, number in manifest["answers_per_image"].items()) or "none"
-    )
-    licences = "".join(f"| {name} | {number} |\n" for name, number in manifest["licences"].items())
+    answers = ", ".join(f"{number} images by {count}" for count, number in manifest.answers_per_image.items()) or "none"
+    licences = "".join(f"| {name} | {number} |\n" for name, number in manifest.licences.items())
     return (
         f"# {NAME}\n\n{simulated}"
-        f"{manifest['samples']} of {VERIFIED_IMAGES} held-out images whose caption people accepted: preferred to the "
+        f"{manifest.samples} of {VERIFIED_IMAGES} held-out images whose caption people accepted: preferred to the "
         "web's alt-text, and all five sentences accurate. The first of the held-out images in the order of their "
         "content hash. For evaluation only; neither they nor their look-alikes are in the training set.\n\n"
         f"Verified by so many people: {answers}. Nobody is named. Each sample's json says under `human_verification` "
@@ -38,12 +35,12 @@ def render_card(manifest: Mapping[str, Any], asked: int) -> str:
 
 def find_problems(store: Store) -> Iterator[tuple[str, str]]:
     """(where, what) for everything wrong with the set; nothing when there is none."""
-    path = f"{VERIFIED_FOLDER}/manifest.json"
+    path = f"{VERIFIED_FOLDER}/{MANIFEST_PATH}"
     if not store.files(VERIFIED_FOLDER):
         return
     try:
-        files = dict(json.loads(store.read_bytes(path))["files"])
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        files = VerifiedManifest.from_json(store.read_bytes(path)).files
+    except (FileNotFoundError, ValueError):
         yield path, "missing or damaged; remedy: moodarchive study apply"
         return
     present = set(store.files(VERIFIED_FOLDER))
