@@ -24,8 +24,11 @@ from moodarchive.keys import digest
 from moodarchive.running.loop_thread import LoopThread
 from moodarchive.running.metrics import note
 from moodarchive.running.ordered_map import run_in_order
+from moodarchive.running.part_log import forget_logs
 from moodarchive.running.stage import Readers, Resources, Stage, join_rows
 from moodarchive.settings import SettingScope
+from moodarchive.storage.store import Store
+from moodarchive.tables.forgetting import forget_rows, parts_holding
 from moodarchive.tables.schemas import CAPTIONS, IMAGES, ITEMS, REPEATS, SAFETY, as_batch, empty_row
 
 LOGGER = logging.getLogger("moodarchive.caption")
@@ -187,3 +190,12 @@ async def _skip(key: object) -> Outcome:
 
 async def _next(batches: AsyncGenerator[pa.RecordBatch, None]) -> pa.RecordBatch | None:
     return await anext(batches, None)
+
+
+def forget(store: Store, keys: frozenset[str]) -> dict[str, str]:
+    """Erases the captions of the keys and the logs of their parts.
+
+    Returns the sha256 of each part written anew, by ``table/NNNNN``; repeated after a kill, it ends the same.
+    """
+    forget_logs(store, "caption", parts_holding(store, ITEMS, keys))
+    return forget_rows(store, CAPTIONS, keys, ("summary", "stimuli", "assessment", "emotions"))

@@ -12,9 +12,12 @@ from pydantic import Field
 
 from filter.hub_safety import HubClassifier
 from moodarchive.errors import MissingExtraError
+from moodarchive.running.part_log import forget_logs
 from moodarchive.running.stage import Readers, Resources, Stage
 from moodarchive.settings import Settings, SettingScope
-from moodarchive.tables.schemas import IMAGES, SAFETY, as_batch, empty_row
+from moodarchive.storage.store import Store
+from moodarchive.tables.forgetting import parts_holding
+from moodarchive.tables.schemas import IMAGES, ITEMS, SAFETY, as_batch, empty_row
 
 BATCH = 16
 OPENNSFW = "opennsfw"
@@ -125,3 +128,8 @@ def safety_stage(settings: SafetySettings) -> Stage:
         resources=Resources(cpus=settings.cpus_per_worker, min_workers=settings.workers, max_workers=settings.workers),
         settings=settings.digest(),
     )
+
+
+def forget(store: Store, keys: frozenset[str]) -> None:
+    """Removes the logs of the keys' parts; the probability stays, which tells nothing of the picture."""
+    forget_logs(store, "safety", parts_holding(store, ITEMS, keys))

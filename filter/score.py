@@ -16,8 +16,11 @@ from moodarchive.emotions.taxonomy import EMOTIONS
 from moodarchive.errors import PrunedPictureError
 from moodarchive.keys import digest
 from moodarchive.models.clip import ClipEncoder, Embeddings
+from moodarchive.running.part_log import forget_logs
 from moodarchive.running.stage import Readers, Resources, Stage, join_rows
 from moodarchive.settings import Settings, SettingScope
+from moodarchive.storage.store import Store
+from moodarchive.tables.forgetting import parts_holding
 from moodarchive.tables.schemas import IMAGES, ITEMS, SAFETY, SCORES, as_batch, empty_row
 
 DECIMALS = 5
@@ -165,3 +168,8 @@ def score_stage(settings: ScoreSettings) -> Stage:
         ),
         settings=digest([settings.digest(), phrases, SCORES.schema.names]),
     )
+
+
+def forget(store: Store, keys: frozenset[str]) -> None:
+    """Removes the logs of the keys' parts; the score stays: by it the image keeps its place in the cut."""
+    forget_logs(store, "score", parts_holding(store, ITEMS, keys))

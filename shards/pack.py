@@ -12,9 +12,11 @@ from pydantic import Field
 
 from moodarchive.emotions.captions import caption_text
 from moodarchive.emotions.taxonomy import EMOTIONS
+from moodarchive.running.part_log import forget_logs
 from moodarchive.running.stage import Readers, Resources, Stage, Worker, join_batches
 from moodarchive.settings import Settings, SettingScope
 from moodarchive.storage.store import Store
+from moodarchive.tables.forgetting import parts_holding
 from moodarchive.tables.layout import PRIVATE
 from moodarchive.tables.schemas import CAPTIONS, IMAGES, ITEMS, SAFETY, SCORES, SELECTION, SHARD_INDEX
 from shards.restored import PruneAwarePacker, write_and_remove_stash
@@ -118,3 +120,8 @@ def pack_stage(settings: ShardSettings, store: Store | None = None) -> Stage:
         settings=settings.digest(SettingScope.WHOLE_TABLE),
         finish=write_and_remove_stash,
     )
+
+
+def forget(store: Store, keys: frozenset[str]) -> None:
+    """Removes the logs of the keys' parts; the shards that hold the keys are out of date now, and packed anew."""
+    forget_logs(store, "pack", parts_holding(store, ITEMS, keys))

@@ -21,15 +21,18 @@ from crawl.images.malloc import keep_freed_memory
 from crawl.politeness.rate_limit_client import RateLimitClient
 from crawl.politeness.rate_limits import parse_limit
 from crawl.politeness.robots import RobotsMemory
+from moodarchive.archive.pruned import keep_pruned
 from moodarchive.archive.takedown import bound_by
 from moodarchive.errors import RowError, ServiceError
 from moodarchive.running.loop_thread import LoopThread
 from moodarchive.running.ordered_map import run_in_order
-from moodarchive.running.part_log import LOGGER
+from moodarchive.running.part_log import LOGGER, forget_logs
 from moodarchive.running.stage import Readers, Resources, Stage
 from moodarchive.settings import Settings, SettingScope
 from moodarchive.storage.store import Store
+from moodarchive.tables.forgetting import forget_rows, parts_holding
 from moodarchive.tables.layout import TAKEN_DOWN
+from moodarchive.tables.parts import finished_parts, part_path
 from moodarchive.tables.schemas import IMAGES, ITEMS, as_batch, empty_row
 
 BATCH_ROWS = 50
@@ -232,3 +235,17 @@ def download_stage(
         resources=Resources(cpus=settings.cpus_per_worker, min_workers=settings.workers, max_workers=settings.workers),
         settings=settings.digest(),
     )
+
+
+def forget(store: Store, keys: frozenset[str]) -> dict[str, str]:
+    """Erases the pictures of the keys and the logs of their parts. Returns as ``crawl.rounds.search``'s.
+
+    Content hash and perceptual hash stay: by them the cut keeps copies and look-alikes out. A part that was pruned
+    stays so.
+    """
+    forget_logs(store, "download", parts_holding(store, ITEMS, keys))
+    digests = forget_rows(store, IMAGES, keys, ("bytes", "stored_sha256"), failed_too=True)
+    for part, sidecar in finished_parts(store, IMAGES).items():
+        if f"{IMAGES.name}/{part:05d}" in digests:
+            keep_pruned(store, part_path(IMAGES, part), sidecar)
+    return digests

@@ -12,8 +12,10 @@ from pydantic import Field
 from crawl.rounds.merged_rows import merge_rows
 from crawl.rounds.rounds import Round, mark_merged
 from crawl.rounds.same_image import find_same_images
+from moodarchive.archive.takedown import ERASED_PROVENANCE
 from moodarchive.settings import Settings, SettingScope
 from moodarchive.storage.store import Store
+from moodarchive.tables.forgetting import forget_rows
 from moodarchive.tables.parts import Origin, finished_parts, run_of_parts, write_part
 from moodarchive.tables.schemas import CANDIDATES, ITEMS, REDISCOVERED
 from moodarchive.tables.sql import connect, define_normalised, view
@@ -93,3 +95,8 @@ def _parts(
 def _as_batches(tables: Iterator[pa.Table], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     for table in tables:
         yield from table.select(schema.names).cast(schema).to_batches()
+
+
+def forget(store: Store, keys: frozenset[str]) -> dict[str, str]:
+    """Erases what items/ says of the keys; rediscovered/ holds queries alone. Returns as ``crawl.rounds.search``'s."""
+    return forget_rows(store, ITEMS, keys, ERASED_PROVENANCE)

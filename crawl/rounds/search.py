@@ -9,7 +9,7 @@ from typing import Annotated
 import pyarrow as pa
 from pydantic import Field
 
-from crawl.http.search_cache import Answers
+from crawl.http.search_cache import Answers, forget_answers
 from crawl.http.search_client import WebClient
 from crawl.politeness.rate_limit_client import RateLimitClient
 from crawl.rounds.rounds import Round, query_groups, read_round
@@ -17,10 +17,11 @@ from crawl.source import Found, Query, Source
 from moodarchive.archive.takedown import ERASED_PROVENANCE, Identifiers, bound_by
 from moodarchive.errors import ConfigError
 from moodarchive.keys import canonical_json, digest, image_key
-from moodarchive.running.part_log import LOGGER
+from moodarchive.running.part_log import LOGGER, forget_logs
 from moodarchive.running.stage import Readers, Resources, Stage
 from moodarchive.settings import Settings, SettingScope
 from moodarchive.storage.store import Store
+from moodarchive.tables.forgetting import forget_rows, parts_holding
 from moodarchive.tables.schemas import CANDIDATES, as_batch
 
 
@@ -126,3 +127,13 @@ def search_stage(
         resources=Resources(cpus=0, min_workers=1, max_workers=settings.workers),
         settings=digest(canonical_json([_identity(query) for query in record.queries])),
     )
+
+
+def forget(store: Store, keys: frozenset[str]) -> dict[str, str]:
+    """Erases what candidates/ says of the keys, the logs of their parts, and every cached answer.
+
+    Returns the sha256 of each part written anew, by ``table/NNNNN``; repeated after a kill, it ends the same.
+    """
+    forget_answers(store)
+    forget_logs(store, "search", parts_holding(store, CANDIDATES, keys))
+    return forget_rows(store, CANDIDATES, keys, ERASED_PROVENANCE)

@@ -3,7 +3,7 @@
 import logging
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -45,6 +45,12 @@ class _Lines(logging.Handler):
 def log_path(stage: str, part: int) -> str:
     """Where the part's log lies, relative to the root."""
     return f"logs/{stage}/{part:05d}.log"
+
+
+def forget_logs(store: Store, stage: str, parts: Iterable[int]) -> None:
+    """Removes the logs of the parts: they name addresses and keys."""
+    for part in parts:
+        store.remove(log_path(stage, part))
 
 
 @contextmanager

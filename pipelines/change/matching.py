@@ -8,7 +8,7 @@ import pyarrow as pa
 from moodarchive.archive.takedown import Identifiers, define_digests
 from moodarchive.storage.store import Store
 from moodarchive.tables.parts import finished_parts
-from moodarchive.tables.schemas import CANDIDATES, IMAGES, ITEMS, Table
+from moodarchive.tables.schemas import CANDIDATES, IMAGES, ITEMS
 from moodarchive.tables.sql import connect, view
 
 _LISTINGS = """
@@ -60,18 +60,6 @@ def match_images(store: Store, asked: Identifiers) -> tuple[Identifiers, Identif
             hashes=_set(connection, "SELECT DISTINCT sha256 FROM images JOIN met USING (key)"),
         )
         return met, asked - Identifiers(**{kind: _set(connection, query) for kind, query in _MEANT.items()})
-
-
-def parts_holding(store: Store, table: Table, keys: frozenset[str]) -> list[int]:
-    """The table's finished parts with a row of any of the keys."""
-    parts = finished_parts(store, table)
-    if not parts or not keys:
-        return []
-    with connect(store) as connection:
-        view(connection, store, table, parts, "key, parse_filename(filename, true)::INTEGER AS part")
-        _register(connection, "keys", keys)
-        query = f"SELECT DISTINCT part FROM {table.name} WHERE key IN (SELECT name FROM keys) ORDER BY part"
-        return [int(part) for (part,) in connection.execute(query).fetchall()]
 
 
 def _open(connection: duckdb.DuckDBPyConnection, store: Store, asked: Identifiers) -> None:

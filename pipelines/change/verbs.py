@@ -10,7 +10,7 @@ from moodarchive.errors import UnmetLinesError
 from moodarchive.storage.store import Store
 from moodarchive.tables.layout import MANIFEST_PATH
 from moodarchive.tables.schemas import IMAGES
-from pipelines.change.erasing import Eraser
+from pipelines.change.erasing import erase
 from pipelines.change.matching import match_images
 from pipelines.change.pruning import drop_pictures, plan_pruning, refuse_unsound
 from pipelines.change.reseal import finish
@@ -73,7 +73,7 @@ def go_on(store: Store) -> None:
     for takedown in read_takedowns(store):
         if not takedown.done:
             unseal(store)
-            Eraser(store, takedown.met.keys).erase()
+            erase(store, takedown.met.keys)
             mark_done(store, takedown)
     if not read_pruned(store).done:
         unseal(store)

@@ -65,3 +65,10 @@ def _page(store: Store) -> Page:
             coverage=tables.coverage,
             costs=sum_costs(tables.caption_parts),
         )
+
+
+def forget(store: Store) -> None:
+    """Removes every page: each shows pictures and names creators."""
+    for path in store.files("report"):
+        if path.endswith(".html"):
+            store.remove(path)

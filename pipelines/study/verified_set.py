@@ -172,3 +172,18 @@ def _attribute_samples(samples: Sequence[VerifiedSample]) -> bytes:
     sink = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(rows, schema=ATTRIBUTION_SCHEMA), sink, compression="zstd")
     return sink.getvalue()
+
+
+def forget(store: Store, keys: frozenset[str]) -> None:
+    """Removes the set as a whole when it holds one of the keys: ``moodarchive study apply`` makes it anew without."""
+    files = list(store.files(VERIFIED_FOLDER))
+    indexes = (path for path in files if path.endswith(".parquet"))
+    if any(not keys.isdisjoint(_read_keys(store, path)) for path in indexes):
+        # the manifest first: half a set must not pass for one
+        for path in sorted(files, key=lambda path: not path.endswith(f"/{MANIFEST_PATH}")):
+            store.remove(path)
+
+
+def _read_keys(store: Store, path: str) -> list[str]:
+    with store.open_read(path) as file:
+        return [str(key) for key in read_parquet(file, columns=["key"])["key"].to_pylist()]
