@@ -1,5 +1,6 @@
 """Questions to a site's search interface: a day's cache, pages that robots.txt allows, keys that no error shows."""
 
+import codecs
 import json
 import math
 import re
@@ -24,6 +25,9 @@ from moodarchive.running.loop_thread import LoopThread
 from moodarchive.running.part_log import redact
 
 MAX_REPLY_BYTES = 16 << 20
+PAST_THE_END = (400, 401, 403, 404, 416, 422)
+"""How sites refuse a page behind the last that they give."""
+_XML_ENCODING = re.compile(rb"""\s*<\?xml[^>]{0,100}encoding\s*=\s*["']([A-Za-z][A-Za-z0-9._-]{0,30})""")
 _QUERY_STRING = re.compile(r"\?[^\s'\")]*")
 _RATE_LIMIT = re.compile(rb"rate.?limit|too many requests", re.IGNORECASE)
 
@@ -55,16 +59,21 @@ class _Question:
     source: str
     is_page: bool = False
     is_list: bool = False
+    ends: tuple[int, ...] = ()
 
     def request(self, user_agent: str, kept: KeptAnswer | None) -> Request:
         """As the transport takes it, conditional where an older answer is kept."""
 
         def admit(answer: Answer) -> None:
             passes = answer.status == 200 or (answer.status == 304 and kept) or (answer.status == 404 and self.is_page)
+            passes = passes or answer.status in self.ends
             if not passes and answer.status != 403:
                 raise RowError(f"http_{answer.status}", f"status {answer.status}")
             if self.is_page and not self.is_list:  # a page, not an interface that was made for machines
                 refuse_opted_out(self.url, answer.headers, user_agent)
+
+        def judge(answer: Answer) -> None:
+            _refuse_forbidden(answer, is_end=403 in self.ends)
 
         query = urlencode({**self.params, **self.secret})
         mark = "&" if "?" in self.url else "?"
@@ -75,16 +84,17 @@ class _Question:
             source=self.source,
             heeds_robots=self.is_page,
             admit=admit,
-            judge=_refuse_forbidden,
+            judge=judge,
         )
 
 
-def _refuse_forbidden(answer: Answer) -> None:
-    """403 is what some interfaces say at their rate limit; any other is a refusal."""
+def _refuse_forbidden(answer: Answer, *, is_end: bool) -> None:
+    """403 is what some interfaces say at their rate limit; any other is a refusal, or the end of the pages."""
     if answer.status == 403:
         if answer.headers.get("X-RateLimit-Remaining") == "0" or _RATE_LIMIT.search(answer.body[:4096]):
             raise AskAgain("throttled", read_wait(answer.headers))
-        raise RowError("http_403", "status 403")
+        if not is_end:
+            raise RowError("http_403", "status 403")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,11 +151,32 @@ class WebClient:
         secret_params: Mapping[str, str] | None = None,
     ) -> Reply:
         """The parsed reply. ServiceError names the address, never the parameters, which may hold a key."""
-        answer = self._ask(_Question(url, params, secret_params or {}, headers or {}, source))
+        reply = self._get_json(_Question(url, params, secret_params or {}, headers or {}, source))
+        assert reply is not None
+        return reply
+
+    def get_json_page(
+        self,
+        url: str,
+        params: Mapping[str, str | int],
+        *,
+        page: int,
+        source: str = "",
+        headers: Mapping[str, str] | None = None,
+        secret_params: Mapping[str, str] | None = None,
+    ) -> Reply | None:
+        """``get_json`` for one page of an answer; None where a site refuses a page past the first: it ends there."""
+        ends = PAST_THE_END if page > 1 else ()
+        return self._get_json(_Question(url, params, secret_params or {}, headers or {}, source, ends=ends))
+
+    def _get_json(self, question: _Question) -> Reply | None:
+        answer = self._ask(question)
+        if not answer.text and question.ends:
+            return None
         try:
-            return Reply(json=_whole_characters(json.loads(answer.text)), day=_day_of(answer.date))
+            return Reply(json=_whole_characters(_read_json(answer.text)), day=_day_of(answer.date))
         except ValueError as error:
-            self._fail(url, error)
+            self._fail(question.url, error)
 
     def get_page(
         self, url: str, params: Mapping[str, str | int], *, source: str = "", is_list: bool = False
@@ -179,7 +210,9 @@ class WebClient:
             return kept
         try:
             answer = self._loop.run(self._transport.exchange(question.request(self.user_agent, kept)))
-            text = _read_text(answer, kept)
+            text = _read_text(question, answer, kept)
+            if not question.is_page and answer.status not in question.ends:
+                _read_json(text)  # what is none must not be kept for a day
         except (RowError, ValueError) as error:
             self._fail(url, error, question.source)
         self._note_spent(vet_url(url, self.loopback_hosts).host or "", answer)
@@ -206,16 +239,34 @@ class WebClient:
         raise ServiceError(f"{url} did not answer a search: {why}{proxy}") from None
 
 
-def _read_text(answer: Answer, kept: KeptAnswer | None) -> str:
-    """The text; empty for 404. RowError ``too_many_bytes``, ValueError for a damaged compressed file."""
+def _read_json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("JSON that is nested without end") from None
+
+
+def _read_text(question: _Question, answer: Answer, kept: KeptAnswer | None) -> str:
+    """The text; empty for 404 and past the end. RowError ``too_many_bytes``, ValueError for a damaged compressed file."""
     if answer.status == 304 and kept:
         return kept.text
-    if answer.status == 404:
+    if answer.status == 404 or answer.status in question.ends:
         return ""
     content = unpack_file(answer.body, MAX_REPLY_BYTES)  # sitemaps come as compressed files
     if len(content) > MAX_REPLY_BYTES:
         raise RowError("too_many_bytes", f"more than {MAX_REPLY_BYTES >> 20} MiB")
-    return content.decode("utf-8-sig", errors="replace")
+    return _decode(content, is_list=question.is_list)
+
+
+def _decode(content: bytes, *, is_list: bool) -> str:
+    """By its byte order mark or, of a sitemap, its XML declaration; else UTF-8, with "?" for what is none."""
+    encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    if is_list and encoding == "utf-8-sig" and (declared := _XML_ENCODING.match(content)):
+        encoding = declared[1].decode()
+    try:
+        return content.decode(encoding, errors="replace")
+    except (LookupError, UnicodeError):  # no encoding of texts
+        return content.decode(errors="replace")
 
 
 def _whole_characters(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Annotated, Any, ClassVar
@@ -12,6 +12,7 @@ from pydantic import Field, SecretStr, field_validator
 from crawl.http.search_client import WebClient
 from crawl.politeness.rate_limits import Limit, parse_limit
 from crawl.sites.keys import key
+from crawl.sites.pages import as_address, as_identifier, as_pixels, as_text, as_whole, ask_pages, records_of
 from crawl.source import Found, Policy, Query, SourceSettings
 from moodarchive.errors import ServiceError
 from moodarchive.settings import SettingScope
@@ -85,19 +86,17 @@ class Openverse:
 
     def search(self, query: Query, web: WebClient) -> Iterator[Found]:
         """Pages of 20 (100 for a registered client) until enough images or the last page."""
-        url = f"{self.settings.base_url}/images/"
-        given = 0
-        for page in range(1, DEEPEST_PAGE + 1):
-            reply = web.get_json(url, self._parameters(query, page), source=self.name, headers=self._headers(web))
-            records, pages = _page(url, reply.json)
-            for record in records:
-                if found := _found(record, reply.day):
-                    given += 1
-                    yield found
-                if given >= query.results:
-                    return
-            if page >= pages:
-                return
+        return ask_pages(query.results, DEEPEST_PAGE, lambda page: self._page(query, web, page))
+
+    def _page(self, query: Query, web: WebClient, page: int) -> tuple[Sequence[Found | None], bool]:
+        url, asked = f"{self.settings.base_url}/images/", self._parameters(query, page)
+        reply = web.get_json_page(url, asked, page=page, source=self.name, headers=self._headers(web))
+        if reply is None:
+            return [], False
+        records = records_of(url, reply.json, "results")
+        pages = as_whole(reply.json.get("page_count"))
+        more = page < pages if pages is not None else len(records) >= int(asked["page_size"])
+        return [_found(record, reply.day) for record in records], more
 
     def _parameters(self, query: Query, page: int) -> dict[str, str | int]:
         return {
@@ -128,34 +127,26 @@ class Openverse:
         return {"Authorization": f"Bearer {token}"}
 
 
-def _page(url: str, reply: Any) -> tuple[list[dict[str, Any]], int]:
-    """The records of one page, and how many pages there are; ServiceError for an answer of another form."""
-    records = reply.get("results") if isinstance(reply, dict) else None
-    if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
-        raise ServiceError(f"{url} answered without a list of results")
-    pages = reply.get("page_count")
-    if not isinstance(pages, int):
-        raise ServiceError(f"{url} answered without page_count, a number")
-    return records, pages
-
-
 def _found(record: Mapping[str, Any], day: str) -> Found | None:
     """None for a record without an identifier or an address, which could never be fetched or credited."""
-    if not record.get("id") or not record.get("url"):
+    name, address = as_identifier(record.get("id")), as_address(record.get("url"))
+    if not name or not address:
         return None
-    tags = [tag["name"] for tag in record.get("tags") or [] if tag.get("name")]
+    tags = record.get("tags")
+    words = [tag.get("name") if isinstance(tag, dict) else tag for tag in tags] if isinstance(tags, list) else tags
+    title, licence = as_text(record.get("title")), as_text(record.get("license"))
     return Found(
-        source_id=str(record["id"]),
-        url=str(record["url"]),
-        landing_url=record.get("foreign_landing_url"),
-        title=record.get("title"),
-        alt_text=", ".join(tags) or record.get("title"),
-        creator=record.get("creator"),
-        creator_url=record.get("creator_url"),
-        licence=" ".join(filter(None, (record.get("license"), record.get("license_version")))) or None,
-        licence_url=record.get("license_url"),
-        width=record.get("width"),
-        height=record.get("height"),
+        source_id=name,
+        url=address,
+        landing_url=as_address(record.get("foreign_landing_url")),
+        title=title,
+        alt_text=as_text(words) or title,
+        creator=as_text(record.get("creator")),
+        creator_url=as_address(record.get("creator_url")),
+        licence=" ".join(filter(None, (licence, as_text(record.get("license_version"))))) or None,
+        licence_url=as_address(record.get("license_url")),
+        width=as_pixels(record.get("width")),
+        height=as_pixels(record.get("height")),
         mature=bool(record.get("mature")),
         retrieved_on=day,
     )

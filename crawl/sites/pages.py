@@ -1,10 +1,13 @@
-"""Asks a site page by page until a query has enough images or the pages end."""
+"""Asks a site page by page until a query has enough images, and reads records whose values may be odd."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from crawl.source import Found
 from moodarchive.errors import ServiceError
+
+LARGEST_SIZE = (1 << 31) - 1
+_MOST_DIGITS, _LARGEST_WRITTEN = 15, 10**15
 
 
 def ask_pages(
@@ -25,18 +28,57 @@ def ask_pages(
 
 
 def records_of(url: str, reply: Any, name: str) -> list[dict[str, Any]]:
-    """The list of records called ``name``; ServiceError for an answer of another form."""
+    """The records of the list called ``name``; what is none is left out. ServiceError for an answer of another form."""
     records = reply.get(name) if isinstance(reply, dict) else None
-    if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
+    kept = [record for record in records if isinstance(record, dict)] if isinstance(records, list) else []
+    if not isinstance(records, list) or (records and not kept):
         raise ServiceError(f"{url} answered without a list of {name}")
-    return records
+    return kept
 
 
-def whole(value: Any) -> int | None:
-    """A number of pixels, or None for anything else."""
-    return value if isinstance(value, int) and 0 < value < 1 << 31 else None
+def as_whole(value: Any) -> int | None:
+    """A number, also one written as text or with a point, as a whole number from 0; None for anything else."""
+    if isinstance(value, str) and len(value) <= _MOST_DIGITS:
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    # not a number and infinity are no whole numbers
+    return int(value) if value >= 0 and value == value // 1 else None
 
 
-def text(value: Any) -> str | None:
-    """A text that says something, or None."""
-    return value.strip() or None if isinstance(value, str) else None
+def as_pixels(value: Any) -> int | None:
+    """A number of pixels that the tables can hold, or None for anything else."""
+    whole = as_whole(value)
+    return whole if whole is not None and 0 < whole <= LARGEST_SIZE else None
+
+
+def as_text(value: Any) -> str | None:
+    """A text that says something: numbers are written out, the texts of a list joined; None for anything else."""
+    if isinstance(value, str):
+        return value.strip() or None
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value) if abs(value) < _LARGEST_WRITTEN else None
+    if isinstance(value, list):
+        return ", ".join(text for text in map(as_text, value) if text) or None
+    return None
+
+
+def as_identifier(value: Any) -> str | None:
+    """The name of a record, a text or a whole number; None for anything else."""
+    if isinstance(value, str):
+        return value.strip() or None
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def as_address(value: Any) -> str | None:
+    """A web address, or None for anything else."""
+    text = value.strip() if isinstance(value, str) else ""
+    return text if text.lower().startswith(("http://", "https://")) else None
+
+
+def as_record(value: Any) -> Mapping[str, Any]:
+    """A record within a record; an empty one for anything else."""
+    return value if isinstance(value, dict) else {}

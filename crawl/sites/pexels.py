@@ -9,7 +9,7 @@ from pydantic import Field, SecretStr
 
 from crawl.http.search_client import WebClient
 from crawl.sites.keys import key
-from crawl.sites.pages import ask_pages, records_of, text, whole
+from crawl.sites.pages import as_address, as_identifier, as_pixels, as_record, as_text, ask_pages, records_of
 from crawl.source import Found, Policy, Query, SourceSettings
 from moodarchive.settings import SettingScope
 
@@ -53,26 +53,29 @@ class Pexels:
         url = f"{self.settings.base_url}/v1/search"
         headers = {"Authorization": key(self.keys, KEY, self.name)}
         params: dict[str, str | int] = {"query": query.phrase, "page": page, "per_page": self.settings.page_size}
-        reply = web.get_json(url, params, source=self.name, headers=headers)
+        reply = web.get_json_page(url, params, page=page, source=self.name, headers=headers)
+        if reply is None:
+            return [], False
         records = records_of(url, reply.json, "photos")
         return [_found(record, reply.day) for record in records], bool(reply.json.get("next_page"))
 
 
 def _found(record: Mapping[str, Any], day: str) -> Found | None:
-    src = record.get("src") or {}
-    address = src.get("large2x") or src.get("large") or src.get("original")
-    if not record.get("id") or not address:
+    src = as_record(record.get("src"))
+    address = next(filter(None, (as_address(src.get(size)) for size in ("large2x", "large", "original"))), None)
+    name = as_identifier(record.get("id"))
+    if not name or not address:
         return None
     return Found(
-        source_id=str(record["id"]),
+        source_id=name,
         url=address,
-        landing_url=record.get("url"),
-        alt_text=text(record.get("alt")),
-        creator=text(record.get("photographer")),
-        creator_url=record.get("photographer_url"),
+        landing_url=as_address(record.get("url")),
+        alt_text=as_text(record.get("alt")),
+        creator=as_text(record.get("photographer")),
+        creator_url=as_address(record.get("photographer_url")),
         licence="pexels",
         licence_url="https://www.pexels.com/license/",
-        width=whole(record.get("width")),
-        height=whole(record.get("height")),
+        width=as_pixels(record.get("width")),
+        height=as_pixels(record.get("height")),
         retrieved_on=day,
     )

@@ -9,7 +9,7 @@ from pydantic import Field, SecretStr
 
 from crawl.http.search_client import WebClient
 from crawl.sites.keys import key
-from crawl.sites.pages import ask_pages, records_of, text, whole
+from crawl.sites.pages import as_address, as_identifier, as_pixels, as_text, as_whole, ask_pages, records_of
 from crawl.source import Found, Policy, Query, SourceSettings
 from moodarchive.settings import SettingScope
 
@@ -60,26 +60,31 @@ class Pixabay:
             "page": page,
             "per_page": size,
         }
-        reply = web.get_json(url, params, source=self.name, secret_params={"key": key(self.keys, KEY, self.name)})
+        secret = {"key": key(self.keys, KEY, self.name)}
+        reply = web.get_json_page(url, params, page=page, source=self.name, secret_params=secret)
+        if reply is None:
+            return [], False
         records = records_of(url, reply.json, "hits")
-        return [_found(record, reply.day) for record in records], page * size < int(reply.json.get("totalHits") or 0)
+        total = as_whole(reply.json.get("totalHits")) or 0
+        return [_found(record, reply.day) for record in records], page * size < total
 
 
 def _found(record: Mapping[str, Any], day: str) -> Found | None:
-    address = record.get("largeImageURL") or record.get("webformatURL")
-    if not record.get("id") or not address:
+    address = as_address(record.get("largeImageURL")) or as_address(record.get("webformatURL"))
+    name = as_identifier(record.get("id"))
+    if not name or not address:
         return None
-    user, number = text(record.get("user")), record.get("user_id")
+    user, number = as_text(record.get("user")), as_identifier(record.get("user_id"))
     return Found(
-        source_id=str(record["id"]),
+        source_id=name,
         url=address,
-        landing_url=record.get("pageURL"),
-        alt_text=text(record.get("tags")),
+        landing_url=as_address(record.get("pageURL")),
+        alt_text=as_text(record.get("tags")),
         creator=user,
         creator_url=f"https://pixabay.com/users/{user}-{number}/" if user and number else None,
         licence="pixabay",
         licence_url="https://pixabay.com/service/license-summary/",
-        width=whole(record.get("imageWidth")),
-        height=whole(record.get("imageHeight")),
+        width=as_pixels(record.get("imageWidth")),
+        height=as_pixels(record.get("imageHeight")),
         retrieved_on=day,
     )

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from pydantic import Field
 
 from crawl.http.search_client import WebClient
-from crawl.sites.pages import ask_pages, records_of, text, whole
+from crawl.sites.pages import as_address, as_identifier, as_pixels, as_text, ask_pages, records_of
 from crawl.source import Found, Policy, Query, SourceSettings
 from moodarchive.settings import SettingScope
 
@@ -48,27 +48,28 @@ class Stocksnap:
 
     def _page(self, query: Query, web: WebClient, page: int) -> tuple[Sequence[Found | None], bool]:
         url = f"{self.settings.base_url}/api/search-photos/{quote(query.phrase, safe='')}/relevance/desc/{page}"
-        reply = web.get_json(url, {}, source=self.name)
+        reply = web.get_json_page(url, {}, page=page, source=self.name)
+        if reply is None:
+            return [], False
         records = records_of(url, reply.json, "results")
         return [self._found(record, reply.day) for record in records], bool(reply.json.get("nextPage"))
 
     def _found(self, record: Mapping[str, Any], day: str) -> Found | None:
-        name = record.get("img_id")
+        name = as_identifier(record.get("img_id"))
         if not name:
             return None
-        words = record.get("keywords")
-        keywords = ", ".join(map(str, words)) if isinstance(words, list) else text(record.get("tags"))
+        keywords = as_text(record.get("keywords")) or as_text(record.get("tags"))
         return Found(
-            source_id=str(name),
+            source_id=name,
             url=f"{self.settings.files_url}/img-thumbs/960w/{name}.jpg",
             landing_url=f"{self.settings.base_url}/photo/{name}",
-            title=text(record.get("tags")),
-            alt_text=keywords or None,
-            creator=text(record.get("author_name")),
-            creator_url=record.get("author_profile") or record.get("author_website"),
+            title=as_text(record.get("tags")),
+            alt_text=keywords,
+            creator=as_text(record.get("author_name")),
+            creator_url=as_address(record.get("author_profile")) or as_address(record.get("author_website")),
             licence="cc0 1.0",
             licence_url="https://creativecommons.org/publicdomain/zero/1.0/",
-            width=whole(record.get("img_width")),
-            height=whole(record.get("img_height")),
+            width=as_pixels(record.get("img_width")),
+            height=as_pixels(record.get("img_height")),
             retrieved_on=day,
         )

@@ -10,7 +10,7 @@ from pydantic import Field, SecretStr
 
 from crawl.http.search_client import WebClient
 from crawl.sites.keys import key
-from crawl.sites.pages import ask_pages, records_of, text, whole
+from crawl.sites.pages import as_address, as_identifier, as_pixels, as_record, as_text, as_whole, ask_pages, records_of
 from crawl.source import Found, Policy, Query, SourceSettings
 from moodarchive.settings import SettingScope
 
@@ -55,9 +55,11 @@ class Unsplash:
     def _page(self, query: Query, web: WebClient, page: int) -> tuple[Sequence[Found | None], bool]:
         url = f"{self.settings.base_url}/search/photos"
         params: dict[str, str | int] = {"query": query.phrase, "page": page, "per_page": self.settings.page_size}
-        reply = web.get_json(url, params, source=self.name, headers=self._headers())
+        reply = web.get_json_page(url, params, page=page, source=self.name, headers=self._headers())
+        if reply is None:
+            return [], False
         records = records_of(url, reply.json, "results")
-        return [_found(record, reply.day) for record in records], page < int(reply.json.get("total_pages") or 0)
+        return [_found(record, reply.day) for record in records], page < (as_whole(reply.json.get("total_pages")) or 0)
 
     def report_use(self, source_id: str, web: WebClient) -> None:
         """Asks for the photo's download_location, as the API's guidelines want it for every photo that is used."""
@@ -69,20 +71,21 @@ class Unsplash:
 
 
 def _found(record: Mapping[str, Any], day: str) -> Found | None:
-    urls, links, user = (record.get(name) or {} for name in ("urls", "links", "user"))
-    if not record.get("id") or not urls.get("regular"):
+    urls, links, user = (as_record(record.get(name)) for name in ("urls", "links", "user"))
+    name, address = as_identifier(record.get("id")), as_address(urls.get("regular"))
+    if not name or not address:
         return None
     return Found(
-        source_id=str(record["id"]),
-        url=urls["regular"],
-        landing_url=links.get("html"),
-        title=text(record.get("description")),
-        alt_text=text(record.get("alt_description")) or text(record.get("description")),
-        creator=text(user.get("name")),
-        creator_url=(user.get("links") or {}).get("html"),
+        source_id=name,
+        url=address,
+        landing_url=as_address(links.get("html")),
+        title=as_text(record.get("description")),
+        alt_text=as_text(record.get("alt_description")) or as_text(record.get("description")),
+        creator=as_text(user.get("name")),
+        creator_url=as_address(as_record(user.get("links")).get("html")),
         licence=LICENCE,
         licence_url=LICENCE_URL,
-        width=whole(record.get("width")),
-        height=whole(record.get("height")),
+        width=as_pixels(record.get("width")),
+        height=as_pixels(record.get("height")),
         retrieved_on=day,
     )

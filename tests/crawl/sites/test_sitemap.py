@@ -1,6 +1,7 @@
 """The sitemaps of HTML sites: what they list is found by its words, and what they hide in their XML does no harm."""
 
 import gzip
+import logging
 from collections.abc import Mapping
 
 import pytest
@@ -149,3 +150,105 @@ def test_indexes_without_end_and_foreign_pages_are_not_followed(monkeypatch: pyt
     private = giving(_index("/private/photos.xml"))
     with pytest.raises(ServiceError, match="disallows"):
         _found({"/index.xml": private})
+
+
+GOOD = giving(_urlset(_entry(f"{BASE}/photos/red-flower", "/1.jpg", "x")))
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 429, 451, 500, 502, 503])
+def test_a_child_that_is_refused_is_named_and_the_others_are_read(
+    status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    index = giving(_index("/b.xml", "/good.xml"))
+    found, _ = _found({"/index.xml": index, "/b.xml": giving(b"x", status=status), "/good.xml": GOOD})
+    assert [image.url for image in found] == [f"{BASE}/1.jpg"]
+    assert "/b.xml" in caplog.text
+
+
+def test_a_child_that_is_too_large_is_named_and_the_others_are_read(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    large = giving(_urlset(*(_entry(f"{BASE}/photos/red-flower-{n}{'x' * 400}") for n in range(42_000))))
+    found, _ = _found({"/index.xml": giving(_index("/b.xml", "/good.xml")), "/b.xml": large, "/good.xml": GOOD})
+    assert [image.url for image in found] == [f"{BASE}/1.jpg"]
+    assert "/b.xml" in caplog.text and "MiB" in caplog.text
+
+
+def test_a_site_whose_every_child_fails_says_why() -> None:
+    index = giving(_index("/b.xml", "/c.xml"))
+    page = giving(b"<html><body>sign in</body></html>")
+    with pytest.raises(ServiceError, match=r"(?s)/b\.xml.*410.*/c\.xml.*html"):
+        _found({"/index.xml": index, "/b.xml": giving(b"x", status=410), "/c.xml": page})
+
+
+def test_indexes_within_indexes_and_the_sites_other_name_are_followed(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    inner, outer = giving(_index("/good.xml")), giving(_index("/inner.xml", "http://elsewhere.example/s.xml"))
+    found, _ = _found(
+        {"/index.xml": giving(_index("/outer.xml")), "/outer.xml": outer, "/inner.xml": inner, "/good.xml": GOOD}
+    )
+    assert [image.url for image in found] == [f"{BASE}/1.jpg"]
+    assert "elsewhere.example" in caplog.text
+    with serving(
+        {"/robots.txt": ROBOTS, "/index.xml": giving(_index(f"http://www.{HOST}/good.xml")), "/good.xml": GOOD}
+    ) as site:
+        hosts = {**site.hosts, f"www.{HOST}": site.hosts[HOST]}
+        client = WebClient(user_agent="T/1 (a@b.example)", timeout_s=2, retries=0, loopback_hosts=hosts)
+        pages, _ = sitemap.read_sitemaps(client, BASE, "burst")
+    assert [page.address for page in pages] == [f"{BASE}/photos/red-flower"]
+
+
+WHOLE = _urlset(
+    _entry(f"{BASE}/photos/red-flower?x=1&amp;y=2", "/1.jpg", "Gr\u00fcn & caf\u00e9".replace("&", "&amp;"))
+).decode()
+
+
+def _declared(encoding: str) -> str:
+    return WHOLE.replace('version="1.0"', f'version="1.0" encoding="{encoding}"')
+
+
+@pytest.mark.parametrize(
+    "served",
+    [
+        WHOLE.encode(),
+        _declared("UTF-8").encode("utf-8-sig"),
+        _declared("UTF-16").encode("utf-16"),
+        b"\xfe\xff" + _declared("utf-16").encode("utf-16-be"),
+        _declared("ISO-8859-1").encode("latin-1"),
+        _declared("windows-1252").encode("cp1252"),
+        _declared("no-such-code").encode(),
+        b"\n\n  " + _declared("UTF-8").encode(),
+        b"<br />\n<b>Warning</b>: session_start() in <b>/x.php</b><br />\n" + _declared("UTF-8").encode(),
+        b"Notice: x\n" + WHOLE.encode(),
+        WHOLE.replace("&amp;", "&").encode(),
+        WHOLE.replace("</url>", "\x0b</url>").encode(),
+        WHOLE.replace("<url>", "<url>&nbsp;").encode(),
+        gzip.compress(WHOLE.encode()),
+    ],
+    ids=[
+        "plain", "mark", "UTF-16", "UTF-16 BE", "Latin-1", "cp1252", "unknown code", "empty lines", "warning", "notice",
+        "bare ampersand", "control character", "entity", "gzip",
+    ],
+)  # fmt: skip
+def test_sitemaps_are_read_in_whatever_form_they_come(served: bytes) -> None:
+    with serving({"/robots.txt": ROBOTS, "/index.xml": giving(served)}) as site:
+        client = WebClient(user_agent="T/1 (a@b.example)", timeout_s=2, retries=0, loopback_hosts=site.hosts)
+        ((page,), _) = sitemap.read_sitemaps(client, BASE, "burst")
+    assert (page.address, page.title) == (f"{BASE}/photos/red-flower?x=1&y=2", "Gr\u00fcn & caf\u00e9")
+
+
+@pytest.mark.parametrize(
+    "served",
+    [
+        f"{BASE}/photos/a\n{BASE}/photos/b\n".encode(),
+        f"\ufeff{BASE}/photos/a\r\n\r\n  {BASE}/photos/b  \r\n# end".encode(),
+        f"<rss><channel><item><link>{BASE}/photos/a</link></item><item><link>{BASE}/photos/b</link></item></channel></rss>".encode(),
+        f'<feed><entry><link href="{BASE}/photos/a"/></entry><entry><link href="{BASE}/photos/b"/></entry></feed>'.encode(),
+    ],
+    ids=["text", "text with mark", "RSS", "Atom"],
+)  # fmt: skip
+def test_plain_texts_and_feeds_are_sitemaps_too(served: bytes) -> None:
+    with serving({"/robots.txt": ROBOTS, "/index.xml": giving(served)}) as site:
+        client = WebClient(user_agent="T/1 (a@b.example)", timeout_s=2, retries=0, loopback_hosts=site.hosts)
+        pages, _ = sitemap.read_sitemaps(client, BASE, "burst")
+    assert [page.address for page in pages] == [f"{BASE}/photos/a", f"{BASE}/photos/b"]
