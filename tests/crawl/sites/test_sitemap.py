@@ -242,8 +242,8 @@ def test_sitemaps_are_read_in_whatever_form_they_come(served: bytes) -> None:
     [
         f"{BASE}/photos/a\n{BASE}/photos/b\n".encode(),
         f"\ufeff{BASE}/photos/a\r\n\r\n  {BASE}/photos/b  \r\n# end".encode(),
-        f"<rss><channel><item><link>{BASE}/photos/a</link></item><item><link>{BASE}/photos/b</link></item></channel></rss>".encode(),
-        f'<feed><entry><link href="{BASE}/photos/a"/></entry><entry><link href="{BASE}/photos/b"/></entry></feed>'.encode(),
+        b"<rss><channel><item><link>/photos/a</link></item><item><link>/photos/b</link></item></channel></rss>",
+        b'<feed><entry><link href="/photos/a"/></entry><entry><link href="/photos/b"/></entry></feed>',
     ],
     ids=["text", "text with mark", "RSS", "Atom"],
 )  # fmt: skip
