@@ -247,7 +247,7 @@ def _read_json(text: str) -> Any:
 
 
 def _read_text(question: _Question, answer: Answer, kept: KeptAnswer | None) -> str:
-    """The text; empty for 404 and past the end. RowError ``too_many_bytes``, ValueError for a damaged compressed file."""
+    """The text; empty for 404 and past the end. RowError ``too_many_bytes``, ValueError for a damaged file."""
     if answer.status == 304 and kept:
         return kept.text
     if answer.status == 404 or answer.status in question.ends:
