@@ -120,7 +120,7 @@ class Describer:
                     rejected = Rejected(request=request, rejection=rejection)
                     if attempt == 0:
                         await watch.note_rejection(client, request, rejection)
-                    if kind == "bad_answer":  # the client has asked for it again and again
+                    if kind == "empty_reply":  # the client has asked for it again and again
                         break
         return Outcome(
             row=self._row(key, tally, None, kind), rejected=None if answered else rejected, answered=answered

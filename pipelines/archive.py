@@ -19,11 +19,9 @@ from filter.score import score_stage
 from moodarchive.archive.takedown import bound_by
 from moodarchive.archive.writer_lock import only_writer
 from moodarchive.errors import ConfigError, ServiceError, StorageError
-from moodarchive.running.stage import Stage, retry_path
+from moodarchive.running.stage import Stage, mark_failed_rows
 from moodarchive.settings import SettingScope
 from moodarchive.storage.store import Store
-from moodarchive.tables.layout import TAKEN_DOWN
-from moodarchive.tables.parts import finished_parts
 from moodarchive.tables.schemas import CAPTIONS
 from pipelines.change.reseal import bring_marks_up_to_date
 from pipelines.change.verbs import go_on
@@ -102,13 +100,7 @@ class Archive:
 
     def _mark_failed_captions(self) -> None:
         """Marks the parts whose failed rows are asked about again; a killed run's marks stay for the next."""
-        rows = {
-            part: sum(count for kind, count in sidecar.failures.items() if kind != TAKEN_DOWN)
-            for part, sidecar in finished_parts(self.store, CAPTIONS).items()
-        }
-        failed = {part: count for part, count in rows.items() if count}
-        for part in failed:
-            self.store.write_bytes(retry_path(CAPTIONS, part), b"")
+        failed = mark_failed_rows(self.store, CAPTIONS)
         self.progress.console.print(
             f"captions: {sum(failed.values()):,} failed rows of {len(failed):,} parts are asked about again",
             highlight=False,

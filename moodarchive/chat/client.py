@@ -173,7 +173,7 @@ class ChatClient:
     async def ask(self, request: ChatRequest, turn: int = 0, timing: Timing | None = None) -> ChatAnswer:
         """The answer; requests of a lower ``turn`` go first, and ``timing`` gets the times.
 
-        ServerRejection('refused') when a server rejects this request, ('bad_answer') when its answers hold nothing of
+        ServerRejection('refused') when a server rejects this request, ('empty_reply') when its answers hold nothing of
         the interface, RowError('server_failed') when it is lost again and again while others are answered.
         ServiceError names the URL once retries and patience are spent and no other request was answered meanwhile, or
         at once when no request could ever succeed there.
@@ -229,7 +229,7 @@ class ChatClient:
         if lost.is_page:
             raise ServiceError(f"{server.url}: {lost}; remedy: name the chat server's own address") from None
         if not lost.is_silent:
-            raise ServerRejection("bad_answer", f"{server.url}: {lost}, asked {attempt + 1} times") from None
+            raise ServerRejection("empty_reply", f"{server.url}: {lost}, asked {attempt + 1} times") from None
         says = f"{server.url} does not answer ({lost}), asked {attempt + 1} times"
         if not lost.says_busy and self._answered - answered_before > max(1, len(self.states)) * self.in_flight:
             raise RowError("server_failed", f"{says}, while others were answered")

@@ -11,7 +11,8 @@ import pyarrow as pa
 from moodarchive.errors import StageError
 from moodarchive.running.metrics import collect_figures
 from moodarchive.storage.store import Store
-from moodarchive.tables.parts import Origin, Sidecar, read_part, read_sidecar, write_part
+from moodarchive.tables.layout import TAKEN_DOWN
+from moodarchive.tables.parts import Origin, Sidecar, finished_parts, read_part, read_sidecar, write_part
 from moodarchive.tables.schemas import Table
 
 Readers = Mapping[str, Callable[[], Iterator[pa.RecordBatch]]]
@@ -84,6 +85,18 @@ def marked_parts(store: Store, table: Table) -> set[int]:
     """The parts that bear the mark."""
     names = [name.removesuffix(".retry") for name in store.names(table.name) if name.endswith(".retry")]
     return {int(name) for name in names if name.isdigit()}
+
+
+def mark_failed_rows(store: Store, table: Table) -> dict[int, int]:
+    """Marks every part that has failed rows; returns how many each has. What was taken down has not failed."""
+    counts = {
+        part: sum(count for kind, count in sidecar.failures.items() if kind != TAKEN_DOWN)
+        for part, sidecar in finished_parts(store, table).items()
+    }
+    failed = {part: count for part, count in counts.items() if count}
+    for part in failed:
+        store.write_bytes(retry_path(table, part), b"")
+    return failed
 
 
 def run_part(stage: Stage, store: Store, worker: Worker, part: int) -> Sidecar:

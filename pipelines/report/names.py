@@ -44,6 +44,7 @@ _KINDS = {
     "unknown_emotion": "named an emotion outside the 27",
     "refused": "model refused to describe it",
     "no_answer": "model answered nothing",
+    "empty_reply": "server answered without an answer",
     "cut_off": "answer was cut off",
     "failed_caption": "no acceptable caption",
     # scores and cut

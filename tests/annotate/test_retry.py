@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from annotate.caption import CaptionSettings, caption_stage
-from moodarchive.running.stage import marked_parts, retry_path, run_part
+from moodarchive.running.stage import mark_failed_rows, marked_parts, retry_path, run_part
 from moodarchive.storage.store import Store
 from moodarchive.tables.parts import read_part, read_sidecar
 from moodarchive.tables.schemas import CAPTIONS
@@ -92,3 +92,15 @@ def test_a_mark_outlives_a_retry_that_comes_to_nothing(tmp_path: Path, server: V
     with pytest.raises(Exception, match="no vision"):
         caption(store, server)
     assert marked_parts(store, CAPTIONS) == {0} and digest(store) == before
+
+
+def test_parts_with_failed_rows_are_marked_and_no_others(tmp_path: Path, server: VisionServer) -> None:
+    server.reply = lambda request: "no json" if request.phrase == "tree 7" else json.dumps(GOOD)
+    write_inputs(tmp_path, PICTURES)
+    store, _ = write_inputs(tmp_path, [Picture(phrase="bush")], part=1)
+    stage = stage_for(server)
+    worker = stage.make_worker()
+    for part in (0, 1):
+        run_part(stage, store, worker, part)
+    assert mark_failed_rows(store, CAPTIONS) == {0: 1}
+    assert marked_parts(store, CAPTIONS) == {0} and pending_parts([stage], store, [0, 1]) == [0]

@@ -144,7 +144,7 @@ SHAPES: dict[str, tuple[str | None, Reply]] = {
     "cut": ("cut_off", answered(ANSWER[:50], "max_tokens")),
     "a refusal": ("refused", answered(None, refusal="I would rather not.")),
     "two objects": ("not_json", answered(f'{ANSWER} {{"summary": "Another."}}')),
-    "no choices": ("bad_answer", {"choices": None}),
+    "no choices": ("empty_reply", {"choices": None}),
 }
 
 

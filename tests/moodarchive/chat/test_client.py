@@ -183,7 +183,7 @@ def answers_with(body: object, status: int = 200, content_type: str = "applicati
 def test_a_body_without_an_answer_is_asked_for_again_and_then_is_the_rows_failure(body: object) -> None:
     server = Scripted([answers_with(body)])
     (error,) = ask(server, retries=2, patience_s=60.0)
-    assert isinstance(error, ServerRejection) and error.kind == "bad_answer"
+    assert isinstance(error, ServerRejection) and error.kind == "empty_reply"
     assert len(server.bodies) == 3
     (answer,) = ask(Scripted([answers_with(body), says("at last")]), retries=2)
     assert isinstance(answer, ChatAnswer) and answer.text == "at last"

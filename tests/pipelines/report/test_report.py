@@ -18,7 +18,7 @@ from PIL import Image
 
 from moodarchive.keys import image_key
 from moodarchive.storage.store import Store
-from moodarchive.tables.parts import Origin, Sidecar, write_part, write_sidecar
+from moodarchive.tables.parts import Origin, Sidecar, read_sidecar, write_part, write_sidecar
 from moodarchive.tables.schemas import (
     CANDIDATES,
     CAPTIONS,
@@ -380,6 +380,20 @@ def test_an_unfinished_root_says_what_is_not_there_yet(tmp_path: Path) -> None:
     assert steps["pack"].passed == 0
     for line in ("Not sealed", "safety: 1 of 2 parts", "captions: nothing yet", "Nothing has been scored yet."):
         assert line in page
+
+
+def test_the_wall_of_the_captions_is_named_where_the_servers_publish_it(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "root"))
+    fill(store, _archive())
+    assert "the wall is" not in _page(store)
+    sidecar = read_sidecar(store, CAPTIONS, 0)
+    assert sidecar is not None
+    figures = {"pictures": 4, "tokens_in": 9, "tokens_out": 9, "seconds": 8.0, "answers": 4, "queued_s": 0.1, "lost": 0}
+    phases = {"server_requests": 4, "server_queue_s": 1.0, "server_prefill_s": 2.0, "server_decode_s": 6.0}
+    write_sidecar(store, CAPTIONS, replace(sidecar, measured={**figures, "served_s": 40.0, **phases}))
+    page = html.unescape(_page(store))
+    assert "the wall is preparing (preparing 7.75, waiting 0.25, prefill 0.50, decode 1.50 s)" in page
+    assert "servers.api_servers" in page
 
 
 def test_an_empty_root_still_gets_a_page(tmp_path: Path) -> None:
