@@ -22,6 +22,7 @@ class Vendor(StrEnum):
 
     MTURK = "mturk"
     LABEL_STUDIO = "label-studio"
+    PROLIFIC = "prolific"
 
 
 class Channel(StrEnum):
@@ -38,6 +39,9 @@ StudyKindOption = Annotated[StudyKind, typer.Option(help="What is asked about.")
 StateOption = Annotated[
     str, typer.Option(help="Where the page keeps its answers; needed for a root that is no folder.")
 ]
+
+
+PanelOption = Annotated[str, typer.Option(help="A panel's file (TOML): your texts, codes, pay; docs/study.md.")]
 
 
 @study.command()
@@ -71,7 +75,14 @@ def sample(
 def serve(
     root: Root,
     *,
-    annotators: Annotated[int, typer.Option(help="How many links to give out.", min=1, max=1_000)] = 1,
+    annotators: Annotated[
+        int, typer.Option(help="How many links to give out; 1 where no other way in is asked for.", min=0, max=1_000)
+    ] = 0,
+    guests: Annotated[
+        int, typer.Option("--open", help="Give links to so many who come by one open invitation.", min=0)
+    ] = 0,
+    closes: Annotated[str, typer.Option(help="The invitation's end: 2026-12-31T18:00:00+00:00.")] = "",
+    panel: PanelOption = "",
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0 takes a free one.", min=0, max=65_535)] = 8765,
     kind: StudyKindOption = StudyKind.CAPTIONS,
@@ -79,13 +90,12 @@ def serve(
 ) -> None:
     """Serve our own page: one process, a link for each annotator; stop it with Ctrl-C and start it again at will."""
     from moodarchive.storage.store import Store
-    from pipelines.study.steps import questionnaire
-    from validate.study.page.serve import ledger_path, serve
+    from pipelines.study.serving import ServeOptions, serve_study
 
-    store = Store(root)
-    questions = questionnaire(store, kind.value)
-    names = [f"annotator-{number + 1}" for number in range(annotators)]
-    serve(questions, ledger_path(store, kind.value, state), names, host=host, port=port, tell=typer.echo)
+    options = ServeOptions(
+        annotators=annotators, guests=guests, closes=closes, panel=panel, host=host, port=port, state=state
+    )
+    serve_study(Store(root), kind.value, options, typer.echo)
 
 
 @study.command()
@@ -101,8 +111,9 @@ def export(
     publish: Annotated[bool, typer.Option("--publish", help="Create the HITs, in the sandbox unless --live.")] = False,
     live: Annotated[bool, typer.Option("--live", help="Publish where it costs money.")] = False,
     confirm_cost: Annotated[str, typer.Option(help="The estimated cost in dollars, typed out, for --publish.")] = "",
+    panel: PanelOption = "",
 ) -> None:
-    """Write what Amazon Mechanical Turk or Label Studio needs; or publish HITs after confirming their cost."""
+    """Write what MTurk, Label Studio or Prolific needs; or publish HITs after confirming their cost."""
     from moodarchive.storage.store import Store
     from pipelines.study.channels import ExportOptions, export
 
@@ -113,6 +124,7 @@ def export(
         publish=publish,
         live=live,
         confirmed=confirm_cost,
+        panel=panel,
     )
     for line in export(Store(root), to.value, options):
         typer.echo(line)
@@ -153,6 +165,23 @@ def import_(
         count_rejected=count_rejected,
     )
     for line in import_results(Store(root), options):
+        typer.echo(line)
+
+
+@study.command()
+def settle(
+    root: Root,
+    *,
+    panel: PanelOption = "",
+    submissions: Annotated[str, typer.Option(help="The panel's export of submissions (CSV).")] = "",
+    output: Annotated[str, typer.Option(help="A folder outside the root: the files name submissions.")] = "",
+    state: StateOption = "",
+) -> None:
+    """Write approvals, rejections and bonuses by submission of a panel; tell attention, time and pay."""
+    from moodarchive.storage.store import Store
+    from pipelines.study.serving import settle_panel
+
+    for line in settle_panel(Store(root), panel=panel, submissions=submissions, output=output, state=state):
         typer.echo(line)
 
 

@@ -41,6 +41,7 @@ class ExportOptions:
     publish: bool = False
     live: bool = False
     confirmed: str = ""
+    panel: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,9 +138,20 @@ def _export_mturk(store: Store, design: StudyDesign, options: ExportOptions) -> 
     yield f"{created} HITs created on {site}; {len(items) - len(rest)} were there"
 
 
+def _export_prolific(store: Store, design: StudyDesign, options: ExportOptions) -> Iterator[str]:
+    from validate.study.panel.prolific import write_study
+    from validate.study.panel.settings import read_panel
+
+    if not options.panel:
+        raise StudyError("--to prolific needs --panel; remedy: a TOML file with your texts, codes and the pay")
+    items, _ = _asked_items(store)
+    yield from write_study(store, design, sum(not item.gold for item in items), read_panel(options.panel))
+
+
 VENDORS: dict[str, Callable[[Store, StudyDesign, ExportOptions], Iterator[str]]] = {
     "mturk": _export_mturk,
     "label-studio": _export_label_studio,
+    "prolific": _export_prolific,
 }
 """What writes a vendor's files, by the vendor's name on the command line."""
 

@@ -66,7 +66,7 @@ def import_results(store: Store, options: ImportOptions) -> Iterator[str]:
         return
     channel = CHANNELS[options.channel]
     rules = ImportRules(
-        closed=_parse_moment(options.closed),
+        closed=parse_moment("--closed", options.closed),
         edits=channel.edits,
         replace=options.replace,
         count_rejected=options.count_rejected,
@@ -124,13 +124,14 @@ def apply_verdicts(store: Store) -> Iterator[str]:
     )
 
 
-def _parse_moment(text: str) -> float:
+def parse_moment(option: str, text: str) -> float:
+    """Unix seconds of an ISO date, infinite for none; StudyError names the option."""
     if not text:
         return float("inf")
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise StudyError(f"--closed {text!r} is no moment; remedy: write it like 2026-12-31T18:00:00+00:00") from None
+        raise StudyError(f"{option} {text!r} is no moment; remedy: write it like 2026-12-31T18:00:00+00:00") from None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 

@@ -1,7 +1,7 @@
 """The page's server: a few addresses under each annotator's link, and nothing outside the study."""
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from validate.study.page.flow import Flow, TeamFlow
 from validate.study.page.ledger import Annotator, Ledger
 from validate.study.page.questionnaire import Questionnaire
 
@@ -21,7 +22,7 @@ MOST_BODY = 20_000
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; connect-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -34,26 +35,29 @@ _STATIC = {
 }
 
 
-def make_app(questions: Questionnaire, ledger: Ledger) -> Starlette:
-    """The application; it keeps no state but the ledger's."""
-    pages = _Pages(questions, ledger)
+def make_app(
+    questions: Questionnaire, ledger: Ledger, flow: Flow | None = None, doors: Sequence[Route] = ()
+) -> Starlette:
+    """The application; it keeps no state but the ledger's. ``doors`` are further addresses, by which people come in."""
+    pages = _Pages(questions, ledger, flow or TeamFlow(questions, ledger))
     routes = [
         Route("/static/{name}", pages.static),
         Route("/a/{token}", pages.page),
         Route("/a/{token}/next", pages.next_item),
         Route("/a/{token}/trained", pages.trained, methods=["POST"]),
+        Route("/a/{token}/consent", pages.consent, methods=["POST"]),
         Route("/a/{token}/answer", pages.answer, methods=["POST"]),
         Route("/a/{token}/picture/{name}", pages.picture),
+        *doors,
     ]
     app = Starlette(routes=routes, exception_handlers={HTTPException: _refuse, 500: _fail})
     return _WithHeaders(app)  # type: ignore[return-value]
 
 
 class _Pages:
-    def __init__(self, questions: Questionnaire, ledger: Ledger) -> None:
-        self._questions, self._ledger = questions, ledger
-        self._queue, self._everyone = questions.queue(), questions.for_everyone()
-        self._allowed = frozenset(self._queue)
+    def __init__(self, questions: Questionnaire, ledger: Ledger, flow: Flow) -> None:
+        self._questions, self._ledger, self._flow = questions, ledger, flow
+        self._allowed = frozenset(questions.queue())
 
     async def static(self, request: Request) -> Response:
         name = request.path_params["name"]
@@ -65,7 +69,12 @@ class _Pages:
         annotator = await self._annotator(request)
         template = _environment().get_template(f"{self._questions.kind}.html.jinja")
         return HTMLResponse(
-            template.render(annotator=annotator, examples=self._questions.examples(), questions=self._questions)
+            template.render(
+                annotator=annotator,
+                examples=self._questions.examples(),
+                questions=self._questions,
+                welcome=await run_in_threadpool(self._flow.welcome, annotator),
+            )
         )
 
     async def next_item(self, request: Request) -> Response:
@@ -75,11 +84,20 @@ class _Pages:
         return JSONResponse(await run_in_threadpool(self._next, annotator))
 
     def _next(self, annotator: Annotator) -> dict[str, Any]:
-        given = (annotator.name, self._queue, self._everyone, self._questions.workers)
-        item = self._ledger.next_item(*given)
-        done, total = self._ledger.progress(*given)
-        progress = {"done": done, "total": total}
-        return progress | {"asked": self._questions.describe(item, annotator.name) if item else None}
+        step = self._flow.next_step(annotator)
+        item = step.pop("item")
+        return step | {"asked": self._questions.describe(item, annotator.name) if item else None}
+
+    async def consent(self, request: Request) -> Response:
+        annotator = await self._annotator(request)
+        agreed = (await _read_object(request)).get("agreed")
+        if not isinstance(agreed, bool):
+            raise HTTPException(422, "agreed must be true or false")
+        await run_in_threadpool(lambda: self._flow.consent(annotator, agreed=agreed))
+        if not agreed:
+            # what comes next is the end, before which no training page stands
+            await run_in_threadpool(self._ledger.mark_trained, annotator.name)
+        return JSONResponse({"agreed": agreed})
 
     async def trained(self, request: Request) -> Response:
         annotator = await self._annotator(request)
@@ -95,7 +113,7 @@ class _Pages:
         answer = self._questions.read_answer(item, annotator.name, body)
         if answer is None:
             raise HTTPException(422, "the answer is not complete")
-        if not await run_in_threadpool(self._ledger.keep, annotator.name, item, answer):
+        if not await run_in_threadpool(self._flow.keep, annotator, item, answer):
             raise HTTPException(409, "this item was not given to you")
         return JSONResponse({"saved": item})
 

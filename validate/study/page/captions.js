@@ -22,6 +22,7 @@ function draw() {
     button.disabled = choice !== "";
   }
   byId("parts").hidden = !choice;
+  byId("task").classList.toggle("judging", choice !== "");
   [...byId("sentences").children].forEach((line, place) => {
     for (const button of line.querySelectorAll("button")) {
       button.setAttribute("aria-pressed", String(accurate[place] === (button.dataset.says === "yes")));
@@ -29,6 +30,7 @@ function draw() {
   });
   const asked = choice !== "" && needsReason();
   byId("why").hidden = !asked;
+  byId("wrong").textContent = accurate.includes(false) ? "What is wrong?" : "What keeps these sentences from being the better text?";
   for (const button of reasons) button.setAttribute("aria-pressed", String(button.dataset.reason === reason));
   byId("save").disabled = saving || !choice || accurate.includes(null) || (asked && reason === "");
 }
@@ -85,6 +87,7 @@ async function save() {
 
 function pressed(event) {
   const typing = event.target.tagName === "TEXTAREA";
+  if (pressesOtherButton(event)) return;
   if (event.key === "Enter" && !(typing && event.shiftKey)) {
     event.preventDefault();
     return save();

@@ -50,6 +50,7 @@ async function goOn() {
 }
 
 function pressed(event) {
+  if (pressesOtherButton(event)) return;
   if (event.key === "Enter") {
     event.preventDefault();
     return goOn();

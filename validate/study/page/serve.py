@@ -2,12 +2,27 @@
 
 import socket
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from moodarchive.errors import MissingExtraError, StudyError
 from moodarchive.storage.store import Store
 from validate.study.design.study import folder
 from validate.study.page.questionnaire import Questionnaire
+
+if TYPE_CHECKING:
+    from validate.study.page.ledger import Ledger
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extension:
+    """What another way of asking adds to the page: its flow, its doors, and lines that name its addresses."""
+
+    flow: Any = None
+    doors: Sequence[Any] = ()
+    lines: Sequence[str] = ()
+
 
 LEDGER_NAME = "answers.sqlite3"
 
@@ -22,9 +37,19 @@ def ledger_path(store: Store, kind: str, state: str = "") -> Path:
 
 
 def serve(
-    questions: Questionnaire, ledger: Path, names: Sequence[str], *, host: str, port: int, tell: Callable[[str], None]
+    questions: Questionnaire,
+    ledger: Path,
+    names: Sequence[str],
+    *,
+    host: str,
+    port: int,
+    tell: Callable[[str], None],
+    extend: "Callable[[Ledger, str], Extension] | None" = None,
 ) -> None:
-    """Serves until it is stopped; tells every annotator's link first. StudyError when the port is taken."""
+    """Serves until it is stopped; tells every annotator's link first. StudyError when the port is taken.
+
+    ``extend`` gets the ledger and the server's address, and adds another way in.
+    """
     try:
         import uvicorn
 
@@ -35,11 +60,14 @@ def serve(
     with _listening(host, port) as listening:
         kept = Ledger(ledger)
         address = f"http://{host}:{listening.getsockname()[1]}"
-        for annotator in kept.invite(names):
-            tell(f"{annotator.name}: {address}/a/{annotator.token}")
-        config = uvicorn.Config(
-            make_app(questions, kept), log_level="warning", access_log=False, server_header=False, workers=1
-        )
+        extension = extend(kept, address) if extend else Extension()
+        if names:
+            for annotator in filter(lambda one: one.name in names, kept.invite(names)):
+                tell(f"{annotator.name}: {address}/a/{annotator.token}")
+        for line in extension.lines:
+            tell(line)
+        app = make_app(questions, kept, extension.flow, extension.doors)
+        config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, workers=1)
         try:
             uvicorn.Server(config).run(sockets=[listening])
         finally:

@@ -223,3 +223,38 @@ def test_what_was_answered_on_the_page_is_json_that_names_the_texts_not_their_pl
     for one in Ledger(ledger_path(store, CAPTIONS)).answers():
         assert one.answer["choice"] in ("generated", "original", "neither")
         assert json.dumps(one.answer)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [1280, 400])
+def test_a_person_finds_the_way_by_hand_and_by_keyboard(tmp_path: Path, width: int) -> None:
+    _study(tmp_path / "root")
+    with chromium() as browser, served(tmp_path / "root", 1) as page:
+        tab = browser.new_context(viewport={"width": width, "height": 700}).new_page()
+        tab.goto(page.links["annotator-1"])
+        tab.locator("#training:not([hidden])").wait_for()
+        assert not tab.locator("#help").is_visible(), "it would lead past the instructions"
+        tab.locator("#start").click()
+        tab.locator("#task:not([hidden])").wait_for()
+        assert tab.evaluate("document.documentElement.scrollWidth") <= width
+        caption = tab.evaluate("likedPlace()")
+        tab.locator(f"[data-choice={'right' if caption == 'left' else 'left'}]").click()
+        heading, header = tab.locator("#parts h1").bounding_box(), tab.locator("header").bounding_box()
+        assert heading["y"] >= header["y"] + header["height"], "the question lies under the bar"
+        assert tab.locator("#picture").bounding_box()["y"] >= 0, "the picture is in sight while sentences are judged"
+        # Enter presses the button that has the focus
+        tab.locator("#sentences [data-says=yes]").first.focus()
+        tab.keyboard.press("Enter")
+        assert tab.locator("#sentences [data-says=yes][aria-pressed=true]").count() == 1
+        tab.keyboard.press("a")
+        assert "better text" in tab.locator("#wrong").inner_text(), "no sentence was called wrong"
+        # to look at the instructions loses nothing
+        tab.locator("#help").click()
+        assert tab.locator("#start").inner_text() == "Back to the picture"
+        tab.locator("#start").click()
+        assert tab.locator("#sentences [aria-pressed=true]").count() == 5
+        tab.locator(".reason").first.click()
+        tab.keyboard.press("Enter")
+        tab.locator("#count", has_not_text="0 of").wait_for()
+        assert tab.locator("[role=progressbar]").get_attribute("aria-valuenow") == "1"
+        tab.close()
