@@ -13,6 +13,7 @@ from editor.edit import EditSettings
 from moodarchive.settings import Settings, SettingScope
 from pipelines.settings import ArchiveSettings
 from train.settings import TrainSettings
+from validate.study.panel.settings import PanelSettings
 
 _WORDS = {"str": "text", "int": "whole number", "float": "number", "bool": "true or false"}
 _SECTIONS: tuple[tuple[str, str, type[Settings]], ...] = (
@@ -30,6 +31,11 @@ _SECTIONS: tuple[tuple[str, str, type[Settings]], ...] = (
         "moodarchive edit",
         "Options of `moodarchive edit` and `studio`, and the argument of `editor.load_method`.",
         EditSettings,
+    ),
+    (
+        "moodarchive study",
+        "The panel's file of `moodarchive study serve`, `export` and `settle`; [docs/study.md](study.md) tells the way.",
+        PanelSettings,
     ),
 )
 

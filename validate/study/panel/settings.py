@@ -75,7 +75,7 @@ class PanelSettings(Settings):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.screening_passes > self.screening:
+        if self.screening and self.screening_passes > self.screening:
             raise ValueError(f"screening_passes {self.screening_passes} is more than screening {self.screening}")
         names = {self.participant_parameter, self.study_parameter, self.session_parameter}
         if len(names) < 3:

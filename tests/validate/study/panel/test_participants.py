@@ -1,5 +1,6 @@
 """Two hundred simulated participants by a study link, the server killed between; and each rule of the way alone."""
 
+import inspect
 import json
 import random
 import re
@@ -385,8 +386,18 @@ def test_a_panels_file_that_cannot_work_is_refused_with_its_name(
 
 
 def test_every_panel_setting_is_documented() -> None:
-    import inspect
-
     source = inspect.getsource(PanelSettings)
     for name in PanelSettings.model_fields:
         assert re.search(rf'    {name}: Annotated.*?\n    """', source, re.DOTALL), name
+
+
+def test_the_guides_panel_file_is_one(tmp_path: Path) -> None:
+    guide = (Path(__file__).parents[4] / "docs" / "study.md").read_text()
+    section = guide.split("## A panel")[1]
+    block = section.split("but a code of your own is needed:\n\n")[1].split("\n\nFurther keys")[0]
+    (tmp_path / "panel.toml").write_text(inspect.cleandoc(block.replace("\n    ", "\n")))
+    panel = read_panel(str(tmp_path / "panel.toml"))
+    assert panel.completion_code == "C1A2B3" and len(panel.consent.split("\n\n")) == 2
+    further = section.split("Further keys:")[1].split("- **The way")[0]
+    named = set(re.findall(r"^ *(\w+) = ", block, re.MULTILINE)) | set(re.findall(r"`(\w+)`", further))
+    assert PanelSettings.model_fields.keys() == named
