@@ -108,7 +108,7 @@ def _take_part(tab: Any, folder: Path, door: str, progress: str, width: int) -> 
     tab.locator("#training:not([hidden])").wait_for()
     _shoot(tab, folder / f"study-instructions-{width}.png")
     tab.locator("#start").click()
-    tab.locator("#task:not([hidden])").wait_for()
+    tab.locator("#task[data-seen=yes]").wait_for()
     _shoot(tab, folder / f"study-texts-{width}.png")
     tab.locator(".choice").filter(has_text="bright meadow").click()
     tab.locator("#sentences li").nth(1).locator("[data-says=no]").click()
@@ -118,6 +118,7 @@ def _take_part(tab: Any, folder: Path, door: str, progress: str, width: int) -> 
     tab.keyboard.press("Enter")
     tab.wait_for_timeout(500)
     while tab.locator("#task").is_visible():
+        tab.locator("#task[data-seen=yes]").wait_for()
         for key in ("3", "a", "w", "Enter"):
             tab.keyboard.press(key)
         tab.wait_for_timeout(500)

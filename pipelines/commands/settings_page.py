@@ -34,7 +34,7 @@ _SECTIONS: tuple[tuple[str, str, type[Settings]], ...] = (
     ),
     (
         "moodarchive study",
-        "The panel's file of `moodarchive study serve`, `export` and `settle`; [docs/study.md](study.md) tells the way.",
+        "The panel's file of `moodarchive study serve`, `export` and `settle`; [docs/study.md](study.md) has one.",
         PanelSettings,
     ),
 )

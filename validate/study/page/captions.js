@@ -4,7 +4,7 @@
 const choices = [...document.querySelectorAll(".choice")];
 const reasons = [...document.querySelectorAll(".reason")];
 const reasonKeys = "wedco";
-let choice = "", reason = "", accurate = [];
+let choice = "", reason = "", accurate = [], seen = false;
 
 function needsReason() {
   return accurate.some((one) => one === false) || choice !== likedPlace();
@@ -19,7 +19,8 @@ function likedPlace() {
 function draw() {
   for (const button of choices) {
     button.setAttribute("aria-pressed", String(button.dataset.choice === choice));
-    button.disabled = choice !== "";
+    // nobody can choose before the picture is there
+    button.disabled = choice !== "" || !seen;
   }
   byId("parts").hidden = !choice;
   byId("task").classList.toggle("judging", choice !== "");
@@ -57,7 +58,7 @@ function judge(place, says) {
 }
 
 function choose(name) {
-  if (choice) return;
+  if (choice || !seen) return;
   choice = name;
   draw();
   byId("parts").scrollIntoView({ block: "nearest" });
@@ -71,12 +72,24 @@ function giveReason(name) {
 
 function fill() {
   choice = ""; reason = ""; accurate = item.sentences.map(() => null);
-  byId("picture").src = link + "/picture/" + item.picture;
+  showPicture(item.picture);
   byId("credit").textContent = "Picture: " + (item.creator || "creator not named") + ", " + item.licence;
   byId("left").textContent = item.left;
   byId("right").textContent = item.right;
   byId("sentences").replaceChildren(...item.sentences.map(sentenceLine));
   byId("comment").value = "";
+}
+
+function showPicture(name) {
+  seen = false;
+  byId("task").dataset.seen = "no";
+  byId("picture").onload = () => {
+    seen = true;
+    byId("task").dataset.seen = "yes";
+    draw();
+  };
+  byId("picture").onerror = () => trouble("The picture did not load. Please reload this page.");
+  byId("picture").src = link + "/picture/" + name;
 }
 
 async function save() {

@@ -96,6 +96,7 @@ def _answer_all(page: Served, tabs: dict[str, Any], answers: dict[str, list[dict
 
 def _fill(tab: Any, turn: int) -> dict[str, Any]:
     """Answers what is shown, by keyboard and by mouse."""
+    tab.locator("#task[data-seen=yes]").wait_for()
     shown = tab.locator("#left").inner_text() + tab.locator("#right").inner_text()
     assert "<script>" in shown, "hostile markup is shown as it was written"
     tab.keyboard.press("123"[turn % 3])
@@ -238,6 +239,7 @@ def test_a_person_finds_the_way_by_hand_and_by_keyboard(tmp_path: Path, width: i
         tab.locator("#task:not([hidden])").wait_for()
         assert tab.evaluate("document.documentElement.scrollWidth") <= width
         caption = tab.evaluate("likedPlace()")
+        tab.locator("#task[data-seen=yes]").wait_for()
         tab.locator(f"[data-choice={'right' if caption == 'left' else 'left'}]").click()
         heading, header = tab.locator("#parts h1").bounding_box(), tab.locator("header").bounding_box()
         assert heading["y"] >= header["y"] + header["height"], "the question lies under the bar"
@@ -257,4 +259,24 @@ def test_a_person_finds_the_way_by_hand_and_by_keyboard(tmp_path: Path, width: i
         tab.keyboard.press("Enter")
         tab.locator("#count", has_not_text="0 of").wait_for()
         assert tab.locator("[role=progressbar]").get_attribute("aria-valuenow") == "1"
+        tab.close()
+
+
+@pytest.mark.browser
+def test_nobody_chooses_before_the_picture_is_there_and_a_lost_picture_is_named(tmp_path: Path) -> None:
+    _study(tmp_path / "root")
+    with chromium() as browser, served(tmp_path / "root", 1) as page:
+        tab = browser.new_page()
+        tab.route("**/picture/**", lambda route: route.abort())
+        tab.goto(page.links["annotator-1"])
+        tab.locator("#start").click()
+        tab.locator("#trouble:not([hidden])").wait_for()
+        assert "did not load" in tab.locator("#trouble").inner_text()
+        tab.keyboard.press("1")
+        assert tab.locator(".choice:disabled").count() == 3 and not tab.locator("#parts").is_visible()
+        tab.unroute("**/picture/**")
+        tab.reload()
+        tab.locator("#task[data-seen=yes]").wait_for()
+        tab.keyboard.press("1")
+        assert tab.locator("#parts").is_visible()
         tab.close()

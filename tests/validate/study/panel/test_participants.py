@@ -63,7 +63,7 @@ class _Server:
     """``study serve --panel`` in a process of its own, which can be killed and started again at the same port."""
 
     def __init__(self, root: str, *options: str) -> None:
-        self._command = [sys.executable, "-m", "pipelines.commands.app", "study", "serve", root, *options]
+        self._command = [sys.executable, "-P", "-m", "moodarchive", "study", "serve", root, *options]
         self._port = free_port()
         self.address = f"http://127.0.0.1:{self._port}"
         self.start()
