@@ -2,7 +2,9 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import fsspec
 import pytest
@@ -80,6 +82,52 @@ def test_an_object_store_ends_as_a_disk_does(server: ObjectStore, archive: Store
     _migrate(remote)
     assert list(verify(remote)) == []
     assert timeless_files(remote) == timeless_files(archive)
+
+
+class _Ended(BaseException):
+    """As if the process had ended here."""
+
+
+@pytest.mark.parametrize("times", [1, pytest.param(8, marks=pytest.mark.torture)])
+def test_a_migration_that_ends_anywhere_on_an_object_store_goes_on(
+    server: ObjectStore, archive: Store, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    write_version_2(archive, lacking=SEED)
+    remote = Store(f"s3://{BUCKET}/ended")
+    fs, done, end_at = remote.fs, 0, 0
+
+    def counted(operation: Callable[..., object]) -> Callable[..., object]:
+        def operate(*arguments: object, **options: object) -> object:
+            nonlocal done
+            if "writer.json" not in str(arguments[0]):  # the heartbeat is the lock's
+                done += 1
+                if done == end_at:
+                    raise _Ended
+            return operation(*arguments, **options)
+
+        return operate
+
+    for name in ("cp_file", "rm_file"):
+        monkeypatch.setattr(fs, name, counted(getattr(fs, name)))
+    opened = fs.open
+    writing = counted(opened)
+    monkeypatch.setattr(fs, "open", lambda path, mode="rb", **options: (writing if "w" in mode else opened)(
+        path, mode, **options))  # fmt: skip
+    random = Random(0)
+    expected: dict[str, bytes] = {}
+    for moment in (0, *(random.randint(1, 90) for _ in range(times))):
+        for path in remote.files():
+            remote.remove(path)
+        fs.put(f"{archive.root}/", f"{BUCKET}/ended/", recursive=True)
+        done, end_at = 0, moment
+        if moment:
+            with pytest.raises(_Ended):
+                _migrate(remote)
+            assert remote.exists("migration.json") or moment == 1
+        _migrate(remote)
+        expected = expected or timeless_files(remote)
+        assert timeless_files(remote) == expected, moment
+    assert list(verify(remote)) == []
 
 
 def test_migrating_again_changes_nothing(archive: Store) -> None:
