@@ -2,6 +2,7 @@
 
 import io
 import json
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
@@ -10,14 +11,18 @@ from typing import Any, BinaryIO, cast
 
 from torch import nn
 
-from moodarchive.errors import ConfigError, StorageFullError
+from moodarchive.errors import ConfigError, StageError, StorageFullError
 from moodarchive.keys import canonical_json
 from moodarchive.settings import differences
 from moodarchive.storage.store import Store
 from train.step import Stepper
 
 LOG_PATH = "checkpoints/training.jsonl"
-_PROBE = "checkpoints/writable"
+NAN_REMEDY = (
+    "another output with a smaller optimiser.learning_rate or loop.precision = 'fp32', from the start or with --from "
+    "the last checkpoint, which is sound"
+)
+_PROBE, _IDENTITY = "checkpoints/writable", "checkpoints/run-id"
 _WEIGHTS, _OPTIMISER, _STATE = "model.safetensors", "optimiser.pt", "state.json"
 
 
@@ -30,17 +35,14 @@ class Progress:
     seals: Sequence[str]
     replaced: int = 0
     """Corrupt samples for which others stood in."""
+    started_from: str = ""
+    """The checkpoint of another run whose weights this one began with, and what was changed; empty for none."""
     files: Mapping[str, str] = field(default_factory=dict)
     code_version: str = field(default_factory=lambda: version("moodarchive"))
 
 
-def check_room(store: Store, clip: nn.Module) -> None:
-    """Removes what killed runs left half written, and sees that a checkpoint can be written, before hours of steps.
-
-    ConfigError where nothing can be written, StorageFullError where the disk has no room for one checkpoint.
-    """
-    for folder in ("checkpoints", "model"):
-        Store(f"{store.root.rstrip('/')}/{folder}").remove_drafts()
+def check_writable(store: Store) -> None:
+    """ConfigError where nothing can be written."""
     try:
         store.write_bytes(_PROBE, b"")
         store.remove(_PROBE)
@@ -48,6 +50,22 @@ def check_room(store: Store, clip: nn.Module) -> None:
         raise ConfigError(
             f"{store.root} cannot be written to: {error}; remedy: another folder as output, or the right to write there"
         ) from None
+
+
+def run_identity(store: Store) -> str:
+    """Names the run among all others, drawn once and the same after a resumption."""
+    if not store.exists(_IDENTITY):
+        store.write_bytes(_IDENTITY, uuid.uuid4().hex.encode())
+    return store.read_bytes(_IDENTITY).decode()
+
+
+def check_room(store: Store, clip: nn.Module) -> None:
+    """Removes what killed runs left half written, and sees that a checkpoint has room, before hours of steps.
+
+    StorageFullError where the disk has no room for one checkpoint.
+    """
+    for folder in ("checkpoints", "model"):
+        Store(f"{store.root.rstrip('/')}/{folder}").remove_drafts()
     # the weights, and AdamW's two means of each
     needed = 3 * sum(parameter.numel() * parameter.element_size() for parameter in clip.parameters())
     free = disk_usage(store.path("checkpoints")).free if store.is_local else needed
@@ -61,25 +79,65 @@ def check_room(store: Store, clip: nn.Module) -> None:
 def save(store: Store, stepper: Stepper, progress: Progress, log: Sequence[Mapping[str, Any]], *, keep: int) -> None:
     """Writes a checkpoint and the log up to it; removes all but the newest ``keep``.
 
-    ConfigError when another run has begun to write here.
+    ConfigError when another run has begun to write here, StageError for weights that are not finite.
     """
     import torch
     from safetensors.torch import save as packed
 
-    for found in filter(None, [_progress(store, step) for step in _finished(store)[-1:]]):
-        _check_same(store, found, progress)
+    for newest in filter(None, [_progress(store, step) for step in _finished(store)[-1:]]):
+        _check_same(store, newest, progress)
     folder = _folder(progress.step)
+    _require_finite_weights(stepper.clip, progress.step)
     weights = {name: tensor.contiguous() for name, tensor in stepper.clip.state_dict().items()}
     files = {_WEIGHTS: store.write_bytes(f"{folder}/{_WEIGHTS}", packed(weights))}
     with store.draft(f"{folder}/{_OPTIMISER}") as file:
         torch.save(stepper.optimiser.state_dict(), cast(BinaryIO, file))
     files[_OPTIMISER] = file.sha256
     store.write_bytes(LOG_PATH, "".join(canonical_json(dict(line)) + "\n" for line in log).encode())
-    told = asdict(progress) | {"files": files}
-    store.write_bytes(f"{folder}/{_STATE}", (json.dumps(told, indent=1, sort_keys=True) + "\n").encode())
+    state = asdict(progress) | {"files": files}
+    store.write_bytes(f"{folder}/{_STATE}", (json.dumps(state, indent=1, sort_keys=True) + "\n").encode())
     for old in _finished(store)[:-keep]:
         for name in (_STATE, _OPTIMISER, _WEIGHTS):
             store.remove(f"{_folder(old)}/{name}")
+
+
+def _require_finite_weights(clip: nn.Module, step: int) -> None:
+    import torch
+
+    names, tensors = zip(*clip.named_parameters(), strict=True)
+    finite = torch.stack([torch.isfinite(tensor.detach()).all() for tensor in tensors])
+    if not finite.all():
+        spoilt = [name for name, is_finite in zip(names, finite.tolist(), strict=True) if not is_finite]
+        raise StageError(
+            f"the weights are not finite after step {step} ({', '.join(spoilt[:3])}{', …' if spoilt[3:] else ''}) and "
+            f"are not saved; remedy: {NAN_REMEDY}"
+        )
+
+
+def load_start(checkpoint: str, clip: nn.Module, expected: Progress) -> str:
+    """Loads another run's weights from its checkpoint, a folder; returns which and what is changed, for the model card.
+
+    ConfigError when it is no whole checkpoint of such a model. The optimiser begins anew.
+    """
+    from safetensors.torch import load as unpacked
+
+    root, _, name = checkpoint.rstrip("/").rpartition("/checkpoints/")
+    store = Store(root or ".")
+    progress = _progress(store, int(name)) if root and name.isdigit() else None
+    if progress is None or not _is_whole(store, progress):
+        raise ConfigError(
+            f"--from {checkpoint} is no whole checkpoint; remedy: a folder OUTPUT/checkpoints/NUMBER of a training run"
+        )
+    try:
+        clip.load_state_dict(unpacked(store.read_bytes(f"{_folder(progress.step)}/{_WEIGHTS}")))
+    except RuntimeError as error:
+        raise ConfigError(
+            f"--from {checkpoint} holds a model of another shape: {str(error)[:300]}; remedy: the model settings that "
+            "it was trained with"
+        ) from None
+    changed = differences(progress.settings, expected.settings)
+    changes = "; ".join(f"{name} was {before!r}, is {now!r}" for name, before, now in changed)
+    return f"step {progress.step} of a run on {', '.join(progress.seals)} ({changes or 'the same settings'})"
 
 
 def load_newest(store: Store, stepper: Stepper, expected: Progress) -> tuple[Progress, list[dict[str, Any]]] | None:

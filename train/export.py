@@ -63,6 +63,7 @@ def _card(progress: Progress, settings: TrainSettings, towers: Towers) -> str:
             f"Started from `{settings.model.name}` (`{settings.model.pretrained or 'no pretrained tag'}`), trained for "
             f"{progress.step:,} steps of {settings.data.batch:,} samples; reads up to {towers.context} tokens.",
             "",
+            *([f"It began with the weights of {progress.started_from}.", ""] if progress.started_from else []),
             f"Seals of the archives it was trained on: {', '.join(f'`{seal}`' for seal in progress.seals)}. "
             f"{progress.replaced:,} corrupt samples were replaced by others.",
             "",

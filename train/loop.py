@@ -2,21 +2,31 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from moodarchive.archive.writer_lock import only_writer
 from moodarchive.errors import ConfigError, StageError
 from moodarchive.running.parallel_map import in_threads
 from moodarchive.settings import SettingScope
 from moodarchive.storage.store import Store
 from train import flops
 from train.archive import SealedArchive, Shard, open_archive
-from train.checkpoint import Progress, check_room, load_newest, save
+from train.checkpoint import (
+    NAN_REMEDY,
+    Progress,
+    check_room,
+    check_writable,
+    load_newest,
+    load_start,
+    run_identity,
+    save,
+)
 from train.compiling import choose_compiling, compile_blocks, compile_potential
 from train.device import choose_device, explain_device_errors
 from train.export import export
@@ -54,36 +64,55 @@ class StepReport:
 Listener = Callable[[StepReport], None]
 
 
-def train(settings: TrainSettings, root: str, tell: Listener) -> Store:
+def train(settings: TrainSettings, root: str, tell: Listener, start: str = "") -> Store:
     """Trains to the end, or goes on where the last checkpoint stands; returns the store that holds ``model/``.
 
     Under torchrun each process is one rank; without it this process is the only one. ``tell`` hears every step on rank
-    0. ``root`` is used when the settings name no archive.
+    0. ``root`` is used when the settings name no archive. A new run takes its weights from ``start``, the folder of
+    another run's checkpoint. RootInUseError when another run trains into the same folder.
     """
     device = choose_device()
     with process_group(device), explain_device_errors(device):
         if settings.loop.threads:
             torch.set_num_threads(settings.loop.threads)
-        run = _Run(settings, _archives(settings, root), device)
-        run.check_shards()
-        with run.trackers() as track:
+        archives = _archives(settings, root)
+        store = Store(settings.output or archives[0].root)
+        with _only_trainer(store):
+            _train(_Run(settings, archives, device, store, start), tell)
+        return store
 
-            def tell_all(report: StepReport) -> None:
-                track(report.step, report.figures)
-                tell(report)
 
-            run.go(tell_all)
-        if rank() == 0:
-            export(run.store, run.towers, run.progress, run.settings)
-        return run.store
+@contextmanager
+def _only_trainer(store: Store) -> Iterator[None]:
+    """Of all ranks the first one holds the folder."""
+    if rank():
+        yield
+        return
+    check_writable(store)
+    with only_writer(Store(f"{store.root.rstrip('/')}/checkpoints")):
+        yield
+
+
+def _train(run: "_Run", tell: Listener) -> None:
+    run.check_shards()
+    with run.trackers() as track:
+
+        def tell_all(report: StepReport) -> None:
+            track(report.step, report.figures)
+            tell(report)
+
+        run.go(tell_all)
+    if rank() == 0:
+        export(run.store, run.towers, run.progress, run.settings)
 
 
 class _Run:
     """One rank's state between steps."""
 
-    def __init__(self, settings: TrainSettings, archives: Sequence[SealedArchive], device: torch.device) -> None:
-        self.settings, self.device = settings, device
-        self.store = Store(settings.output or archives[0].root)
+    def __init__(
+        self, settings: TrainSettings, archives: Sequence[SealedArchive], device: torch.device, store: Store, start: str
+    ) -> None:
+        self.settings, self.device, self.store = settings, device, store
         self.compiles = choose_compiling(settings.loop.compile, device)
         torch.manual_seed(settings.loop.seed)  # random starting weights are the same on all ranks
         self.towers: Towers = open_towers(settings.model)
@@ -113,6 +142,8 @@ class _Run:
         self.log: list[dict[str, Any]] = []
         if resumed := load_newest(self.store, self.stepper, self.progress):
             self.progress, self.log = resumed
+        elif start:
+            self.progress = replace(self.progress, started_from=load_start(start, self.stepper.clip, self.progress))
         if rank() == 0:
             check_room(self.store, self.towers.clip)
         self.records = StepRecords(device)
@@ -148,7 +179,8 @@ class _Run:
     def trackers(self) -> AbstractContextManager[Track]:
         """Of this run; only rank 0 has any."""
         wishes = self.settings.trackers if rank() == 0 else TrackerSettings()
-        return trackers(wishes, self.store.root, dict(self.progress.settings), self.progress.step)
+        identity = run_identity(self.store) if wishes.wandb else ""
+        return trackers(wishes, identity, dict(self.progress.settings), self.progress.step)
 
     def go(self, tell: Listener) -> None:
         """Steps to the end."""
@@ -250,10 +282,7 @@ class _Run:
 def _require_finite(record: StepRecord) -> None:
     if not math.isfinite(record.losses["loss"]):
         terms = ", ".join(f"{name} {value:.4g}" for name, value in record.losses.items() if name != "loss")
-        raise StageError(
-            f"the loss is not finite at step {record.step - 1} ({terms}); remedy: a smaller optimiser.learning_rate, "
-            "or loop.precision = 'fp32'; the last checkpoint is safe"
-        )
+        raise StageError(f"the loss is not finite at step {record.step - 1} ({terms}); remedy: {NAN_REMEDY}")
 
 
 def _order(settings: TrainSettings, archives: Sequence[SealedArchive]) -> Order:

@@ -13,7 +13,7 @@ from moodarchive.storage.store import Store
 from train.settings import TrainSettings
 
 
-def train_on_ray(settings: TrainSettings, root: str) -> Store:
+def train_on_ray(settings: TrainSettings, root: str, start: str = "") -> Store:
     """Runs ``ray.workers`` ranks; a lost worker or node costs the steps since the last checkpoint.
 
     StageError after more than ``ray.restarts`` losses; a person's mistake is raised as by a run without Ray.
@@ -33,10 +33,10 @@ def train_on_ray(settings: TrainSettings, root: str) -> Store:
                 include_dashboard=False if own else None,
                 runtime_env=worker_environment(users_folder) if own and "RAY_ADDRESS" not in os.environ else None,
             )
-        return _fit(settings, root, users_folder)
+        return _fit(settings, root, start, users_folder)
 
 
-def _fit(settings: TrainSettings, root: str, users_folder: Path) -> Store:
+def _fit(settings: TrainSettings, root: str, start: str, users_folder: Path) -> Store:
     import ray
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
@@ -45,7 +45,12 @@ def _fit(settings: TrainSettings, root: str, users_folder: Path) -> Store:
         has_gpus = ray.cluster_resources().get("GPU", 0) > 0  # type: ignore[no-untyped-call]
         trainer = TorchTrainer(
             _rank,
-            train_loop_config={"settings": settings.model_dump_json(), "root": root, "folder": str(users_folder)},
+            train_loop_config={
+                "settings": settings.model_dump_json(),
+                "root": root,
+                "start": start,
+                "folder": str(users_folder),
+            },
             scaling_config=ScalingConfig(num_workers=settings.ray.workers, use_gpu=has_gpus),
             run_config=RunConfig(
                 name="moodarchive-train",
@@ -74,7 +79,7 @@ def _rank(given: dict[str, Any]) -> None:
             terms = " ".join(f"{name} {value:.4f}" for name, value in report.losses.items())
             print(f"step {report.step}/{report.steps} {terms} {report.samples_per_second:.1f} samples/s", flush=True)
 
-    train(TrainSettings.model_validate(json.loads(given["settings"])), given["root"], tell)
+    train(TrainSettings.model_validate(json.loads(given["settings"])), given["root"], tell, given["start"])
 
 
 def _project_error(error: BaseException) -> MoodArchiveError:

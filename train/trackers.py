@@ -6,7 +6,6 @@ from importlib import import_module
 from typing import Any
 
 from moodarchive.errors import ConfigError, MissingExtraError
-from moodarchive.keys import digest
 from train.settings import TrackerSettings
 
 Track = Callable[[int, Mapping[str, float]], None]
@@ -17,14 +16,14 @@ Track = Callable[[int, Mapping[str, float]], None]
 def trackers(settings: TrackerSettings, run: str, facts: Mapping[str, Any], done: int) -> Iterator[Track]:
     """Hands figures to all trackers; an earlier run's figures of steps after ``done`` no longer count.
 
-    ``run`` names the training run among others, the same after a resumption; ``facts`` are its settings.
+    ``run`` names the training run among all others, the same after a resumption; ``facts`` are its settings.
     """
     with ExitStack() as stack:
         tracks: list[Track] = []
         if settings.tensorboard:
             tracks.append(stack.enter_context(_tensorboard(settings.tensorboard, done)))
         if settings.wandb:
-            tracks.append(stack.enter_context(_wandb(settings.wandb, digest(run), facts)))
+            tracks.append(stack.enter_context(_wandb(settings.wandb, run, facts)))
         yield lambda step, figures: _track_all(tracks, step, figures)
 
 
@@ -39,7 +38,13 @@ def _tensorboard(folder: str, done: int) -> Iterator[Track]:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise MissingExtraError(error.name or "tensorboard", "train") from error
-    writer = SummaryWriter(folder, purge_step=done + 1)
+    try:
+        writer = SummaryWriter(folder, purge_step=done + 1)
+    except OSError as error:
+        raise ConfigError(
+            f"trackers.tensorboard = {folder!r} cannot be written to: {error}; remedy: another folder, or the right to "
+            "write there"
+        ) from None
 
     def track(step: int, figures: Mapping[str, float]) -> None:
         for name, value in figures.items():

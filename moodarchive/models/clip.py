@@ -136,8 +136,11 @@ def opened(told: str, model: str, pretrained: str, load: Callable[[Any], T]) -> 
     ConfigError within seconds when the model cannot be had; ``told`` says to people what names it.
     """
     _, open_clip = _imports()
+    _require_own_activation(open_clip, told, model, pretrained)
     try:
         return from_cache_first(_repository(open_clip, model, pretrained), lambda: load(open_clip))
+    except ConfigError:
+        raise
     except Exception as error:  # open_clip raises anything from RuntimeError to hub errors
         close = difflib.get_close_matches(model, open_clip.list_models(), n=1)
         hint = f"; did you mean {close[0]!r}?" if close and close[0] != model else ""
@@ -145,6 +148,23 @@ def opened(told: str, model: str, pretrained: str, load: Callable[[Any], T]) -> 
             f"{told} {model!r} (pretrained = {pretrained!r}) cannot be loaded: {str(error)[:200]}{hint}; remedy: "
             f"{REMEDY}, or an exported folder as local-dir:FOLDER"
         ) from error
+
+
+def _require_own_activation(open_clip: Any, told: str, model: str, pretrained: str) -> None:
+    """ConfigError where weights were trained with another activation than the architecture of this name has.
+
+    open_clip only warns, and every figure is then a few points too low.
+    """
+    if not pretrained or ":" in model:  # a folder or a model of the hub brings its own architecture
+        return
+    config, tag = open_clip.get_model_config(model), open_clip.get_pretrained_cfg(model, pretrained)
+    if not config or not tag or bool(config.get("quick_gelu")) == bool(tag.get("quick_gelu")):
+        return
+    other = model.removesuffix("-quickgelu") if config.get("quick_gelu") else f"{model}-quickgelu"
+    raise ConfigError(
+        f"{told} {model!r} has another activation than the weights {pretrained!r} were trained with (QuickGELU or "
+        f"GELU); remedy: {other!r}"
+    )
 
 
 def _repository(open_clip: Any, model: str, pretrained: str) -> str:

@@ -11,13 +11,17 @@ model_verbs = typer.Typer()
 def train(
     config: Annotated[str, typer.Argument(help="The training settings, a TOML file; see configs/train/.")],
     root: Annotated[str, typer.Option(help="A sealed archive; unused when data.archives names some.")] = "",
+    start: Annotated[
+        str,
+        typer.Option("--from", help="OUTPUT/checkpoints/NUMBER of another run, whose weights a new one begins with."),
+    ] = "",
 ) -> None:
     """Train MoodifyCLIP on sealed shards, or go on from its last checkpoint; a process alone or under torchrun."""
     from rich.console import Console
 
     from pipelines.model.training import run_training
 
-    run_training(config, root, Console())
+    run_training(config, root, Console(), start)
 
 
 @model_verbs.command("eval", rich_help_panel="Train")

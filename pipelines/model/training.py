@@ -18,7 +18,7 @@ from train.settings import TrainSettings
 _EVERY_SECONDS = 10.0
 
 
-def run_training(config: str, root: str, console: Console) -> None:
+def run_training(config: str, root: str, console: Console, start: str = "") -> None:
     """Trains to the end, or goes on from the last checkpoint; of torchrun's ranks only the first one talks."""
     if os.environ.get("RANK", "0") != "0":
         console = Console(quiet=True)
@@ -30,12 +30,12 @@ def run_training(config: str, root: str, console: Console) -> None:
     if not settings.model.pretrained and not settings.model.name.startswith("local-dir:"):
         console.print("the model starts from random weights: model.pretrained is empty", style="yellow")
     if settings.ray.workers:
-        _done(train_on_ray(settings, root), console)
+        _done(train_on_ray(settings, root, start), console)
         return
-    _done(train_and_tell(settings, root, console), console)
+    _done(train_and_tell(settings, root, console, start), console)
 
 
-def train_and_tell(settings: TrainSettings, root: str, console: Console) -> Store:
+def train_and_tell(settings: TrainSettings, root: str, console: Console, start: str = "") -> Store:
     """Trains in this process, a line of losses a step on a terminal; returns the store that holds ``model/``."""
     with Live(console=console, refresh_per_second=4, transient=True) as live:
         last = 0.0
@@ -49,7 +49,7 @@ def train_and_tell(settings: TrainSettings, root: str, console: Console) -> Stor
                 last = time.monotonic()
                 console.print(line)
 
-        return train(settings, root, tell)
+        return train(settings, root, tell, start)
 
 
 def _done(store: Store, console: Console) -> None:

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from moodarchive.errors import ConfigError
+from moodarchive.errors import ConfigError, RootInUseError, StageError
 from moodarchive.storage.store import DRAFT_SUFFIX, Store
 from tests.making import sealed_archive
 from tests.train.small import log_of, small_settings, tiny_clip
+from train.checkpoint import run_identity
 from train.loop import StepReport, train
 
 
@@ -53,3 +54,66 @@ def test_two_runs_that_begin_in_one_folder_do_not_mix(root: str, model: str, tmp
 
     with pytest.raises(ConfigError, match=r"one/checkpoints is of another run: .*loop.seed was 7, is 0"):
         train(small_settings(model, tmp_path / "one"), root, meanwhile)
+
+
+def test_a_second_run_into_the_same_folder_is_refused_while_the_first_one_lives(
+    root: str, model: str, tmp_path: Path
+) -> None:
+    settings = small_settings(model, tmp_path, data={"epochs": 1})
+    refusals: list[RootInUseError] = []
+
+    def meanwhile(report: StepReport) -> None:
+        with pytest.raises(
+            RootInUseError, match=r"is being written by process \d+.*remedy: wait for that run"
+        ) as refused:
+            train(settings, root, lambda report: None)
+        refusals.append(refused.value)
+
+    train(settings, root, meanwhile)
+    assert len(refusals) == len(log_of(tmp_path))
+    train(settings, root, lambda report: None)
+
+
+def test_weights_that_are_not_finite_are_never_saved(root: str, model: str, tmp_path: Path) -> None:
+    settings = small_settings(model, tmp_path, loop={"checkpoint_steps": 1}, optimiser={"learning_rate": 1e30})
+    with pytest.raises(StageError, match=r"not finite.*remedy: another output .* --from the last checkpoint"):
+        train(settings, root, lambda report: None)
+    from safetensors.torch import load_file
+
+    for weights in (tmp_path / "checkpoints").glob("*/model.safetensors"):
+        assert all(tensor.isfinite().all() for tensor in load_file(weights).values())
+
+
+def test_a_new_run_goes_on_from_another_ones_weights_with_other_settings(root: str, model: str, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    train(small_settings(model, first, data={"epochs": 1}), root, lambda report: None)
+    start = max((first / "checkpoints").glob("0*"))
+    changed = small_settings(model, second, data={"epochs": 1}, optimiser={"learning_rate": 1e-5, "warmup_steps": 2})
+
+    def stop(report: StepReport) -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        train(changed, root, stop, str(start))
+    train(changed, root, lambda report: None, str(start))
+    card = (second / "model" / "README.md").read_text()
+    assert f"It began with the weights of step {int(start.name)} of a run on" in card
+    assert "optimiser.learning_rate was 0.001, is 1e-05" in card
+    assert log_of(second)[0]["loss"] == pytest.approx(log_of(first)[-1]["loss"], rel=0.2)
+    assert log_of(second)[0]["loss"] < log_of(first)[0]["loss"]
+    assert "It began" not in (first / "model" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("path", ["nowhere", "first/checkpoints", "first/checkpoints/00000099"])
+def test_a_start_that_is_no_checkpoint_is_named(path: str, root: str, model: str, tmp_path: Path) -> None:
+    (tmp_path / "first" / "checkpoints").mkdir(parents=True)
+    with pytest.raises(
+        ConfigError, match=r"--from .* is no whole checkpoint; remedy: a folder OUTPUT/checkpoints/NUMBER"
+    ):
+        train(small_settings(model, tmp_path / "out"), root, lambda report: None, str(tmp_path / path))
+
+
+def test_a_run_has_one_identity_and_two_runs_have_two(tmp_path: Path) -> None:
+    one, other = Store(str(tmp_path / "one")), Store(str(tmp_path / "other"))
+    assert run_identity(one) == run_identity(one)
+    assert run_identity(one) != run_identity(other)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from moodarchive.errors import ConfigError
 from moodarchive.storage.store import Store
 from tests.making import sealed_archive
 from tests.train.small import log_of, small_settings, tiny_clip
@@ -47,13 +48,25 @@ def test_weights_and_biases_keeps_a_run_offline(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_DIR", str(tmp_path))
     monkeypatch.setenv("WANDB_SILENT", "true")
-    with trackers(TrackerSettings(wandb="moods"), "runs/archive", {"data": {"batch": 12}}, 0) as track:
+    with trackers(TrackerSettings(wandb="moods"), "0123abcd", {"data": {"batch": 12}}, 0) as track:
         track(1, {"loss": 4.25, "full": 1.5})
         track(2, {"loss": 4.0, "full": 1.25})
     (kept,) = (tmp_path / "wandb").glob("offline-run-*/run-*.wandb")
     written = _joined(kept.read_bytes())
     for told in (b"train/loss", b"4.25", b"1.25", b"moods", b"batch"):
         assert told in written
+
+
+def test_a_folder_of_tensorboard_that_cannot_be_written_is_told_with_a_remedy(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    for folder in (tmp_path / "file", tmp_path / "file" / "board", Path("/proc/nope")):
+        with (
+            pytest.raises(
+                ConfigError, match=r"trackers\.tensorboard = '.*' cannot be written to: .*; remedy: another folder"
+            ),
+            trackers(TrackerSettings(tensorboard=str(folder)), "run", {}, 0),
+        ):
+            raise AssertionError
 
 
 def _joined(file: bytes) -> bytes:

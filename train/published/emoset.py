@@ -44,6 +44,10 @@ def _classes(path: Path) -> list[str]:
 
 
 def _entry(entry: Any, listed: Path, number: int) -> tuple[str, str]:
-    if isinstance(entry, list) and len(entry) == 3 and all(isinstance(value, str) for value in entry):
-        return entry[0], entry[1]
-    raise PUBLISHED.error(f"{listed}, entry {number} is not [emotion, image, annotation]: {str(entry)[:100]}")
+    """Emotion and picture of [emotion, picture, annotation], or of [emotion, id, picture, annotation]."""
+    if isinstance(entry, list) and len(entry) in (3, 4) and all(isinstance(value, str) for value in entry):
+        return entry[0], entry[-2]
+    raise PUBLISHED.error(
+        f"{listed}, entry {number} is neither [emotion, picture, annotation] nor [emotion, id, picture, annotation]: "
+        f"{str(entry)[:100]}"
+    )

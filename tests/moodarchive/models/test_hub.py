@@ -49,8 +49,11 @@ def _is_at(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_without_network_every_stage_says_so_with_the_remedy(nobody: str) -> None:
     for load, told in (
-        (lambda: ClipEncoder(model="ViT-B-16", pretrained="openai").parameters, "the CLIP model 'ViT-B-16'"),
-        (lambda: evaluated("model", "ViT-B-16/openai").caveat, "the CLIP model 'ViT-B-16'"),
+        (
+            lambda: ClipEncoder(model="ViT-B-16-quickgelu", pretrained="openai").parameters,
+            "the CLIP model 'ViT-B-16-quickgelu'",
+        ),
+        (lambda: evaluated("model", "ViT-B-16-quickgelu/openai").caveat, "the CLIP model 'ViT-B-16-quickgelu'"),
         (lambda: open_towers(ModelSettings()), "model.name = 'ViT-B-16-quickgelu'"),
         (lambda: HubClassifier("somebody/judge", ("nsfw",)).load(), "safety.model = 'somebody/judge'"),
     ):

@@ -132,7 +132,7 @@ def test_a_list_that_is_missing_or_no_list_is_named_with_where_the_set_is_had(na
         ("emotion6/ground_truth.txt", "anger/1.jpg", "anger/../../../x.jpg", "names a picture outside"),
         ("emoset/test.json", "image/awe/awe_00006.jpg", "/etc/passwd", "names a picture outside"),
         ("emoset/test.json", '["awe", ', '["envy", ', "'envy' is no emotion of info.json"),
-        ("emoset/train.json", '["awe", ', "[1, ", "is not \\[emotion, image, annotation\\]"),
+        ("emoset/train.json", '["awe", ', "[1, ", "is neither \\[emotion, picture, annotation\\] nor"),
         ("emoset/info.json", '"amusement": 0', '"amusement": 9', "does not count from 0"),
         ("senticap/senticap_dataset.json", '"sentiment": 0', '"sentiment": 7', "image 0 is not filename"),
         ("senticap/senticap_dataset.json", '"filename": "COCO', '"filename": "../COCO', "names a picture outside"),
@@ -197,3 +197,54 @@ def test_pictures_are_opened_within_limits(tmp_path: Path) -> None:
         with pytest.raises(RowError) as refused:
             open_picture(tmp_path, picture)
         assert refused.value.kind == reason
+
+
+@pytest.mark.parametrize("under", ["", "images"])
+@pytest.mark.parametrize(
+    ("tables", "read"),
+    [
+        (["affection_preprocessed_public_version_0", "affection_raw_public_version_0"], 0),
+        (["affection_raw_public_version_0"], 0),
+        (["affection"], 0),
+    ],
+)
+def test_affection_is_read_in_the_layout_of_its_authors(
+    under: str, tables: list[str], read: int, tmp_path: Path
+) -> None:
+    names = [
+        ("coco_affective", "COCO_train2014_1.jpg"),
+        ("you_aaai_affective", "3.jpg"),
+        ("flickr30k_affective", "3.jpg"),
+    ]
+    for number, (of_set, name) in enumerate(names):
+        made.picture(tmp_path / under / of_set / name, seed=number)
+    folder = tmp_path / "language" / "version_0"
+    folder.mkdir(parents=True)
+    for number, table in enumerate(tables):
+        rows = [
+            f"worker-{row},text {row} of table {number},{emotion},{of_set},{name}"
+            for row, ((of_set, name), emotion) in enumerate(zip(names, ["awe", "something else", "fear"], strict=True))
+        ]
+        (folder / f"{table}.csv").write_text("\n".join(["workerid,utterance,emotion,dataset,image_name", *rows]))
+    captioned = read_published("affection", tmp_path)
+    assert isinstance(captioned, Captioned)
+    prefix = f"{under}/" if under else ""
+    assert [(pair.picture.path, pair.caption, pair.label) for pair in captioned.pairs] == [
+        (f"{prefix}coco_affective/COCO_train2014_1.jpg", f"text 0 of table {read}", "awe"),
+        (f"{prefix}flickr30k_affective/3.jpg", f"text 2 of table {read}", "fear"),
+    ]
+    left_out = LeftOut(picture=f"{prefix}you_aaai_affective/3.jpg", reason="no_label")
+    assert list(captioned.left_out) == [left_out]
+    assert all((tmp_path / pair.picture.path).is_file() for pair in captioned.pairs)
+
+
+def test_emosets_entries_may_hold_an_id(sets: Path) -> None:
+    plain = _labelled("emoset", sets)
+    for split in ("train", "val", "test"):
+        path = sets / "emoset" / f"{split}.json"
+        entries = [[emotion, Path(picture).stem, picture, annotation]
+                   for emotion, picture, annotation in json.loads(path.read_text())]  # fmt: skip
+        path.write_text(json.dumps(entries))
+    with_ids = _labelled("emoset", sets)
+    assert with_ids.pictures == plain.pictures
+    assert with_ids.labels == plain.labels
