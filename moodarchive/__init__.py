@@ -1,4 +1,4 @@
-"""MoodArchive for programs: open an archive, read its tables, iterate its samples.
+"""MoodArchive for programs: open an archive, read its tables, iterate its samples::
 
     import moodarchive
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from moodarchive.archive.reader import open as open
     from moodarchive.errors import MoodArchiveError as MoodArchiveError
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Archive",

@@ -23,7 +23,7 @@ import typer
 from PIL import Image
 
 from moodarchive.storage.store import Store
-from tests.docs.commands import commands_on
+from tests.docs.commands import blocks_on, commands_on
 from tests.editor.small_models import small_base, small_moodify
 from tests.hub_server import hub_of
 from tests.validate.study.archives import study_archive
@@ -111,6 +111,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("user")
     shutil.copytree(HOUSE / "configs", folder / "configs")
     study_archive(Store(str(folder / "ROOT")))
+    shutil.copytree(folder / "ROOT", folder / "runs" / "demo")
     changing = folder / "changing"  # its tables have true inputs, so that the seal can be broken and made again
     (changing / "LIST").parent.mkdir()
     (changing / "LIST").write_text(f"key: {built_root(Store(str(changing / 'ROOT')))[0].key}\n")
@@ -150,6 +151,14 @@ def test_commands_run_as_they_stand(page: str, folder: Path, surroundings: dict[
             if shown.command.startswith("moodarchive study import"):  # nobody answered the page meanwhile
                 simulated = shown.command.replace("--from page", "--from simulated")
                 assert _run(simulated, folder, surroundings).returncode == 0
+
+
+@pytest.mark.slow
+def test_the_readme_s_program_runs_as_it_stands(folder: Path, surroundings: dict[str, str]) -> None:
+    (block,) = [block for block in blocks_on(HOUSE / "README.md") if block.language == "python"]
+    (folder / "program.py").write_text(block.text)
+    done = _run(f"{sys.executable} program.py", folder, surroundings)
+    assert done.returncode == 0, done.stderr
 
 
 def _run(command: str, folder: Path, surroundings: dict[str, str]) -> "subprocess.CompletedProcess[str]":
