@@ -25,7 +25,10 @@ def leave_working_directory() -> None:
     stays: what it holds is ours.
     """
     os.environ["PYTHONSAFEPATH"] = "1"
-    here = Path.cwd()
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:  # it was removed: nothing can be imported from it
+        return
     if here in {HOME, *(Path(path) for path in sysconfig.get_paths().values())}:
         return
     sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != here]

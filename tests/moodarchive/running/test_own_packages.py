@@ -75,3 +75,9 @@ def test_the_working_directory_is_left_off_the_path_of_this_process_and_its_chil
 
 def test_a_clone_that_is_the_working_directory_stays(tmp_path: Path) -> None:
     assert _printed(LEAVE, HOME, str(HOME)) == f"{HOME} 1 {HOME}/crawl/__init__.py"
+
+
+def test_a_working_directory_that_was_removed_is_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    removing = f"import os; os.chdir('{tmp_path}/gone'); os.rmdir('{tmp_path}/gone'); {LEAVE}"
+    assert _printed(removing, HOME, str(HOME)) == f"{HOME} 1 {HOME}/crawl/__init__.py"
