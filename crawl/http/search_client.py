@@ -199,7 +199,10 @@ class WebClient:
 
     def sitemaps(self, origin: str) -> list[str]:
         """The addresses that the site's robots.txt names as sitemaps."""
-        rules = self._loop.run(self._transport.rules_of(vet_url(origin, self.loopback_hosts)))
+        try:
+            rules = self._loop.run(self._transport.rules_of(vet_url(origin, self.loopback_hosts)))
+        except RowError as error:
+            self._fail(origin, error)
         return rules.sitemaps(origin)
 
     def _ask(self, question: _Question) -> KeptAnswer:

@@ -206,7 +206,7 @@ class Transport:
         await self._wait_for_turn(url.host or "", request.source, gap_s)
 
     async def _wait_for_turn(self, host: str, source: str = "", gap_s: float = 0.0) -> None:
-        if self.rate_limits and (failure := await self.rate_limits.acquire_async(host, source, gap_s)):
+        if self.rate_limits and (failure := await self.rate_limits.acquire(host, source, gap_s)):
             raise HostLeftAlone(failure, f"{host} kept failing ({failure}) and is left alone for a while")
 
     async def _read_robots(self, origin: str) -> Rules:

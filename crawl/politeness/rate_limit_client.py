@@ -150,11 +150,7 @@ class RateLimitClient:
     longest_wait_s: float = 4000.0
     _reached: _Reached = field(default_factory=_Reached, repr=False, compare=False)
 
-    def acquire(self, host: str, source: str = "", gap_s: float = 0.0) -> str:
-        """``acquire_async`` for a thread without an event loop."""
-        return asyncio.run(self.acquire_async(host, source, gap_s))
-
-    async def acquire_async(self, host: str, source: str = "", gap_s: float = 0.0) -> str:
+    async def acquire(self, host: str, source: str = "", gap_s: float = 0.0) -> str:
         """Returns when the host may be asked; or at once, with the kind of failure for which it is left alone.
 
         ServiceError when the turn would be later than ``longest_wait_s``.

@@ -1,5 +1,6 @@
 """Spends a quota, kills the limiter's process, and asks again: a process of its own, as every run is."""
 
+import asyncio
 import sys
 import time
 
@@ -19,7 +20,7 @@ def _asked(rate_limits: RateLimitClient, times: int) -> str:
     """Why the last one was refused."""
     try:
         for _ in range(times):
-            rate_limits.acquire("stock.test", "stock")
+            asyncio.run(rate_limits.acquire("stock.test", "stock"))
     except ServiceError as error:
         return str(error)
     return ""

@@ -32,6 +32,11 @@ def test_no_search_and_no_redirect_of_one_leads_inwards(inside: str) -> None:
         _client(site.hosts).get_json(f"http://{HOST}/x", {})
 
 
+def test_a_site_that_may_not_be_fetched_is_refused_for_its_sitemaps_too() -> None:
+    with pytest.raises(ServiceError, match=r"http://10\.0\.0\.1 did not answer a search: .*not a public address"):
+        _client({}).sitemaps("http://10.0.0.1")
+
+
 def test_a_key_goes_to_the_site_that_was_asked_and_not_where_it_redirects_to() -> None:
     moved = giving(b"", 302, {"Location": f"http://{OTHER}/y"})
     with serving({"/x": moved}) as site, serving({"/y": giving(b"{}")}) as other:

@@ -1,5 +1,6 @@
 """Limits hold in every window, also over a kill; quotas are reserved before they are spent."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -79,9 +80,9 @@ def test_what_a_spent_quota_says_is_when_to_come_back(store: Store) -> None:
     rate_limits = RateLimitClient(
         store=store, host_limit=Limit(100, 1.0), source_limits={"x": (Limit(1, 86_400.0),)}, longest_wait_s=60
     )
-    rate_limits.acquire(HOST, "x")
+    asyncio.run(rate_limits.acquire(HOST, "x"))
     with pytest.raises(ServiceError, match="run again then"):
-        rate_limits.acquire(HOST, "x")
+        asyncio.run(rate_limits.acquire(HOST, "x"))
 
 
 def test_retry_after_holds_the_host_for_everybody(store: Store) -> None:
