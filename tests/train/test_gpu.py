@@ -1,0 +1,78 @@
+"""What only a GPU can show: the kernel for packed texts, steps that never wait, checkpoints that leave the GPU."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from moodarchive.storage.store import Store
+from tests.train.small import random_batch, small_model, small_stepper
+from train import packed_text
+from train.checkpoint import Progress, load_newest, save
+from train.compiling import choose_compiling, compile_blocks, compile_potential
+from train.texts import pack_texts
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"),
+]
+CUDA = torch.device("cuda", 0)
+
+
+def test_the_kernel_gives_the_embeddings_and_gradients_of_the_cpu() -> None:
+    texts = [[1 + number] * length for number, length in enumerate([1, 2, 20, 77, 248, 248])]
+    exact, on_gpu = small_model(), small_model().to(CUDA)
+    packed = pack_texts(texts)
+    expected = exact.texts(packed)
+    with torch.autocast("cuda", torch.bfloat16):
+        embedded = on_gpu.texts(packed.map(lambda tensor: tensor.to(CUDA)))
+        assert packed_text.has_kernel(embedded, 32)
+    assert torch.cosine_similarity(embedded.float().cpu(), expected).min() > 0.999
+    for one in (expected, embedded):
+        (one * torch.linspace(-1, 1, one.numel(), device=one.device).reshape(one.shape)).sum().backward()
+    for name in ("transformer.resblocks.0.attn.in_proj_weight", "ln_final.weight"):
+        gradients = [model.clip.get_parameter(name).grad for model in (exact, on_gpu)]
+        assert gradients[0] is not None and gradients[1] is not None
+        assert torch.cosine_similarity(gradients[0].flatten(), gradients[1].cpu().flatten(), dim=0) > 0.99
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_step_never_waits_for_the_gpu(compiled: bool) -> None:
+    if compiled and not choose_compiling("auto", CUDA):
+        pytest.skip("no compiler")
+    stepper = small_stepper(small_model().to(CUDA))
+    if compiled:
+        compile_blocks(stepper.model)  # type: ignore[arg-type]
+        stepper.find_potential = compile_potential()
+    batches = [random_batch(seed).on(CUDA) for seed in range(4)]
+    for batch in batches[:2]:
+        stepper([batch], 0, bf16=True)
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        losses = [stepper([batch], 1, bf16=True)["loss"] for batch in batches]
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert torch.isfinite(torch.stack(losses)).all()
+
+
+def test_a_step_follows_the_cpus_in_float32() -> None:
+    exact, on_gpu = small_stepper(small_model()), small_stepper(small_model().to(CUDA))
+    for step in range(3):
+        batch = random_batch(step)
+        expected, losses = exact([batch], step, bf16=False), on_gpu([batch.on(CUDA)], step, bf16=False)
+        for name, loss in expected.items():
+            assert float(losses[name]) == pytest.approx(float(loss), rel=1e-3), name
+
+
+def test_a_checkpoint_of_the_gpu_goes_on_on_the_cpu_and_back(tmp_path: Path) -> None:
+    on_gpu, on_cpu = small_stepper(small_model().to(CUDA)), small_stepper(small_model())
+    on_gpu([random_batch(1).on(CUDA)], 0, bf16=True)
+    store, progress = Store(str(tmp_path)), Progress(step=1, settings={}, seals=[])
+    save(store, on_gpu, progress, [], keep=1)
+    assert load_newest(store, on_cpu, progress) is not None
+    for one, other in zip(on_gpu.clip.parameters(), on_cpu.clip.parameters(), strict=True):
+        assert torch.equal(one.cpu(), other)
+    on_cpu([random_batch(2)], 1, bf16=False)
+    assert load_newest(store, on_gpu, progress) is not None
+    on_gpu([random_batch(2).on(CUDA)], 1, bf16=True)
