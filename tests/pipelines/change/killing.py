@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,8 @@ def run_change(root: str, name: str, kill_at: int | None, counted: Any = None) -
     def wrapped(original: Callable[..., Any]) -> Callable[..., Any]:
         def operate(*arguments: Any, **named: Any) -> Any:
             nonlocal done
+            if threading.current_thread().daemon:  # the heartbeat: how often it beats is a matter of the machine's load
+                return original(*arguments, **named)
             done += 1
             if done == kill_at and kill_at % 2 == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
