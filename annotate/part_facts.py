@@ -1,12 +1,15 @@
 """What parts of captions cost: tokens, pictures a second, time in line; for log and sidecar, never for a table."""
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from annotate.describe import Outcome, Rejected
 from moodarchive.chat.client import Timing
 from moodarchive.chat.server_phases import ServerPhases
+from moodarchive.errors import ServiceError
+from moodarchive.tables.layout import TAKEN_DOWN
 from moodarchive.tables.parts import Sidecar
 
 
@@ -19,6 +22,8 @@ class PartFacts:
     tokens_in: int = 0
     tokens_out: int = 0
     answered: int = 0
+    described: int = 0
+    """Rows that have a caption, those of an earlier time among them."""
     rejected: Rejected | None = None
     """What a server turned down last."""
     phases: ServerPhases = field(default_factory=ServerPhases)
@@ -29,6 +34,7 @@ class PartFacts:
         """Adds a finished row; those that are skipped or kept cost nothing."""
         row = outcome.row
         self.answered += outcome.answered
+        self.described += row["status"] == "ok"
         self.rejected = outcome.rejected or self.rejected
         if row["status"] == "skipped" or outcome.is_kept:
             return
@@ -41,6 +47,7 @@ class PartFacts:
         timing = self.timing
         return {
             "pictures": self.pictures,
+            "described": self.described,
             "tokens_in": self.tokens_in,
             "tokens_out": self.tokens_out,
             "seconds": round(time.monotonic() - self.began, 3),
@@ -128,6 +135,22 @@ class Costs:
         longest = max(shares, key=lambda phase: shares[phase])
         seconds = ", ".join(f"{phase} {share:.2f}" for phase, share in shares.items())
         return f"the wall is {longest} ({seconds} s): {WALLS[longest]}"
+
+
+def require_described(sidecars: Iterable[Sidecar]) -> None:
+    """ServiceError when parts have failed rows and not one caption: what follows would be sealed empty."""
+    known = list(sidecars)
+    if not known or any(sidecar.measured.get("described", 1) for sidecar in known):
+        return
+    failures: Counter[str] = Counter()
+    for sidecar in known:
+        failures.update({kind: count for kind, count in sidecar.failures.items() if kind != TAKEN_DOWN})
+    if failures:
+        kinds = ", ".join(f"{kind} {count:,}" for kind, count in failures.most_common())
+        raise ServiceError(
+            f"not one of {failures.total():,} pictures was captioned ({kinds}); remedy: see logs/caption/ for what the "
+            "server answered, mend it, then run again with --retry captions"
+        )
 
 
 def sum_costs(sidecars: Iterable[Sidecar]) -> Costs | None:

@@ -5,6 +5,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
 from annotate.caption import caption_stage
+from annotate.part_facts import require_described
 from crawl.http.search_cache import forget_answers
 from crawl.images.stage import download_stage
 from crawl.phrases.descriptors import gather_phrases, make_queries, write_descriptors
@@ -22,6 +23,7 @@ from moodarchive.errors import ConfigError, ServiceError, StorageError
 from moodarchive.running.stage import Stage, mark_failed_rows
 from moodarchive.settings import SettingScope
 from moodarchive.storage.store import Store
+from moodarchive.tables.parts import finished_parts
 from moodarchive.tables.schemas import CAPTIONS
 from pipelines.change.reseal import bring_marks_up_to_date
 from pipelines.change.verbs import go_on
@@ -185,6 +187,7 @@ class Archive:
 
     def _finish(self, until: str) -> None:
         """The steps that see the whole archive; the seal is broken before anything under it changes."""
+        require_described(finished_parts(self.store, CAPTIONS).values())
         records = read_rounds(self.store)
         parts, rounds = [part for record in records for part in record.image_parts], [one.number for one in records]
         if not is_cut_current(self.store, self.settings.cut, parts, rounds):

@@ -8,8 +8,9 @@ import pytest
 from aiohttp import web
 
 from annotate.caption import CaptionSettings, caption_stage
-from annotate.part_facts import WALLS, Costs, sum_costs
+from annotate.part_facts import WALLS, Costs, require_described, sum_costs
 from moodarchive.chat.server_phases import ServerPhases
+from moodarchive.errors import ServiceError
 from moodarchive.running.stage import run_part
 from moodarchive.tables.parts import finished_parts
 from moodarchive.tables.schemas import CAPTIONS
@@ -69,3 +70,18 @@ def test_a_part_records_what_its_servers_counted_while_it_was_in_work(tmp_path: 
     costs = sum_costs(sidecars.values())
     assert costs is not None and costs.wall.startswith("the wall is decode (")
     assert costs.shares["waiting"] == pytest.approx(0.25) and costs.shares["prefill"] == pytest.approx(0.5)
+
+
+def test_parts_of_which_every_caption_failed_are_not_gone_on_with(tmp_path: Path) -> None:
+    with serving() as server:
+        server.reply = lambda request: "A tree." if request.phrase.startswith("tree") else json.dumps(GOOD)
+        write_inputs(tmp_path, [Picture(phrase=f"tree {number}") for number in range(3)])
+        store, _ = write_inputs(tmp_path, [Picture(phrase="bush")], part=1)
+        stage = caption_stage(CaptionSettings(servers=(server.url,), in_flight=4))
+        worker = stage.make_worker()
+        run_part(stage, store, worker, 0)
+        with pytest.raises(ServiceError, match=r"not one of 3 pictures was captioned \(not_json 3\).*--retry captions"):
+            require_described(finished_parts(store, CAPTIONS).values())
+        run_part(stage, store, worker, 1)
+    require_described(finished_parts(store, CAPTIONS).values())
+    require_described([])
