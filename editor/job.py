@@ -1,4 +1,4 @@
-"""One picture, its wishes: understood, edited, put back into the source's surroundings, and recorded."""
+"""One picture, its requests: understood, edited, put back into the source's surroundings, and recorded."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from editor.edit import Edit, EditSettings, Method, Progress, Stopped, default_settings
 from editor.loading import load_method
 from editor.pictures import SourcePicture
-from editor.planning.plan import OWN, SERVED, EditPlan, EditRequest, Understander
+from editor.planning.plan import OWN, SERVED, EditPlan, EditRequest, Planner
 from editor.planning.regions import with_own_surroundings
 from editor.provenance import EditRecord, folder_name, mask_digest
 from moodarchive.errors import EditError
@@ -24,7 +24,7 @@ class EditResult:
 
     image: Image.Image
     record: EditRecord
-    understanding: EditPlan
+    plan: EditPlan
 
 
 @dataclass(kw_only=True)
@@ -35,7 +35,7 @@ class Editor:
     base: str
     model: str | None
     settings: EditSettings
-    understander: Understander
+    planner: Planner
     own_surroundings: bool = True
     """Whether pixels outside the mask are the source's own, or what the autoencoder makes of them."""
 
@@ -49,58 +49,58 @@ class Editor:
         return folder_name(self.base), folder_name(self.model) if self.model else ""
 
     def edit(
-        self, source: SourcePicture, wishes: Sequence[EditRequest], progress: Progress, stopped: Stopped
+        self, source: SourcePicture, requests: Sequence[EditRequest], progress: Progress, stopped: Stopped
     ) -> list[EditResult]:
-        """The edits of one picture, in the wishes' order; EditStopped when ``stopped()`` said yes."""
+        """The edits of one picture, in the requests' order; EditStopped when ``stopped()`` said yes."""
         method = self.loaded  # weights that are missing are told before a server is asked
-        found = [self._fitting(self.understander.understood(source.image, wish), wish) for wish in wishes]
+        plans = [self._fit_to_method(self.planner.plan(source.image, request), request) for request in requests]
         edits = [
-            Edit(image=source.image, prompt=each.prompt, mask=each.mask, seed=wish.seed)
-            for each, wish in zip(found, wishes, strict=True)
+            Edit(image=source.image, prompt=plan.prompt, mask=plan.mask, seed=request.seed)
+            for plan, request in zip(plans, requests, strict=True)
         ]
-        made = method.edit(edits, progress, stopped)
+        images = method.edit(edits, progress, stopped)
         return [
             EditResult(
-                image=with_own_surroundings(source.image, image, each.mask) if self.own_surroundings else image,
-                record=self._record(source, wish, each),
-                understanding=each,
+                image=with_own_surroundings(source.image, image, plan.mask) if self.own_surroundings else image,
+                record=self._record(source, request, plan),
+                plan=plan,
             )
-            for image, each, wish in zip(made, found, wishes, strict=True)
+            for image, plan, request in zip(images, plans, requests, strict=True)
         ]
 
-    def _fitting(self, found: EditPlan, wish: EditRequest) -> EditPlan:
+    def _fit_to_method(self, plan: EditPlan, request: EditRequest) -> EditPlan:
         """As the method takes it: only Moodifier knows regions, and InstructPix2Pix is told what to do."""
-        prompt, mask, notes = found.prompt, found.mask, found.notes
-        if self.method != "moodifier" and mask is not None and not wish.region_given:
+        prompt, mask, notes = plan.prompt, plan.mask, plan.notes
+        if self.method != "moodifier" and mask is not None and not request.region_given:
             mask = None
             notes = (*notes, f"{self.method} knows no region: all of the picture may change")
-        if self.method == "instruct-pix2pix" and found.prompt_by in (OWN, SERVED):
+        if self.method == "instruct-pix2pix" and plan.prompt_by in (OWN, SERVED):
             prompt = f"turn it into this: {prompt}"
-        region_by = found.region_by if mask is not None or wish.whole else "none"
+        region_by = plan.region_by if mask is not None or request.whole else "none"
         return EditPlan(
             prompt=prompt,
             mask=mask,
-            target_object=found.target_object,
-            prompt_by=found.prompt_by,
+            target_object=plan.target_object,
+            prompt_by=plan.prompt_by,
             region_by=region_by,
             notes=notes,
         )
 
-    def _record(self, source: SourcePicture, wish: EditRequest, found: EditPlan) -> EditRecord:
+    def _record(self, source: SourcePicture, request: EditRequest, plan: EditPlan) -> EditRecord:
         base, model = self._names
         settings = self.settings.of_kind(SettingScope.PER_ROW)
         return EditRecord(
             source_sha256=source.sha256,
-            emotion=wish.emotion,
+            emotion=request.emotion,
             method=self.method,
             base=base,
             model=model,
-            prompt=found.prompt,
-            prompt_by=found.prompt_by,
-            region_by=found.region_by,
-            mask_sha256=mask_digest(found.mask),
-            seed=wish.seed,
-            settings={**settings, "own_surroundings": self.own_surroundings and found.mask is not None},
+            prompt=plan.prompt,
+            prompt_by=plan.prompt_by,
+            region_by=plan.region_by,
+            mask_sha256=mask_digest(plan.mask),
+            seed=request.seed,
+            settings={**settings, "own_surroundings": self.own_surroundings and plan.mask is not None},
             version=version("moodarchive"),
         )
 
@@ -111,5 +111,5 @@ def settings_with(method: str, **given: object) -> EditSettings:
     try:
         return EditSettings(**{**own, **{name: value for name, value in given.items() if value is not None}})
     except ValidationError as error:
-        told = [f"{problem['loc'][0]} = {problem['input']!r}: {problem['msg']}" for problem in error.errors()]
-        raise EditError("; ".join(told)) from None
+        problems = [f"{problem['loc'][0]} = {problem['input']!r}: {problem['msg']}" for problem in error.errors()]
+        raise EditError("; ".join(problems)) from None

@@ -18,7 +18,7 @@ from moodarchive.keys import canonical_json
 from moodarchive.storage.local_files import sync_folder
 
 TEXT_KEY = "MoodArchive-Edit"
-STATEMENT = "EditResult by a generative model"
+STATEMENT = "Edited by a generative model"
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 _NAMESPACE = "urn:moodarchive:edit:1#"
@@ -48,7 +48,7 @@ class EditRecord:
     digital_source_type: str = SOURCE_TYPE
 
     @classmethod
-    def parsed(cls, text: str) -> Self:
+    def parse(cls, text: str) -> Self:
         """From its JSON; ValueError or TypeError when it is none."""
         return cls(**json.loads(text))
 
@@ -73,7 +73,7 @@ def folder_name(folder: str) -> str:
     return f"{path.resolve().name} sha256:{taken.hexdigest()[:16]}"
 
 
-def packed(image: Image.Image, record: EditRecord, suffix: str) -> bytes:
+def encode_edit(image: Image.Image, record: EditRecord, suffix: str) -> bytes:
     """The file's bytes, equal for equal pictures and records; EditError for a kind that cannot hold the record."""
     kind = SUFFIXES.get(suffix.lower())
     if kind is None:
@@ -98,8 +98,8 @@ def write_edit(path: Path, image: Image.Image, record: EditRecord) -> None:
 
     EditError when something stands there that is no edit of ours: a photo is never written over.
     """
-    require_archive_or_empty(path)
-    data = packed(image, record, path.suffix)
+    require_edit_or_nothing(path)
+    data = encode_edit(image, record, path.suffix)
     aside = path.with_name(f".{path.name}.{os.getpid()}.draft")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -115,7 +115,7 @@ def write_edit(path: Path, image: Image.Image, record: EditRecord) -> None:
         aside.unlink(missing_ok=True)
 
 
-def require_archive_or_empty(path: Path) -> None:
+def require_edit_or_nothing(path: Path) -> None:
     """EditError unless nothing stands at the path, or an edit of ours; or when its kind cannot hold a record."""
     if path.suffix.lower() not in SUFFIXES:
         raise EditError(f"-o {path}: an edit is written as {', '.join(SUFFIXES)}")
@@ -130,32 +130,32 @@ def read_record(path: Path) -> EditRecord | None:
             text = image.info.get(TEXT_KEY)
             if text is None:
                 xmp = image.info.get("xmp", b"")
-                found = re.search(r'ma:record="([^"]*)"', xmp.decode(errors="replace") if xmp else "")
-                text = _unquoted(found[1]) if found else None
+                match = re.search(r'ma:record="([^"]*)"', xmp.decode(errors="replace") if xmp else "")
+                text = _unquote(match[1]) if match else None
     except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
     try:
-        return None if text is None else EditRecord.parsed(text)
+        return None if text is None else EditRecord.parse(text)
     except (ValueError, TypeError):
         return None
 
 
 def _xmp(record: EditRecord) -> bytes:
-    told = _quoted(canonical_json(asdict(record)))
+    quoted = _quote(canonical_json(asdict(record)))
     return f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
 <rdf:Description rdf:about="" xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmlns:dc="http://purl.org/dc/elements/1.1/"
  xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" xmlns:ma="{_NAMESPACE}"
- xmp:CreatorTool={_quoted(f"MoodArchive {record.version}")}
- Iptc4xmpExt:DigitalSourceType={_quoted(record.digital_source_type)} ma:record={told}>
+ xmp:CreatorTool={_quote(f"MoodArchive {record.version}")}
+ Iptc4xmpExt:DigitalSourceType={_quote(record.digital_source_type)} ma:record={quoted}>
 <dc:description><rdf:Alt><rdf:li xml:lang="x-default">{STATEMENT}</rdf:li></rdf:Alt></dc:description>
 </rdf:Description></rdf:RDF></x:xmpmeta>
 <?xpacket end="w"?>""".encode()
 
 
-def _quoted(text: str) -> str:
+def _quote(text: str) -> str:
     return '"' + escape(_UNWRITABLE.sub("\ufffd", text), _ENTITIES) + '"'
 
 
-def _unquoted(text: str) -> str:
+def _unquote(text: str) -> str:
     return unescape(text, {entity: letter for letter, entity in _ENTITIES.items()})

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from moodarchive.errors import MissingWeightsError, ServiceError
-from moodarchive.models.hub import cached, download
+from moodarchive.models.hub import cached_folder, download
 
 FILES = {
     "unet": ("config.json", "diffusion_pytorch_model.safetensors"),
@@ -52,18 +52,18 @@ def base_folder(base: str, method: str, parts: Sequence[str]) -> Path:
         return folder
     if folder.is_absolute() or base.startswith((".", "~")) or base.count("/") != 1:
         raise MissingWeightsError(f"there is no folder {base}; {_needed(method, parts)}")
-    found = cached(base, patterns)
-    if found and not _lacking(found, patterns):
-        return found
+    downloaded = cached_folder(base, patterns)
+    if downloaded and not _lacking(downloaded, patterns):
+        return downloaded
     try:
-        found = download(base, patterns)
+        folder = download(base, patterns)
     except ServiceError as error:
         raise MissingWeightsError(
             f"the model {base} is not on this machine: {error}; {_needed(method, parts)}"
         ) from None
-    if lacking := _lacking(found, patterns):
+    if lacking := _lacking(folder, patterns):
         raise MissingWeightsError(f"{base} lacks {', '.join(lacking)}; {_needed(method, parts)}")
-    return found
+    return folder
 
 
 def moodify_folder(model: str | None) -> Path:

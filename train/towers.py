@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from moodarchive.errors import ConfigError
-from moodarchive.models.clip import opened
+from moodarchive.models.clip import load_with_open_clip
 from moodarchive.models.long_text import PLAIN_CONTEXT, stretch
 from train.settings import ModelSettings
 
@@ -41,7 +41,7 @@ def open_towers(settings: ModelSettings) -> Towers:
         )
         return clip, config, open_clip.get_model_preprocess_cfg(clip)
 
-    clip, config, preprocess_config = opened("model.name =", settings.name, settings.pretrained, load)
+    clip, config, preprocess_config = load_with_open_clip("model.name =", settings.name, settings.pretrained, load)
     if settings.long_text and clip.context_length == PLAIN_CONTEXT:
         stretch(clip)
     config["text_cfg"]["context_length"] = clip.context_length

@@ -9,7 +9,7 @@ from editor.evaluation.measure import Column, Values, device, imports
 
 
 def background(frames: Frames) -> tuple[Any, Any] | None:
-    """EditResult and source [1, 3, H, W] in [0, 1], black inside the region; None without a mask or a background."""
+    """The edit and its source [1, 3, H, W] in [0, 1], black inside the region; None without a mask or a background."""
     import torch
 
     if frames.mask is None or not (1 - frames.mask).any():
@@ -44,10 +44,10 @@ class Background:
         from torchmetrics.functional import mean_squared_error
         from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
-        found = background(frames)
-        if found is None:
+        pixels = background(frames)
+        if pixels is None:
             return None, None, None
-        edited, source = found
+        edited, source = pixels
         return (
             float(peak_signal_noise_ratio(edited, source, data_range=1.0)),
             float(mean_squared_error(edited, source)),

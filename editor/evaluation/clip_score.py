@@ -54,8 +54,8 @@ class ClipScore:
     def _text(self, text: str) -> Any:
         most = self._network.config.text_config.max_position_embeddings
         # one at a time: padding would change the last bits
-        asked = self._processor(text=[text], return_tensors="pt", truncation=True, max_length=most)
-        return _unit(self._network.get_text_features(**asked.to(self._network.device)))
+        tokens = self._processor(text=[text], return_tensors="pt", truncation=True, max_length=most)
+        return _unit(self._network.get_text_features(**tokens.to(self._network.device)))
 
 
 def _unit(features: Any) -> Any:

@@ -68,17 +68,17 @@ class Esmi:
             raise WEIGHTS.missing("", "ESMI has no classifier of its own")
         self._processor = loaded(WEIGHTS, "AutoImageProcessor", self.model)
         network = loaded(WEIGHTS, "AutoModelForImageClassification", self.model)
-        places = {str(name).casefold(): int(place) for place, name in network.config.id2label.items()}
-        if missing := [emotion for emotion in MIKELS_EIGHT if emotion not in places]:
+        classes = {str(name).casefold(): int(index) for index, name in network.config.id2label.items()}
+        if missing := [emotion for emotion in MIKELS_EIGHT if emotion not in classes]:
             raise EditError(
                 f"--emotions {self.model} knows no class {', '.join(missing)}; remedy: name the classes as "
                 f"{', '.join(MIKELS_EIGHT)} in its config.json (id2label)"
             )
-        self._classes = {emotion: places[emotion] for emotion in MIKELS_EIGHT}
+        self._classes = {emotion: classes[emotion] for emotion in MIKELS_EIGHT}
         self._network = network.to(device(), torch.float32).eval()
         scaling = self._processor.to_dict()
-        told = [scaling.get(name) for name in ("do_rescale", "do_normalize", "image_mean", "image_std")]
-        return weights_digest(f"esmi 1 {self._classes} {told}", network.state_dict())
+        preparation = [scaling.get(name) for name in ("do_rescale", "do_normalize", "image_mean", "image_std")]
+        return weights_digest(f"esmi 1 {self._classes} {preparation}", network.state_dict())
 
     def of(self, frames: Frames) -> Values:
         """ESMI, its emotion half, its structure half, the target's probability."""
@@ -91,9 +91,9 @@ class Esmi:
         assert self._source[1] is not None
         before, heat = self._source[1]
         after = self._network(pixel_values=self._pixels(edited)).logits[0].detach()
-        place = self._classes[wanted]
-        likely = _surprise(after, place)
-        emotion = emotion_half(_surprise(before, place), likely)
+        index = self._classes[wanted]
+        likely = _surprise(after, index)
+        emotion = emotion_half(_surprise(before, index), likely)
         structure = structure_half(source, edited, heat)
         return ALPHA * emotion + (1 - ALPHA) * structure, emotion, structure, math.exp(-likely)
 
@@ -118,9 +118,9 @@ def structure_half(source: Pixels, edited: Pixels, heat: Heat) -> float:
     return float(change[heat > HOT].sum() / change.sum()) if change.any() else 1.0
 
 
-def _surprise(logits: Any, place: int) -> float:
+def _surprise(logits: Any, index: int) -> float:
     """-ln of the class's probability, in double precision."""
-    return max(0.0, float(-logits.double().log_softmax(-1)[place]))
+    return max(0.0, float(-logits.double().log_softmax(-1)[index]))
 
 
 def _small(pixels: Pixels) -> Pixels:

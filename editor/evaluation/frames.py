@@ -37,7 +37,7 @@ class Frames:
 
 
 def inputs_digest(folder: Path, pair: Pair) -> str:
-    """Names all that the pair's scores depend on: the files' bytes, what was asked, the size of measuring."""
+    """Names all that the pair's scores depend on: the files' bytes, what was asked for, the size of measuring."""
     files = [_sha256(*_stamp(inside(folder, name))) if name else "" for name in (pair.source, pair.edited, pair.mask)]
     return digest([*files, pair.emotion, pair.prompt, LONGEST_SIDE])
 
@@ -48,8 +48,8 @@ def read_frames(folder: Path, pair: Pair) -> Frames:
     An edited picture of another size is brought to the source's (Lanczos) if the sides' ratio is the same within 2%.
     RowError: missing, outside, bad_picture, bad_mask, size_differs.
     """
-    found = open_picture(folder, pair.source)
-    source, edited = found.image, open_picture(folder, pair.edited).image
+    picture = open_picture(folder, pair.source)
+    source, edited = picture.image, open_picture(folder, pair.edited).image
     refuse_other_shape(source.size, edited.size)
     mask = _mask(folder, pair, source.size)
     scale = min(1.0, LONGEST_SIDE / max(source.size))
@@ -58,7 +58,7 @@ def read_frames(folder: Path, pair: Pair) -> Frames:
         source=_at(source, size),
         edited=_at(edited, size),
         mask=None if mask is None else _mask_at(mask, size),
-        source_sha256=found.sha256,
+        source_sha256=picture.sha256,
         emotion=pair.emotion,
         prompt=pair.prompt,
     )
@@ -107,8 +107,8 @@ def inside(folder: Path, name: str) -> Path:
 
 
 def _stamp(path: Path) -> tuple[Path, int, int]:
-    found = path.stat()
-    return path, found.st_mtime_ns, found.st_size
+    stat = path.stat()
+    return path, stat.st_mtime_ns, stat.st_size
 
 
 @lru_cache(maxsize=1024)

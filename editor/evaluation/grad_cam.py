@@ -19,14 +19,14 @@ def logits_and_heat(network: Any, pixels: Any) -> tuple[Any, Heat]:
     import torch
 
     with torch.enable_grad():
-        found = network(pixel_values=pixels, output_hidden_states=True)
-        maps = found.hidden_states[-1]
+        outputs = network(pixel_values=pixels, output_hidden_states=True)
+        maps = outputs.hidden_states[-1]
         if maps.ndim != 4:
             raise EditError(
                 f"{type(network).__name__} has no feature maps of [channels, height, width]; remedy: a convolutional "
                 "classifier, such as a ResNet"
             )
-        logits = found.logits[0]
+        logits = outputs.logits[0]
         (slope,) = torch.autograd.grad(logits[logits.argmax()], maps)
     heat = cam(maps.detach()[0].float().cpu().numpy(), slope[0].float().cpu().numpy(), pixels.shape[2:])
     return logits.detach(), heat
@@ -37,10 +37,10 @@ def cam(maps: npt.NDArray[np.float32], slope: npt.NDArray[np.float32], size: tup
     import cv2
 
     heat = np.maximum((slope.mean(axis=(1, 2), keepdims=True) * maps).sum(axis=0), 0)
-    large = cv2.resize(_stretched(heat), (int(size[1]), int(size[0])), interpolation=cv2.INTER_LINEAR)
-    return _stretched(np.asarray(large, np.float32))
+    large = cv2.resize(_stretch(heat), (int(size[1]), int(size[0])), interpolation=cv2.INTER_LINEAR)
+    return _stretch(np.asarray(large, np.float32))
 
 
-def _stretched(heat: Heat) -> Heat:
+def _stretch(heat: Heat) -> Heat:
     heat = heat - heat.min()
     return np.asarray(heat / (np.float32(1e-7) + heat.max()), np.float32)

@@ -45,21 +45,21 @@ _Row = Mapping[str, str | None]
 
 def read_pairs(folder: Path) -> list[Pair]:
     """Every row in its order; EditError names the line and the remedy."""
-    found = [path for name in (TABLE_CSV, TABLE_PARQUET) if (path := folder / name).is_file()]
-    if len(found) != 1:
-        what = f"holds both {TABLE_CSV} and {TABLE_PARQUET}" if found else f"holds no {TABLE_CSV} or {TABLE_PARQUET}"
+    tables = [path for name in (TABLE_CSV, TABLE_PARQUET) if (path := folder / name).is_file()]
+    if len(tables) != 1:
+        what = f"holds both {TABLE_CSV} and {TABLE_PARQUET}" if tables else f"holds no {TABLE_CSV} or {TABLE_PARQUET}"
         raise EditError(f"{folder} {what}; remedy: one table with the columns {', '.join(COLUMNS)}")
     try:
-        rows = _csv_rows(found[0]) if found[0].suffix == ".csv" else _parquet_rows(found[0])
-        pairs = [_pair(found[0], line, row) for line, row in enumerate(rows, start=2)]
+        rows = _csv_rows(tables[0]) if tables[0].suffix == ".csv" else _parquet_rows(tables[0])
+        pairs = [_pair(tables[0], line, row) for line, row in enumerate(rows, start=2)]
     except (OSError, ValueError, csv.Error) as error:  # Arrow's errors are ValueErrors
-        raise EditError(f"{found[0]} cannot be read: {str(error)[:200]}") from None
+        raise EditError(f"{tables[0]} cannot be read: {str(error)[:200]}") from None
     if not pairs:
-        raise EditError(f"{found[0]} has no rows; remedy: one row an edited picture")
+        raise EditError(f"{tables[0]} has no rows; remedy: one row an edited picture")
     lines: dict[str, int] = {}
     for line, pair in enumerate(pairs, start=2):
         if (earlier := lines.setdefault(pair.edited, line)) != line:
-            raise EditError(f"{found[0]}, line {line}: {pair.edited} stands in line {earlier} already")
+            raise EditError(f"{tables[0]}, line {line}: {pair.edited} stands in line {earlier} already")
     return pairs
 
 

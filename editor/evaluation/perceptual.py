@@ -48,11 +48,11 @@ class Lpips:
         """One distance, or none where there is no background."""
         import torch
 
-        found = background(frames)
-        if found is None:
+        pixels = background(frames)
+        if pixels is None:
             return (None,)
         with torch.inference_mode():
-            return (float(self._network(*found, normalize=True)),)
+            return (float(self._network(*pixels, normalize=True)),)
 
     def _features(self) -> Any:
         from torchvision.models import squeezenet1_1

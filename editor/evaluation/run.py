@@ -41,7 +41,7 @@ def measure_folder(folder: Path, measures: Sequence[Measure], progress: Progress
     known = read_known(store)
     identities = {**known.identities, **{name_of(measure): identity for measure, identity in ready.items()}}
     kept = {name for name, identity in known.identities.items() if identities[name] == identity}
-    rows = [_remembered(folder, pair, known, kept) for pair in pairs]
+    rows = [_remember(folder, pair, known, kept) for pair in pairs]
     waiting = [row for row in rows if row.status == "ok" and any(name_of(each) not in row.measured for each in ready)]
     # pictures of one source stand together, because much of what is measured belongs to the source
     waiting.sort(key=lambda row: (row.pair.source, row.pair.edited))
@@ -66,7 +66,7 @@ def _ready(measures: Sequence[Measure]) -> tuple[Mapping[Measure, str], list[str
     return dict(ready), missing
 
 
-def _remembered(folder: Path, pair: Pair, known: Known, kept: set[str]) -> Scored:
+def _remember(folder: Path, pair: Pair, known: Known, kept: set[str]) -> Scored:
     try:
         inputs = inputs_digest(folder, pair)
     except RowError as error:

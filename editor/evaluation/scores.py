@@ -76,16 +76,16 @@ def read_known(store: Store) -> Known:
     if table.schema.names != schema().names:
         return Known()
     identities = json.loads((table.schema.metadata or {}).get(_IDENTITIES, b"{}"))
-    rows = [_scored(row) for row in table.to_pylist()]
+    rows = [_read_row(row) for row in table.to_pylist()]
     return Known({row.inputs: row for row in rows if row.status == "ok"}, identities)
 
 
 def write_scores(store: Store, rows: Iterable[Scored], identities: Mapping[str, str]) -> None:
     """Writes the table whole; equal scores give equal bytes, and a file that is equal already stays untouched."""
     table = pa.Table.from_pylist([_row(one) for one in rows], schema=schema())
-    told = {_IDENTITIES: json.dumps(dict(identities), sort_keys=True).encode()}
+    metadata = {_IDENTITIES: json.dumps(dict(identities), sort_keys=True).encode()}
     sink = io.BytesIO()
-    pq.write_table(table.replace_schema_metadata(told), sink, compression="zstd")
+    pq.write_table(table.replace_schema_metadata(metadata), sink, compression="zstd")
     if not store.exists(SCORES_PATH) or store.read_bytes(SCORES_PATH) != sink.getvalue():
         store.write_bytes(SCORES_PATH, sink.getvalue())
 
@@ -97,7 +97,7 @@ def _row(one: Scored) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _scored(row: dict[str, Any]) -> Scored:
+def _read_row(row: dict[str, Any]) -> Scored:
     return Scored(
         pair=Pair(**{name: row[name] for name in COLUMNS}),
         inputs=row["inputs"],

@@ -42,14 +42,14 @@ def write_sheets(folder: Path, rows: Sequence[Scored]) -> list[Sheet]:
     """Writes every sheet anew and removes those of earlier tables; equal pictures give equal bytes."""
     store = Store(str(folder))
     sheets = []
-    for (method, category), sources in sorted(_grouped(rows).items()):
+    for (method, category), sources in sorted(_group(rows).items()):
         emotions = _columns(sources)
         names = sorted(sources)
         pages = [names[i : i + SOURCES_PER_SHEET] for i in range(0, len(names), SOURCES_PER_SHEET)]
         for number, page in enumerate(pages, start=1):
-            image = _drawn(folder, {name: sources[name] for name in page}, emotions)
+            image = _draw(folder, {name: sources[name] for name in page}, emotions)
             path = f"{SHEETS}/{_file_name(method, category)}-{number:02d}.jpg"
-            store.write_bytes(path, _encoded(image))
+            store.write_bytes(path, _encode(image))
             sheets.append(
                 Sheet(
                     path=path, method=method, category=category, number=number, of=len(pages), width=image.width,
@@ -66,12 +66,12 @@ def write_sheets(folder: Path, rows: Sequence[Scored]) -> list[Sheet]:
 _Sources = dict[str, dict[str, Pair]]
 
 
-def _grouped(rows: Sequence[Scored]) -> dict[tuple[str, str], _Sources]:
+def _group(rows: Sequence[Scored]) -> dict[tuple[str, str], _Sources]:
     """(method, category) → source → emotion → the pair; of several pairs of a cell the first by name."""
-    found: dict[tuple[str, str], _Sources] = defaultdict(lambda: defaultdict(dict))
+    groups: dict[tuple[str, str], _Sources] = defaultdict(lambda: defaultdict(dict))
     for row in sorted(rows, key=lambda row: row.pair.edited):
-        found[row.pair.method, row.pair.category][row.pair.source].setdefault(row.pair.emotion, row.pair)
-    return found
+        groups[row.pair.method, row.pair.category][row.pair.source].setdefault(row.pair.emotion, row.pair)
+    return groups
 
 
 def _columns(sources: _Sources) -> tuple[str, ...]:
@@ -80,7 +80,7 @@ def _columns(sources: _Sources) -> tuple[str, ...]:
     return EMOTIONS if there <= set(EMOTIONS) else tuple(sorted(there))
 
 
-def _drawn(folder: Path, sources: _Sources, emotions: Sequence[str]) -> Image.Image:
+def _draw(folder: Path, sources: _Sources, emotions: Sequence[str]) -> Image.Image:
     step = CELL + GAP
     sheet = Image.new("RGB", (GAP + step * (1 + len(emotions)), HEAD + step * len(sources)), _PAPER)
     draw = ImageDraw.Draw(sheet)
@@ -122,7 +122,7 @@ def _small(folder: Path, name: str) -> Image.Image | None:
     return picture
 
 
-def _encoded(image: Image.Image) -> bytes:
+def _encode(image: Image.Image) -> bytes:
     sink = io.BytesIO()
     image.save(sink, "JPEG", quality=88)
     return sink.getvalue()

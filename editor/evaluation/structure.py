@@ -51,7 +51,7 @@ class Structure:
         keys = [part for name, part in network.named_modules() if name.endswith((".k_proj", "attention.key"))]
         if len(keys) <= LAYER:
             raise EditError(f"--dino {self.model} has {len(keys)} layers; remedy: a ViT of {LAYER + 1}, as {DINO}")
-        keys[LAYER].register_forward_hook(lambda module, given, found: self._keys.append(found))
+        keys[LAYER].register_forward_hook(lambda module, given, output: self._keys.append(output))
         self._network = network.to(device(), torch.float32).eval()
         return weights_digest("structure 1", network.state_dict())
 

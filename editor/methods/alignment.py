@@ -10,13 +10,13 @@ from torch import Tensor
 
 @dataclass(frozen=True, kw_only=True)
 class Alignment:
-    """For each token of the targets its place in the sources: ``places`` int64 [B, L], ``aligned`` bool [B, L]."""
+    """For each token of the targets its place in the sources: ``indices`` int64 [B, L], ``aligned`` bool [B, L]."""
 
-    places: Tensor
+    indices: Tensor
     aligned: Tensor
 
     def to(self, device: torch.device) -> "Alignment":
-        return Alignment(places=self.places.to(device), aligned=self.aligned.to(device))
+        return Alignment(indices=self.indices.to(device), aligned=self.aligned.to(device))
 
 
 def align(sources: Sequence[Sequence[int] | None], targets: Sequence[Sequence[int]], end: int) -> Alignment | None:
@@ -27,12 +27,12 @@ def align(sources: Sequence[Sequence[int] | None], targets: Sequence[Sequence[in
     if all(source is None for source in sources):
         return None
     length = len(targets[0])
-    places = torch.zeros(len(targets), length, dtype=torch.long)
+    indices = torch.zeros(len(targets), length, dtype=torch.long)
     aligned = torch.zeros(len(targets), length, dtype=torch.bool)
     for row, (source, target) in enumerate(zip(sources, targets, strict=True)):
-        for place, source_place in _pairs(source, target, end) if source is not None else ():
-            places[row, place], aligned[row, place] = source_place, True
-    return Alignment(places=places, aligned=aligned)
+        for index, source_index in _pairs(source, target, end) if source is not None else ():
+            indices[row, index], aligned[row, index] = source_index, True
+    return Alignment(indices=indices, aligned=aligned)
 
 
 def _pairs(source: Sequence[int], target: Sequence[int], end: int) -> list[tuple[int, int]]:

@@ -1,7 +1,7 @@
 """Attention control (equations 6 and 7): every attention layer of the UNet follows the source outside the mask.
 
 Rows of an attention map are pixels, so equation 7's choice between the source's and the target's map is one between
-the layers' outputs at each pixel; outputs are blended, because the columns of the two branches' cross-attention are
+the layers' outputs at each pixel; outputs are blend, because the columns of the two branches' cross-attention are
 words of different prompts. With a source caption, prompt-to-prompt's refinement works inside the mask: a target word
 that the caption has too attends where the source's does.
 """
@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from editor.methods.alignment import Alignment
-from editor.methods.masks import blended
+from editor.methods.masks import blend
 from moodarchive.errors import EditError
 
 
@@ -41,7 +41,7 @@ class Control:
 
 
 class ControlledAttention:
-    """An attention processor of diffusers: plain attention, whose outputs are blended while the control says so."""
+    """An attention processor of diffusers: plain attention, whose outputs are blend while the control says so."""
 
     def __init__(self, control: Control) -> None:
         self.control = control
@@ -50,36 +50,38 @@ class ControlledAttention:
         self, attn: Any, hidden_states: Tensor, encoder_hidden_states: Tensor | None = None, **_: Any
     ) -> Tensor:
         """[rows, N, C] in, the same out; ``encoder_hidden_states`` [rows, L, W] makes it cross-attention."""
-        told = hidden_states if encoder_hidden_states is None else encoder_hidden_states
+        context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
         query, key, value = (
             layer(states).unflatten(-1, (attn.heads, -1)).transpose(1, 2)
-            for layer, states in ((attn.to_q, hidden_states), (attn.to_k, told), (attn.to_v, told))
+            for layer, states in ((attn.to_q, hidden_states), (attn.to_k, context), (attn.to_v, context))
         )
-        found = scaled_dot_product_attention(query, key, value, scale=attn.scale)
+        outputs = scaled_dot_product_attention(query, key, value, scale=attn.scale)
         if self.control.refine:
-            self._refine(found, query, key, value, crosses=encoder_hidden_states is not None, scale=attn.scale)
-        projected: Tensor = attn.to_out[0](found.transpose(1, 2).flatten(2))
+            self._refine(outputs, query, key, value, crosses=encoder_hidden_states is not None, scale=attn.scale)
+        projected: Tensor = attn.to_out[0](outputs.transpose(1, 2).flatten(2))
         return projected
 
-    def _refine(self, found: Tensor, query: Tensor, key: Tensor, value: Tensor, *, crosses: bool, scale: float) -> None:
-        """Equation 7, in place on ``found`` [rows, heads, N, d]."""
+    def _refine(
+        self, outputs: Tensor, query: Tensor, key: Tensor, value: Tensor, *, crosses: bool, scale: float
+    ) -> None:
+        """Equation 7, in place on ``outputs`` [rows, heads, N, d]."""
         control = self.control
         if crosses and control.alignment is not None:
             target, source = (control.rows(block) for block in control.pairs[0])
             ours, theirs = (
                 (query[rows] @ key[rows].transpose(-1, -2) * scale).float().softmax(-1) for rows in (target, source)
             )
-            found[target] = _aligned_map(ours, theirs, control.alignment).to(value.dtype) @ value[target]
-        weights = control.weights[found.shape[2]].to(found.dtype)
+            outputs[target] = _align_map(ours, theirs, control.alignment).to(value.dtype) @ value[target]
+        weights = control.weights[outputs.shape[2]].to(outputs.dtype)
         for target_block, source_block in control.pairs:
             target, source = control.rows(target_block), control.rows(source_block)
-            found[target] = blended(found[source], found[target], weights)
+            outputs[target] = blend(outputs[source], outputs[target], weights)
 
 
-def _aligned_map(target: Tensor, source: Tensor, alignment: Alignment) -> Tensor:
+def _align_map(target: Tensor, source: Tensor, alignment: Alignment) -> Tensor:
     """[B, heads, N, L]: the source's columns where the target's word stands in the source's caption, else its own."""
-    places = alignment.places[:, None, None].expand_as(target)
-    return torch.where(alignment.aligned[:, None, None], source.gather(-1, places), target)
+    indices = alignment.indices[:, None, None].expand_as(target)
+    return torch.where(alignment.aligned[:, None, None], source.gather(-1, indices), target)
 
 
 def take_control(unet: Any) -> Control:

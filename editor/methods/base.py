@@ -32,19 +32,19 @@ class Base:
         return len(self.unet.config.down_block_types) - 1
 
     @torch.inference_mode()
-    def encoded(self, pixels: Tensor) -> Tensor:
+    def encode(self, pixels: Tensor) -> Tensor:
         """float32 latent of [1, 3, H, W] in [-1, 1]: the distribution's mode, so that it is the same each time."""
         latent: Tensor = self.vae.encode(pixels.to(self.device, self.dtype)).latent_dist.mode().float()
         return latent * float(self.vae.config.scaling_factor)
 
     @torch.inference_mode()
-    def decoded(self, latent: Tensor) -> Tensor:
+    def decode(self, latent: Tensor) -> Tensor:
         """[1, 3, H, W] of a float32 latent; one picture at a time, because this is where memory peaks."""
         pixels: Tensor = self.vae.decode((latent / float(self.vae.config.scaling_factor)).to(self.dtype)).sample
         return pixels
 
 
-def place(settings: EditSettings) -> tuple[torch.device, torch.dtype]:
+def choose_device(settings: EditSettings) -> tuple[torch.device, torch.dtype]:
     """The first GPU in bfloat16, else the CPU in float32, unless the settings name a type."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     named = settings.dtype if settings.dtype != "auto" else "bfloat16" if device.type == "cuda" else "float32"
@@ -71,7 +71,7 @@ def diffusion_library() -> Any:
 def open_base(folder: Path, settings: EditSettings) -> Base:
     """A base of the SD 1.5 family; EditError when the files cannot be read or the UNet takes other channels."""
     diffusers = diffusion_library()
-    device, dtype = place(settings)
+    device, dtype = choose_device(settings)
     loaded = []
     for part, cls in (("unet", diffusers.UNet2DConditionModel), ("vae", diffusers.AutoencoderKL)):
         try:

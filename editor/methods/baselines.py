@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 
 from editor.edit import Edit, EditSettings, Progress, Stopped
-from editor.methods.base import diffusion_library, place
+from editor.methods.base import choose_device, diffusion_library
 from editor.methods.batches import Batch, Steps, batches
-from editor.methods.canvas import fitted
+from editor.methods.canvas import resized_to
 from moodarchive.errors import EditError
 
 
@@ -25,8 +25,8 @@ class Baseline:
         cls = (
             diffusers.StableDiffusionInstructPix2PixPipeline if instructed else diffusers.StableDiffusionImg2ImgPipeline
         )
-        device, dtype = place(settings)
-        self._pipe = _opened(diffusers, cls, folder, dtype).to(device)
+        device, dtype = choose_device(settings)
+        self._pipe = _open_pipeline(diffusers, cls, folder, dtype).to(device)
         self._pipe.set_progress_bar_config(disable=True)
         channels = self._pipe.unet.config.in_channels
         if channels != (8 if instructed else 4):
@@ -34,13 +34,13 @@ class Baseline:
                 f"the UNet in {folder} takes {channels} channels; {name} needs one of {8 if instructed else 4}: "
                 + ("a base that was tuned for instruct-pix2pix" if instructed else "a plain base of the SD 1.5 family")
             )
-        self._asked: dict[str, Any] = {"num_inference_steps": settings.steps, "guidance_scale": settings.guidance}
-        self._asked |= (
+        self._options: dict[str, Any] = {"num_inference_steps": settings.steps, "guidance_scale": settings.guidance}
+        self._options |= (
             {"image_guidance_scale": settings.image_guidance} if instructed else {"strength": settings.strength}
         )
-        self._steps = self._counted(instructed)
+        self._steps = self._count_steps(instructed)
 
-    def _counted(self, instructed: bool) -> int:
+    def _count_steps(self, instructed: bool) -> int:
         """The steps that the base's scheduler really takes: PNDM adds one, a strength below 1 leaves some out."""
         settings, scheduler = self._settings, self._pipe.scheduler
         if not instructed and not int(settings.steps * settings.strength):
@@ -58,33 +58,33 @@ class Baseline:
         multiple = self._pipe.vae_scale_factor * 2 ** (len(unet.config.down_block_types) - 1)
         planned = batches(edits, self._settings.size, multiple, self._settings.batch)
         steps = Steps(total=len(planned) * self._steps, progress=progress, stopped=stopped)
-        found: dict[int, Image.Image] = {}
+        edited: dict[int, Image.Image] = {}
         for batch in planned:
-            for position, image in zip(batch.places, self._batch(edits, batch, steps), strict=True):
-                found[position] = fitted(image, edits[position].image.size)
-        return [found[position] for position in range(len(edits))]
+            for position, image in zip(batch.indices, self._batch(edits, batch, steps), strict=True):
+                edited[position] = resized_to(image, edits[position].image.size)
+        return [edited[position] for position in range(len(edits))]
 
     def _batch(self, edits: Sequence[Edit], batch: Batch, steps: Steps) -> list[Image.Image]:
-        members = [edits[position] for position in batch.places]
+        members = [edits[position] for position in batch.indices]
         steps.begin()
         images: list[Image.Image] = self._pipe(
             prompt=[member.prompt for member in members],
-            image=[fitted(member.image, batch.size) for member in members],
+            image=[resized_to(member.image, batch.size) for member in members],
             generator=[torch.Generator().manual_seed(member.seed) for member in members],
-            callback_on_step_end=partial(_told, steps),
-            **self._asked,
+            callback_on_step_end=partial(_count_step, steps),
+            **self._options,
         ).images
         return images
 
 
-def _told(steps: Steps, _pipe: Any, step: int, _timestep: Any, told: dict[str, Any]) -> dict[str, Any]:
+def _count_step(steps: Steps, _pipe: Any, step: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
     steps.end()
     if steps.done < steps.total:
         steps.begin()
-    return told
+    return tensors
 
 
-def _opened(diffusers: Any, cls: Any, folder: Path, dtype: torch.dtype) -> Any:
+def _open_pipeline(diffusers: Any, cls: Any, folder: Path, dtype: torch.dtype) -> Any:
     """The pipeline from its parts, so that no model_index.json of outside chooses classes."""
     from transformers import CLIPTextModel, CLIPTokenizer
 

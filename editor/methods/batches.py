@@ -9,21 +9,21 @@ from editor.methods.canvas import working_size
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Edits of one working size, (width, height), by their places in what was asked."""
+    """Edits of one working size, (width, height), by their places in the call."""
 
     size: tuple[int, int]
-    places: tuple[int, ...]
+    indices: tuple[int, ...]
 
 
 def batches(edits: Sequence[Edit], side: int, multiple: int, most: int) -> list[Batch]:
     """All edits, those of one working size together in groups of at most ``most``."""
     sizes: dict[tuple[int, int], list[int]] = {}
-    for place, edit in enumerate(edits):
-        sizes.setdefault(working_size(edit.image.size, side, multiple), []).append(place)
+    for index, edit in enumerate(edits):
+        sizes.setdefault(working_size(edit.image.size, side, multiple), []).append(index)
     return [
-        Batch(size=size, places=tuple(places[first : first + most]))
-        for size, places in sizes.items()
-        for first in range(0, len(places), most)
+        Batch(size=size, indices=tuple(indices[first : first + most]))
+        for size, indices in sizes.items()
+        for first in range(0, len(indices), most)
     ]
 
 

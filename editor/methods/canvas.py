@@ -18,7 +18,7 @@ def working_size(size: tuple[int, int], side: int, multiple: int) -> tuple[int, 
     )
 
 
-def fitted(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+def resized_to(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     """The picture at another size; the very same when it has that already."""
     return image if image.size == size else image.resize(size, Image.Resampling.LANCZOS)
 

@@ -21,8 +21,8 @@ from editor.methods.alignment import align
 from editor.methods.attention import Control, take_control
 from editor.methods.base import Base
 from editor.methods.batches import Steps, batches
-from editor.methods.canvas import fitted, to_image, to_pixels
-from editor.methods.masks import blended, weights
+from editor.methods.canvas import resized_to, to_image, to_pixels
+from editor.methods.masks import blend, layer_weights
 from editor.methods.text import TextTower
 from moodarchive.errors import EditError
 
@@ -36,7 +36,7 @@ class Level:
     abar: float
 
 
-def levels(folder: Path, steps: int, strength: float) -> list[Level]:
+def noise_levels(folder: Path, steps: int, strength: float) -> list[Level]:
     """The noisiest first; ``strength`` below 1 leaves out the first ones. ``folder`` holds scheduler_config.json.
 
     A consistency model's scheduler is used as it is; for any other model DDIM's even spacing is, with its betas.
@@ -55,16 +55,16 @@ def levels(folder: Path, steps: int, strength: float) -> list[Level]:
     except ValueError as error:
         raise EditError(f"steps = {steps}: this base cannot take as many: {error}") from None
     passed = [int(timestep) for timestep in scheduler.timesteps]
-    found = [
-        Level(t=len(passed) - place, timestep=timestep, abar=float(scheduler.alphas_cumprod[timestep]))
-        for place, timestep in enumerate(passed)
+    all_levels = [
+        Level(t=len(passed) - index, timestep=timestep, abar=float(scheduler.alphas_cumprod[timestep]))
+        for index, timestep in enumerate(passed)
     ]
-    if found[0].abar <= 0:
+    if all_levels[0].abar <= 0:
         raise EditError(f"{folder}: the first step is pure noise (zero terminal SNR), from which no source can be kept")
-    return found[-max(1, ceil(strength * len(found))) :]
+    return all_levels[-max(1, ceil(strength * len(all_levels))) :]
 
 
-def noised(clean: Tensor, noise: Tensor, abar: float) -> Tensor:
+def add_noise(clean: Tensor, noise: Tensor, abar: float) -> Tensor:
     """z = sqrt(abar) x0 + sqrt(1 - abar) n; both branches get the same n."""
     return sqrt(abar) * clean + sqrt(1 - abar) * noise
 
@@ -80,9 +80,9 @@ def target_clean(
     return clean + ((target - source) - sqrt(1 - abar) * (target_noise - source_noise)) / sqrt(abar)
 
 
-def guided(empty: Tensor, told: Tensor, guidance: float) -> Tensor:
+def guide(empty: Tensor, prompted: Tensor, guidance: float) -> Tensor:
     """Classifier-free guidance: from the empty prompt's prediction towards the prompt's and beyond."""
-    return empty + guidance * (told - empty)
+    return empty + guidance * (prompted - empty)
 
 
 def refines(t: int, steps: int, tau_c: float) -> bool:
@@ -111,7 +111,7 @@ class InversionFree:
     def __init__(self, *, name: str, base: Base, text: TextTower, settings: EditSettings, controlled: bool) -> None:
         self.name = name
         self._base, self._text, self._settings, self._controlled = base, text, settings, controlled
-        self._levels = levels(base.folder / "scheduler", settings.steps, settings.strength)
+        self._levels = noise_levels(base.folder / "scheduler", settings.steps, settings.strength)
         self.control: Control = take_control(base.unet)
         self._roles = ["source", "target"]
         self._roles += ["source_empty"] if settings.source_guidance != 1 else []
@@ -121,9 +121,9 @@ class InversionFree:
         """See ``Method``; the same bytes for the same edit and seed on the same machine, alone or among others."""
         planned = batches(edits, self._settings.size, self._base.cell * 2**self._base.depth, self._settings.batch)
         steps = Steps(total=len(planned) * len(self._levels), progress=progress, stopped=stopped)
-        found: dict[int, Image.Image] = {}
+        edited: dict[int, Image.Image] = {}
         for batch in planned:
-            members = [edits[place] for place in batch.places]
+            members = [edits[index] for index in batch.indices]
             steps.begin()
             clean = torch.empty(0)
             for step in self.steps(members, batch.size):
@@ -131,14 +131,14 @@ class InversionFree:
                 steps.end()
                 if step.level.t > 1:
                     steps.begin()
-            for place, member, latent in zip(batch.places, members, clean, strict=True):
-                found[place] = fitted(to_image(self._base.decoded(latent[None])[0]), member.image.size)
-        return [found[place] for place in range(len(edits))]
+            for index, member, latent in zip(batch.indices, members, clean, strict=True):
+                edited[index] = resized_to(to_image(self._base.decode(latent[None])[0]), member.image.size)
+        return [edited[index] for index in range(len(edits))]
 
     def steps(self, edits: Sequence[Edit], size: tuple[int, int]) -> Iterator[Step]:
         """The loop of algorithm 1 over edits of one working size, (width, height)."""
         base = self._base
-        clean = torch.cat([base.encoded(to_pixels(fitted(edit.image, size))) for edit in edits])
+        clean = torch.cat([base.encode(to_pixels(resized_to(edit.image, size))) for edit in edits])
         states = self._prepare(edits, size, clean)
         mask = self.control.weights[clean.shape[2] * clean.shape[3]].view(len(edits), 1, *clean.shape[2:])
         draws = [torch.Generator().manual_seed(edit.seed) for edit in edits]
@@ -151,7 +151,7 @@ class InversionFree:
         target_x0 = clean
         for level in self._levels:
             noise = fresh()
-            source, target = noised(clean, noise, level.abar), noised(target_x0, noise, level.abar)
+            source, target = add_noise(clean, noise, level.abar), add_noise(target_x0, noise, level.abar)
             self.control.refine = acts and refines(level.t, self._settings.steps, self._settings.tau_c)
             source_noise, target_noise = self._noises(source, target, states, level.timestep)
             target_x0 = target_clean(
@@ -162,7 +162,7 @@ class InversionFree:
                 target_noise=target_noise,
                 abar=level.abar,
             )
-            target_x0 = blended(clean, target_x0, mask.float())
+            target_x0 = blend(clean, target_x0, mask.float())
             yield Step(level=level, source=source, target=target, clean=target_x0)
 
     def _prepare(self, edits: Sequence[Edit], size: tuple[int, int], clean: Tensor) -> Tensor:
@@ -182,10 +182,10 @@ class InversionFree:
         control.alignment = aligned.to(device) if aligned else None
         shapes = [(clean.shape[2] >> level, clean.shape[3] >> level) for level in range(self._base.depth + 1)]
         masks = [edit.mask if self._controlled else None for edit in edits]
-        found = [weights(mask, (size[1], size[0]), shapes, self._settings.feather) for mask in masks]
+        of_edits = [layer_weights(mask, (size[1], size[0]), shapes, self._settings.feather) for mask in masks]
         control.weights = {
-            height * width: torch.stack([one[place] for one in found]).view(len(edits), 1, -1, 1).to(device)
-            for place, (height, width) in enumerate(shapes)
+            height * width: torch.stack([of_edit[depth] for of_edit in of_edits]).view(len(edits), 1, -1, 1).to(device)
+            for depth, (height, width) in enumerate(shapes)
         }
         return text.states([tokens for role in self._roles for tokens in rows[role]]).to(self._base.dtype)
 
@@ -193,9 +193,9 @@ class InversionFree:
     def _noises(self, source: Tensor, target: Tensor, states: Tensor, timestep: int) -> tuple[Tensor, Tensor]:
         """The guided noise of both branches, float32, from one pass over all rows."""
         latents = torch.cat([source if role.startswith("source") else target for role in self._roles])
-        told = self._base.unet(latents.to(self._base.dtype), timestep, encoder_hidden_states=states).sample.float()
-        found = dict(zip(self._roles, told.chunk(len(self._roles)), strict=True))
+        noise = self._base.unet(latents.to(self._base.dtype), timestep, encoder_hidden_states=states).sample.float()
+        of_role = dict(zip(self._roles, noise.chunk(len(self._roles)), strict=True))
         return (
-            guided(found.get("source_empty", found["source"]), found["source"], self._settings.source_guidance),
-            guided(found.get("target_empty", found["target"]), found["target"], self._settings.guidance),
+            guide(of_role.get("source_empty", of_role["source"]), of_role["source"], self._settings.source_guidance),
+            guide(of_role.get("target_empty", of_role["target"]), of_role["target"], self._settings.guidance),
         )

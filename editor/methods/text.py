@@ -19,13 +19,13 @@ class TextTower:
         reads: Any = transformers.CLIPTextModel.from_pretrained  # its type does not know output_loading_info
         try:
             self._tokenizer: Any = transformers.CLIPTokenizer.from_pretrained(tokenizer, local_files_only=True)
-            tower, told = reads(
+            tower, report = reads(
                 model, local_files_only=True, use_safetensors=True, dtype=dtype, output_loading_info=True
             )
         except Exception as error:  # transformers raises anything from OSError to safetensors' own errors
             raise EditError(f"the text tower in {model} cannot be read: {str(error)[:200]}") from error
-        if told["missing_keys"]:
-            raise EditError(f"the text tower in {model} lacks {', '.join(sorted(told['missing_keys'])[:3])} …")
+        if report["missing_keys"]:
+            raise EditError(f"the text tower in {model} lacks {', '.join(sorted(report['missing_keys'])[:3])} …")
         self._model: Any = tower.to(device).eval()
         self.width = int(self._model.config.hidden_size)
         self.context = int(self._model.config.max_position_embeddings)
@@ -33,10 +33,10 @@ class TextTower:
 
     def tokens(self, texts: Sequence[str]) -> list[list[int]]:
         """Each text between its two marks, cut to the context and padded to it with end marks; the empty one alike."""
-        found = self._tokenizer(
+        rows = self._tokenizer(
             list(texts), padding=False, truncation=True, max_length=self.context, add_special_tokens=True
         )["input_ids"]
-        return [[*ids, *[self.end] * (self.context - len(ids))] for ids in found]
+        return [[*ids, *[self.end] * (self.context - len(ids))] for ids in rows]
 
     @torch.inference_mode()
     def states(self, tokens: Sequence[Sequence[int]]) -> Tensor:
@@ -46,11 +46,11 @@ class TextTower:
         return states
 
 
-def require_fitting_text(tower: TextTower, width: int, told: str) -> None:
+def require_fitting_text(tower: TextTower, width: int, folder: str) -> None:
     """EditError unless the UNet's cross-attention takes states of the tower's width."""
     if tower.width != width:
         raise EditError(
-            f"the text tower of {told} has width {tower.width}, the base's cross-attention takes {width}: the states "
+            f"the text tower of {folder} has width {tower.width}, the base's cross-attention takes {width}: the states "
             "would need a projection that nobody has trained. Remedy: a MoodifyCLIP trained from a CLIP whose text "
             f"tower has width {width} (for Stable Diffusion 1.5, 768: ViT-L-14, not ViT-B-16), or text_encoder = clip"
         )

@@ -25,8 +25,10 @@ def face_boxes(image: Image.Image) -> tuple[Box, ...]:
     small = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
     grey = cv2.equalizeHist(cv2.cvtColor(np.asarray(small), cv2.COLOR_RGB2GRAY))
     least = max(24, round(LEAST_HEIGHT * min(small.size)))
-    found = _detector().detectMultiScale(grey, scaleFactor=1.1, minNeighbors=_NEIGHBOURS, minSize=(least, least))
-    squares = sorted((tuple(map(int, square)) for square in found), key=lambda square: (-square[2], square))
+    squares_found = _detector().detectMultiScale(
+        grey, scaleFactor=1.1, minNeighbors=_NEIGHBOURS, minSize=(least, least)
+    )
+    squares = sorted((tuple(map(int, square)) for square in squares_found), key=lambda square: (-square[2], square))
     return tuple(
         Box(
             max(0.0, left / small.width),

@@ -1,4 +1,4 @@
-"""Prompt and region without a second model: the lexicon, and MoodifyCLIP's eye for what of it fits where."""
+"""Prompt and region without a second model: the lexicon, and where in the picture MoodifyCLIP finds it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,7 +36,7 @@ class LexiconPlanner:
     encoder: ClipEncoder
     _texts: dict[str, Mapping[str, tuple[Sequence[str], Floats]]] = field(default_factory=dict)
 
-    def seen(self, image: Image.Image, emotion: str) -> LexiconPlan:
+    def read(self, image: Image.Image, emotion: str) -> LexiconPlan:
         """The context is that whose phrases of the emotion are nearest to the picture on average."""
         looks: Floats = self.encoder.images([image])[0]
         phrases = self._phrases(emotion)
@@ -64,8 +64,8 @@ class LexiconPlanner:
 def open_clip_folder(model: str) -> str | None:
     """Where an exported MoodifyCLIP has its picture tower: ``model``, a root's model/, or beside hub/; else None."""
     folder = Path(model).expanduser()
-    places = (folder, folder / "model", folder.parent)
-    return next((str(place) for place in places if (place / "open_clip_config.json").is_file()), None)
+    folders = (folder, folder / "model", folder.parent)
+    return next((str(folder) for folder in folders if (folder / "open_clip_config.json").is_file()), None)
 
 
 def region_of(near: Floats, size: tuple[int, int]) -> Mask:
@@ -90,5 +90,5 @@ def region_of(near: Floats, size: tuple[int, int]) -> Mask:
 
 def prompt_of(emotion: str, phrases: Sequence[str]) -> str:
     """What the edited picture shall show; without phrases, the emotion alone."""
-    told = f"A photo that evokes {words(emotion)}"
-    return f"{told}: {', '.join(phrases)}." if phrases else f"{told}."
+    sentence = f"A photo that evokes {words(emotion)}"
+    return f"{sentence}: {', '.join(phrases)}." if phrases else f"{sentence}."

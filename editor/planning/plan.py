@@ -1,4 +1,4 @@
-"""From a picture, an emotion and what a person insists on to a prompt and a region, each with where it came from."""
+"""From a picture, an emotion and what a person gives to a prompt and a region, each with where it came from."""
 
 import difflib
 import re
@@ -73,7 +73,7 @@ class EditPlan:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Found:
+class _Findings:
     prompt: str
     mask: Mask | None
     target_object: str
@@ -84,47 +84,49 @@ class _Found:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Understander:
+class Planner:
     """Asks the served model if there is one, else MoodifyCLIP; with neither, the emotion's name is the prompt."""
 
-    asking: ServedPlanner | None = None
-    own_words: Callable[[], LexiconPlanner] | None = None
+    served: ServedPlanner | None = None
+    lexicon: Callable[[], LexiconPlanner] | None = None
     """Loads MoodifyCLIP, when it is needed and no sooner."""
 
-    def understood(self, image: Image.Image, wish: EditRequest) -> EditPlan:
+    def plan(self, image: Image.Image, request: EditRequest) -> EditPlan:
         """What the person gives is taken as it is, and nobody is asked where nothing is left to find out.
 
         Pictures with a face get the face as their fixed region. ServiceError when the server does not answer; answers
         that break the rules again and again are told in the notes, and MoodifyCLIP finds what they should have said.
         """
-        prompt, prompt_by = wish.prompt, PERSON
-        if wish.plain:
-            prompt = prompt_of(wish.emotion, ())
-        mask = wish.mask if wish.mask is not None else box_mask(wish.boxes, image.size) if wish.boxes else None
+        prompt, prompt_by = request.prompt, PERSON
+        if request.plain:
+            prompt = prompt_of(request.emotion, ())
+        mask = (
+            request.mask if request.mask is not None else box_mask(request.boxes, image.size) if request.boxes else None
+        )
         region_by, target = PERSON, ""
         notes: tuple[str, ...] = ()
-        if not prompt or not wish.region_given:
-            found = self._find(image, wish)
-            target, notes = found.target_object, found.notes
+        if not prompt or not request.region_given:
+            findings = self._find(image, request)
+            target, notes = findings.target_object, findings.notes
             if not prompt:
-                prompt, prompt_by = found.prompt, found.by
-            if not wish.region_given:
-                mask, region_by = found.mask, found.region_by
-                if found.facial and (faces := face_boxes(image)):
+                prompt, prompt_by = findings.prompt, findings.by
+            if not request.region_given:
+                mask, region_by = findings.mask, findings.region_by
+                if findings.facial and (faces := face_boxes(image)):
                     mask, region_by = box_mask(faces, image.size), FACES
         return EditPlan(
             prompt=prompt, mask=mask, target_object=target, prompt_by=prompt_by, region_by=region_by, notes=notes
         )
 
-    def _find(self, image: Image.Image, wish: EditRequest) -> _Found:
+    def _find(self, image: Image.Image, request: EditRequest) -> _Findings:
         notes: tuple[str, ...] = ()
-        if self.asking is not None:
+        if self.served is not None:
             try:
-                plan = self.asking.plan(image, wish.emotion, wish.seed)
+                plan = self.served.plan(image, request.emotion, request.seed)
             except RowError as error:
-                notes = (f"the served model gave no usable answer in {self.asking.attempts} ({error.kind}: {error})",)
+                notes = (f"the served model gave no usable answer in {self.served.attempts} ({error.kind}: {error})",)
             else:
-                return _Found(
+                return _Findings(
                     prompt=plan.prompt,
                     mask=box_mask(plan.boxes, image.size),
                     target_object=plan.target_object,
@@ -132,10 +134,10 @@ class Understander:
                     region_by=SERVED,
                     facial=bool(_FACIAL.search(plan.target_object)),
                 )
-        if self.own_words is None:
+        if self.lexicon is None:
             note = "without a server and MoodifyCLIP the emotion's name is the prompt, and only faces are a region"
-            return _Found(
-                prompt=prompt_of(wish.emotion, ()),
+            return _Findings(
+                prompt=prompt_of(request.emotion, ()),
                 mask=None,
                 target_object="",
                 by=NOBODY,
@@ -143,13 +145,13 @@ class Understander:
                 facial=True,
                 notes=(*notes, note),
             )
-        seen = self.own_words().seen(image, wish.emotion)
-        return _Found(
-            prompt=prompt_of(wish.emotion, seen.phrases),
-            mask=seen.mask,
-            target_object=seen.phrases[0],
+        reading = self.lexicon().read(image, request.emotion)
+        return _Findings(
+            prompt=prompt_of(request.emotion, reading.phrases),
+            mask=reading.mask,
+            target_object=reading.phrases[0],
             by=OWN,
             region_by=OWN,
-            facial=seen.context == "facial_expressions",
+            facial=reading.context == "facial_expressions",
             notes=(*notes, "the lexicon and MoodifyCLIP found prompt and region") if notes else (),
         )

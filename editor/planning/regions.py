@@ -28,7 +28,7 @@ class Box:
             )
 
     @classmethod
-    def parsed(cls, text: str) -> Self:
+    def parse(cls, text: str) -> Self:
         """From ``x0,y0,x1,y1``; EditError says what is legal."""
         try:
             x0, y0, x1, y1 = (float(each) for each in text.split(","))

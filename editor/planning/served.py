@@ -53,9 +53,9 @@ class ServedPlanner:
     def plan(self, image: Image.Image, emotion: str, seed: int = 0) -> Plan:
         """The model's plan; RowError with the last kind once the attempts are spent, ServiceError when none answers."""
         prompt = PromptFile.load(self.prompt, files("editor.planning") / "prompts", system={}, hints={"emotion"})
-        return asyncio.run(self._asked(prompt, shrunk_jpeg(image, self.image_side), emotion, seed))
+        return asyncio.run(self._ask(prompt, shrunk_jpeg(image, self.image_side), emotion, seed))
 
-    async def _asked(self, prompt: PromptFile, jpeg: bytes, emotion: str, seed: int) -> Plan:
+    async def _ask(self, prompt: PromptFile, jpeg: bytes, emotion: str, seed: int) -> Plan:
         rejected = RowError("no_answer")
         client = ChatClient(servers=(self.server,), in_flight=1, timeout_s=self.timeout_s, retries=2)
         async with client:

@@ -45,11 +45,11 @@ class Handlers:
         except MoodArchiveError as error:
             return "", None, line(str(error).replace(path, Path(path).name), "bad")
         width, height = picture.image.size
-        told = "; ".join((f"{width} x {height} pixels", *picture.notes))
+        facts = "; ".join((f"{width} x {height} pixels", *picture.notes))
         value = {"background": shown(picture.image), "layers": [], "composite": None}
-        return picture.sha256, value, line(f"Opened: {told}.")
+        return picture.sha256, value, line(f"Opened: {facts}.")
 
-    def edit(  # noqa: PLR0917  the page passes its fields by their places
+    def edit(  # noqa: PLR0917  the page passes its fields by position
         self,
         photo: str,
         painted: dict[str, Any] | None,
@@ -73,10 +73,10 @@ class Handlers:
         try:
             source = self.work.source(photo)
             mask = None if region == "whole" else painted_mask(painted, source.image.size)
-            wish = EditRequest(
+            wanted = EditRequest(
                 emotion=emotion, prompt=one_line(prompt), mask=mask, whole=region == "whole", seed=int(seed or 0)
             )
-            for news in self.runs.run(str(request.session_hash), source, wish, round(float(strength), 2)):
+            for news in self.runs.run(str(request.session_hash), source, wanted, round(float(strength), 2)):
                 if isinstance(news, EditResult):
                     made = self._made(source.image, news)
                     yield (*made, self.history(), *idle)
@@ -110,18 +110,18 @@ class Handlers:
 
     def history(self) -> list[tuple[Image.Image, str]]:
         """Thumbnails with the emotion, the newest first."""
-        found = []
+        thumbnails = []
         for past in self.work.history():
             with Image.open(past.path, formats=("PNG",)) as image:
-                found.append((shown(image.convert("RGB"), THUMBNAIL_SIDE), words(past.record.emotion)))
-        return found
+                thumbnails.append((shown(image.convert("RGB"), THUMBNAIL_SIDE), words(past.record.emotion)))
+        return thumbnails
 
     def _made(self, before: Image.Image, edited: EditResult) -> tuple[Any, ...]:
-        found = edited.understanding
-        path = self.work.keep(edited, found.mask)
-        done = line("; ".join(("Done", *found.notes)) + ".", "good")
+        plan = edited.plan
+        path = self.work.keep(edited, plan.mask)
+        done = line("; ".join(("Done", *plan.notes)) + ".", "good")
         past = Past(path=path, record=edited.record)
-        return self._view(done, before, edited.image, found.mask, past)
+        return self._view(done, before, edited.image, plan.mask, past)
 
     def _view(
         self, status: str, before: Image.Image, after: Image.Image, mask: Mask | None, past: Past
@@ -161,12 +161,12 @@ def progress(done: int, of: int) -> str:
 
 def used(record: EditRecord) -> str:
     """Prompt, region and settings of an edit."""
-    told = {
+    facts = {
         "emotion": words(record.emotion),
         f"prompt ({record.prompt_by})": record.prompt,
         "region": record.region_by if record.mask_sha256 else "everywhere",
         "method": f"{record.method}, strength {record.settings.get('strength')}, seed {record.seed}",
         "file": record.statement.lower() + "; says so in its metadata",
     }
-    rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(str(value))}</dd>" for name, value in told.items())
+    rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(str(value))}</dd>" for name, value in facts.items())
     return f'<dl class="used">{rows}</dl>'

@@ -15,7 +15,7 @@ model.</p></header>"""
 
 
 class Wanted(NamedTuple):
-    """The fields of a wish, in the order in which ``Handlers.edit`` takes them."""
+    """The fields of a request, in the order in which ``Handlers.edit`` takes them."""
 
     brush: Any
     emotion: Any

@@ -31,17 +31,19 @@ class Runs:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _stops: dict[str, threading.Event] = field(default_factory=dict)
 
-    def run(self, page: str, source: SourcePicture, wish: EditRequest, strength: float) -> Iterator[Going | EditResult]:
+    def run(
+        self, page: str, source: SourcePicture, request: EditRequest, strength: float
+    ) -> Iterator[Going | EditResult]:
         """Progress again and again, then the edit. EditStopped, or the error of the edit."""
         stop = self._stops[page] = threading.Event()
-        told: queue.SimpleQueue[Going | EditResult | BaseException] = queue.SimpleQueue()
-        thread = threading.Thread(target=self._work, args=(told, stop, source, wish, strength), daemon=True)
+        news_queue: queue.SimpleQueue[Going | EditResult | BaseException] = queue.SimpleQueue()
+        thread = threading.Thread(target=self._work, args=(news_queue, stop, source, request, strength), daemon=True)
         thread.start()
         try:
             latest = Going(0, 0)
             while True:
                 try:
-                    news = told.get(timeout=_LOOK_S)
+                    news = news_queue.get(timeout=_LOOK_S)
                 except queue.Empty:
                     yield latest._replace(stopping=stop.is_set())
                     continue
@@ -58,16 +60,16 @@ class Runs:
 
     def stop(self, page: str) -> None:
         """Ends this page's edit, if one is going on."""
-        found = self._stops.get(page)
-        if found is not None:
-            found.set()
+        stop = self._stops.get(page)
+        if stop is not None:
+            stop.set()
 
     def _work(
         self,
-        told: "queue.SimpleQueue[Going | EditResult | BaseException]",
+        news_queue: "queue.SimpleQueue[Going | EditResult | BaseException]",
         stop: threading.Event,
         source: SourcePicture,
-        wish: EditRequest,
+        request: EditRequest,
         strength: float,
     ) -> None:
         with self._lock:
@@ -75,10 +77,10 @@ class Runs:
                 if stop.is_set():
                     raise EditStopped("stopped before it began")
                 editor = self._with(strength)
-                (made,) = editor.edit(source, [wish], lambda done, of: told.put(Going(done, of)), stop.is_set)
-                told.put(made)
+                (made,) = editor.edit(source, [request], lambda done, of: news_queue.put(Going(done, of)), stop.is_set)
+                news_queue.put(made)
             except (MoodArchiveError, MemoryError, RuntimeError, ValueError, OSError) as error:
-                told.put(error)
+                news_queue.put(error)
 
     def _with(self, strength: float) -> Editor:
         """The editor at this strength; another strength loads the method anew, so that one model is held at a time."""

@@ -91,9 +91,9 @@ class Work:
 
     def history(self, most: int = 48) -> list[Past]:
         """The newest first; files that are no edits of ours are passed over."""
-        found = [path for path in self.edits.glob("*.png") if _NAME.fullmatch(path.name)]
-        found.sort(key=lambda path: (-path.stat().st_mtime_ns, path.name))
-        records = ((path, read_record(path)) for path in found[:most])
+        paths = [path for path in self.edits.glob("*.png") if _NAME.fullmatch(path.name)]
+        paths.sort(key=lambda path: (-path.stat().st_mtime_ns, path.name))
+        records = ((path, read_record(path)) for path in paths[:most])
         return [Past(path=path, record=record) for path, record in records if record is not None]
 
     def _source(self, sha256: str) -> Path:

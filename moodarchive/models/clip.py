@@ -46,7 +46,7 @@ class ClipEncoder:
             )
             return model, preprocess, open_clip.get_tokenizer(self.model)
 
-        model, preprocess, tokenizer = opened("the CLIP model", self.model, self.pretrained, load)
+        model, preprocess, tokenizer = load_with_open_clip("the CLIP model", self.model, self.pretrained, load)
         return model.to(device).eval(), preprocess, tokenizer, device
 
     @property
@@ -60,22 +60,22 @@ class ClipEncoder:
 
         model, _, tokenizer, device = self._loaded
         with torch.inference_mode():
-            found = [
+            rows = [
                 model.encode_text(tokenizer(list(texts[i : i + 64])).to(device), normalize=True).float().cpu().numpy()
                 for i in range(0, len(texts), 64)
             ]
-        return np.asarray(np.concatenate(found), dtype=np.float32)
+        return np.asarray(np.concatenate(rows), dtype=np.float32)
 
     def images(self, images: Sequence[Image.Image]) -> Embeddings:
         """[len(images), width], each row of length 1."""
-        return self.prepared_images([self.prepared(image) for image in images])
+        return self.embed_pixels([self.prepare(image) for image in images])
 
-    def prepared(self, image: Image.Image) -> Any:
+    def prepare(self, image: Image.Image) -> Any:
         """The model's own pixels of the picture, [3, side, side]; threads may call it once the model is loaded."""
         return self._loaded[1](image)
 
-    def prepared_images(self, pixels: Sequence[Any]) -> Embeddings:
-        """``images`` of what ``prepared`` gave. A batch that memory cannot hold is halved, and so are later ones.
+    def embed_pixels(self, pixels: Sequence[Any]) -> Embeddings:
+        """``images`` of what ``prepare`` gave. A batch that memory cannot hold is halved, and so are later ones.
 
         torch.OutOfMemoryError when even one picture does not fit.
         """
@@ -130,7 +130,7 @@ class _Batch:
     most: int = sys.maxsize
 
 
-def opened(told: str, model: str, pretrained: str, load: Callable[[Any], T]) -> T:
+def load_with_open_clip(told: str, model: str, pretrained: str, load: Callable[[Any], T]) -> T:
     """What ``load`` makes with the module open_clip, from earlier downloads first.
 
     ConfigError within seconds when the model cannot be had; ``told`` says to people what names it.

@@ -20,9 +20,9 @@ def image_and_patches(visual: Any, pixels: Any) -> tuple[Any, Any]:
 
 
 def _pooled_and_values(visual: Any, pixels: Any) -> tuple[Any, Any]:
-    found = visual.stem(pixels)
+    features = visual.stem(pixels)
     for layer in (visual.layer1, visual.layer2, visual.layer3, visual.layer4):
-        found = layer(found)
+        features = layer(features)
     pool = visual.attnpool
-    places = found.flatten(2).mT + pool.positional_embedding[1:]
-    return pool(found), pool.c_proj(pool.v_proj(places))
+    positions = features.flatten(2).mT + pool.positional_embedding[1:]
+    return pool(features), pool.c_proj(pool.v_proj(positions))

@@ -13,10 +13,10 @@ _MERGES = 49152 - 256 - 2
 
 def merges() -> list[tuple[str, str]]:
     """Pairs of symbols that are joined, the one learnt first first."""
-    found = find_spec("open_clip")
-    if found is None or found.origin is None:
+    package = find_spec("open_clip")
+    if package is None or package.origin is None:
         raise MissingExtraError("open_clip", "clip")
-    lines = gzip.decompress(Path(found.origin).with_name(_FILE).read_bytes()).decode().split("\n")
+    lines = gzip.decompress(Path(package.origin).with_name(_FILE).read_bytes()).decode().split("\n")
     pairs = [line.split() for line in lines[1 : _MERGES + 1]]  # the first line is the file's version
     return [(first, second) for first, second in pairs]
 

@@ -29,7 +29,7 @@ def from_cache_first(repository: str, load: Callable[[], T]) -> T:
     if not repository:
         return load()
     lacking: Exception | None = None
-    folder = cached(repository, _WEIGHTS)
+    folder = cached_folder(repository, _WEIGHTS)
     if folder and any(next(folder.rglob(pattern), None) for pattern in _WEIGHTS):
         try:
             with _offline():
@@ -56,7 +56,7 @@ def _offline() -> Iterator[None]:
         constants.HF_HUB_OFFLINE = before
 
 
-def cached(repository: str, patterns: Sequence[str]) -> Path | None:
+def cached_folder(repository: str, patterns: Sequence[str]) -> Path | None:
     """The folder that earlier downloads left; it may lack files."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
@@ -89,23 +89,23 @@ def _ask(repository: str) -> str:
 
     address = (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
     token = get_token()
-    found: list[int | str] = []
+    answers: list[int | str] = []
 
     def ask() -> None:
         try:
-            told = requests.get(
+            response = requests.get(
                 f"{address}/api/models/{repository}",
                 headers={"Authorization": f"Bearer {token}"} if token else {},
                 timeout=PATIENCE_S,
             )
-            found.append(told.status_code)
+            answers.append(response.status_code)
         except requests.RequestException as error:
-            found.append(type(error).__name__)
+            answers.append(type(error).__name__)
 
     thread = Thread(target=ask, daemon=True)
     thread.start()
     thread.join(PATIENCE_S)
-    answer = found[0] if found else f"no answer in {PATIENCE_S:g} s"
+    answer = answers[0] if answers else f"no answer in {PATIENCE_S:g} s"
     if answer in (401, 403, 404):
         raise ServiceError(f"{address} has no public model of this name (HTTP {answer}); a gated one needs HF_TOKEN")
     if answer != 200:

@@ -9,12 +9,12 @@ KEPT_POSITIONS = 20
 FACTOR = 4
 
 
-def stretched_context(context: int) -> int:
+def stretch_context(context: int) -> int:
     """Positions after the stretch: 77 becomes 248."""
     return KEPT_POSITIONS + FACTOR * (context - KEPT_POSITIONS)
 
 
-def stretched_positions(table: Any) -> Any:
+def stretch_positions(table: Any) -> Any:
     """[C, W] positional embeddings become [20 + 4 (C - 20), W].
 
     Position 20 + 4 i + k lies k quarters of the way from old position 20 + i to the next; past the last one the last
@@ -34,7 +34,7 @@ def stretch(model: Any) -> None:
     """Gives an open_clip CLIP the stretched table, its causal mask and context length, in place."""
     import torch
 
-    table = stretched_positions(model.positional_embedding.detach())
+    table = stretch_positions(model.positional_embedding.detach())
     model.positional_embedding = torch.nn.Parameter(table)
     model.context_length = len(table)
     mask = torch.full((len(table), len(table)), -torch.inf, device=table.device).triu_(1)

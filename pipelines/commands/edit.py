@@ -56,15 +56,15 @@ def edit(
 
     from rich.console import Console
 
-    from pipelines.editing.edit import Tools, Wanted, edit_files
+    from pipelines.editing.edit import Given, Tools, edit_files
     from pipelines.editing.pairs import PairsWanted
 
     settings = dict(zip(SETTINGS, (steps, guidance, tau_c, strength, size, text_encoder), strict=True))
     tools = Tools(method=method, model=model, base=base, server=server, server_model=server_model, settings=settings)
-    wanted = Wanted(prompt=prompt, mask=mask, boxes=tuple(box or ()), whole=whole, plain_prompt=plain_prompt, seed=seed)
+    given = Given(prompt=prompt, mask=mask, boxes=tuple(box or ()), whole=whole, plain_prompt=plain_prompt, seed=seed)
     tools, console = replace(tools, own_surroundings=own_surroundings), Console(stderr=True)
     noted = PairsWanted(folder=Path(pairs), out=Path(out), category=category) if pairs else None
-    edit_files(tools, wanted, pictures=pictures, emotions=emotion, out=out, console=console, pairs=noted)
+    edit_files(tools, given, pictures=pictures, emotions=emotion, out=out, console=console, pairs=noted)
 
 
 @edit_verbs.command(rich_help_panel="Edit")

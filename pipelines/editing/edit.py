@@ -13,10 +13,10 @@ from editor.edit import require_method
 from editor.job import Editor, EditResult, settings_with
 from editor.pictures import read_mask, read_picture
 from editor.planning.lexicon import LexiconPlanner, open_clip_folder
-from editor.planning.plan import EditRequest, Understander
+from editor.planning.plan import EditRequest, Planner
 from editor.planning.regions import Box
 from editor.planning.served import ServedPlanner
-from editor.provenance import SUFFIXES, require_archive_or_empty, write_edit
+from editor.provenance import SUFFIXES, require_edit_or_nothing, write_edit
 from editor.weights import BASES
 from moodarchive.errors import EditError, PictureError
 from moodarchive.models.clip import ClipEncoder
@@ -38,8 +38,8 @@ class Tools:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """What a person insists on, as it stands on the command line; see ``editor.planning.plan.EditRequest``."""
+class Given:
+    """What a person gives, as it stands on the command line; see ``editor.planning.plan.EditRequest``."""
 
     prompt: str = ""
     mask: str = ""
@@ -54,23 +54,21 @@ def make_editor(tools: Tools) -> Editor:
     require_method(tools.method)
     settings = settings_with(tools.method, **tools.settings)
     eye = open_clip_folder(tools.model) if tools.model else None
-    own_words = LexiconPlanner(encoder=ClipEncoder(model=f"local-dir:{eye}")) if eye else None
-    asking = ServedPlanner(server=tools.server, model=tools.server_model or CaptionSettings().model)
+    lexicon = LexiconPlanner(encoder=ClipEncoder(model=f"local-dir:{eye}")) if eye else None
+    served = ServedPlanner(server=tools.server, model=tools.server_model or CaptionSettings().model)
     return Editor(
         method=tools.method,
         base=tools.base or BASES[tools.method].repository,
         model=tools.model or None,
         settings=settings,
-        understander=Understander(
-            asking=asking if tools.server else None, own_words=(lambda: own_words) if own_words else None
-        ),
+        planner=Planner(served=served if tools.server else None, lexicon=(lambda: lexicon) if lexicon else None),
         own_surroundings=tools.own_surroundings,
     )
 
 
 def edit_files(
     tools: Tools,
-    wanted: Wanted,
+    given: Given,
     *,
     pictures: Sequence[str],
     emotions: Sequence[str],
@@ -78,20 +76,20 @@ def edit_files(
     console: Console,
     pairs: PairsWanted | None = None,
 ) -> None:
-    """Writes every picture in every emotion, and its row for `moodarchive edit-eval` where ``pairs`` are wanted.
+    """Writes every picture in every emotion, and its row for `moodarchive edit-eval` where ``pairs`` are given.
 
-    Of several pictures each that cannot be read is told and left out, and the command ends with 1.
+    Of several pictures each that cannot be read is named and left out, and the command ends with 1.
     """
-    wishes = [_wish(wanted, emotion) for emotion in dict.fromkeys(emotions)]
-    targets = _targets(list(dict.fromkeys(pictures)), [wish.emotion for wish in wishes], Path(out))
+    requests = [_request(given, emotion) for emotion in dict.fromkeys(emotions)]
+    targets = _targets(list(dict.fromkeys(pictures)), [request.emotion for request in requests], Path(out))
     for paths in targets.values():
         for path in paths:
-            require_archive_or_empty(path)
+            require_edit_or_nothing(path)
     editor = make_editor(tools)
     failures = 0
     for name, paths in targets.items():
         try:
-            made = _edited(editor, name, wanted.mask, wishes, console)
+            made = _edit_one(editor, name, given.mask, requests, console)
         except PictureError as error:
             if len(targets) == 1:
                 raise
@@ -100,7 +98,7 @@ def edit_files(
             continue
         for path, edited in zip(paths, made, strict=True):
             write_edit(path, edited.image, edited.record)
-            _tell(path, edited)
+            _print_result(path, edited)
         if pairs:
             pairs.note(Path(name), list(zip(paths, made, strict=True)))
     if failures:
@@ -108,27 +106,29 @@ def edit_files(
         raise typer.Exit(1)
 
 
-def _wish(wanted: Wanted, emotion: str) -> EditRequest:
+def _request(given: Given, emotion: str) -> EditRequest:
     return EditRequest(
         emotion=emotion,
-        prompt=wanted.prompt,
-        boxes=tuple(Box.parsed(box) for box in wanted.boxes),
-        whole=wanted.whole,
-        plain=wanted.plain_prompt,
-        seed=wanted.seed,
+        prompt=given.prompt,
+        boxes=tuple(Box.parse(box) for box in given.boxes),
+        whole=given.whole,
+        plain=given.plain_prompt,
+        seed=given.seed,
     )
 
 
-def _edited(editor: Editor, name: str, mask: str, wishes: Sequence[EditRequest], console: Console) -> list[EditResult]:
+def _edit_one(
+    editor: Editor, name: str, mask: str, requests: Sequence[EditRequest], console: Console
+) -> list[EditResult]:
     source = read_picture(name)
     for note in source.notes:
         typer.echo(f"{name}: {note}", err=True)
     if mask:
         drawn = read_mask(mask, source.image.size)
-        wishes = [replace(wish, mask=drawn) for wish in wishes]
+        requests = [replace(request, mask=drawn) for request in requests]
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task(Path(name).name, total=None)
-        return editor.edit(source, wishes, lambda done, of: bar.update(task, completed=done, total=of), lambda: False)
+        return editor.edit(source, requests, lambda done, of: bar.update(task, completed=done, total=of), lambda: False)
 
 
 def _targets(pictures: Sequence[str], emotions: Sequence[str], out: Path) -> dict[str, list[Path]]:
@@ -149,11 +149,11 @@ def _targets(pictures: Sequence[str], emotions: Sequence[str], out: Path) -> dic
     return targets
 
 
-def _tell(path: Path, edited: EditResult) -> None:
-    found = edited.understanding
-    region = "everywhere" if found.mask is None else f"{float((found.mask > 0).mean()):.0%} of the picture"
+def _print_result(path: Path, edited: EditResult) -> None:
+    plan = edited.plan
+    region = "everywhere" if plan.mask is None else f"{float((plan.mask > 0).mean()):.0%} of the picture"
     typer.echo(f"{path}")
-    typer.echo(f"  prompt ({found.prompt_by}): {found.prompt}", err=True)
-    typer.echo(f"  region ({found.region_by}): {region}", err=True)
-    for note in found.notes:
+    typer.echo(f"  prompt ({plan.prompt_by}): {plan.prompt}", err=True)
+    typer.echo(f"  region ({plan.region_by}): {region}", err=True)
+    for note in plan.notes:
         typer.echo(f"  note: {note}", err=True)

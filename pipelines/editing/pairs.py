@@ -28,7 +28,7 @@ class PairsWanted:
         add_pairs(self.folder, [self._pair(kept, path, edited) for path, edited in made])
 
     def _pair(self, source: str, path: Path, edited: EditResult) -> Pair:
-        mask, name = edited.understanding.mask, ""
+        mask, name = edited.plan.mask, ""
         if mask is not None:
             name = f"masks/{edited.record.mask_sha256[:16]}.png"
             (self.folder / "masks").mkdir(exist_ok=True)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from editor.provenance import EditRecord, folder_name, mask_digest, packed, read_record, write_edit
+from editor.provenance import EditRecord, encode_edit, folder_name, mask_digest, read_record, write_edit
 from moodarchive.errors import EditError, StorageFullError
 
 RECORD = EditRecord(
@@ -41,7 +41,7 @@ def test_the_record_is_read_back_from_every_kind_of_file(tmp_path: Path, suffix:
     write_edit(path, _picture(), RECORD)
     assert read_record(path) == RECORD
     data = path.read_bytes()
-    assert b"compositeWithTrainedAlgorithmicMedia" in data and b"EditResult by a generative model" in data
+    assert b"compositeWithTrainedAlgorithmicMedia" in data and b"Edited by a generative model" in data
     assert b"Anna" not in data and b"a place" not in data
     with Image.open(path) as image:
         assert image.size == (64, 48) and not image.getexif() and "comment" not in image.info
@@ -49,17 +49,17 @@ def test_the_record_is_read_back_from_every_kind_of_file(tmp_path: Path, suffix:
 
 
 def test_the_xmp_is_well_formed_whatever_the_prompt_holds() -> None:
-    data = packed(_picture(), replace(RECORD, prompt="]]> \x00\x0b <a b='\"'/> &amp;"), ".png")
+    data = encode_edit(_picture(), replace(RECORD, prompt="]]> \x00\x0b <a b='\"'/> &amp;"), ".png")
     start, end = data.index(b"<x:xmpmeta"), data.index(b"</x:xmpmeta>") + len(b"</x:xmpmeta>")
     told = defusedxml.ElementTree.fromstring(data[start:end])
     (about,) = told.iter("{http://www.w3.org/1999/02/22-rdf-syntax-ns#}Description")
     assert about.get("{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}DigitalSourceType") == RECORD.digital_source_type
-    held = EditRecord.parsed(str(about.get("{urn:moodarchive:edit:1#}record")))
+    held = EditRecord.parse(str(about.get("{urn:moodarchive:edit:1#}record")))
     assert held.prompt == "]]> \x00\x0b <a b='\"'/> &amp;"
 
 
 def test_equal_edits_are_equal_bytes() -> None:
-    assert packed(_picture(), RECORD, ".png") == packed(_picture(), RECORD, ".png")
+    assert encode_edit(_picture(), RECORD, ".png") == encode_edit(_picture(), RECORD, ".png")
 
 
 def test_nothing_but_an_edit_is_written_over(tmp_path: Path) -> None:

@@ -93,10 +93,10 @@ def test_patches_are_projected_as_the_image_is(exported: tuple[Path, Towers]) ->
 
 
 def test_the_stretch_keeps_the_first_twenty_positions_and_interpolates_the_rest() -> None:
-    from moodarchive.models.long_text import stretched_positions
+    from moodarchive.models.long_text import stretch_positions
 
     table = torch.randn(77, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    found = stretched_positions(table)
+    found = stretch_positions(table)
     assert found.shape == (248, 5)
     assert found[:20].equal(table[:20])
     for i in range(56):

@@ -82,13 +82,13 @@ def _embed_images(
 ) -> tuple[Embeddings, npt.NDArray[np.int64], list[LeftOut]]:
     """[readable, D] unit vectors, the indexes of the pictures that could be read, and the others."""
     vectors, readable, left_out, at = [], [], [], 0
-    for batch in batches(folder, pictures, encoder.prepared):
+    for batch in batches(folder, pictures, encoder.prepare):
         images = [opened for opened in batch if not isinstance(opened, LeftOut)]
         left_out += [opened for opened in batch if isinstance(opened, LeftOut)]
         readable += [at + index for index, opened in enumerate(batch) if not isinstance(opened, LeftOut)]
         at += len(batch)
         if images:
-            vectors.append(encoder.prepared_images(images))
+            vectors.append(encoder.embed_pixels(images))
     if not vectors:
         reasons = ", ".join(sorted({bad.reason for bad in left_out}))
         raise DatasetError(

@@ -97,7 +97,7 @@ def test_with_a_caption_shared_words_attend_as_in_the_source_inside_the_mask(une
     control, masks = _controlled(unet)
     places = torch.stack([torch.arange(20).flip(0), torch.arange(20)])
     aligned = torch.stack([torch.arange(20) % 3 == 0, torch.zeros(20, dtype=torch.bool)])
-    control.alignment = Alignment(places=places, aligned=aligned)
+    control.alignment = Alignment(indices=places, aligned=aligned)
     layer = unet.mid_block.attentions[0].transformer_blocks[0].attn2
     draw = torch.Generator().manual_seed(9)
     hidden, states = torch.randn(4, 4, 64, generator=draw), torch.randn(4, 20, WIDTH, generator=draw)

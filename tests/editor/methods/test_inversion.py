@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from editor.methods.masks import blended
-from editor.methods.moodifier import guided, levels, noised, refines, target_clean
+from editor.methods.masks import blend
+from editor.methods.moodifier import add_noise, guide, noise_levels, refines, target_clean
 from moodarchive.errors import EditError
 from tests.editor.small_models import SmallModels
 
@@ -20,7 +20,7 @@ def _draws(count: int) -> list[torch.Tensor]:
 @pytest.mark.parametrize("abar", [0.0047, 0.3, 0.97])
 def test_the_targets_clean_latent_is_predicted_with_the_sources_error_taken_away(abar: float) -> None:
     clean, noise, shift, source_noise, target_noise = _draws(5)
-    source = noised(clean, noise, abar)
+    source = add_noise(clean, noise, abar)
     target = source + shift
     consistent_noise = (source - abar**0.5 * clean) / (1 - abar) ** 0.5
     assert torch.allclose(consistent_noise, noise, atol=1e-9)
@@ -34,7 +34,7 @@ def test_the_targets_clean_latent_is_predicted_with_the_sources_error_taken_away
 
 def test_equal_branches_give_the_source_to_the_bit() -> None:
     clean, noise, told = (draw.float() for draw in _draws(3))
-    latent = noised(clean, noise, 0.0047)
+    latent = add_noise(clean, noise, 0.0047)
     same = target_clean(clean=clean, source=latent, target=latent, source_noise=told, target_noise=told, abar=0.0047)
     assert same.equal(clean)
 
@@ -42,13 +42,13 @@ def test_equal_branches_give_the_source_to_the_bit() -> None:
 def test_blending_with_a_hard_mask_copies_bits() -> None:
     source, target = (draw.float() for draw in _draws(2))
     weights = (torch.arange(source.numel()).view(source.shape) % 3 == 0).float()
-    assert blended(source, target, weights).equal(torch.where(weights > 0, target, source))
+    assert blend(source, target, weights).equal(torch.where(weights > 0, target, source))
 
 
 def test_guidance_of_one_is_the_prompt_alone_and_more_goes_beyond() -> None:
     empty, told = _draws(2)
-    assert torch.allclose(guided(empty, told, 1.0), told)
-    assert torch.allclose(guided(empty, told, 2.0) - told, told - empty)
+    assert torch.allclose(guide(empty, told, 1.0), told)
+    assert torch.allclose(guide(empty, told, 2.0) - told, told - empty)
 
 
 def test_tau_c_zero_always_refines_and_above_t_never() -> None:
@@ -66,14 +66,14 @@ def test_the_levels_are_those_of_the_bases_scheduler(small: SmallModels) -> None
     folder = Path(small.base) / "scheduler"
     scheduler = LCMScheduler.from_pretrained(folder)
     scheduler.set_timesteps(12)
-    found = levels(folder, 12, 1.0)
+    found = noise_levels(folder, 12, 1.0)
     assert [level.timestep for level in found] == scheduler.timesteps.tolist()
     assert [level.t for level in found] == list(range(12, 0, -1))
     assert [level.abar for level in found] == [float(scheduler.alphas_cumprod[t]) for t in scheduler.timesteps]
-    assert levels(folder, 12, 0.5) == found[6:]
-    assert levels(folder, 12, 0.01) == found[-1:]
+    assert noise_levels(folder, 12, 0.5) == found[6:]
+    assert noise_levels(folder, 12, 0.01) == found[-1:]
     with pytest.raises(EditError, match="steps = 60"):
-        levels(folder, 60, 1.0)
+        noise_levels(folder, 60, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -87,10 +87,10 @@ def test_models_that_the_equations_do_not_fit_are_refused(
     config |= {"_class_name": "DDIMScheduler", "timestep_spacing": "trailing"} | changes
     (tmp_path / "scheduler_config.json").write_text(json.dumps(config))
     with pytest.raises(EditError, match=told):
-        levels(tmp_path, 10, 1.0)
+        noise_levels(tmp_path, 10, 1.0)
 
 
 def test_a_plain_diffusion_model_gets_evenly_spaced_levels(small: SmallModels, tmp_path: Path) -> None:
     config = json.loads((Path(small.base) / "scheduler" / "scheduler_config.json").read_text())
     (tmp_path / "scheduler_config.json").write_text(json.dumps(config | {"_class_name": "PNDMScheduler"}))
-    assert [level.timestep for level in levels(tmp_path, 50, 1.0)][:3] == [981, 961, 941]
+    assert [level.timestep for level in noise_levels(tmp_path, 50, 1.0)][:3] == [981, 961, 941]

@@ -51,15 +51,15 @@ def _last(method: InversionFree, edits: Sequence[Edit]) -> torch.Tensor:
 
 
 def _source(method: InversionFree, picture: Image.Image) -> torch.Tensor:
-    return method._base.encoded(to_pixels(picture))
+    return method._base.encode(to_pixels(picture))
 
 
 def test_an_empty_mask_gives_the_vaes_reconstruction(method: InversionFree, picture: Image.Image) -> None:
     source = _source(method, picture)
     edit = Edit(image=picture, prompt=JOY, mask=_box(0, 0, 0, 0))
     last = _last(method, [edit])
-    expected = method._base.decoded(source)
-    assert (method._base.decoded(last) - expected).abs().max() < 1e-3
+    expected = method._base.decode(source)
+    assert (method._base.decode(last) - expected).abs().max() < 1e-3
     assert not torch.allclose(_last(method, [Edit(image=picture, prompt=JOY)]), source, atol=1e-2)
 
 
@@ -70,7 +70,7 @@ def test_a_target_prompt_equal_to_the_sources_changes_nothing(
 ) -> None:
     method = _opened(small, guidance=guidance, source_guidance=guidance)
     edit = Edit(image=picture, prompt=JOY, source_prompt=JOY, mask=_box() if boxed else None)
-    decoded = method._base.decoded
+    decoded = method._base.decode
     assert (decoded(_last(method, [edit])) - decoded(_source(method, picture))).abs().max() < 1e-3
 
 

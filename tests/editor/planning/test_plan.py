@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from editor.planning.lexicon import LEAST_AREA, MOST_AREA, LexiconPlanner, region_of
-from editor.planning.plan import FACES, NOBODY, OWN, PERSON, SERVED, EditRequest, Understander
+from editor.planning.plan import FACES, NOBODY, OWN, PERSON, SERVED, EditRequest, Planner
 from editor.planning.regions import Box
 from editor.planning.served import ServedPlanner, answer_schema
 from moodarchive.errors import EditError, ServiceError
@@ -34,9 +34,7 @@ def _own_words() -> LexiconPlanner:
 
 def test_a_served_model_gives_object_region_and_prompt() -> None:
     with plan_server() as server:
-        found = Understander(asking=ServedPlanner(server=server.url, model="m")).understood(
-            _lake(), EditRequest(emotion="joy")
-        )
+        found = Planner(served=ServedPlanner(server=server.url, model="m")).plan(_lake(), EditRequest(emotion="joy"))
     assert (found.prompt, found.target_object) == (GOOD["prompt"], "the grey sky")
     assert found.prompt_by == found.region_by == SERVED and found.notes == ()
     assert found.mask is not None and found.mask[:60].all() and not found.mask[60:].any()
@@ -75,7 +73,7 @@ def test_malformed_answers_are_asked_again_with_other_seeds() -> None:
     with plan_server(*answers) as server:
         for bad in BAD:
             before = len(server.bodies)
-            found = Understander(asking=ServedPlanner(server=server.url, model="m")).understood(
+            found = Planner(served=ServedPlanner(server=server.url, model="m")).plan(
                 _lake(), EditRequest(emotion="fear")
             )
             assert found.prompt_by == SERVED and len(server.bodies) == before + 3, bad
@@ -84,8 +82,8 @@ def test_malformed_answers_are_asked_again_with_other_seeds() -> None:
 
 def test_after_so_many_bad_answers_the_lexicon_and_clip_take_over_and_it_is_told() -> None:
     with plan_server("nonsense") as server:
-        told = Understander(asking=ServedPlanner(server=server.url, model="m"), own_words=_own_words)
-        found = told.understood(_lake(), EditRequest(emotion="joy"))
+        told = Planner(served=ServedPlanner(server=server.url, model="m"), lexicon=_own_words)
+        found = told.plan(_lake(), EditRequest(emotion="joy"))
     assert len(server.bodies) == 3
     assert found.prompt_by == OWN and found.prompt.startswith("A photo that evokes joy: ")
     assert "not_json" in found.notes[0] and "MoodifyCLIP" in found.notes[1]
@@ -93,35 +91,35 @@ def test_after_so_many_bad_answers_the_lexicon_and_clip_take_over_and_it_is_told
 
 
 def test_a_server_that_is_not_there_or_wants_a_key_is_told_and_not_papered_over() -> None:
-    understander = Understander(asking=ServedPlanner(server="http://127.0.0.1:9", model="m"), own_words=_own_words)
+    planner = Planner(served=ServedPlanner(server="http://127.0.0.1:9", model="m"), lexicon=_own_words)
     with pytest.raises(ServiceError, match=r"127\.0\.0\.1:9"):
-        understander.understood(_lake(), EditRequest(emotion="joy"))
+        planner.plan(_lake(), EditRequest(emotion="joy"))
     with plan_server(401) as server, pytest.raises(ServiceError, match="HTTP 401"):
-        Understander(asking=ServedPlanner(server=server.url, model="m")).understood(_lake(), EditRequest(emotion="joy"))
+        Planner(served=ServedPlanner(server=server.url, model="m")).plan(_lake(), EditRequest(emotion="joy"))
 
 
 def test_what_a_person_gives_is_taken_and_nobody_is_asked() -> None:
     with plan_server() as server:
-        understander = Understander(asking=ServedPlanner(server=server.url, model="m"))
-        wish = EditRequest(emotion="joy", prompt="A lake in summer", boxes=(Box(0, 0, 0.5, 1),))
-        found = understander.understood(_lake(), wish)
+        planner = Planner(served=ServedPlanner(server=server.url, model="m"))
+        request = EditRequest(emotion="joy", prompt="A lake in summer", boxes=(Box(0, 0, 0.5, 1),))
+        found = planner.plan(_lake(), request)
         assert server.bodies == [] and found.prompt == "A lake in summer"
         assert found.prompt_by == found.region_by == PERSON
         # either alone: the other is found out
-        alone = understander.understood(_lake(), EditRequest(emotion="joy", prompt="A lake in summer"))
+        alone = planner.plan(_lake(), EditRequest(emotion="joy", prompt="A lake in summer"))
         assert (alone.prompt, alone.region_by) == ("A lake in summer", SERVED) and alone.mask is not None
-        boxed = understander.understood(_lake(), EditRequest(emotion="joy", boxes=(Box(0, 0, 0.5, 1),)))
+        boxed = planner.plan(_lake(), EditRequest(emotion="joy", boxes=(Box(0, 0, 0.5, 1),)))
         assert (boxed.prompt, boxed.region_by) == (GOOD["prompt"], PERSON)
         assert boxed.mask is not None and boxed.mask[:, :100].all() and not boxed.mask[:, 100:].any()
         # the ablation's rows: neither, and the plain prompt
-        whole = understander.understood(_lake(), EditRequest(emotion="joy", whole=True))
+        whole = planner.plan(_lake(), EditRequest(emotion="joy", whole=True))
         assert whole.mask is None and whole.prompt == GOOD["prompt"]
-        plain = understander.understood(_lake(), EditRequest(emotion="joy", plain=True))
+        plain = planner.plan(_lake(), EditRequest(emotion="joy", plain=True))
         assert plain.prompt == "A photo that evokes joy." and plain.region_by == SERVED
 
 
 @pytest.mark.parametrize(
-    ("wish", "says"),
+    ("request", "says"),
     [
         ({"emotion": "hapiness"}, "is no emotion"),
         ({"emotion": "joi"}, "did you mean 'joy'"),
@@ -133,28 +131,28 @@ def test_what_a_person_gives_is_taken_and_nobody_is_asked() -> None:
         ({"emotion": "joy", "prompt": "x" * 2_001}, "2,000"),
     ],
 )
-def test_a_wish_that_cannot_be_is_told(wish: dict[str, Any], says: str) -> None:
+def test_a_wish_that_cannot_be_is_told(request: dict[str, Any], says: str) -> None:
     with pytest.raises(EditError, match=says):
-        EditRequest(**wish)
+        EditRequest(**request)
 
 
 def test_a_facial_picture_keeps_its_fixed_region_whatever_the_model_boxes() -> None:
     with plan_server({**GOOD, "target_object": "the man's face"}) as server:
-        found = Understander(asking=ServedPlanner(server=server.url, model="m")).understood(
+        found = Planner(served=ServedPlanner(server=server.url, model="m")).plan(
             drawn_face(), EditRequest(emotion="joy")
         )
         assert found.region_by == FACES and found.mask is not None and not found.mask[:5].any()
     with plan_server() as server:  # the plan is about the sky behind the face
-        found = Understander(asking=ServedPlanner(server=server.url, model="m")).understood(
+        found = Planner(served=ServedPlanner(server=server.url, model="m")).plan(
             drawn_face(), EditRequest(emotion="joy")
         )
         assert found.region_by == SERVED
 
 
 def test_without_server_and_model_the_emotion_alone_is_the_prompt() -> None:
-    found = Understander().understood(_lake(), EditRequest(emotion="gratitude"))
+    found = Planner().plan(_lake(), EditRequest(emotion="gratitude"))
     assert found.prompt == "A photo that evokes gratitude." and found.mask is None and found.prompt_by == NOBODY
-    assert Understander().understood(drawn_face(), EditRequest(emotion="joy")).region_by == FACES
+    assert Planner().plan(drawn_face(), EditRequest(emotion="joy")).region_by == FACES
 
 
 def test_a_region_is_where_the_patches_are_near_and_stays_within_its_bounds() -> None:

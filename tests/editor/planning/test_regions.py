@@ -18,7 +18,7 @@ def test_boxes_are_joined_and_the_smallest_has_a_pixel() -> None:
 @pytest.mark.parametrize("text", ["", "a,b,c,d", "0,0,1", "0,0,0,1", "0.5,0,0.2,1", "0,0,1,1.5", "0,0,nan,1"])
 def test_a_box_that_is_none_is_told_with_what_is_legal(text: str) -> None:
     with pytest.raises(EditError, match="legal are"):
-        Box.parsed(text)
+        Box.parse(text)
 
 
 def _noise(seed: int) -> Image.Image:
