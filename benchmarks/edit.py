@@ -23,7 +23,7 @@ from PIL import Image
 
 from editor.edit import Edit, EditSettings
 from editor.loading import load_method
-from editor.methods.base import choose_device, diffusion_library
+from editor.methods.base import choose_device_and_dtype, diffusion_library
 from moodarchive.models.clip_vocabulary import merges, symbols
 
 STEPS, ROWS = 12, 3
@@ -63,7 +63,7 @@ def write_models(folder: Path, sizes: Sizes, dtype: torch.dtype) -> None:
     diffusers = diffusion_library()
     diffusers.logging.set_verbosity_error()
     torch.manual_seed(0)
-    device, levels = choose_device(EditSettings())[0], len(sizes.unet)
+    device, levels = choose_device_and_dtype(EditSettings())[0], len(sizes.unet)
     with torch.device(device):
         unet = diffusers.UNet2DConditionModel(
             sample_size=sizes.picture // 8, cross_attention_dim=sizes.text_width, attention_head_dim=sizes.heads,
@@ -123,7 +123,7 @@ def peers(folder: Path, sizes: Sizes, picture: Image.Image) -> tuple[Callable[[]
     diffusers = diffusion_library()
     from transformers import CLIPTextModel, CLIPTokenizer
 
-    device, dtype = choose_device(EditSettings())
+    device, dtype = choose_device_and_dtype(EditSettings())
     base = folder / "base"
     pipe = diffusers.StableDiffusionImg2ImgPipeline(
         unet=diffusers.UNet2DConditionModel.from_pretrained(base / "unet", torch_dtype=dtype),

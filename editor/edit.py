@@ -14,7 +14,7 @@ from moodarchive.settings import Settings, SettingScope
 
 Mask = npt.NDArray[np.float32]
 Progress = Callable[[int, int], None]
-"""Told (steps done, steps in all) over all the edits of a call."""
+"""Receives (steps done, steps in all) over all the edits of a call."""
 Stopped = Callable[[], bool]
 
 METHODS = ("moodifier", "infedit", "instruct-pix2pix", "sdedit")
@@ -77,6 +77,8 @@ class EditSettings(Settings):
     """MoodifyCLIP's tower (248 tokens), or the diffusion model's own CLIP (77 tokens)."""
     batch: Annotated[int, Field(ge=1, le=256), SettingScope.EXECUTION] = 4
     """Edits that share a pass through the model."""
+    replay: Annotated[Literal["auto", "off"], SettingScope.EXECUTION] = "auto"
+    """auto: on a GPU passes through the UNet are recorded once for each size and replayed as CUDA graphs."""
     dtype: Annotated[Literal["auto", "float32", "bfloat16"], SettingScope.PER_ROW] = "auto"
     """auto: bfloat16 on a GPU, float32 on a CPU."""
 
@@ -95,6 +97,9 @@ class Method(Protocol):
 
         One call at a time: a method's models hold the state of the edits that are being made.
         """
+
+    def unread(self, prompt: str) -> str:
+        """What of a prompt lies behind the text encoder's last token and changes nothing; empty where all is read."""
 
 
 def default_settings(name: str) -> EditSettings:

@@ -15,6 +15,7 @@ from editor.planning.plan import OWN, SERVED, EditPlan, EditRequest, Planner
 from editor.planning.regions import with_own_surroundings
 from editor.provenance import EditRecord, folder_name, mask_digest
 from moodarchive.errors import EditError
+from moodarchive.models.device import explain_device_errors
 from moodarchive.settings import SettingScope
 
 
@@ -42,7 +43,8 @@ class Editor:
     @cached_property
     def loaded(self) -> Method:
         """The method; MissingWeightsError tells what is not there."""
-        return load_method(self.method, self.base, self.model, self.settings)
+        with explain_device_errors(EditError, f"the models of {self.method}", "a GPU with more memory free"):
+            return load_method(self.method, self.base, self.model, self.settings)
 
     @cached_property
     def _names(self) -> tuple[str, str]:
@@ -58,7 +60,12 @@ class Editor:
             Edit(image=source.image, prompt=plan.prompt, mask=plan.mask, seed=request.seed)
             for plan, request in zip(plans, requests, strict=True)
         ]
-        images = method.edit(edits, progress, stopped)
+        with explain_device_errors(
+            EditError,
+            f"{len(edits)} edits at size {self.settings.size}",
+            "a smaller --size, or fewer emotions in a call",
+        ):
+            images = method.edit(edits, progress, stopped)
         return [
             EditResult(
                 image=with_own_surroundings(source.image, image, plan.mask) if self.own_surroundings else image,
@@ -76,6 +83,11 @@ class Editor:
             notes = (*notes, f"{self.method} knows no region: all of the picture may change")
         if self.method == "instruct-pix2pix" and plan.prompt_by in (OWN, SERVED):
             prompt = f"turn it into this: {prompt}"
+        if cut := self.loaded.unread(prompt):
+            notes = (
+                *notes,
+                f"the prompt is longer than the text encoder reads; without effect is its end: {_shortened(cut)!r}",
+            )
         region_by = plan.region_by if mask is not None or request.whole else "none"
         return EditPlan(
             prompt=prompt,
@@ -113,3 +125,8 @@ def settings_with(method: str, **given: object) -> EditSettings:
     except ValidationError as error:
         problems = [f"{problem['loc'][0]} = {problem['input']!r}: {problem['msg']}" for problem in error.errors()]
         raise EditError("; ".join(problems)) from None
+
+
+def _shortened(text: str, most: int = 60) -> str:
+    """A text's beginning, for a line of a message."""
+    return text if len(text) <= most else f"{text[:most]}…"

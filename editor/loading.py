@@ -1,7 +1,7 @@
 """Loads a method: finds its weights, then opens them and sees that they fit together."""
 
 from editor.edit import EditSettings, Method, require_method
-from editor.methods.base import choose_device, diffusion_library, open_base
+from editor.methods.base import choose_device_and_dtype, diffusion_library, open_base
 from editor.methods.baselines import Baseline
 from editor.methods.moodifier import InversionFree
 from editor.methods.text import TextTower, require_fitting_text
@@ -23,7 +23,7 @@ def load_method(name: str, base: str, model: str | None, settings: EditSettings)
     own = () if moodify else ("text_encoder", "tokenizer")
     folder = base_folder(base, name, ("unet", "vae", "scheduler", *own))
     diffusion_library()
-    device, dtype = choose_device(settings)
+    device, dtype = choose_device_and_dtype(settings)
     text = TextTower(
         model=hub or folder / "text_encoder", tokenizer=hub or folder / "tokenizer", device=device, dtype=dtype
     )

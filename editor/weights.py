@@ -17,6 +17,10 @@ FILES = {
 """What each part of a diffusion model's folder needs. Only safetensors: a pickle from outside may run anything."""
 _GIGABYTES = {"unet": 3.44, "vae": 0.34, "text_encoder": 0.49, "tokenizer": 0.0, "scheduler": 0.0}
 """In float32, of the SD 1.5 family."""
+VARIANTS = ("fp16", "bf16", "fp32")
+"""Other names under which the hub's repositories keep a part's weights, as in model.fp16.safetensors."""
+_WEIGHTS, _SHARDS = ".safetensors", ".index.json"
+_UNREAD = (".bin", ".ckpt", ".pt", ".pth", ".msgpack", ".h5", ".onnx")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,15 +52,20 @@ def base_folder(base: str, method: str, parts: Sequence[str]) -> Path:
     folder = Path(base).expanduser()
     if folder.is_dir():
         if lacking := _lacking(folder, patterns):
-            raise MissingWeightsError(f"{folder} lacks {', '.join(lacking)}; {_needed(method, parts)}")
+            raise MissingWeightsError(
+                f"{folder} lacks {', '.join(lacking)}{_unread(folder, lacking)}; {_needed(method, parts)}"
+            )
         return folder
     if folder.is_absolute() or base.startswith((".", "~")) or base.count("/") != 1:
         raise MissingWeightsError(f"there is no folder {base}; {_needed(method, parts)}")
-    downloaded = cached_folder(base, patterns)
+    variants = [_variant_name(name, "*") for name in patterns if name.endswith(_WEIGHTS)]
+    downloaded = cached_folder(base, [*patterns, *variants])
     if downloaded and not _lacking(downloaded, patterns):
         return downloaded
     try:
         folder = download(base, patterns)
+        if _lacking(folder, patterns):  # a repository that keeps its weights under other names only
+            folder = download(base, [*patterns, *variants])
     except ServiceError as error:
         raise MissingWeightsError(
             f"the model {base} is not on this machine: {error}; {_needed(method, parts)}"
@@ -64,6 +73,17 @@ def base_folder(base: str, method: str, parts: Sequence[str]) -> Path:
     if lacking := _lacking(folder, patterns):
         raise MissingWeightsError(f"{base} lacks {', '.join(lacking)}; {_needed(method, parts)}")
     return folder
+
+
+def weights_variant(folder: Path, name: str) -> str | None:
+    """Which variant of a part's weights is read: None for ``name`` itself or its shards, else the first of VARIANTS."""
+    if (folder / name).is_file() or (folder / f"{name}{_SHARDS}").is_file():
+        return None
+    for variant in VARIANTS:
+        file = folder / _variant_name(name, variant)
+        if file.is_file() or file.with_name(_variant_name(f"{name}{_SHARDS}", variant)).is_file():
+            return variant
+    return None
 
 
 def moodify_folder(model: str | None) -> Path:
@@ -100,4 +120,33 @@ def _needed(method: str, parts: Sequence[str]) -> str:
 
 
 def _lacking(folder: Path, names: Sequence[str]) -> list[str]:
-    return [name for name in names if not (folder / name).is_file()]
+    return [name for name in names if not _is_there(folder, name)]
+
+
+def _is_there(folder: Path, name: str) -> bool:
+    if (folder / name).is_file():
+        return True
+    if not name.endswith(_WEIGHTS):
+        return False
+    whole = folder / name
+    return (folder / f"{name}{_SHARDS}").is_file() or weights_variant(whole.parent, whole.name) is not None
+
+
+def _variant_name(name: str, variant: str) -> str:
+    """model.safetensors → model.fp16.safetensors, model.safetensors.index.json → model.safetensors.index.fp16.json."""
+    if name.endswith(_SHARDS):
+        return f"{name.removesuffix('.json')}.{variant}.json"
+    return f"{name.removesuffix(_WEIGHTS)}.{variant}{_WEIGHTS}"
+
+
+def _unread(folder: Path, lacking: Sequence[str]) -> str:
+    """Names the weights that are there in a form that is not read, with the remedy; empty where there are none."""
+    parts = {Path(name).parent for name in lacking if name.endswith(_WEIGHTS)}
+    files = [file for part in sorted(parts) for file in sorted((folder / part).glob("*")) if file.suffix in _UNREAD]
+    if not files:
+        return ""
+    names = ", ".join(str(file.relative_to(folder)) for file in files[:4])
+    return (
+        f" (there is {names}, which is not read: it may run any program. Remedy: the same model's .safetensors, "
+        "or make them from a file that you trust with diffusers' save_pretrained(..., safe_serialization=True))"
+    )

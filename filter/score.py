@@ -1,22 +1,27 @@
 """How well a picture fits each emotion: CLIP's cosine to the emotion's phrases; and the best of those searched."""
 
-import io
-from collections.abc import Iterator
-from dataclasses import dataclass
+import os
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Annotated, Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
-from PIL import Image
 from pydantic import Field, field_validator
 
 from moodarchive.emotions.lexicon import load_lexicon
 from moodarchive.emotions.taxonomy import EMOTIONS
-from moodarchive.errors import PrunedPictureError
+from moodarchive.errors import PrunedPictureError, StageError
 from moodarchive.keys import digest
 from moodarchive.models.clip import ClipEncoder, Embeddings
-from moodarchive.running.part_log import forget_logs
+from moodarchive.models.device import explain_device_errors
+from moodarchive.running.metrics import note
+from moodarchive.running.part_log import LOGGER, forget_logs
 from moodarchive.running.stage import Readers, Resources, Stage, join_rows
 from moodarchive.settings import Settings, SettingScope
 from moodarchive.storage.store import Store
@@ -24,6 +29,13 @@ from moodarchive.tables.forgetting import parts_holding
 from moodarchive.tables.schemas import IMAGES, ITEMS, SAFETY, SCORES, as_batch, empty_row
 
 DECIMALS = 5
+DECODING = "jpeg at a power of two, at least 1.5 times the model's side; passes of one shape"
+"""How a picture becomes the model's pixels, as far as scores depend on it: another way makes stored scores stale."""
+MOST_DECODERS = 16
+PASSES_AHEAD = 2
+"""Passes whose pictures are being decoded or that wait for the model; more would only cost memory."""
+MODEL_BOUND = 0.1
+"""The model is the wall while it waits for pictures in less than this share of its time."""
 
 
 class ScoreSettings(Settings):
@@ -39,8 +51,12 @@ class ScoreSettings(Settings):
         "a scene full of {emotion}",
     )
     """Sentences that stand beside an emotion's lexicon phrases; each holds {emotion}."""
-    batch: Annotated[int, Field(ge=1, le=4096), SettingScope.EXECUTION] = 64
-    """Pictures in one pass through the model."""
+    batch: Annotated[int, Field(ge=1, le=4096), SettingScope.PER_ROW] = 64
+    """Pictures in one pass through the model; the last pass of a part is filled up.
+
+    Kernels choose their order of summation by the shapes, so that another batch moves last digits of some scores:
+    it makes stored scores stale, as another model does.
+    """
     workers: Annotated[int, Field(ge=1), SettingScope.EXECUTION] = 1
     """Worker processes of the stage, on the whole cluster."""
     cpus_per_worker: Annotated[float, Field(ge=0), SettingScope.EXECUTION] = 0.5
@@ -49,10 +65,15 @@ class ScoreSettings(Settings):
     """GPUs that Ray sets aside for each worker; 0 scores on CPUs."""
     threads: Annotated[int, Field(ge=1), SettingScope.EXECUTION] = 1
     """CPU threads of each worker's model."""
+    decoders: Annotated[int, Field(ge=0, le=256), SettingScope.EXECUTION] = 0
+    """Threads of each worker that decode and resize beside the model; 0 shares the machine's cores among the workers.
+
+    The part's log and the progress line say whether they or the model are the wall.
+    """
 
     @field_validator("templates")
     @classmethod
-    def _named(cls, templates: tuple[str, ...]) -> tuple[str, ...]:
+    def _check_templates(cls, templates: tuple[str, ...]) -> tuple[str, ...]:
         if not templates or any("{emotion}" not in template for template in templates):
             raise ValueError("every template must hold {emotion}")
         return templates
@@ -63,20 +84,72 @@ def phrases_of_emotions(templates: tuple[str, ...]) -> dict[str, tuple[str, ...]
 
     The lexicon, not the searched descriptors, so that a later round with new descriptors leaves earlier scores true.
     """
-    found: dict[str, list[str]] = {}
+    phrases_of: dict[str, list[str]] = {}
     for cell, phrases in load_lexicon().items():
         filled = [template.format(emotion=cell.emotion) for template in templates]
-        found.setdefault(cell.emotion, filled).extend(phrases)
-    return {emotion: tuple(phrases) for emotion, phrases in found.items()}
+        phrases_of.setdefault(cell.emotion, filled).extend(phrases)
+    return {emotion: tuple(phrases) for emotion, phrases in phrases_of.items()}
+
+
+@dataclass
+class _Timing:
+    """What the model did with its time while a part was in work."""
+
+    pictures: int = 0
+    model_s: float = 0.0
+    waited_s: float = 0.0
+    """For pictures that were not decoded yet."""
+    began: float = field(default_factory=time.monotonic)
+
+    def figures(self) -> dict[str, float]:
+        """For the part's sidecar."""
+        return {
+            "scored": self.pictures,
+            "seconds": round(time.monotonic() - self.began, 3),
+            "model_s": round(self.model_s, 3),
+            "waited_s": round(self.waited_s, 3),
+        }
+
+    def line(self, decoders: int) -> str:
+        """For the part's log: the rate, the model's own, and which of the two sides is the wall."""
+        rate = self.pictures / max(time.monotonic() - self.began, 1e-9)
+        own = self.pictures / max(self.model_s, 1e-9)
+        share = self.waited_s / max(self.model_s + self.waited_s, 1e-9)
+        wall = (
+            "the model is the wall"
+            if share < MODEL_BOUND
+            else f"decoding is the wall; remedy: more CPU cores for this worker (score.decoders, now {decoders})"
+        )
+        return f"{rate:.1f} pictures/s; the model alone {own:.1f}/s, it waited {share:.0%} of its time: {wall}"
+
+
+@dataclass
+class _Pass:
+    """Pictures that go through the model together, and their vectors once they have."""
+
+    pixels: list["Future[Any]"] = field(default_factory=list)
+    vectors: "Future[Embeddings] | None" = None
+
+
+@dataclass
+class _Batch:
+    """Rows that were read together; ``places`` holds the pass and the place in it of each that is scored."""
+
+    rows: list[dict[str, Any]]
+    places: dict[int, tuple[_Pass, int]] = field(default_factory=dict)
 
 
 @dataclass
 class Scorer:
-    """Scores a part's safe pictures; phrase embeddings are computed once a worker."""
+    """Scores a part's safe pictures; phrase embeddings are computed once a worker.
+
+    Decoding threads, the model's own thread, and the thread that reads and writes rows work at the same time.
+    """
 
     encoder: ClipEncoder
     templates: tuple[str, ...]
     batch: int
+    decoders: int = 1
 
     def __post_init__(self) -> None:
         self.encoder.texts(["warm"])  # a worker that cannot load its model must die at once, not at its first part
@@ -88,42 +161,97 @@ class Scorer:
         return tuple(of[emotion] for emotion in EMOTIONS)
 
     @cached_property
-    def _embedded(self) -> tuple[Embeddings, ...]:
-        return tuple(self.encoder.texts(phrases) for phrases in self._phrases)
+    def _embedded(self) -> npt.NDArray[np.float64]:
+        """[all phrases, width], emotion after emotion."""
+        return self.encoder.texts([phrase for phrases in self._phrases for phrase in phrases]).astype(np.float64)
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        """Where each emotion's phrases begin."""
+        return [0, *np.cumsum([len(phrases) for phrases in self._phrases])[:-1].tolist()]
 
     def __call__(self, part: int, readers: Readers) -> Iterator[pa.RecordBatch]:
-        for items, images, safety in join_rows(readers, ITEMS.name, IMAGES.name, SAFETY.name):
-            rows = [
-                {**d, "bytes": i["bytes"], "safe": s["verdict"] == "safe" and i["status"] == "ok"}
-                for d, i, s in zip(items, images, safety, strict=True)
-            ]
-            yield as_batch(SCORES, self._scored(rows))
+        timing = _Timing()
+        decoders = ThreadPoolExecutor(self.decoders, "decode")
+        model = ThreadPoolExecutor(1, "model")
+        try:
+            for rows in self._rows(readers, decoders, model, timing):
+                yield as_batch(SCORES, rows)
+        finally:
+            for pool in (decoders, model):
+                pool.shutdown(cancel_futures=True)
+        if timing.pictures:
+            note(timing.figures())
+            LOGGER.getChild("score").info(timing.line(self.decoders))
 
-    def _scored(self, rows: list[dict[str, Any]]) -> list[dict[str, object]]:
-        chosen = [row for row in rows if row["safe"]]
-        if lost := [row["key"] for row in chosen if row["bytes"] is None]:
-            raise _pruned(lost)
-        vectors: dict[str, Embeddings] = {}
-        for start in range(0, len(chosen), self.batch):
-            some = chosen[start : start + self.batch]
-            embedded = self.encoder.images([Image.open(io.BytesIO(row["bytes"])).convert("RGB") for row in some])
-            vectors |= {row["key"]: vector for row, vector in zip(some, embedded, strict=True)}
-        return [self._row(row, vectors.get(row["key"])) for row in rows]
+    def _rows(
+        self, readers: Readers, decoders: ThreadPoolExecutor, model: ThreadPoolExecutor, timing: _Timing
+    ) -> Iterator[list[dict[str, object]]]:
+        """The output rows of each batch that is read, in order, while later ones are decoded."""
+        line: deque[_Batch] = deque()
+        passes: deque[_Pass] = deque()
+        filling = _Pass()
 
-    def _row(self, row: dict[str, Any], vector: Embeddings | None) -> dict[str, object]:
-        if vector is None:
+        def start(full: _Pass) -> None:
+            full.vectors = model.submit(self._embed, full.pixels, timing)
+            passes.append(full)
+
+        for batch, chosen in _read_batches(readers):
+            line.append(batch)
+            for index in chosen:
+                batch.places[index] = (filling, len(filling.pixels))
+                filling.pixels.append(decoders.submit(self.encoder.prepare_bytes, batch.rows[index]["bytes"]))
+                if len(filling.pixels) == self.batch:
+                    start(filling)
+                    filling = _Pass()
+                    if len(passes) > PASSES_AHEAD:
+                        _wait(passes.popleft())
+            for row in batch.rows:
+                del row["bytes"]
+            while line and _is_embedded(line[0]):
+                yield self._score(line.popleft())
+        if filling.pixels:
+            start(filling)
+        while line:
+            yield self._score(line.popleft())
+
+    def _embed(self, pixels: "Sequence[Future[Any]]", timing: _Timing) -> Embeddings:
+        """In the model's thread: waits for the decoders, then makes one pass."""
+        began = time.monotonic()
+        ready = [future.result() for future in pixels]
+        decoded = time.monotonic()
+        with explain_device_errors(StageError, f"a batch of {self.batch} pictures", "a smaller score.batch"):
+            vectors = self.encoder.embed_batch(ready, self.batch)
+        timing.waited_s += decoded - began
+        timing.model_s += time.monotonic() - decoded
+        timing.pictures += len(ready)
+        return vectors
+
+    def _score(self, batch: _Batch) -> list[dict[str, object]]:
+        if not batch.places:
+            return [self._row(row, None, None) for row in batch.rows]
+        vectors = np.stack([_wait(one)[place] for one, place in batch.places.values()])
+        # summed in float64, where the order of summation is ten decimals away from those that are kept
+        cosines = dict(zip(batch.places, vectors.astype(np.float64) @ self._embedded.T, strict=True))
+        finite = dict(zip(batch.places, np.isfinite(vectors).all(axis=1), strict=True))
+        return [self._row(row, cosines.get(index), finite.get(index)) for index, row in enumerate(batch.rows)]
+
+    def _row(
+        self, row: dict[str, Any], cosines: npt.NDArray[np.float64] | None, finite: bool | None
+    ) -> dict[str, object]:
+        if cosines is None:
             return empty_row(SCORES, key=row["key"], status="skipped")
-        if not np.isfinite(vector).all():
+        if not finite:
             return empty_row(SCORES, key=row["key"], status="failed", error="not_finite")
         contexts: dict[str, str] = {}
         for query in row["queries"]:  # best rank first
             contexts.setdefault(query["emotion"], query["context"])
-        scores, phrases = self._fits(vector)
-        _, emotion, place = max((scores[EMOTIONS.index(name)], name, EMOTIONS.index(name)) for name in contexts)
+        scores, phrases = self._best_phrases(cosines)
+        _, emotion, index = max((scores[EMOTIONS.index(name)], name, EMOTIONS.index(name)) for name in contexts)
         return {
             "key": row["key"],
-            "score": scores[place],
-            "phrase": phrases[place],
+            "score": scores[index],
+            "phrase": phrases[index],
             "emotion": emotion,
             "context": contexts[emotion],
             "emotion_scores": scores,
@@ -132,23 +260,57 @@ class Scorer:
             "error": None,
         }
 
-    def _fits(self, vector: Embeddings) -> tuple[list[float], list[str]]:
-        """Of each emotion the largest cosine, rounded so that batch shape cannot change it, and its phrase."""
+    def _best_phrases(self, cosines: npt.NDArray[np.float64]) -> tuple[list[float], list[str]]:
+        """Of each emotion the largest cosine, to five decimals, and its phrase."""
         scores, phrases = [], []
-        for embedded, of_emotion in zip(self._embedded, self._phrases, strict=True):
-            cosines = embedded @ vector
-            best = int(np.argmax(cosines))
-            scores.append(round(float(cosines[best]), DECIMALS))
+        for start, of_emotion in zip(self._starts, self._phrases, strict=True):
+            best = int(np.argmax(cosines[start : start + len(of_emotion)]))
+            scores.append(round(float(cosines[start + best]), DECIMALS))
             phrases.append(of_emotion[best])
         return scores, phrases
 
 
-def _pruned(keys: list[str]) -> PrunedPictureError:
+def _read_batches(readers: Readers) -> Iterator[tuple[_Batch, list[int]]]:
+    """Rows as they are read, and which of them are to be scored. PrunedPictureError when one of these has no bytes."""
+    for items, images, safety in join_rows(readers, ITEMS.name, IMAGES.name, SAFETY.name):
+        rows = [{**item, "bytes": image["bytes"]} for item, image in zip(items, images, strict=True)]
+        chosen = [
+            index
+            for index, (image, verdict) in enumerate(zip(images, safety, strict=True))
+            if verdict["verdict"] == "safe" and image["status"] == "ok"
+        ]
+        if pruned := [str(rows[index]["key"]) for index in chosen if rows[index]["bytes"] is None]:
+            raise _pruned_error(pruned)
+        yield _Batch(rows), chosen
+
+
+def _wait(one: _Pass) -> Embeddings:
+    """The pass's vectors, once they are there; the error of its decoding or of the model."""
+    assert one.vectors is not None, "a pass is started before anyone waits for it"
+    return one.vectors.result()
+
+
+def _is_embedded(batch: _Batch) -> bool:
+    return all(one.vectors is not None and one.vectors.done() for one, _ in batch.places.values())
+
+
+def decoding_threads(settings: ScoreSettings) -> int:
+    """What the settings name, or the cores of this machine shared among the workers."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return settings.decoders or max(1, min(MOST_DECODERS, cores // settings.workers))
+
+
+def _pruned_error(keys: list[str]) -> PrunedPictureError:
     return PrunedPictureError(
         f"{len(keys)} pictures are to be scored anew, but images/ was pruned of them ({', '.join(keys[:3])}): their "
         "scores are of another lexicon or an earlier program; remedy: restore the part's two files in images/ from a "
         "copy, or remove both and run again, which downloads the part anew"
     )
+
+
+def _make_scorer(encoder: ClipEncoder, settings: ScoreSettings) -> Scorer:
+    """In the worker, whose machine decides how many threads decode."""
+    return Scorer(encoder, settings.templates, settings.batch, decoding_threads(settings))
 
 
 def score_stage(settings: ScoreSettings) -> Stage:
@@ -159,14 +321,14 @@ def score_stage(settings: ScoreSettings) -> Stage:
         name="score",
         reads=(ITEMS, IMAGES, SAFETY),
         writes=SCORES,
-        make_worker=partial(Scorer, encoder, settings.templates, settings.batch),
+        make_worker=partial(_make_scorer, encoder, settings),
         resources=Resources(
             cpus=settings.cpus_per_worker,
             gpus=settings.gpus_per_worker,
             min_workers=settings.workers,
             max_workers=settings.workers,
         ),
-        settings=digest([settings.digest(), phrases, SCORES.schema.names]),
+        settings=digest([settings.digest(), phrases, SCORES.schema.names, DECODING]),
     )
 
 

@@ -6,6 +6,7 @@ words of different prompts. With a source caption, prompt-to-prompt's refinement
 that the caption has too attends where the source's does.
 """
 
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,6 +36,27 @@ class Control:
     def acts(self) -> bool:
         """False where refining would change nothing: no caption to align to, and masks that are 1 everywhere."""
         return self.alignment is not None or any(bool((weights != 1).any()) for weights in self.weights.values())
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All tensors that the layers read, by name; empty while nothing is refined."""
+        if not self.refine:
+            return {}
+        named = {f"weights {pixels}": weights for pixels, weights in self.weights.items()}
+        if self.alignment is not None:
+            named |= {"alignment indices": self.alignment.indices, "alignment aligned": self.alignment.aligned}
+        return named
+
+    def take_tensors(self, named: Mapping[str, Tensor]) -> None:
+        """Reads these from now on, as ``tensors`` named them."""
+        if not self.refine:
+            return
+        self.weights = {pixels: named[f"weights {pixels}"] for pixels in self.weights}
+        if self.alignment is not None:
+            self.alignment = Alignment(indices=named["alignment indices"], aligned=named["alignment aligned"])
+
+    def structure(self) -> Hashable:
+        """What else the layers' work depends on."""
+        return self.refine, self.batch, self.pairs, self.alignment is not None
 
     def rows(self, block: int) -> slice:
         return slice(block * self.batch, (block + 1) * self.batch)

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from editor.edit import EditSettings
+from editor.weights import weights_variant
 from moodarchive.errors import EditError, MissingExtraError
+from moodarchive.models.device import choose_device
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,9 +46,9 @@ class Base:
         return pixels
 
 
-def choose_device(settings: EditSettings) -> tuple[torch.device, torch.dtype]:
+def choose_device_and_dtype(settings: EditSettings) -> tuple[torch.device, torch.dtype]:
     """The first GPU in bfloat16, else the CPU in float32, unless the settings name a type."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = choose_device()
     named = settings.dtype if settings.dtype != "auto" else "bfloat16" if device.type == "cuda" else "float32"
     return device, torch.bfloat16 if named == "bfloat16" else torch.float32
 
@@ -71,11 +73,14 @@ def diffusion_library() -> Any:
 def open_base(folder: Path, settings: EditSettings) -> Base:
     """A base of the SD 1.5 family; EditError when the files cannot be read or the UNet takes other channels."""
     diffusers = diffusion_library()
-    device, dtype = choose_device(settings)
+    device, dtype = choose_device_and_dtype(settings)
     loaded = []
     for part, cls in (("unet", diffusers.UNet2DConditionModel), ("vae", diffusers.AutoencoderKL)):
         try:
-            model = cls.from_pretrained(folder / part, torch_dtype=dtype, use_safetensors=True, local_files_only=True)
+            variant = weights_variant(folder / part, "diffusion_pytorch_model.safetensors")
+            model = cls.from_pretrained(
+                folder / part, torch_dtype=dtype, use_safetensors=True, local_files_only=True, variant=variant
+            )
         except Exception as error:  # diffusers raises anything from OSError to safetensors' own errors
             raise EditError(f"{folder / part} cannot be read as {cls.__name__}: {str(error)[:200]}") from error
         loaded.append(model.to(device).eval())

@@ -9,9 +9,11 @@ import torch
 from PIL import Image
 
 from editor.edit import Edit, EditSettings, Progress, Stopped
-from editor.methods.base import choose_device, diffusion_library
+from editor.methods.base import choose_device_and_dtype, diffusion_library
 from editor.methods.batches import Batch, Steps, batches
 from editor.methods.canvas import resized_to
+from editor.methods.text import unread_words
+from editor.weights import weights_variant
 from moodarchive.errors import EditError
 
 
@@ -25,7 +27,7 @@ class Baseline:
         cls = (
             diffusers.StableDiffusionInstructPix2PixPipeline if instructed else diffusers.StableDiffusionImg2ImgPipeline
         )
-        device, dtype = choose_device(settings)
+        device, dtype = choose_device_and_dtype(settings)
         self._pipe = _open_pipeline(diffusers, cls, folder, dtype).to(device)
         self._pipe.set_progress_bar_config(disable=True)
         channels = self._pipe.unet.config.in_channels
@@ -64,6 +66,11 @@ class Baseline:
                 edited[position] = resized_to(image, edits[position].image.size)
         return [edited[position] for position in range(len(edits))]
 
+    def unread(self, prompt: str) -> str:
+        """See ``Method``."""
+        tokenizer = self._pipe.tokenizer
+        return unread_words(tokenizer, prompt, int(tokenizer.model_max_length))
+
     def _batch(self, edits: Sequence[Edit], batch: Batch, steps: Steps) -> list[Image.Image]:
         members = [edits[position] for position in batch.indices]
         steps.begin()
@@ -90,14 +97,23 @@ def _open_pipeline(diffusers: Any, cls: Any, folder: Path, dtype: torch.dtype) -
 
     try:
         plain: dict[str, Any] = {"local_files_only": True}
-        weights = plain | {"use_safetensors": True}
+        weights, model = plain | {"use_safetensors": True}, "diffusion_pytorch_model.safetensors"
         config = diffusers.DDIMScheduler.load_config(folder / "scheduler")
         named = getattr(diffusers, str(config["_class_name"]))
         assert issubclass(named, diffusers.SchedulerMixin)
         return cls(
-            unet=diffusers.UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=dtype, **weights),
-            vae=diffusers.AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=dtype, **weights),
-            text_encoder=CLIPTextModel.from_pretrained(folder / "text_encoder", dtype=dtype, **weights),
+            unet=diffusers.UNet2DConditionModel.from_pretrained(
+                folder / "unet", torch_dtype=dtype, variant=weights_variant(folder / "unet", model), **weights
+            ),
+            vae=diffusers.AutoencoderKL.from_pretrained(
+                folder / "vae", torch_dtype=dtype, variant=weights_variant(folder / "vae", model), **weights
+            ),
+            text_encoder=CLIPTextModel.from_pretrained(
+                folder / "text_encoder",
+                dtype=dtype,
+                variant=weights_variant(folder / "text_encoder", "model.safetensors"),
+                **weights,
+            ),
             tokenizer=CLIPTokenizer.from_pretrained(folder / "tokenizer", **plain),
             scheduler=named.from_config(config),
             safety_checker=None,

@@ -29,7 +29,11 @@ def to_pixels(image: Image.Image) -> Tensor:
     return torch.from_numpy(values).permute(2, 0, 1)[None].contiguous()
 
 
-def to_image(pixels: Tensor) -> Image.Image:
-    """An RGB picture of [3, height, width] in [-1, 1]; what exceeds the range is clipped."""
-    values = ((pixels.float().cpu().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-    return Image.fromarray(values.permute(1, 2, 0).contiguous().numpy())
+def to_bytes(pixels: Tensor) -> Tensor:
+    """uint8 [height, width, 3] on the same device, of [3, height, width] in [-1, 1]; what lies outside is clipped."""
+    return ((pixels.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 0)
+
+
+def to_image(values: Tensor) -> Image.Image:
+    """An RGB picture of ``to_bytes``."""
+    return Image.fromarray(np.ascontiguousarray(values.cpu().numpy()))

@@ -6,7 +6,7 @@ source at a step is subtracted from what it says about the target. Tensors are f
 scheduler's cumulative product at the step's t.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, sqrt
 from pathlib import Path
@@ -21,8 +21,9 @@ from editor.methods.alignment import align
 from editor.methods.attention import Control, take_control
 from editor.methods.base import Base
 from editor.methods.batches import Steps, batches
-from editor.methods.canvas import resized_to, to_image, to_pixels
+from editor.methods.canvas import resized_to, to_bytes, to_image, to_pixels
 from editor.methods.masks import blend, layer_weights
+from editor.methods.replay import Recorder, Replayed, recorder_for
 from editor.methods.text import TextTower
 from moodarchive.errors import EditError
 
@@ -106,19 +107,39 @@ class InversionFree:
     ``controlled`` makes it Moodifier: masks, attention control and, with source captions, prompt-to-prompt inside the
     masks. Without, it is the plain method, which changes the whole picture. The UNet's rows are blocks of B edits, one
     block a role: the source and the target, each with the empty prompt beside it where its guidance is not 1.
+    ``record`` records the UNet's passes; by default what the settings and the device allow.
     """
 
-    def __init__(self, *, name: str, base: Base, text: TextTower, settings: EditSettings, controlled: bool) -> None:
+    def __init__(
+        self,
+        *,
+        name: str,
+        base: Base,
+        text: TextTower,
+        settings: EditSettings,
+        controlled: bool,
+        record: Recorder | None = None,
+    ) -> None:
         self.name = name
         self._base, self._text, self._settings, self._controlled = base, text, settings, controlled
+        self._acts = False
         self._levels = noise_levels(base.folder / "scheduler", settings.steps, settings.strength)
         self.control: Control = take_control(base.unet)
+        recorder = recorder_for(base.device, settings.replay) if record is None else record
+        replayed = Replayed(self._pass, recorder) if recorder else None
+        self._predict: Callable[[Hashable, Mapping[str, Tensor]], Tensor] = replayed or (
+            lambda _, inputs: self._pass(inputs)
+        )
         self._roles = ["source", "target"]
         self._roles += ["source_empty"] if settings.source_guidance != 1 else []
         self._roles += ["target_empty"] if settings.guidance != 1 else []
 
     def edit(self, edits: Sequence[Edit], progress: Progress, stopped: Stopped) -> list[Image.Image]:
-        """See ``Method``; the same bytes for the same edit and seed on the same machine, alone or among others."""
+        """See ``Method``; the same bytes for the same edits in the same order on the same machine.
+
+        Among others an edit's last bits are others, because kernels choose their order of summation by the shapes. With
+        ``batch`` = 1 it has the same bytes alone and among others.
+        """
         planned = batches(edits, self._settings.size, self._base.cell * 2**self._base.depth, self._settings.batch)
         steps = Steps(total=len(planned) * len(self._levels), progress=progress, stopped=stopped)
         edited: dict[int, Image.Image] = {}
@@ -131,9 +152,15 @@ class InversionFree:
                 steps.end()
                 if step.level.t > 1:
                     steps.begin()
-            for index, member, latent in zip(batch.indices, members, clean, strict=True):
-                edited[index] = resized_to(to_image(self._base.decode(latent[None])[0]), member.image.size)
+            # one decode at a time, because this is where memory peaks; a GPU is waited for once all are under way
+            decoded = [to_bytes(self._base.decode(latent[None])[0]) for latent in clean]
+            for index, member, values in zip(batch.indices, members, decoded, strict=True):
+                edited[index] = resized_to(to_image(values), member.image.size)
         return [edited[index] for index in range(len(edits))]
+
+    def unread(self, prompt: str) -> str:
+        """See ``Method``."""
+        return self._text.unread(prompt)
 
     def steps(self, edits: Sequence[Edit], size: tuple[int, int]) -> Iterator[Step]:
         """The loop of algorithm 1 over edits of one working size, (width, height)."""
@@ -147,12 +174,11 @@ class InversionFree:
             # drawn on the CPU, one generator an edit: neither the device nor its companions change an edit's noise
             return torch.stack([torch.randn(clean.shape[1:], generator=draw) for draw in draws]).to(clean.device)
 
-        acts = self._controlled and self.control.acts()
         target_x0 = clean
         for level in self._levels:
             noise = fresh()
             source, target = add_noise(clean, noise, level.abar), add_noise(target_x0, noise, level.abar)
-            self.control.refine = acts and refines(level.t, self._settings.steps, self._settings.tau_c)
+            self.control.refine = self._acts and refines(level.t, self._settings.steps, self._settings.tau_c)
             source_noise, target_noise = self._noises(source, target, states, level.timestep)
             target_x0 = target_clean(
                 clean=clean,
@@ -184,18 +210,34 @@ class InversionFree:
         masks = [edit.mask if self._controlled else None for edit in edits]
         of_edits = [layer_weights(mask, (size[1], size[0]), shapes, self._settings.feather) for mask in masks]
         control.weights = {
-            height * width: torch.stack([of_edit[depth] for of_edit in of_edits]).view(len(edits), 1, -1, 1).to(device)
+            height * width: torch.stack([of_edit[depth] for of_edit in of_edits]).view(len(edits), 1, -1, 1)
             for depth, (height, width) in enumerate(shapes)
         }
+        self._acts = self._controlled and control.acts()  # asked while all is on the CPU: a GPU would be waited for
+        control.weights = {pixels: weights.to(device) for pixels, weights in control.weights.items()}
         return text.states([tokens for role in self._roles for tokens in rows[role]]).to(self._base.dtype)
 
     @torch.inference_mode()
     def _noises(self, source: Tensor, target: Tensor, states: Tensor, timestep: int) -> tuple[Tensor, Tensor]:
         """The guided noise of both branches, float32, from one pass over all rows."""
         latents = torch.cat([source if role.startswith("source") else target for role in self._roles])
-        noise = self._base.unet(latents.to(self._base.dtype), timestep, encoder_hidden_states=states).sample.float()
+        inputs = {
+            "latents": latents.to(self._base.dtype),
+            "timestep": torch.tensor(timestep).to(latents.device),
+            "states": states,
+            **self.control.tensors(),
+        }
+        noise = self._predict(self.control.structure(), inputs).float()
         of_role = dict(zip(self._roles, noise.chunk(len(self._roles)), strict=True))
         return (
             guide(of_role.get("source_empty", of_role["source"]), of_role["source"], self._settings.source_guidance),
             guide(of_role.get("target_empty", of_role["target"]), of_role["target"], self._settings.guidance),
         )
+
+    def _pass(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """The UNet over all rows, its attention controlled by the same inputs."""
+        self.control.take_tensors(inputs)
+        noise: Tensor = self._base.unet(
+            inputs["latents"], inputs["timestep"], encoder_hidden_states=inputs["states"]
+        ).sample
+        return noise

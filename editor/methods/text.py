@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from editor.weights import weights_variant
 from moodarchive.errors import EditError
 
 
@@ -20,7 +21,12 @@ class TextTower:
         try:
             self._tokenizer: Any = transformers.CLIPTokenizer.from_pretrained(tokenizer, local_files_only=True)
             tower, report = reads(
-                model, local_files_only=True, use_safetensors=True, dtype=dtype, output_loading_info=True
+                model,
+                local_files_only=True,
+                use_safetensors=True,
+                dtype=dtype,
+                output_loading_info=True,
+                variant=weights_variant(model, "model.safetensors"),
             )
         except Exception as error:  # transformers raises anything from OSError to safetensors' own errors
             raise EditError(f"the text tower in {model} cannot be read: {str(error)[:200]}") from error
@@ -38,12 +44,22 @@ class TextTower:
         )["input_ids"]
         return [[*ids, *[self.end] * (self.context - len(ids))] for ids in rows]
 
+    def unread(self, text: str) -> str:
+        """What of a text lies behind the encoder's last token; empty where all of it is read."""
+        return unread_words(self._tokenizer, text, self.context)
+
     @torch.inference_mode()
     def states(self, tokens: Sequence[Sequence[int]]) -> Tensor:
         """[B, context, width] after the final layer norm, not projected; the padding is attended to, as in training."""
         ids = torch.tensor(tokens, device=self._model.device)
         states: Tensor = self._model(input_ids=ids).last_hidden_state
         return states
+
+
+def unread_words(tokenizer: Any, text: str, context: int) -> str:
+    """The end of a text that does not fit into ``context`` tokens, its two marks among them."""
+    ids = tokenizer(text, padding=False, truncation=False, add_special_tokens=False)["input_ids"]
+    return str(tokenizer.decode(ids[context - 2 :])).strip() if len(ids) > context - 2 else ""
 
 
 def require_fitting_text(tower: TextTower, width: int, folder: str) -> None:

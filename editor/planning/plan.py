@@ -1,6 +1,5 @@
 """From a picture, an emotion and what a person gives to a prompt and a region, each with where it came from."""
 
-import difflib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from moodarchive.errors import EditError, RowError
 
 SERVED, OWN, FACES, PERSON, NOBODY = "served model", "lexicon and MoodifyCLIP", "face detector", "given", "none"
 LONGEST_PROMPT = 2_000
+_NEGATING = ("un", "in", "im", "ir", "dis", "non", "anti", "mis", "a")
 _FACIAL = re.compile(
     r"\b(faces?|facial|heads?|smiles?|expressions?|portraits?|persons?|people|m[ae]n|wom[ae]n|boys?|girls?|child|children"
     r"|bab(?:y|ies)|couple|bride|groom|eyes?|mouths?|lips)\b",
@@ -42,13 +42,17 @@ class EditRequest:
 
     def __post_init__(self) -> None:
         if self.emotion not in EMOTIONS:
-            close = difflib.get_close_matches(self.emotion, EMOTIONS, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
+            near = misspelt_emotion(self.emotion)
+            hint = f"; did you mean {near!r}?" if near else "."
             raise EditError(f"{self.emotion!r} is no emotion{hint} Legal: {', '.join(EMOTIONS)}")
+        if self.prompt and not self.prompt.strip():
+            raise EditError("the prompt is blank; remedy: leave it out, and one is found, or say what the edit shows")
         if self.prompt and self.plain:
             raise EditError("a prompt and --plain-prompt exclude each other")
         if self.whole and (self.mask is not None or self.boxes):
             raise EditError("--whole and a mask or box exclude each other")
+        if self.mask is not None and self.boxes:
+            raise EditError("a mask and boxes exclude each other; remedy: paint the boxes into the mask")
         if self.mask is not None and not self.mask.any():
             raise EditError("the mask is empty: nothing could change; remedy: paint white what may")
         if len(self.prompt) > LONGEST_PROMPT or not self.prompt.isprintable():
@@ -58,6 +62,27 @@ class EditRequest:
     def region_given(self) -> bool:
         """A mask, boxes or everything."""
         return self.whole or self.mask is not None or bool(self.boxes)
+
+
+def misspelt_emotion(word: str) -> str:
+    """The emotion that a word is a misspelling of; empty where it may as well be another word, or the opposite.
+
+    A misspelling differs by one letter in four at most, adjacent letters exchanged counting as one. A word that a
+    negating prefix sets apart from an emotion (uncaring, ingratitude) is its opposite.
+    """
+    from rapidfuzz.distance import OSA
+
+    typed = word.strip().casefold().replace(" ", "_")
+    near = [(OSA.distance(typed, emotion), emotion) for emotion in EMOTIONS]
+    close = [(distance, emotion) for distance, emotion in near if distance <= max(1, len(emotion) // 4)]
+    if not close:
+        return ""
+    emotion = min(close)[1]
+    negated = any(
+        typed.startswith(prefix) and not emotion.startswith(prefix) and len(typed) > len(emotion)
+        for prefix in _NEGATING
+    )
+    return "" if negated else emotion
 
 
 @dataclass(frozen=True, kw_only=True)

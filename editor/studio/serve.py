@@ -1,8 +1,10 @@
 """Serves the page on this machine: no analytics, nothing from elsewhere, nothing outside the work folder."""
 
 import os
+import re
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +24,38 @@ _HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
 )
+_ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 
 
-def serve(editor: Editor, folder: Path, *, host: str, port: int, tell: Callable[[str], None]) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Address:
+    """Where the page listens, and how a proxy before it is reached.
+
+    ``root_path`` is the path under which the proxy shows the page ("/studio"; the proxy may strip it or not), and
+    ``public_hosts`` are the names that it passes on as Host, without ports.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 7860
+    root_path: str = ""
+    public_hosts: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.root_path and not _ROOT_PATH.fullmatch(self.root_path):
+            raise EditError(f"--root-path {self.root_path!r}: legal is a path such as /studio, without / at its end")
+        for name in self.public_hosts:
+            if not _HOST.fullmatch(name):
+                raise EditError(
+                    f"--public-host {name!r}: legal is a name such as studio.example.org, without port or *"
+                )
+
+
+def serve(editor: Editor, folder: Path, *, address: Address, tell: Callable[[str], None]) -> None:
     """Serves until it is stopped. EditError when the port is taken or the work folder cannot be used."""
+    host = address.host
     work = Work(folder=folder.resolve())
     work.make()
     # gradio reads these when it is imported
@@ -38,15 +66,15 @@ def serve(editor: Editor, folder: Path, *, host: str, port: int, tell: Callable[
         import uvicorn
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "gradio", "editor") from None
-    with _listening(host, port) as listening:
-        app = make_app(Runs(editor=editor), work, host)
-        tell(f"http://{host}:{listening.getsockname()[1]}")
+    with _listening(host, address.port) as listening:
+        app = make_app(Runs(editor=editor), work, address)
+        tell(f"http://{host}:{listening.getsockname()[1]}{address.root_path}")
         config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, workers=1)
         uvicorn.Server(config).run(sockets=[listening])
 
 
-def make_app(runs: Runs, work: Work, host: str) -> Any:
-    """The application; requests that name another host than this one are refused (DNS rebinding)."""
+def make_app(runs: Runs, work: Work, address: Address) -> Any:
+    """The application; requests that name another host than this one or a public one are refused (DNS rebinding)."""
     try:
         import gradio as gr
         from fastapi import FastAPI
@@ -68,6 +96,7 @@ def make_app(runs: Runs, work: Work, host: str) -> Any:
         app,
         page,
         path="/",
+        root_path=address.root_path or None,
         allowed_paths=[str(work.edits)],
         max_file_size=MOST_BYTES,
         show_error=False,
@@ -83,8 +112,27 @@ def make_app(runs: Runs, work: Work, host: str) -> Any:
     # only of a page that was launched does gradio look whether a file was uploaded before it takes and serves it
     page.has_launched = True
     mounted.add_middleware(_Guarded)
-    mounted.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]", host])
+    hosts = ["127.0.0.1", "localhost", "[::1]", address.host, *address.public_hosts]
+    if address.root_path:
+        mounted.add_middleware(_Unprefixed, root_path=address.root_path)
+    mounted.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts)
     return mounted
+
+
+class _Unprefixed:
+    """Takes the root path off requests of a proxy that passes it on, so that both kinds of proxies find the page."""
+
+    def __init__(self, app: Callable[..., Awaitable[None]], root_path: str) -> None:
+        self._app, self._root_path = app, root_path
+
+    async def __call__(
+        self, scope: Scope, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
+    ) -> None:
+        path = str(scope.get("path", ""))
+        if path == self._root_path or path.startswith(f"{self._root_path}/"):
+            short = path[len(self._root_path) :] or "/"
+            scope = {**scope, "path": short, "raw_path": short.encode()}
+        await self._app(scope, receive, send)
 
 
 class _Guarded:

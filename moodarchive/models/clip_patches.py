@@ -24,5 +24,5 @@ def _pooled_and_values(visual: Any, pixels: Any) -> tuple[Any, Any]:
     for layer in (visual.layer1, visual.layer2, visual.layer3, visual.layer4):
         features = layer(features)
     pool = visual.attnpool
-    positions = features.flatten(2).mT + pool.positional_embedding[1:]
+    positions = features.flatten(2).mT + pool.positional_embedding[1:].to(pixels.dtype)
     return pool(features), pool.c_proj(pool.v_proj(positions))

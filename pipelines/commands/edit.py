@@ -81,17 +81,22 @@ def studio(
     text_encoder: TextEncoder = None,
     host: Annotated[str, typer.Option(help="Where to listen; the page knows no passwords.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0 takes a free one.", min=0, max=65535)] = 7860,
+    root_path: Annotated[str, typer.Option(help="The path under which a proxy shows the page, such as /studio.")] = "",
+    public_host: Annotated[
+        list[str] | None, typer.Option(help="A name under which a proxy shows the page; again for several.")
+    ] = None,
     folder: Annotated[str, typer.Option(help="The work folder: all that the page reads and writes.")] = "runs/studio",
 ) -> None:
     """Edit photos on a page in the browser: a brush, the emotions, before and after, a history."""
     from pathlib import Path
 
-    from editor.studio.serve import serve
+    from editor.studio.serve import Address, serve
     from pipelines.editing.edit import Tools, make_editor
 
     settings = dict(zip(SETTINGS, (steps, guidance, None, None, size, text_encoder), strict=True))
     tools = Tools(method=method, model=model, base=base, server=server, server_model=server_model, settings=settings)
-    serve(make_editor(tools), Path(folder), host=host, port=port, tell=typer.echo)
+    address = Address(host=host, port=port, root_path=root_path, public_hosts=tuple(public_host or ()))
+    serve(make_editor(tools), Path(folder), address=address, tell=typer.echo)
 
 
 @edit_verbs.command("edit-eval", rich_help_panel="Edit")

@@ -1,5 +1,6 @@
 """What `moodarchive edit` does: pictures and emotions in, edits with their records out."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -81,7 +82,7 @@ def edit_files(
     Of several pictures each that cannot be read is named and left out, and the command ends with 1.
     """
     requests = [_request(given, emotion) for emotion in dict.fromkeys(emotions)]
-    targets = _targets(list(dict.fromkeys(pictures)), [request.emotion for request in requests], Path(out))
+    targets = _targets(list(dict.fromkeys(pictures)), [request.emotion for request in requests], out)
     for paths in targets.values():
         for path in paths:
             require_edit_or_nothing(path)
@@ -107,6 +108,8 @@ def edit_files(
 
 
 def _request(given: Given, emotion: str) -> EditRequest:
+    if given.mask and (given.boxes or given.whole):  # told before any picture is read
+        raise EditError("--mask excludes --box and --whole; remedy: paint the boxes into the mask, or leave one out")
     return EditRequest(
         emotion=emotion,
         prompt=given.prompt,
@@ -131,14 +134,19 @@ def _edit_one(
         return editor.edit(source, requests, lambda done, of: bar.update(task, completed=done, total=of), lambda: False)
 
 
-def _targets(pictures: Sequence[str], emotions: Sequence[str], out: Path) -> dict[str, list[Path]]:
+def _targets(pictures: Sequence[str], emotions: Sequence[str], given_out: str) -> dict[str, list[Path]]:
     """Each picture's outputs, one an emotion, in order; EditError when one would fall on another or on a source."""
-    if out.suffix.lower() in SUFFIXES and not out.is_dir():
+    out = Path(given_out)
+    is_folder = out.is_dir() or given_out.endswith(("/", os.sep))
+    if out.suffix.lower() in SUFFIXES and not is_folder:
         if len(pictures) * len(emotions) > 1:
             raise EditError(f"-o {out} is one file; remedy: name a folder for several pictures or emotions")
         targets = {pictures[0]: [out]}
-    elif out.exists() and not out.is_dir():
-        raise EditError(f"-o {out} is neither a folder nor one of {', '.join(SUFFIXES)}")
+    elif not is_folder and (out.exists() or out.suffix):
+        raise EditError(
+            f"-o {given_out} is neither a folder nor one of {', '.join(SUFFIXES)}; remedy: one of these endings, or / "
+            "at the end of a new folder's name"
+        )
     else:
         targets = {name: [out / f"{Path(name).stem}-{emotion}.png" for emotion in emotions] for name in pictures}
     taken: dict[Path, str] = {Path(name).resolve(): name for name in pictures}

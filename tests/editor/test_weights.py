@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from editor.edit import METHODS, EditSettings
+from editor.edit import METHODS, Edit, EditSettings
+from editor.job import settings_with
 from editor.loading import load_method
-from editor.weights import BASES, base_folder, moodify_folder
+from editor.weights import BASES, base_folder, moodify_folder, weights_variant
 from moodarchive.errors import EditError, MissingWeightsError
 from moodarchive.models import hub
 from tests.editor.small_models import SmallModels
 from tests.hub_server import hub_of
+from tests.making import textured
 
 NAME = "somebody/small-model"
 PARTS = ("unet", "vae", "scheduler")
@@ -39,7 +41,10 @@ def test_a_folder_that_lacks_files_is_told_which_and_how_to_get_them(
     with pytest.raises(MissingWeightsError) as told:
         load_method(method, str(folder), small.moodify, EditSettings(size=64))
     message = str(told.value)
-    assert f"{folder} lacks vae/diffusion_pytorch_model.safetensors;" in message
+    assert (
+        f"{folder} lacks vae/diffusion_pytorch_model.safetensors (there is vae/diffusion_pytorch_model.bin" in message
+    )
+    assert "not read: it may run any program" in message
     known = BASES[method]
     for part in (known.repository, "OpenRAIL-M", "GB", f"hf download {known.repository}", "--local-dir FOLDER"):
         assert part in message
@@ -117,3 +122,42 @@ def test_damaged_weights_are_named_without_a_traceback(small: SmallModels, tmp_p
 def test_an_unknown_method_is_told_the_legal_ones(small: SmallModels) -> None:
     with pytest.raises(EditError, match=r"'painter'; legal: moodifier, infedit, instruct-pix2pix, sdedit"):
         load_method("painter", small.base, None, EditSettings())
+
+
+@pytest.mark.parametrize("method", ["moodifier", "infedit", "sdedit"])
+@pytest.mark.parametrize("variant", ["fp16", "bf16"])
+def test_weights_that_are_there_as_a_variant_alone_are_read(
+    small: SmallModels, tmp_path: Path, method: str, variant: str
+) -> None:
+    folder = tmp_path / "base"
+    shutil.copytree(small.base, folder)
+    for file in list(folder.rglob("*.safetensors")):
+        file.rename(file.with_name(f"{file.stem}.{variant}.safetensors"))
+    settings = settings_with(method, size=64, steps=2)
+    edit = Edit(image=textured(64, 64, seed=1), prompt="rain")
+    plain, other = (
+        load_method(method, base, small.moodify, settings).edit([edit], lambda *_: None, lambda: False)[0].tobytes()
+        for base in (small.base, str(folder))
+    )
+    assert plain == other
+
+
+def test_plain_weights_come_before_variants_and_shards_count_as_weights(tmp_path: Path) -> None:
+    name = "diffusion_pytorch_model.safetensors"
+    (tmp_path / "diffusion_pytorch_model.fp16.safetensors").touch()
+    assert weights_variant(tmp_path, name) == "fp16"
+    (tmp_path / f"{name}.index.json").touch()
+    assert weights_variant(tmp_path, name) is None
+    (tmp_path / f"{name}.index.json").unlink()
+    (tmp_path / name).touch()
+    assert weights_variant(tmp_path, name) is None
+
+
+@pytest.mark.parametrize("ending", [".bin", ".ckpt", ".fp16.bin", ".pt"])
+def test_weights_of_a_kind_that_is_not_read_are_named(small: SmallModels, tmp_path: Path, ending: str) -> None:
+    folder = tmp_path / "base"
+    shutil.copytree(small.base, folder)
+    weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    weights.rename(weights.with_name(f"diffusion_pytorch_model{ending}"))
+    with pytest.raises(MissingWeightsError, match=rf"there is unet/diffusion_pytorch_model{ending}, .*remedy|Remedy"):
+        base_folder(str(folder), "moodifier", PARTS)

@@ -1,21 +1,32 @@
 """A picture's score is the best cosine to its emotions' phrases, by the bundled small CLIP."""
 
+import re
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from filter.score import DECIMALS, Scorer, ScoreSettings, phrases_of_emotions, score_stage
+from filter.score import (
+    DECIMALS,
+    Scorer,
+    ScoreSettings,
+    _Timing,
+    decoding_threads,
+    phrases_of_emotions,
+    score_stage,
+)
 from moodarchive.emotions.lexicon import load_lexicon
 from moodarchive.emotions.taxonomy import CONTEXTS, EMOTIONS, Cell
-from moodarchive.errors import ConfigError, PrunedPictureError
+from moodarchive.errors import ConfigError, PrunedPictureError, StageError
 from moodarchive.models.clip import ClipEncoder
+from moodarchive.running.part_log import log_path, part_log
 from moodarchive.running.stage import run_part
 from moodarchive.settings import load
 from moodarchive.storage.store import Store
 from moodarchive.tables.schemas import IMAGES, ITEMS, SAFETY, SCORES
-from tests.making import Row, encoded, opened, rows_of, textured, write_rows
+from tests.making import Row, encoded, rows_of, textured, write_rows
 
 CHECKPOINT = Path(__file__).parents[2] / "pipelines" / "demo" / "checkpoint"
 has_model = any(CHECKPOINT.glob("open_clip_model.*")) if CHECKPOINT.is_dir() else False
@@ -56,10 +67,11 @@ def test_a_template_without_its_emotion_is_refused() -> None:
         load(ScoreSettings, 'templates = ["a photo"]', "a.toml")
 
 
-def test_changed_templates_make_scores_stale_and_batch_sizes_do_not() -> None:
+def test_what_a_score_depends_on_makes_it_stale_and_threads_do_not() -> None:
     plain = score_stage(SETTINGS).settings
-    assert score_stage(SETTINGS.model_copy(update={"batch": 9, "threads": 2})).settings == plain
-    assert score_stage(SETTINGS.model_copy(update={"templates": ("{emotion}",)})).settings != plain
+    assert score_stage(SETTINGS.model_copy(update={"threads": 2, "decoders": 3, "workers": 2})).settings == plain
+    for changed in ({"templates": ("{emotion}",)}, {"batch": 9}):
+        assert score_stage(SETTINGS.model_copy(update=changed)).settings != plain
 
 
 def test_a_model_that_cannot_be_loaded_is_named_at_once(tmp_path: Path) -> None:
@@ -67,7 +79,7 @@ def test_a_model_that_cannot_be_loaded_is_named_at_once(tmp_path: Path) -> None:
         pytest.skip("the extra clip is not installed")
     encoder = ClipEncoder(model=f"local-dir:{tmp_path}/absent")
     with pytest.raises(ConfigError, match=r"absent.*cannot be loaded.*remedy"):
-        Scorer(encoder, ("{emotion}",), 4)
+        Scorer(encoder, ("{emotion}",), 4, 1)
 
 
 @needs_model
@@ -76,7 +88,7 @@ def test_the_best_phrase_of_the_best_emotion_gives_the_score(store: Store) -> No
     encoder = ClipEncoder(model=SETTINGS.model)
     phrases = phrases_of_emotions(SETTINGS.templates)
     for row, jpeg in zip(_scored(store), jpegs, strict=True):
-        (vector,) = encoder.images([opened(jpeg)])
+        (vector,) = encoder.embed_pixels([encoder.prepare_bytes(jpeg)])
         cosines = {emotion: encoder.texts(phrases[emotion]) @ vector for emotion in ("joy", "fear")}
         best = max(cosines, key=lambda emotion: float(cosines[emotion].max()))
         assert row["score"] == pytest.approx(float(cosines[best].max()), abs=2e-5)
@@ -102,7 +114,7 @@ def test_every_emotion_is_scored_and_the_searched_ones_name_the_row(store: Store
     (jpeg,) = _write(store, ["safe"], QUERIES)
     (row,) = _scored(store)
     encoder, phrases = ClipEncoder(model=SETTINGS.model), phrases_of_emotions(SETTINGS.templates)
-    (vector,) = encoder.images([opened(jpeg)])
+    (vector,) = encoder.embed_pixels([encoder.prepare_bytes(jpeg)])
     for emotion, score, phrase in zip(EMOTIONS, row["emotion_scores"], row["emotion_phrases"], strict=True):
         cosines = encoder.texts(phrases[emotion]) @ vector
         assert score == pytest.approx(float(cosines.max()), abs=2e-5)
@@ -118,3 +130,66 @@ def test_pictures_that_were_pruned_cannot_be_scored_anew(store: Store) -> None:
     write_rows(store, IMAGES, 0, [{**row, "bytes": None} for row in rows_of(store, IMAGES, 0)])
     with pytest.raises(PrunedPictureError, match=r"2 pictures are to be scored anew, but images/ was pruned.*remedy"):
         _scored(store)
+
+
+@needs_model
+@pytest.mark.parametrize("decoders", [1, 4])
+def test_a_stored_score_is_the_same_whatever_was_scored_beside_it(store: Store, decoders: int) -> None:
+    settings = SETTINGS.model_copy(update={"decoders": decoders})
+    stage = score_stage(settings)
+    worker = stage.make_worker()
+    _write(store, ["safe"] * 140, QUERIES[:1])  # three batches of the table, 47 passes of three
+    run_part(stage, store, worker, 0)
+    together = rows_of(store, SCORES, 0)
+    assert [row["key"] for row in together] == [f"{i:016x}" for i in range(140)]
+    draw = np.random.default_rng(decoders)
+    for _ in range(2):
+        verdicts = ["safe" if chosen else "unsafe" for chosen in draw.random(140) < 0.2]
+        _write(store, verdicts, QUERIES[:1])
+        run_part(stage, store, worker, 0)
+        rows = rows_of(store, SCORES, 0)
+        assert [row["status"] == "ok" for row in rows] == [verdict == "safe" for verdict in verdicts]
+        assert all(row == expected for row, expected in zip(rows, together, strict=True) if row["status"] == "ok")
+
+
+@needs_model
+def test_the_part_tells_its_rate_and_which_side_is_the_wall(store: Store) -> None:
+    _write(store, ["safe"] * 7, QUERIES[:1])
+    stage = score_stage(SETTINGS)
+    with part_log(store, "score", 0):
+        sidecar = run_part(stage, store, stage.make_worker(), 0)
+    assert sidecar.measured["scored"] == 7
+    assert 0 < sidecar.measured["model_s"] + sidecar.measured["waited_s"] <= sidecar.measured["seconds"] + 0.01
+    assert re.search(r"pictures/s; the model alone .* is the wall", store.read_bytes(log_path("score", 0)).decode())
+
+
+def test_a_model_that_waits_for_pictures_is_not_the_wall() -> None:
+    assert "decoding is the wall; remedy: more CPU cores" in _Timing(8, model_s=1.0, waited_s=0.5).line(2)
+    assert "the model is the wall" in _Timing(8, model_s=1.0, waited_s=0.05).line(2)
+
+
+def test_decoding_threads_share_the_cores_among_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(16)))
+    assert decoding_threads(SETTINGS) == 16
+    assert decoding_threads(SETTINGS.model_copy(update={"workers": 4})) == 4
+    assert decoding_threads(SETTINGS.model_copy(update={"workers": 40})) == 1
+    assert decoding_threads(SETTINGS.model_copy(update={"decoders": 5})) == 5
+
+
+@needs_model
+def test_a_pass_that_memory_cannot_hold_ends_the_part_with_a_remedy(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _write(store, ["safe"] * 20, QUERIES[:1])
+    stage = score_stage(SETTINGS)
+    worker = stage.make_worker()
+
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ClipEncoder, "_encode", full)
+        with pytest.raises(StageError, match=r"no room for a batch of 3 pictures.*remedy: a smaller score\.batch"):
+            run_part(stage, store, worker, 0)
+    run_part(stage, store, worker, 0)
+    assert len(rows_of(store, SCORES, 0)) == 20, "the next run goes on"

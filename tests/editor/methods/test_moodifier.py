@@ -14,6 +14,7 @@ from editor.methods.canvas import to_pixels
 from editor.methods.moodifier import InversionFree
 from tests.editor.small_models import SmallModels
 from tests.making import textured
+from tests.moodarchive.models.fake_gpu import fake_gpu
 
 SIZE = (64, 64)
 JOY, RAGE = "a girl laughs, her arms wide open", "a girl screams with clenched fists"
@@ -231,3 +232,33 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)  # the models are so small that threads would only wait for each other
     yield
     torch.set_num_threads(before)
+
+
+def test_one_edit_a_pass_gives_the_same_bytes_alone_and_among_others(small: SmallModels, picture: Image.Image) -> None:
+    method = _opened(small, batch=1)
+    edits = _several(picture)
+    together = _made(method, edits)
+    for image, edit in zip(together, edits, strict=True):
+        assert _made(method, [edit])[0].tobytes() == image.tobytes()
+
+
+def test_in_bfloat16_an_edit_is_near_that_in_float32(small: SmallModels, picture: Image.Image) -> None:
+    edits = _several(picture)
+    full, half = (np.stack(_made(_opened(small, dtype=name), edits)).astype(int) for name in ("float32", "bfloat16"))
+    assert 0 < np.abs(full - half).mean() < 3
+
+
+def test_on_a_gpu_all_that_meets_the_models_is_there(
+    small: SmallModels, picture: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method = _opened(small, dtype="bfloat16")
+    base = method._base
+    with fake_gpu(monkeypatch, base.unet, base.vae, method._text._model) as device:
+        object.__setattr__(base, "device", device)
+        assert [image.size for image in _made(method, _several(picture))] == [SIZE] * 3
+
+
+def test_what_a_prompt_says_behind_the_encoders_end_is_named(method: InversionFree) -> None:
+    assert method.unread("a girl laughs") == ""
+    assert method.unread(" ".join(["grass"] * 246)) == ""
+    assert method.unread(" ".join(["grass"] * 246 + ["thunder", "rain"])) == "thunder rain"

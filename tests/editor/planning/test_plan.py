@@ -10,9 +10,10 @@ import pytest
 from PIL import Image, ImageDraw
 
 from editor.planning.lexicon import LEAST_AREA, MOST_AREA, LexiconPlanner, region_of
-from editor.planning.plan import FACES, NOBODY, OWN, PERSON, SERVED, EditRequest, Planner
+from editor.planning.plan import FACES, NOBODY, OWN, PERSON, SERVED, EditRequest, Planner, misspelt_emotion
 from editor.planning.regions import Box
 from editor.planning.served import ServedPlanner, answer_schema
+from moodarchive.emotions.taxonomy import EMOTIONS
 from moodarchive.errors import EditError, ServiceError
 from moodarchive.models.clip import ClipEncoder
 from tests.editor.plan_server import GOOD, plan_server
@@ -119,21 +120,23 @@ def test_what_a_person_gives_is_taken_and_nobody_is_asked() -> None:
 
 
 @pytest.mark.parametrize(
-    ("request", "says"),
+    ("fields", "says"),
     [
         ({"emotion": "hapiness"}, "is no emotion"),
         ({"emotion": "joi"}, "did you mean 'joy'"),
         ({"emotion": "joy", "prompt": "a", "plain": True}, "exclude"),
         ({"emotion": "joy", "whole": True, "boxes": (Box(0, 0, 1, 1),)}, "exclude"),
         ({"emotion": "joy", "mask": np.zeros((4, 4), np.float32)}, "empty"),
+        ({"emotion": "joy", "mask": np.ones((4, 4), np.float32), "boxes": (Box(0, 0, 1, 1),)}, "paint the boxes"),
+        ({"emotion": "joy", "prompt": "   "}, "blank"),
         ({"emotion": "joy", "prompt": "a\nb"}, "one line"),
         ({"emotion": "joy", "prompt": "\ud800"}, "printable"),
         ({"emotion": "joy", "prompt": "x" * 2_001}, "2,000"),
     ],
 )
-def test_a_wish_that_cannot_be_is_told(request: dict[str, Any], says: str) -> None:
+def test_a_request_that_cannot_be_is_refused(fields: dict[str, Any], says: str) -> None:
     with pytest.raises(EditError, match=says):
-        EditRequest(**request)
+        EditRequest(**fields)
 
 
 def test_a_facial_picture_keeps_its_fixed_region_whatever_the_model_boxes() -> None:
@@ -175,3 +178,23 @@ def test_patches_of_the_small_clip_lie_in_the_joint_space() -> None:
     assert np.allclose(np.linalg.norm(patches, axis=2), 1, atol=1e-5)
     sky = encoder.texts(["blue sky"])[0]
     assert patches.shape[2] == len(sky)
+
+
+def test_a_misspelling_is_suggested_and_an_opposite_or_another_word_is_not() -> None:
+    for typed, emotion in (
+        ("Joy", "joy"), ("sadnes", "sadness"), ("saddness", "sadness"), ("dissapointment", "disappointment"),
+        ("disaproval", "disapproval"), ("gratitute", "gratitude"), ("nervousnes", "nervousness"), (" fear ", "fear"),
+        ("aproval", "approval"), ("anexity", ""), ("optimisim", "optimism"), ("rleief", "relief"),
+    ):  # fmt: skip
+        assert misspelt_emotion(typed) == emotion
+    for opposite in (
+        "uncaring", "ingratitude", "pessimism", "unexcitement", "incuriosity", "joyless", "fearless", "loveless",
+        "unapproval", "nonapproval", "unlove", "dislove", "displeasure", "happiness", "boredom", "hate", "",
+    ):  # fmt: skip
+        assert misspelt_emotion(opposite) == "", opposite
+
+
+@pytest.mark.parametrize("emotion", EMOTIONS)
+@pytest.mark.parametrize("prefix", ["un", "in", "dis", "non", "anti"])
+def test_no_emotion_is_suggested_for_its_negation(emotion: str, prefix: str) -> None:
+    assert misspelt_emotion(prefix + emotion) in ("", *({prefix + emotion} & set(EMOTIONS)))

@@ -1,6 +1,7 @@
 """`moodarchive edit` as a person types it: one photo or many, what goes wrong, and what the files then say."""
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -132,6 +133,12 @@ def test_a_photo_is_never_written_over(photo: Path, tmp_path: Path) -> None:
         (("--emotion", "joy", "--steps", "0"), EditError, "steps = 0"),
         (("--emotion", "joy", "--strength", "2"), EditError, "strength = 2"),
         (("--emotion", "joy", "--whole", "--box", "0,0,1,1"), EditError, "exclude"),
+        (("--emotion", "joy", "--mask", "m.png", "--box", "0,0,1,1"), EditError, "--mask excludes --box"),
+        (("--emotion", "joy", "--mask", "m.png", "--whole"), EditError, "--mask excludes"),
+        (("--emotion", "joy", "--prompt", " "), EditError, "the prompt is blank"),
+        (("--emotion", "joy", "--prompt", "\t"), EditError, "printable"),
+        (("--emotion", "Joy"), EditError, "did you mean 'joy'"),
+        (("--emotion", "uncaring"), EditError, "'uncaring' is no emotion."),
         (("--emotion", "joy", "--base", "/absent"), MissingWeightsError, "GB"),
         (("--emotion", "joy", "--mask", "/absent.png"), PictureError, "/absent.png"),
     ],
@@ -143,3 +150,33 @@ def test_a_mistake_is_told_with_what_is_legal(
     done = _edit(photo, "-o", photo.parent / "out.png", "--model", small.moodify, *base, *arguments)
     assert isinstance(done.exception, error) and says in str(done.exception), done.exception
     assert not (photo.parent / "out.png").exists()
+
+
+@pytest.mark.parametrize("name", ["out.gif", "out.tiff", "out.PNG2", "new/out.avif", "edits.v2"])
+def test_an_ending_that_no_edit_has_is_refused_and_no_folder_of_that_name_is_made(
+    photo: Path, tmp_path: Path, name: str
+) -> None:
+    for pictures in ([photo], [photo, photo.with_name("other.jpg")]):
+        done = _edit(*pictures, "--emotion", "joy", "-o", tmp_path / name, "--base", "/absent")
+        assert isinstance(done.exception, EditError)
+        assert re.search(r"neither a folder nor one of \.png.*remedy.*/ at the end", str(done.exception))
+    assert not (tmp_path / name).exists()
+
+
+def test_a_new_folder_with_a_point_in_its_name_is_one_by_its_slash(
+    small: SmallModels, photo: Path, tmp_path: Path
+) -> None:
+    asked = ("--emotion", "joy", "--whole", "--plain-prompt", *_small(small))
+    done = _edit(photo, "-o", f"{tmp_path}/edits.v2/", *asked)
+    assert done.exit_code == 0, done.output
+    done = _edit(photo, "-o", tmp_path / "edits.v2", *asked)  # now it is there
+    assert done.exit_code == 0, done.output
+    assert [path.name for path in (tmp_path / "edits.v2").iterdir()] == ["photo-joy.png"]
+
+
+def test_a_prompt_over_the_encoders_length_is_edited_and_told(small: SmallModels, photo: Path, tmp_path: Path) -> None:
+    prompt = " ".join(["grass"] * 246 + ["thunder"])
+    done = _edit(photo, "-o", tmp_path / "out.png", "--emotion", "joy", "--whole", "--prompt", prompt, *_small(small))
+    assert done.exit_code == 0 and "longer than the text encoder reads" in done.stderr and "'thunder'" in done.stderr
+    done = _edit(photo, "-o", tmp_path / "b.png", "--emotion", "joy", "--whole", "--prompt", "grass", *_small(small))
+    assert done.exit_code == 0 and "longer than" not in done.stderr
