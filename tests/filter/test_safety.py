@@ -2,7 +2,7 @@
 
 import pytest
 
-from filter.safety import SafetySettings, safety_stage
+from filter.safety import SafetySettings, _providers, safety_stage
 from moodarchive.running.stage import run_part
 from moodarchive.storage.store import Store
 from moodarchive.tables.parts import Sidecar
@@ -56,3 +56,21 @@ def test_above_the_threshold_a_picture_is_unsafe(store: Store) -> None:
     (row,) = rows_of(store, SAFETY, 0)
     assert (row["verdict"], row["status"]) == ("unsafe", "ok")
     assert sidecar.failures == {"unsafe": 1}
+
+
+@pytest.mark.parametrize(
+    ("available", "visible", "expected"),
+    [
+        (["CUDAExecutionProvider", "CPUExecutionProvider"], "0", ["CUDAExecutionProvider", "CPUExecutionProvider"]),
+        (["CUDAExecutionProvider", "CPUExecutionProvider"], "", ["CPUExecutionProvider"]),
+        (["CPUExecutionProvider"], "0", ["CPUExecutionProvider"]),
+    ],
+)
+def test_onnx_runs_on_a_gpu_where_it_can_and_may(
+    monkeypatch: pytest.MonkeyPatch, available: list[str], visible: str, expected: list[str]
+) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: available)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert _providers() == expected
+    assert safety_stage(SafetySettings(gpus_per_worker=0.5)).resources.gpus == 0.5

@@ -12,11 +12,11 @@ from filter.score import (
     DECIMALS,
     Scorer,
     ScoreSettings,
-    _Timing,
     decoding_threads,
     phrases_of_emotions,
     score_stage,
 )
+from filter.scoring_rate import ScoringTime, scoring_wall
 from moodarchive.emotions.lexicon import load_lexicon
 from moodarchive.emotions.taxonomy import CONTEXTS, EMOTIONS, Cell
 from moodarchive.errors import ConfigError, PrunedPictureError, StageError
@@ -160,12 +160,17 @@ def test_the_part_tells_its_rate_and_which_side_is_the_wall(store: Store) -> Non
         sidecar = run_part(stage, store, stage.make_worker(), 0)
     assert sidecar.measured["scored"] == 7
     assert 0 < sidecar.measured["model_s"] + sidecar.measured["waited_s"] <= sidecar.measured["seconds"] + 0.01
-    assert re.search(r"pictures/s; the model alone .* is the wall", store.read_bytes(log_path("score", 0)).decode())
+    assert re.search(r"pictures/s; the model takes .* is the wall", store.read_bytes(log_path("score", 0)).decode())
 
 
 def test_a_model_that_waits_for_pictures_is_not_the_wall() -> None:
-    assert "decoding is the wall; remedy: more CPU cores" in _Timing(8, model_s=1.0, waited_s=0.5).line(2)
-    assert "the model is the wall" in _Timing(8, model_s=1.0, waited_s=0.05).line(2)
+    slow, fast = (ScoringTime(8, model_s=1.0, waited_s=waited).figures() for waited in (0.5, 0.05))
+    assert scoring_wall([slow]) == (
+        "the model takes 8.0 pictures/s and waited 33% of its time; decoding is the wall: give its workers more CPU "
+        "cores (score.decoders)"
+    )
+    assert scoring_wall([fast, {}]).endswith("waited 5% of its time; the model is the wall")
+    assert scoring_wall([{"answers": 3}]) == ""
 
 
 def test_decoding_threads_share_the_cores_among_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -130,3 +130,16 @@ def test_a_pass_is_one_graph_without_a_look_at_any_value(small: SmallModels) -> 
     compiled = torch.compile(method._pass, backend="eager", fullgraph=True, dynamic=False)
     method._predict = lambda _, inputs: compiled(inputs)
     assert _made(method, _edit("a girl laughs", _box(16, 40), "a girl stands")) == plain
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_on_a_gpu_graphs_give_the_bytes_of_plain_passes(small: SmallModels) -> None:
+    edits = [_edit("a girl laughs", _box(16, 40), "a girl stands"), _edit("rage", None, seed=1)]
+    settings = EditSettings(steps=4, size=64)
+    made = []
+    for replay in ("auto", "off", "auto"):
+        changed = settings.model_copy(update={"replay": replay})
+        method = load_method("moodifier", small.base, small.moodify, changed)
+        made.append([_made(method, *edits), _made(method, *edits)])  # recorded, then replayed
+    assert made[0][0] == made[0][1] == made[1][0] == made[2][1]

@@ -168,3 +168,17 @@ def test_a_full_or_failing_gpu_is_explained_and_other_errors_pass() -> None:
         failing(RuntimeError("shapes"))
     with pytest.raises(ConfigError, match=r"^mine$"):
         failing(ConfigError("mine"))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_on_a_gpu_vectors_point_where_they_do_on_a_cpu_and_neighbours_change_no_bit() -> None:
+    encoder = ClipEncoder(model=f"local-dir:{CHECKPOINT}")
+    assert encoder._loaded.dtype == torch.bfloat16
+    pixels = [encoder.prepare(textured(seed=seed)) for seed in range(64)]
+    together = encoder.embed_batch(pixels, 64)
+    assert encoder.embed_batch(pixels[5:6], 64).tobytes() == together[5:6].tobytes()
+    exact = ClipEncoder(model=f"local-dir:{CHECKPOINT}", precision="fp32")
+    assert ((exact.embed_pixels(pixels) * together).sum(1) > 0.99).all()
+    patches = encoder.patches(textured(seed=1))
+    assert patches.shape == (6, 6, 96) and np.isfinite(patches).all()
