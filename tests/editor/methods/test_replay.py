@@ -1,6 +1,6 @@
 """Recorded passes give what plain ones give, whatever changed between two replays; a recording is made once a shape."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -143,3 +143,11 @@ def test_on_a_gpu_graphs_give_the_bytes_of_plain_passes(small: SmallModels) -> N
         method = load_method("moodifier", small.base, small.moodify, changed)
         made.append([_made(method, *edits), _made(method, *edits)])  # recorded, then replayed
     assert made[0][0] == made[0][1] == made[1][0] == made[2][1]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # the models are so small that threads would only wait for each other
+    yield
+    torch.set_num_threads(before)

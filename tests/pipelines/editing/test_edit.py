@@ -136,7 +136,7 @@ def test_a_photo_is_never_written_over(photo: Path, tmp_path: Path) -> None:
         (("--emotion", "joy", "--mask", "m.png", "--box", "0,0,1,1"), EditError, "--mask excludes --box"),
         (("--emotion", "joy", "--mask", "m.png", "--whole"), EditError, "--mask excludes"),
         (("--emotion", "joy", "--prompt", " "), EditError, "the prompt is blank"),
-        (("--emotion", "joy", "--prompt", "\t"), EditError, "printable"),
+        (("--emotion", "joy", "--prompt", "\t"), EditError, "the prompt is blank"),
         (("--emotion", "Joy"), EditError, "did you mean 'joy'"),
         (("--emotion", "uncaring"), EditError, "'uncaring' is no emotion."),
         (("--emotion", "joy", "--base", "/absent"), MissingWeightsError, "GB"),
