@@ -56,7 +56,7 @@ class Control:
 
     def structure(self) -> Hashable:
         """What else the layers' work depends on."""
-        return self.refine, self.batch, self.pairs, self.alignment is not None
+        return (self.batch, self.pairs, self.alignment is not None) if self.refine else None
 
     def rows(self, block: int) -> slice:
         return slice(block * self.batch, (block + 1) * self.batch)

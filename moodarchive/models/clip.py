@@ -225,7 +225,7 @@ def load_with_open_clip(setting: str, model: str, pretrained: str, load: Callabl
     ConfigError within seconds when the model cannot be had; ``setting`` says to people what names it.
     """
     _, open_clip = _imports()
-    _require_own_activation(open_clip, told, model, pretrained)
+    _require_own_activation(open_clip, setting, model, pretrained)
     try:
         return from_cache_first(_repository(open_clip, model, pretrained), lambda: load(open_clip))
     except ConfigError:
@@ -239,7 +239,7 @@ def load_with_open_clip(setting: str, model: str, pretrained: str, load: Callabl
         ) from error
 
 
-def _require_own_activation(open_clip: Any, told: str, model: str, pretrained: str) -> None:
+def _require_own_activation(open_clip: Any, setting: str, model: str, pretrained: str) -> None:
     """ConfigError where weights were trained with another activation than the architecture of this name has.
 
     open_clip only warns, and every figure is then a few points too low.
@@ -251,7 +251,7 @@ def _require_own_activation(open_clip: Any, told: str, model: str, pretrained: s
         return
     other = model.removesuffix("-quickgelu") if config.get("quick_gelu") else f"{model}-quickgelu"
     raise ConfigError(
-        f"{told} {model!r} has another activation than the weights {pretrained!r} were trained with (QuickGELU or "
+        f"{setting} {model!r} has another activation than the weights {pretrained!r} were trained with (QuickGELU or "
         f"GELU); remedy: {other!r}"
     )
 
