@@ -51,7 +51,7 @@ class TextTower:
     @torch.inference_mode()
     def states(self, tokens: Sequence[Sequence[int]]) -> Tensor:
         """[B, context, width] after the final layer norm, not projected; the padding is attended to, as in training."""
-        ids = torch.tensor(tokens, device=self._model.device)
+        ids = torch.tensor(tokens).to(self._model.device)
         states: Tensor = self._model(input_ids=ids).last_hidden_state
         return states
 

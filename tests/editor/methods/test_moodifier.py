@@ -14,7 +14,6 @@ from editor.methods.canvas import to_pixels
 from editor.methods.moodifier import InversionFree
 from tests.editor.small_models import SmallModels
 from tests.making import textured
-from tests.moodarchive.models.fake_gpu import fake_gpu
 
 SIZE = (64, 64)
 JOY, RAGE = "a girl laughs, her arms wide open", "a girl screams with clenched fists"
@@ -254,16 +253,6 @@ def test_in_bfloat16_every_model_says_nearly_what_it_says_in_float32(small: Smal
     for exact, near in zip(*said, strict=True):
         assert torch.cosine_similarity(exact.flatten(), near.float().flatten(), dim=0) > 0.99
         assert not near.float().equal(exact)
-
-
-def test_on_a_gpu_all_that_meets_the_models_is_there(
-    small: SmallModels, picture: Image.Image, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    method = _opened(small, dtype="bfloat16")
-    base = method._base
-    with fake_gpu(monkeypatch, base.unet, base.vae, method._text._model) as device:
-        object.__setattr__(base, "device", device)
-        assert [image.size for image in _made(method, _several(picture))] == [SIZE] * 3
 
 
 def test_what_a_prompt_says_behind_the_encoders_end_is_named(method: InversionFree) -> None:
