@@ -26,7 +26,7 @@ from filter.score import Scorer, ScoreSettings, decoding_threads, phrases_of_emo
 from moodarchive.emotions.taxonomy import EMOTIONS
 from moodarchive.models.clip import ClipEncoder
 from moodarchive.models.torch_compat import import_torchvision_safely
-from moodarchive.running.metrics import measuring
+from moodarchive.running.metrics import collect_figures
 from moodarchive.tables.schemas import IMAGES, ITEMS, SAFETY, as_batch, empty_row
 
 import_torchvision_safely()
@@ -141,7 +141,7 @@ def main() -> None:
     figures: dict[str, float] = {}
 
     def score_now(tables: Any = readers) -> None:
-        with measuring() as measured:
+        with collect_figures() as measured:
             rows = sum(len(rows) for rows in now(0, tables))
         figures.update(measured)
         assert rows in (pictures, 2 * batch)
