@@ -170,7 +170,7 @@ class CaptionWorker:
                 earlier = row.get(CAPTIONS.name)
                 if earlier and (earlier["status"] != "failed" or image["bytes"] is None):
                     yield _keep(earlier)
-                elif image["status"] == "ok" and safety["verdict"] == "safe" and not _is_repeat(row):
+                elif image["status"] == "ok" and safety["verdict"] in ("safe", "doubtful") and not _is_repeat(row):
                     yield describe(item, cast("bytes", image["bytes"]))
                 else:
                     yield _skip(item["key"])

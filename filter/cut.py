@@ -33,7 +33,7 @@ INPUTS: tuple[tuple[Table, str], ...] = (
 
 BEFORE_CAPTIONS = """
 CASE WHEN i.status <> 'ok' AND i.sha256 IS NULL THEN 'failed_download' WHEN f.status <> 'ok' THEN 'failed_safety'
-     WHEN f.verdict <> 'safe' THEN 'unsafe' END
+     WHEN f.verdict = 'unsafe' THEN 'unsafe' END
 """
 """Why an image fell before anybody described it."""
 SPLIT = """

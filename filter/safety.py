@@ -22,6 +22,7 @@ from moodarchive.tables.schemas import IMAGES, ITEMS, SAFETY, as_batch, empty_ro
 
 BATCH = 16
 OPENNSFW = "opennsfw"
+SAFE, DOUBTFUL, UNSAFE = "safe", "doubtful", "unsafe"
 
 
 class SafetySettings(Settings):
@@ -37,7 +38,12 @@ class SafetySettings(Settings):
     )
     """Which of a hub model's labels count as unsafe; opennsfw has but one."""
     threshold: Annotated[float, Field(gt=0, le=1), SettingScope.PER_ROW] = 0.5
-    """Probability from which a picture is unsafe."""
+    """Probability from which a picture is unsafe: it is dropped."""
+    doubtful_from: Annotated[float, Field(gt=0, le=1), SettingScope.PER_ROW] = 0.05
+    """Probability from which a picture that is not unsafe is doubtful: it is kept, in the private shards. At
+    ``threshold`` or above it no picture is doubtful."""
+    second_model: Annotated[str, SettingScope.PER_ROW] = ""
+    """Another model, named as ``model`` is, that judges each picture too; the higher value counts. Empty: none."""
     workers: Annotated[int, Field(ge=1), SettingScope.EXECUTION] = 1
     """Worker processes of the stage, on the whole cluster."""
     cpus_per_worker: Annotated[float, Field(gt=0), SettingScope.EXECUTION] = 0.5
@@ -94,13 +100,15 @@ def _providers() -> list[str]:
 
 @dataclass
 class SafetyJudge:
-    """Judges a part's pictures, a batch at a time."""
+    """Judges a part's pictures, a batch at a time: by the most severe of its classifiers."""
 
     threshold: float
-    classifier: Classifier
+    doubtful_from: float
+    classifiers: tuple[Classifier, ...]
 
     def __post_init__(self) -> None:
-        self.classifier.load()  # a worker that cannot load its model must die at once, not at its first part
+        for classifier in self.classifiers:
+            classifier.load()  # a worker that cannot load its model must die at once, not at its first part
 
     def __call__(self, part: int, readers: Readers) -> Iterator[pa.RecordBatch]:
         for batch in readers[IMAGES.name]():
@@ -111,7 +119,7 @@ class SafetyJudge:
 
     def _judged(self, rows: list[dict[str, Any]]) -> list[dict[str, object]]:
         pictures = [Image.open(io.BytesIO(row["bytes"])) for row in rows if row["status"] == "ok"]
-        scores = iter(self.classifier.unsafe(pictures))
+        scores = iter(map(max, zip(*(classifier.unsafe(pictures) for classifier in self.classifiers), strict=True)))
         return [
             self._row(row["key"], next(scores))
             if row["status"] == "ok"
@@ -120,23 +128,24 @@ class SafetyJudge:
         ]
 
     def _row(self, key: str, nsfw: float) -> dict[str, object]:
-        verdict = "unsafe" if nsfw >= self.threshold else "safe"
+        verdict = UNSAFE if nsfw >= self.threshold else DOUBTFUL if nsfw >= self.doubtful_from else SAFE
         return {"key": key, "nsfw": round(nsfw, 5), "verdict": verdict, "status": "ok", "error": None}
 
 
-def _classifier(settings: SafetySettings) -> Classifier:
-    if settings.model == OPENNSFW:
+def _classifier(settings: SafetySettings, model: str) -> Classifier:
+    if model == OPENNSFW:
         return OpenNsfw(settings.threads)
-    return HubClassifier(settings.model, settings.unsafe_labels, settings.threads)
+    return HubClassifier(model, settings.unsafe_labels, settings.threads)
 
 
 def safety_stage(settings: SafetySettings) -> Stage:
     """The stage that fills safety/."""
+    classifiers = tuple(_classifier(settings, model) for model in (settings.model, settings.second_model) if model)
     return Stage(
         name="safety",
         reads=(IMAGES,),
         writes=SAFETY,
-        make_worker=partial(SafetyJudge, settings.threshold, _classifier(settings)),
+        make_worker=partial(SafetyJudge, settings.threshold, settings.doubtful_from, classifiers),
         resources=Resources(
             cpus=settings.cpus_per_worker,
             gpus=settings.gpus_per_worker,

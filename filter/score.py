@@ -244,7 +244,7 @@ def _read_batches(readers: Readers) -> Iterator[tuple[_Batch, list[int]]]:
         chosen = [
             index
             for index, (image, verdict) in enumerate(zip(images, safety, strict=True))
-            if verdict["verdict"] == "safe" and image["status"] == "ok"
+            if verdict["verdict"] in ("safe", "doubtful") and image["status"] == "ok"
         ]
         if pruned := [str(rows[index]["key"]) for index in chosen if rows[index]["bytes"] is None]:
             raise _pruned_error(pruned)

@@ -17,7 +17,7 @@ _SET_NOTES = {
     "train": "for training",
     "validation": "to steer training by",
     "heldout": "never to be trained on: evaluation only; no look-alike of it is in the other sets",
-    PRIVATE: "**may not be passed on**: its sources allow use, but no redistribution",
+    PRIVATE: "**may not be passed on**: its sources allow use, but no redistribution; or it may not be safe for work",
 }
 _HUB_SPLITS = {"train": "train", "validation": "validation", "heldout": "test"}
 _CONTENTS = f"""\

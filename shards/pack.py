@@ -80,11 +80,12 @@ class Packer:
         fields["phash"] = [f"{phash:016x}" for phash in fields["phash"]]
         _set_later_scores(fields, kept[SCORES.name])
         rows = (dict(zip(fields, values, strict=True)) for values in zip(*fields.values(), strict=True))
+        verdicts = kept[SAFETY.name]["verdict"].to_pylist()
         captions = zip(fields["summary"], fields["stimuli"], fields["assessment"], strict=True)
         columns = {
             "set": [
-                PRIVATE if source in self.private_sources else split
-                for source, split in zip(fields["source"], fields["split"], strict=True)
+                PRIVATE if source in self.private_sources or verdict == "doubtful" else split
+                for source, split, verdict in zip(fields["source"], fields["split"], verdicts, strict=True)
             ],
             "key": kept[ITEMS.name]["key"],
             "jpg": kept[IMAGES.name]["bytes"],

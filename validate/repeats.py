@@ -17,7 +17,8 @@ SELECT key, CASE
         THEN 'marked as ' || r.reason || ' in repeats/, but selection/ says ' || coalesce(k.reason, 'kept')
     WHEN r.reason IS NULL AND k.reason IN ('repeat', 'near_heldout')
         THEN k.reason || ' in selection/, unmarked in repeats/'
-    WHEN r.reason IS NULL AND s.verdict = 'safe' AND c.status = 'skipped' AND k.reason IS DISTINCT FROM '{TAKEN_DOWN}'
+    WHEN r.reason IS NULL AND s.verdict IN ('safe', 'doubtful') AND c.status = 'skipped'
+        AND k.reason IS DISTINCT FROM '{TAKEN_DOWN}'
         THEN 'neither marked in repeats/ nor described'
     WHEN r.reason IS NOT NULL AND o.reason IS NOT NULL THEN 'marked for the like of ' || r.of || ', itself marked'
     END AS problem

