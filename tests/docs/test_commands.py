@@ -42,6 +42,7 @@ NEEDS_MORE = {
     r"moodarchive edit-eval ": "weights of a hub",
     r"moodarchive edit photos/": "a folder of photos by category",
     r"moodarchive caption-sample ": "a served vision-language model",
+    r"moodarchive study settle ": "a panel's export of its submissions",
     r"moodarchive study .*--kind edits": "a folder of edits to ask about",
 }
 """Pattern of a command → what it needs that a test's machine lacks."""
@@ -115,6 +116,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     changing = folder / "changing"  # its tables have true inputs, so that the seal can be broken and made again
     (changing / "LIST").parent.mkdir()
     (changing / "LIST").write_text(f"key: {built_root(Store(str(changing / 'ROOT')))[0].key}\n")
+    (folder / "panel.toml").write_text('completion_code = "C1A2B3"\nstudy_url = "https://study.example.org"\n')
     Image.new("RGB", (320, 240), "teal").save(folder / "photo.jpg")
     (folder / "mine.toml").write_text((HOUSE / "annotate" / "prompts" / "five_sentences.toml").read_text())
     small_moodify(folder / "runs" / "archive" / "model")
