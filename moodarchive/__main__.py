@@ -1,10 +1,11 @@
 """The door: ``moodarchive``, or ``python -m moodarchive``, sees to it that our packages are ours, then opens.
 
-It lies in the core, whose name nobody else's module has; the command line is looked up by its name only.
+It lies in the core, whose name nobody else's module has. What opens is the entry point that this distribution registers,
+so that the core knows no command line.
 """
 
 import sys
-from importlib import import_module
+from importlib.metadata import distribution
 
 from moodarchive.running.own_packages import foreign_package, leave_working_directory
 
@@ -14,7 +15,8 @@ def main() -> None:
     leave_working_directory()
     if problem := foreign_package():
         sys.exit(_refuse(problem))
-    import_module("pipelines.commands.app").main()
+    (command_line,) = distribution("moodarchive").entry_points.select(group="moodarchive.command_line")
+    command_line.load()()
 
 
 def _refuse(problem: str) -> int:

@@ -2,24 +2,22 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from annotate.caption import caption_stage
 from annotate.part_facts import require_described
 from crawl.http.search_cache import forget_answers
 from crawl.images.stage import download_stage
-from crawl.phrases.descriptors import gather_phrases, make_queries, write_descriptors
+from crawl.phrases.descriptors import write_descriptors
 from crawl.rounds.merge import merge_candidates
-from crawl.rounds.rounds import Round, open_round, read_rounds
-from crawl.rounds.search import refuse_anonymous, search_stage, web_client
-from crawl.rounds.usage_reports import report_uses
-from crawl.source import Query
+from crawl.rounds.rounds import Round, read_rounds
+from crawl.rounds.search import refuse_anonymous, search_stage
 from filter.cut import cut, is_cut_current
 from filter.safety import safety_stage
 from filter.score import score_stage
 from moodarchive.archive.takedown import bound_by
 from moodarchive.archive.writer_lock import only_writer
-from moodarchive.errors import ConfigError, ServiceError, StorageError
+from moodarchive.errors import ConfigError, StorageError
 from moodarchive.running.stage import Stage, mark_failed_rows
 from moodarchive.settings import SettingScope
 from moodarchive.storage.store import Store
@@ -27,26 +25,25 @@ from moodarchive.tables.parts import finished_parts
 from moodarchive.tables.schemas import CAPTIONS
 from pipelines.change.reseal import bring_marks_up_to_date
 from pipelines.change.verbs import go_on
-from pipelines.runner.cluster import Cluster, address_of
+from pipelines.runner.cluster import Cluster, make_cluster
 from pipelines.runner.execute import pending_parts, run_stages
-from pipelines.runner.preflight import start_preflight
 from pipelines.runner.progress import Progress
+from pipelines.runner.rounds import open_rounds
 from pipelines.runner.settings_record import check_settings, require_archive_or_empty
-from pipelines.runner.sources import affordable_queries, enabled_sources, make_rate_limits, private_names
-from pipelines.servers.pool import ManagedServers
-from pipelines.settings import ArchiveSettings, local_paths
-from shards.pack import ShardSettings, pack_stage
+from pipelines.runner.sources import enabled_sources, make_rate_limits, report_image_uses, shard_settings
+from pipelines.servers.pool import ManagedServers, make_servers
+from pipelines.settings import ArchiveSettings
+from shards.pack import pack_stage
 from shards.seal import seal, unseal
 
 STEPS = ("descriptors", "search", "merge", "download", "safety", "caption", "score", "cut", "pack", "seal")
 
 RETRIED = (CAPTIONS.name,)
-_LONGEST_WAIT_S = 60.0
 
 
 @dataclass
-class Archive:
-    """One archive under a root, and what it takes to build it or go on with it."""
+class ArchiveRun:
+    """Builds the archive under a root, or goes on with it."""
 
     store: Store
     settings: ArchiveSettings
@@ -65,40 +62,19 @@ class Archive:
         if retry not in ("", *RETRIED):
             raise ConfigError(f"--retry {retry}: its rows cannot be tried again; legal: {', '.join(RETRIED)}")
         require_archive_or_empty(self.store)
-        run = self.settings.run
-        self.cluster = Cluster(
-            address=address_of(run.ray_address),
-            cpus=run.cpus,
-            give_up_after=run.give_up_after,
-            look=lambda: start_preflight(self.store, local_paths(self.settings)),
-            begin=make_rate_limits(self.store, self.settings).begin,
-        )
-        self.servers = self._servers()
+        self.cluster = make_cluster(self.store, self.settings)
+        self.servers = make_servers(self.store, self.settings.servers, self.settings.caption, self.cluster.address)
         with only_writer(self.store), _without_drafts(self.store), self.cluster, self.servers:
-            check_settings(self.store, self.settings.model_copy(update={"shards": with_private(self.settings)}))
+            check_settings(self.store, self.settings.model_copy(update={"shards": shard_settings(self.settings)}))
             go_on(self.store)
             if retry:
                 self._mark_failed_captions()
-            for record in self._rounds():
+            for record in open_rounds(self.store, self.settings, self.progress.console):
                 if not self._crawl(record, until):
                     return
             self.servers.stop()
             if _reaches(until, "cut"):
                 self._finish(until)
-
-    def _servers(self) -> ManagedServers:
-        settings = self.settings
-        if settings.servers.count and "servers" in settings.caption.model_fields_set:
-            raise ConfigError(
-                f"servers.count = {settings.servers.count} excludes caption.servers = {list(settings.caption.servers)}"
-                "; remedy: leave out caption.servers, or set servers.count = 0 to ask servers of your own"
-            )
-        return ManagedServers(
-            settings=settings.servers,
-            caption=settings.caption,
-            store=self.store,
-            own_ray=not address_of(settings.run.ray_address),
-        )
 
     def _mark_failed_captions(self) -> None:
         """Marks the parts whose failed rows are asked about again; a killed run's marks stay for the next."""
@@ -107,28 +83,6 @@ class Archive:
             f"captions: {sum(failed.values()):,} failed rows of {len(failed):,} parts are asked about again",
             highlight=False,
         )
-
-    def _rounds(self) -> Iterator[Round]:
-        """The rounds there are, then new ones until every wanted query has been asked."""
-        enabled_sources(self.settings.sources)  # a locked one is named before anything is asked of anybody
-        yield from read_rounds(self.store)
-        wanted = self._wanted_queries()
-        most = max(1, self.settings.search.round_images // max((query.results for query in wanted), default=1))
-        while rest := self._askable(wanted, rounds := read_rounds(self.store)):
-            record = open_round(self.store, rounds, rest, self.settings.of_kind(SettingScope.GROWTH), most)
-            if record is None:
-                return
-            yield record
-
-    def _askable(self, wanted: list[Query], rounds: Sequence[Round]) -> list[Query]:
-        """What no round has asked and the quotas allow today. ServiceError when they allow nothing of a first round."""
-        asked = {query for earlier in rounds for query in earlier.queries}
-        rest = affordable_queries(self.store, self.settings.sources, wanted, asked)
-        if not rest and any(query not in asked for query in wanted):
-            if not rounds:
-                raise ServiceError("the sources' quotas are spent; remedy: run again tomorrow, see moodarchive sources")
-            self.progress.console.print("the quotas of today are spent; run again tomorrow for the next round")
-        return rest
 
     def _crawl(self, record: Round, until: str) -> bool:
         """One round from its phrases to its scores; False when ``until`` ends it earlier than the cut."""
@@ -194,23 +148,17 @@ class Archive:
             unseal(self.store)
             with self.progress.step("cut"):
                 cut(self.store, self.settings.cut, parts, rounds)
-        pack = pack_stage(with_private(self.settings), self.store)
+        pack = pack_stage(shard_settings(self.settings), self.store)
         if not _reaches(until, "pack"):
             return
         if pending_parts([pack], self.store, parts):
             unseal(self.store)
             self._run([pack], parts)
-        self._report_uses(parts)
+        if left := report_image_uses(self.store, self.settings, parts):
+            self.progress.console.print(left, highlight=False, markup=False, soft_wrap=True)
         if _reaches(until, "seal"):
             with self.progress.step("seal"):
                 seal(self.store)
-
-    def _report_uses(self, parts: Sequence[int]) -> None:
-        # hours of waiting for a quota are no reason not to seal: what is left is reported by the next run
-        rate_limits = replace(make_rate_limits(self.store, self.settings), longest_wait_s=_LONGEST_WAIT_S)
-        web = web_client(self.settings.search, self.store, rate_limits)
-        if left := report_uses(self.store, parts, enabled_sources(self.settings.sources), web):
-            self.progress.console.print(f"{left}; run again for them", highlight=False, markup=False, soft_wrap=True)
 
     def _run(self, stages: Sequence[Stage], parts: Sequence[int]) -> None:
         with self.progress.stages(stages, parts):
@@ -219,25 +167,6 @@ class Archive:
                 self.cluster.start(stages)
                 self.servers.start(stages)
             run_stages(stages, self.store, parts, self.cluster)
-
-    def _wanted_queries(self) -> list[Query]:
-        settings = self.settings.descriptors
-        wanted = gather_phrases(self.store, settings)
-        if settings.writer.model:
-            dropped = ", ".join(f"{reason} {count:,}" for reason, count in sorted(wanted.dropped.items())) or "nothing"
-            short = len(wanted.short(settings.phrases_per_cell))
-            self.progress.console.print(
-                f"descriptors: {wanted.written:,} phrases by {settings.writer.model} ({wanted.answers_asked:,} answers "
-                f"asked for now; dropped: {dropped}); {short} of {len(wanted.phrases)} cells have fewer than "
-                f"{settings.phrases_per_cell:,}",
-                highlight=False,
-                soft_wrap=True,
-            )
-        return [
-            query
-            for source in enabled_sources(self.settings.sources)
-            for query in make_queries(wanted.phrases, source.name, source.settings.results_per_query)
-        ]
 
 
 @contextmanager
@@ -253,9 +182,3 @@ def _without_drafts(store: Store) -> Iterator[None]:
 
 def _reaches(until: str, step: str) -> bool:
     return STEPS.index(step) <= STEPS.index(until)
-
-
-def with_private(settings: ArchiveSettings) -> ShardSettings:
-    """The shards' settings with every source whose images may not be passed on."""
-    names = {*settings.shards.private_sources, *private_names(settings.sources)}
-    return settings.shards.model_copy(update={"private_sources": tuple(sorted(names))})

@@ -24,7 +24,6 @@ from filter.safety import SafetySettings
 from filter.score import ScoreSettings
 from moodarchive.errors import ConfigError
 from moodarchive.settings import Settings, SettingScope, load
-from pipelines.runner.preflight import LocalPath
 from pipelines.servers.settings import ServerSettings
 from shards.pack import ShardSettings
 
@@ -84,15 +83,3 @@ def read_settings(path: str) -> ArchiveSettings:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"the settings file {path} cannot be read: {error}") from None
     return load(ArchiveSettings, text, path)
-
-
-def local_paths(settings: ArchiveSettings) -> tuple[LocalPath, ...]:
-    """Files and folders of this machine that workers read, wherever they run."""
-    sources, kind, dataset = settings.sources, "local-dir:", settings.sources.unsplash_dataset
-    named = {
-        "sources.urls.folder": (sources.urls.folder if sources.urls.enabled else "",),
-        "sources.urls.lists": sources.urls.lists if sources.urls.enabled else (),
-        "sources.unsplash_dataset.folder": (dataset.folder if dataset.enabled else "",),
-        "score.model": (settings.score.model.removeprefix(kind) if settings.score.model.startswith(kind) else "",),
-    }
-    return tuple(LocalPath(setting=name, path=path) for name, paths in named.items() for path in paths if path)

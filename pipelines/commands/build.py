@@ -36,7 +36,7 @@ def run(
     """Build an archive, or go on with one."""
     from moodarchive.errors import ConfigError
     from moodarchive.storage.store import Store
-    from pipelines.archive import Archive
+    from pipelines.archive import ArchiveRun
     from pipelines.runner.progress import Progress
     from pipelines.settings import read_settings
 
@@ -48,7 +48,7 @@ def run(
         cut = settings.cut.model_copy(update={"rounds": "together"})
         settings = settings.model_copy(update={"cut": cut})
     store = Store(chosen)
-    Archive(store, settings, Progress(store)).run(until, retry)
+    ArchiveRun(store, settings, Progress(store)).run(until, retry)
 
 
 @build_verbs.command(rich_help_panel="Build")

@@ -209,8 +209,8 @@ def apply(root: Root) -> None:
 def reask(root: Root, config: Annotated[str, typer.Argument(help="The archive's settings, with its servers.")]) -> None:
     """Ask the captioner again about pictures whose captions people rejected, and seal anew."""
     from moodarchive.storage.store import Store
+    from pipelines.change.reask import reask
     from pipelines.settings import read_settings
-    from pipelines.study.reask import reask
 
     for line in reask(Store(root), read_settings(config)):
         typer.echo(line)

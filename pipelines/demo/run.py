@@ -21,7 +21,7 @@ from moodarchive.emotions.taxonomy import CONTEXTS
 from moodarchive.errors import MissingExtraError, MoodArchiveError, ServiceError
 from moodarchive.storage.store import Store
 from moodarchive.tables.layout import MANIFEST_PATH
-from pipelines.archive import Archive
+from pipelines.archive import ArchiveRun
 from pipelines.demo.bundled import CLIP
 from pipelines.demo.captioner.server import MODEL
 from pipelines.demo.fault_report import FaultReport, report_faults
@@ -76,7 +76,7 @@ def run_demo(options: DemoOptions) -> None:
         if not options.photos and not store.exists(MANIFEST_PATH):
             _await_drawings(site, console)
         settings = demo_settings(options, len(pictures), site, captions)
-        Archive(store, settings, Progress(store, console)).run()
+        ArchiveRun(store, settings, Progress(store, console)).run()
     fault_reports = [] if options.photos else report_faults(store, pictures)
     learned = learn(store, console) if options.train and not options.photos else None
     _write_extra(store, options, fault_reports, learned)

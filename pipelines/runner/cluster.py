@@ -15,7 +15,10 @@ from moodarchive.archive.writer_lock import RUN_VARIABLE
 from moodarchive.errors import ConfigError, StageError
 from moodarchive.running.neutral_folder import neutral_folder, worker_environment, working_in
 from moodarchive.running.stage import Stage
-from pipelines.runner.preflight import NodeRequirements, check_nodes, end_preflight
+from moodarchive.storage.store import Store
+from pipelines.runner.preflight import NodeRequirements, check_nodes, end_preflight, local_paths, start_preflight
+from pipelines.runner.sources import make_rate_limits
+from pipelines.settings import ArchiveSettings
 
 REACHED_S = 10.0
 LONGEST_TMPDIR = 36
@@ -176,3 +179,15 @@ def _check_fit(stages: Sequence[Stage], cpus: int) -> None:
         )
     if any(stage.resources.gpus for stage in stages) and not os.environ.get("CUDA_VISIBLE_DEVICES", "all"):
         raise StageError("a stage asks for a GPU and CUDA_VISIBLE_DEVICES hides all of them")
+
+
+def make_cluster(store: Store, settings: ArchiveSettings) -> Cluster:
+    """The Ray that a run over the archive uses; it starts when the first part is to be run."""
+    run = settings.run
+    return Cluster(
+        address=address_of(run.ray_address),
+        cpus=run.cpus,
+        give_up_after=run.give_up_after,
+        look=lambda: start_preflight(store, local_paths(settings)),
+        begin=make_rate_limits(store, settings).begin,
+    )

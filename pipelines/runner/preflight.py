@@ -12,6 +12,7 @@ from typing import Any
 from moodarchive.errors import ConfigError, MoodArchiveError
 from moodarchive.running.own_packages import foreign_package
 from moodarchive.storage.store import Store
+from pipelines.settings import ArchiveSettings
 
 TOKEN_FOLDER = "crawl/nodes"  # noqa: S105
 ANSWER_S = 60.0
@@ -57,6 +58,18 @@ class NodeRequirements:
             if not os.path.exists(needed.path):
                 return f"has no {needed.path} ({needed.setting}); remedy: put it at this path on every node"
         return ""
+
+
+def local_paths(settings: ArchiveSettings) -> tuple[LocalPath, ...]:
+    """Files and folders of this machine that workers read, wherever they run."""
+    sources, kind, dataset = settings.sources, "local-dir:", settings.sources.unsplash_dataset
+    named = {
+        "sources.urls.folder": (sources.urls.folder if sources.urls.enabled else "",),
+        "sources.urls.lists": sources.urls.lists if sources.urls.enabled else (),
+        "sources.unsplash_dataset.folder": (dataset.folder if dataset.enabled else "",),
+        "score.model": (settings.score.model.removeprefix(kind) if settings.score.model.startswith(kind) else "",),
+    }
+    return tuple(LocalPath(setting=name, path=path) for name, paths in named.items() for path in paths if path)
 
 
 def start_preflight(store: Store, paths: Sequence[LocalPath]) -> NodeRequirements:

@@ -2,9 +2,13 @@
 
 import math
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 
 from crawl.politeness.rate_limit_client import RateLimitClient
 from crawl.politeness.rate_limits import parse_limit, quota_left
+from crawl.rounds.search import web_client
+from crawl.rounds.usage_reports import report_uses
 from crawl.sites.html_sites import make_html_site
 from crawl.sites.keys import keys_of, load_env_file
 from crawl.sites.openverse import Openverse
@@ -18,8 +22,10 @@ from crawl.source import Query, Source, is_locked, is_private, refuse_locked
 from moodarchive.errors import ConfigError
 from moodarchive.storage.store import Store
 from pipelines.settings import ArchiveSettings, SourcesSettings
+from shards.pack import ShardSettings
 
 DAY_S = 86_400.0
+_LONGEST_WAIT_FOR_REPORTS_S = 60.0
 
 
 def all_sources(chosen: SourcesSettings) -> tuple[Source, ...]:
@@ -100,3 +106,18 @@ def make_rate_limits(store: Store, settings: ArchiveSettings) -> RateLimitClient
         source_limits={source.name: source.settings.parse_limits() for source in sources},
         longest_wait_s=settings.search.longest_wait_s,
     )
+
+
+def shard_settings(settings: ArchiveSettings) -> ShardSettings:
+    """The shards' settings with every source whose images may not be passed on."""
+    names = {*settings.shards.private_sources, *private_names(settings.sources)}
+    return settings.shards.model_copy(update={"private_sources": tuple(sorted(names))})
+
+
+def report_image_uses(store: Store, settings: ArchiveSettings, parts: Sequence[int]) -> str:
+    """Tells the sources that want to know which images are used; says what is left for the next run, if anything."""
+    # hours of waiting for a quota are no reason not to seal
+    rate_limits = replace(make_rate_limits(store, settings), longest_wait_s=_LONGEST_WAIT_FOR_REPORTS_S)
+    web = web_client(settings.search, store, rate_limits)
+    left = report_uses(store, parts, enabled_sources(settings.sources), web)
+    return f"{left}; run again for them" if left else ""

@@ -241,3 +241,13 @@ class ManagedServers:
         for actor in actors:
             with suppress(Exception):
                 ray.kill(actor, no_restart=True)
+
+
+def make_servers(store: Store, settings: ServerSettings, caption: CaptionSettings, ray_address: str) -> ManagedServers:
+    """The servers of a run on the Ray at the address (empty: its own). ConfigError where the caption names others."""
+    if settings.count and "servers" in caption.model_fields_set:
+        raise ConfigError(
+            f"servers.count = {settings.count} excludes caption.servers = {list(caption.servers)}"
+            "; remedy: leave out caption.servers, or set servers.count = 0 to ask servers of your own"
+        )
+    return ManagedServers(settings=settings, caption=caption, store=store, own_ray=not ray_address)

@@ -16,7 +16,7 @@ from annotate.caption import CaptionSettings
 from moodarchive.storage.store import Store
 from moodarchive.tables.parts import finished_parts, read_part
 from moodarchive.tables.schemas import CAPTIONS
-from pipelines.archive import Archive
+from pipelines.archive import ArchiveRun
 from pipelines.demo.run import DemoOptions, demo_settings
 from pipelines.demo.serving import run_server
 from pipelines.demo.stock_site.catalogue import drawn_catalogue
@@ -76,7 +76,7 @@ def test_the_whole_archive_builds_with_a_vllm_of_its_own_that_is_killed_on_the_w
         settings = demo_settings(DemoOptions(root=store.root, images=IMAGES), len(pictures), site, "http://unused")
         caption = CaptionSettings(model=MODEL, in_flight=IN_FLIGHT, temperature=1.0, max_tokens=1024)
         settings = settings.model_copy(update={"caption": caption, "servers": servers})
-        Archive(store, settings, Progress(store, Console(file=io.StringIO()))).run()
+        ArchiveRun(store, settings, Progress(store, Console(file=io.StringIO()))).run()
     assert killed and not processes_with(servers.weights)
     assert list(verify(store)) == []
     parts = finished_parts(store, CAPTIONS)

@@ -14,11 +14,11 @@ from crawl.source import is_locked, is_private
 from filter.early_repeats import RepeatSettings
 from moodarchive.errors import ConfigError, SourceLockedError
 from moodarchive.storage.store import Store
-from pipelines.archive import Archive, with_private
+from pipelines.archive import ArchiveRun
 from pipelines.inspect.plan import Assumptions, make_plan, read_assumptions, show_plan
 from pipelines.inspect.sources_table import show_sources
 from pipelines.runner.progress import Progress
-from pipelines.runner.sources import affordable_queries, all_sources
+from pipelines.runner.sources import affordable_queries, all_sources, shard_settings
 from pipelines.settings import ArchiveSettings, read_settings
 from tests.making import HOST, serving
 
@@ -62,7 +62,7 @@ def test_a_run_names_every_locked_source_with_its_remedy_and_asks_none(tmp_path:
         )
         store = Store(str(tmp_path / "root"))
         with pytest.raises(SourceLockedError) as caught:
-            Archive(store, settings, Progress(store, Console(file=io.StringIO()))).run()
+            ArchiveRun(store, settings, Progress(store, Console(file=io.StringIO()))).run()
         assert site.requests == []
     message = str(caught.value)
     for source in all_sources(settings.sources):
@@ -81,15 +81,15 @@ def test_an_unlocked_source_without_its_key_names_the_variable(tmp_path: Path, m
     settings = _settings(pexels={"enabled": True, "permission": "yes"})
     store = Store(str(tmp_path / "root"))
     with pytest.raises(ConfigError, match="PEXELS_API_KEY"):
-        Archive(store, settings, Progress(store, Console(file=io.StringIO()))).run()
+        ArchiveRun(store, settings, Progress(store, Console(file=io.StringIO()))).run()
 
 
 def test_images_that_may_not_be_passed_on_are_private_unless_the_permission_says_so() -> None:
-    private = with_private(_settings()).private_sources
+    private = shard_settings(_settings()).private_sources
     assert {"unsplash", "unsplash_dataset", "pexels", "pixabay", "envato"} <= set(private)
     assert "openverse" not in private and "stocksnap" not in private
     allowed = _settings(pexels={"redistribution": True})
-    assert "pexels" not in with_private(allowed).private_sources
+    assert "pexels" not in shard_settings(allowed).private_sources
     assert is_private(next(s for s in all_sources(allowed.sources) if s.name == "unsplash"))
 
 
@@ -209,7 +209,7 @@ def test_a_source_that_was_disabled_in_the_middle_of_a_round_is_named(tmp_path: 
     def run(sources: dict[str, object], until: str) -> None:
         values = {"search": {"user_agent": AGENT}, "sources": sources, "descriptors": queries}
         settings = ArchiveSettings.model_validate(values)
-        Archive(store, settings, Progress(store, Console(file=io.StringIO()))).run(until)
+        ArchiveRun(store, settings, Progress(store, Console(file=io.StringIO()))).run(until)
 
     run({}, "descriptors")
     with pytest.raises(ConfigError, match=r"sources\.openverse\.enabled = true"):

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 from moodarchive.errors import MoodArchiveError
 from moodarchive.storage.store import Store
-from pipelines.archive import Archive
+from pipelines.archive import ArchiveRun
 from pipelines.demo.run import DemoOptions, demo_settings
 from pipelines.demo.serving import run_server
 from pipelines.demo.stock_site.catalogue import drawn_catalogue
@@ -35,7 +35,7 @@ def main() -> None:
         )
         store = Store(root)
         try:
-            Archive(store, chosen, Progress(store)).run()
+            ArchiveRun(store, chosen, Progress(store)).run()
         except MoodArchiveError as error:
             sys.exit(f"error: {error}")
 

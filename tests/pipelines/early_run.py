@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 from filter.early_repeats import RepeatSettings
 from moodarchive.storage.store import Store
-from pipelines.archive import Archive
+from pipelines.archive import ArchiveRun
 from pipelines.demo.run import DemoOptions, demo_settings
 from pipelines.demo.serving import run_server
 from pipelines.runner.progress import Progress
@@ -21,7 +21,7 @@ def main(root: str, when: str) -> None:
         captions = services.enter_context(run_server("pipelines.demo.captioner.server", []))
         settings = demo_settings(options, PICTURES, site, captions)
         early = settings.model_copy(update={"repeats": RepeatSettings(before_captions=when == "before")})
-        Archive(Store(root), early, Progress(Store(root))).run()
+        ArchiveRun(Store(root), early, Progress(Store(root))).run()
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from rich.console import Console
 from moodarchive.keys import image_key
 from moodarchive.storage.store import Store
 from moodarchive.tables.schemas import CANDIDATES, ITEMS, REDISCOVERED
-from pipelines.archive import Archive
+from pipelines.archive import ArchiveRun
 from pipelines.demo.serving import run_server
 from pipelines.runner.progress import Progress
 from pipelines.settings import ArchiveSettings
@@ -43,7 +43,7 @@ class Crawled:
 
 def _run(root: Path, values: dict[str, Any]) -> None:
     store = Store(str(root))
-    Archive(store, ArchiveSettings.model_validate(values), Progress(store, Console(file=io.StringIO()))).run()
+    ArchiveRun(store, ArchiveSettings.model_validate(values), Progress(store, Console(file=io.StringIO()))).run()
 
 
 def _asked(site: Site) -> list[str]:

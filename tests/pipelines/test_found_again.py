@@ -20,7 +20,7 @@ from moodarchive.emotions.taxonomy import EMOTIONS, Cell
 from moodarchive.storage.store import Store
 from moodarchive.tables.parts import finished_parts
 from moodarchive.tables.schemas import REDISCOVERED, SCORES, SELECTION
-from pipelines.archive import Archive
+from pipelines.archive import ArchiveRun
 from pipelines.change.verbs import prune
 from pipelines.demo.scenes.scene import draw_scene
 from pipelines.demo.serving import run_server
@@ -78,7 +78,7 @@ def _run(root: Path, site: Site, captions: str, emotions: list[str], workers: in
         "cut": {"percentile": 20, "smallest_cell": 1, "heldout": 0, "validation": 0, **cut},
     }  # fmt: skip
     store = Store(str(root))
-    Archive(store, ArchiveSettings.model_validate(values), Progress(store, Console(file=io.StringIO()))).run()
+    ArchiveRun(store, ArchiveSettings.model_validate(values), Progress(store, Console(file=io.StringIO()))).run()
 
 
 def _rows(root: Path, table: Any) -> dict[str, Row]:

@@ -28,7 +28,7 @@ from moodarchive.errors import ConfigError, RowError, ServiceError
 from moodarchive.settings import SettingScope, load
 from moodarchive.storage.store import Store
 from moodarchive.tables.schemas import DESCRIPTORS
-from pipelines.archive import Archive
+from pipelines.archive import ArchiveRun
 from pipelines.inspect.plan import make_plan, read_assumptions
 from pipelines.runner.progress import Progress
 from pipelines.settings import ArchiveSettings
@@ -193,7 +193,7 @@ def test_a_run_says_what_was_written_and_records_the_writer_with_the_round(store
             "search": {"user_agent": "T/1 (a@b.example)"},
         }  # fmt: skip
         console = Console(file=io.StringIO(), width=300)
-        Archive(store, ArchiveSettings.model_validate(values), Progress(store, console)).run("descriptors")
+        ArchiveRun(store, ArchiveSettings.model_validate(values), Progress(store, console)).run("descriptors")
         assert isinstance(console.file, io.StringIO)
         return console.file.getvalue()
 

@@ -10,12 +10,12 @@ from filter.cut import CutSettings
 from moodarchive.errors import ConfigError
 from moodarchive.storage.store import Store
 from moodarchive.tables.schemas import CAPTIONS, HUMAN_VERDICTS, ITEMS, SELECTION
+from pipelines.change.reask import reask
 from pipelines.change.reseal import finish
 from pipelines.demo.captioner.server import MODEL
 from pipelines.demo.serving import run_server
 from pipelines.runner.settings_record import check_settings
 from pipelines.settings import ArchiveSettings
-from pipelines.study.reask import reask
 from tests.making import rows_of, sealed_archive, write_rows
 from validate.study.design.items import caption_hash
 from validate.verify import verify
