@@ -20,7 +20,6 @@ from moodarchive.chat.client import ChatClient
 from moodarchive.chat.server_phases import sum_since
 from moodarchive.chat.servers import LiveServers
 from moodarchive.chat.settings import ChatSettings
-from moodarchive.keys import digest
 from moodarchive.running.loop_thread import LoopThread
 from moodarchive.running.metrics import note
 from moodarchive.running.ordered_map import run_in_order
@@ -29,6 +28,7 @@ from moodarchive.running.stage import Readers, Resources, Stage, join_rows
 from moodarchive.settings import SettingScope
 from moodarchive.storage.store import Store
 from moodarchive.tables.forgetting import forget_rows, parts_holding
+from moodarchive.tables.keys import digest
 from moodarchive.tables.schemas import CAPTIONS, IMAGES, ITEMS, REPEATS, SAFETY, as_batch, empty_row
 
 LOGGER = logging.getLogger("moodarchive.caption")

@@ -13,7 +13,7 @@ from annotate.service_watch import ServiceWatch
 from moodarchive.chat.answers import ChatAnswer
 from moodarchive.chat.client import ChatClient, ChatRequest, Message, ServerRejection, Timing
 from moodarchive.errors import RowError
-from moodarchive.keys import digest
+from moodarchive.tables.keys import digest
 from moodarchive.tables.schemas import CAPTIONS, empty_row
 
 LOGGER = logging.getLogger("moodarchive.caption")

@@ -35,9 +35,9 @@ from PIL import Image
 from crawl.images.stage import DownloadSettings, download_stage
 from crawl.politeness.rate_limit_client import RateLimitClient
 from crawl.politeness.rate_limits import parse_limit
-from moodarchive.keys import image_key
 from moodarchive.running.stage import run_part
 from moodarchive.storage.store import Store
+from moodarchive.tables.keys import image_key
 from moodarchive.tables.parts import Origin, write_part
 from moodarchive.tables.schemas import ITEMS, as_batch, empty_row
 

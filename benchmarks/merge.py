@@ -23,8 +23,8 @@ from crawl.rounds.merge import MergeSettings, merge_candidates  # noqa: E402
 from crawl.rounds.rounds import Round, read_round, write_round  # noqa: E402
 from crawl.source import Query  # noqa: E402
 from moodarchive.emotions.taxonomy import CONTEXTS, EMOTIONS  # noqa: E402
-from moodarchive.keys import normalise_url  # noqa: E402
 from moodarchive.storage.store import Store  # noqa: E402
+from moodarchive.tables.keys import normalise_url  # noqa: E402
 from moodarchive.tables.parts import Origin, finished_parts, write_part  # noqa: E402
 from moodarchive.tables.schemas import CANDIDATES, ITEMS  # noqa: E402
 

@@ -14,8 +14,8 @@ from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from editor.edit import Mask
 from moodarchive.errors import EditError, StorageFullError
-from moodarchive.keys import canonical_json
 from moodarchive.storage.local_files import sync_folder
+from moodarchive.tables.keys import canonical_json
 
 TEXT_KEY = "MoodArchive-Edit"
 STATEMENT = "Edited by a generative model"

@@ -13,9 +13,9 @@ from pydantic import Field
 from filter.rediscovered import find_anew
 from filter.rejected import mark_rejected, verdict_digests
 from filter.repeats import mark_repeats
-from moodarchive.keys import digest
 from moodarchive.settings import Settings, SettingScope
 from moodarchive.storage.store import Store
+from moodarchive.tables.keys import digest
 from moodarchive.tables.parts import Origin, finished_parts, write_part, write_sidecar
 from moodarchive.tables.schemas import CAPTIONS, IMAGES, ITEMS, REDISCOVERED, REPEATS, SAFETY, SCORES, SELECTION, Table
 from moodarchive.tables.sql import PART, connect, view

@@ -7,9 +7,9 @@ from typing import Annotated
 
 from filter.cut import BEFORE_CAPTIONS, INPUTS, SHARE, SPLIT, CutSettings, OrderedParts
 from filter.repeats import mark_repeats
-from moodarchive.keys import digest
 from moodarchive.settings import Settings, SettingScope
 from moodarchive.storage.store import Store
+from moodarchive.tables.keys import digest
 from moodarchive.tables.parts import Origin, finished_parts, write_part, write_sidecar
 from moodarchive.tables.schemas import IMAGES, ITEMS, REPEATS, SAFETY
 from moodarchive.tables.sql import connect, view

@@ -18,7 +18,6 @@ from filter.scoring_rate import ScoringTime
 from moodarchive.emotions.lexicon import load_lexicon
 from moodarchive.emotions.taxonomy import EMOTIONS
 from moodarchive.errors import PrunedPictureError, StageError
-from moodarchive.keys import digest
 from moodarchive.models.clip import ClipEncoder, Embeddings
 from moodarchive.models.device import explain_device_errors
 from moodarchive.running.metrics import note
@@ -27,6 +26,7 @@ from moodarchive.running.stage import Readers, Resources, Stage, join_rows
 from moodarchive.settings import Settings, SettingScope
 from moodarchive.storage.store import Store
 from moodarchive.tables.forgetting import parts_holding
+from moodarchive.tables.keys import digest
 from moodarchive.tables.schemas import IMAGES, ITEMS, SAFETY, SCORES, as_batch, empty_row
 
 DECIMALS = 5

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from moodarchive.errors import ConfigError
-from moodarchive.keys import digest
+from moodarchive.tables.keys import digest
 
 
 class SettingScope(StrEnum):

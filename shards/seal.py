@@ -10,8 +10,8 @@ from typing import Any
 from moodarchive.archive.manifest import ArchiveManifest, Contents
 from moodarchive.archive.pruned import PRUNED_PATH, read_pruned, write_pruned
 from moodarchive.archive.takedown import takedown_paths
-from moodarchive.keys import canonical_json
 from moodarchive.storage.store import Store
+from moodarchive.tables.keys import canonical_json
 from moodarchive.tables.layout import MANIFEST_PATH, SETS
 from moodarchive.tables.parts import Sidecar, finished_parts
 from moodarchive.tables.schemas import IMAGES, ITEMS, REPEATS, SELECTION, SHARD_INDEX, TABLES

@@ -17,9 +17,9 @@ from PIL import Image
 
 from crawl.rounds.rounds import Round, write_round
 from crawl.source import Query
-from moodarchive.keys import image_key
 from moodarchive.running.stage import run_part
 from moodarchive.storage.store import Store
+from moodarchive.tables.keys import image_key
 from moodarchive.tables.parts import Origin, Sidecar, read_part, write_part
 from moodarchive.tables.schemas import (
     CANDIDATES,

@@ -13,9 +13,9 @@ from crawl.rounds.rounds import read_rounds as rounds_of
 from crawl.source import Query
 from filter.cut import CutSettings
 from moodarchive.emotions.taxonomy import EMOTIONS
-from moodarchive.keys import image_key
 from moodarchive.settings import SettingScope
 from moodarchive.storage.store import Store
+from moodarchive.tables.keys import image_key
 from moodarchive.tables.parts import TIMINGS, Origin, finished_parts
 from moodarchive.tables.schemas import (
     CANDIDATES,

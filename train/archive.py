@@ -10,8 +10,8 @@ from moodarchive.archive.manifest import ArchiveManifest
 from moodarchive.archive.version import require_current_version
 from moodarchive.emotions.captions import caption_text
 from moodarchive.errors import ConfigError, DamagedPartError, NotAnArchiveError, StageError
-from moodarchive.keys import digest
 from moodarchive.storage.store import Store
+from moodarchive.tables.keys import digest
 from moodarchive.tables.layout import MANIFEST_PATH, SETS
 from moodarchive.tables.parquet import read_table as read_parquet
 from moodarchive.tables.schemas import CAPTIONS, SHARD_INDEX

@@ -12,9 +12,9 @@ from typing import Any, BinaryIO, cast
 from torch import nn
 
 from moodarchive.errors import ConfigError, StageError, StorageFullError
-from moodarchive.keys import canonical_json
 from moodarchive.settings import differences
 from moodarchive.storage.store import Store
+from moodarchive.tables.keys import canonical_json
 from train.step import Stepper
 
 LOG_PATH = "checkpoints/training.jsonl"

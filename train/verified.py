@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from moodarchive.archive.manifest import VerifiedManifest
 from moodarchive.errors import NotAnArchiveError
-from moodarchive.keys import digest
 from moodarchive.storage.store import Store
+from moodarchive.tables.keys import digest
 from moodarchive.tables.layout import MANIFEST_PATH, VERIFIED_FOLDER
 from train.archive import SealedArchive, Shard
 

@@ -19,10 +19,10 @@ from moodarchive.chat.settings import ChatSettings
 from moodarchive.emotions.lexicon import load_lexicon
 from moodarchive.emotions.taxonomy import Cell, words
 from moodarchive.errors import RowError, ServiceError
-from moodarchive.keys import digest
 from moodarchive.running.ordered_map import run_in_order
 from moodarchive.settings import SettingScope
 from moodarchive.storage.store import Store
+from moodarchive.tables.keys import digest
 
 LOGGER = logging.getLogger("moodarchive.descriptors")
 _SHOWN = 60

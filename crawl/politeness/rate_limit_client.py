@@ -10,8 +10,8 @@ from typing import Any, Protocol, TypeVar
 
 from crawl.politeness.rate_limits import Limit, Limiter, Turn
 from moodarchive.errors import ServiceError
-from moodarchive.keys import digest
 from moodarchive.storage.store import Store
+from moodarchive.tables.keys import digest
 
 T = TypeVar("T")
 _COMES_BACK_S = 60.0

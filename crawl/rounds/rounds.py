@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from crawl.source import Query
-from moodarchive.keys import canonical_json
 from moodarchive.storage.store import Store
+from moodarchive.tables.keys import canonical_json
 
 QUERIES_PER_PART = 100
 

@@ -16,12 +16,12 @@ from crawl.rounds.rounds import Round, query_groups, read_round
 from crawl.source import Found, Query, Source
 from moodarchive.archive.takedown import ERASED_PROVENANCE, Identifiers, bound_by
 from moodarchive.errors import ConfigError
-from moodarchive.keys import canonical_json, digest, image_key
 from moodarchive.running.part_log import LOGGER, forget_logs
 from moodarchive.running.stage import Readers, Resources, Stage
 from moodarchive.settings import Settings, SettingScope
 from moodarchive.storage.store import Store
 from moodarchive.tables.forgetting import forget_rows, parts_holding
+from moodarchive.tables.keys import canonical_json, digest, image_key
 from moodarchive.tables.schemas import CANDIDATES, as_batch
 
 

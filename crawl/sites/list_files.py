@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from crawl.images.local_folder import SCHEME
 from moodarchive.errors import ConfigError
-from moodarchive.keys import digest
+from moodarchive.tables.keys import digest
 
 LOGGER = logging.getLogger("moodarchive.urls")
 PICTURES = frozenset(

@@ -12,7 +12,7 @@ from PIL import Image
 from editor.evaluation.pairs import Pair
 from editor.pictures import MOST_BYTES, SourcePicture, read_mask, read_picture
 from moodarchive.errors import PictureError, RowError
-from moodarchive.keys import digest
+from moodarchive.tables.keys import digest
 
 Pixels = npt.NDArray[np.uint8]
 """RGB, [height, width, 3]."""

@@ -14,8 +14,8 @@ from editor.evaluation.pairs import Pair
 from editor.evaluation.scores import Scored
 from moodarchive.emotions.taxonomy import EMOTIONS, words
 from moodarchive.errors import RowError
-from moodarchive.keys import digest
 from moodarchive.storage.store import Store
+from moodarchive.tables.keys import digest
 
 SHEETS = "evaluation/sheets"
 SOURCES_PER_SHEET = 10

@@ -16,7 +16,7 @@ from moodarchive.chat.client import ChatClient, ChatRequest, Message
 from moodarchive.chat.prompt import PromptFile
 from moodarchive.emotions.taxonomy import words
 from moodarchive.errors import EditError, RowError
-from moodarchive.keys import digest
+from moodarchive.tables.keys import digest
 
 MOST_BOXES = 4
 _LEAST_AREA = 0.001

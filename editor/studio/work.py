@@ -15,8 +15,8 @@ from editor.pictures import SourcePicture
 from editor.planning.regions import mask_picture
 from editor.provenance import EditRecord, mask_digest, read_record, write_edit
 from moodarchive.errors import EditError, StorageFullError
-from moodarchive.keys import digest
 from moodarchive.storage.local_files import create_whole
+from moodarchive.tables.keys import digest
 
 SHOWN_SIDE = 1024
 """Longest side in pixels of what the page shows; files keep their own."""

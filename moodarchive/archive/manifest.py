@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
-from moodarchive.keys import digest
+from moodarchive.tables.keys import digest
 from moodarchive.tables.layout import SEALS_FOLDER
 from moodarchive.tables.parts import Sidecar
 from moodarchive.tables.schemas import SCHEMA_VERSION, TABLES

@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from moodarchive.errors import DamagedPartError
-from moodarchive.keys import digest, normalise_url
 from moodarchive.storage.store import Store
+from moodarchive.tables.keys import digest, normalise_url
 from moodarchive.tables.sql import define_normalised, define_text_function
 
 if TYPE_CHECKING:

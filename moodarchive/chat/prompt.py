@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from moodarchive.errors import ConfigError
-from moodarchive.keys import digest
+from moodarchive.tables.keys import digest
 
 _FIELDS = {"name": str, "version": int, "system": str, "user": str}
 

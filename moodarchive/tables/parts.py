@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from moodarchive.errors import NotAnArchiveError
-from moodarchive.keys import canonical_json, digest
 from moodarchive.storage.store import HashingFile, Store
+from moodarchive.tables.keys import canonical_json, digest
 from moodarchive.tables.layout import TAKEN_DOWN
 from moodarchive.tables.parquet import row_groups
 from moodarchive.tables.schemas import SCHEMA_VERSION, Table, explain_version

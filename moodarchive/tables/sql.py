@@ -9,8 +9,8 @@ import duckdb
 import pyarrow as pa
 from duckdb.func import PythonUDFType
 
-from moodarchive.keys import TRACKING, normalise_url
 from moodarchive.storage.store import Store
+from moodarchive.tables.keys import TRACKING, normalise_url
 from moodarchive.tables.parts import part_path
 from moodarchive.tables.schemas import Table
 

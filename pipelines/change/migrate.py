@@ -16,9 +16,9 @@ from moodarchive.archive.pruned import keep_pruned
 from moodarchive.archive.version import MIGRATION_PATH, SETTINGS_PATH, read_settings_record
 from moodarchive.archive.writer_lock import only_writer
 from moodarchive.errors import DamagedPartError, NotAnArchiveError, NotWholeError
-from moodarchive.keys import canonical_json, digest
 from moodarchive.running.parallel_map import in_threads
 from moodarchive.storage.store import Store
+from moodarchive.tables.keys import canonical_json, digest
 from moodarchive.tables.layout import MANIFEST_PATH, VERIFIED_FOLDER
 from moodarchive.tables.parquet import read_column_names
 from moodarchive.tables.parts import (

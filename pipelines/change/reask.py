@@ -8,8 +8,8 @@ from typing import Any
 from annotate.caption import CaptionSettings, describer
 from annotate.prompt import load_prompt
 from moodarchive.archive.writer_lock import only_writer
-from moodarchive.keys import digest
 from moodarchive.storage.store import Store
+from moodarchive.tables.keys import digest
 from moodarchive.tables.parts import Origin, Sidecar, finished_parts, read_part, write_part
 from moodarchive.tables.schemas import CAPTIONS, ITEMS, as_batch
 from pipelines.change.reseal import finish

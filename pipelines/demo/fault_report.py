@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from moodarchive.keys import image_key
 from moodarchive.storage.store import Store
+from moodarchive.tables.keys import image_key
 from moodarchive.tables.parts import finished_parts
 from moodarchive.tables.schemas import IMAGES, SCORES, SELECTION
 from moodarchive.tables.sql import connect, view

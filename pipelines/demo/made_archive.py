@@ -11,9 +11,9 @@ from typing import Any
 from PIL import Image
 
 from crawl.rounds.rounds import Round, write_round
-from moodarchive.keys import image_key
 from moodarchive.running.stage import run_part
 from moodarchive.storage.store import Store
+from moodarchive.tables.keys import image_key
 from moodarchive.tables.parts import Origin, write_part
 from moodarchive.tables.schemas import (
     CAPTIONS,

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 
 from moodarchive.archive.manifest import VerifiedManifest
 from moodarchive.errors import DamagedPartError
-from moodarchive.keys import canonical_json, digest
 from moodarchive.storage.store import Store
+from moodarchive.tables.keys import canonical_json, digest
 from moodarchive.tables.layout import MANIFEST_PATH, VERIFIED_FOLDER
 from moodarchive.tables.parquet import read_table as read_parquet
 from moodarchive.tables.parts import Origin, finished_parts, sidecar_path

@@ -14,8 +14,8 @@ from typing import Any
 from aiohttp import web
 from PIL import Image
 
-from moodarchive.keys import image_key
 from moodarchive.storage.store import Store
+from moodarchive.tables.keys import image_key
 from moodarchive.tables.parts import Origin, write_part
 from moodarchive.tables.schemas import IMAGES, ITEMS, SAFETY, Table, as_batch, empty_row
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from filter.cut import CutSettings
 from moodarchive.emotions.taxonomy import CONTEXTS, EMOTIONS
-from moodarchive.keys import image_key
 from moodarchive.storage.store import Store
+from moodarchive.tables.keys import image_key
 from moodarchive.tables.schemas import REDISCOVERED
 from tests.making import IMAGE_TABLES, Row, write_rows
 

@@ -3,8 +3,8 @@
 import pytest
 
 from filter.cut import CutSettings, cut, is_cut_current
-from moodarchive.keys import digest
 from moodarchive.storage.store import Store
+from moodarchive.tables.keys import digest
 from moodarchive.tables.schemas import CAPTIONS, HUMAN_VERDICTS, SELECTION
 from tests.making import Fate, rows_of, write_fates, write_rows
 

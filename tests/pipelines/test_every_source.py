@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from moodarchive.keys import image_key
 from moodarchive.storage.store import Store
+from moodarchive.tables.keys import image_key
 from moodarchive.tables.schemas import CANDIDATES, ITEMS, REDISCOVERED
 from pipelines.archive import ArchiveRun
 from pipelines.demo.serving import run_server

@@ -6,7 +6,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from moodarchive.keys import image_key
+from moodarchive.tables.keys import image_key
 from pipelines.demo.stock_site.catalogue import drawn_catalogue
 from tests.pipelines.running import moodarchive
 

@@ -13,10 +13,10 @@ from crawl.images.stage import DownloadSettings, download_stage
 from crawl.politeness.rate_limit_client import RateLimitClient
 from crawl.politeness.rate_limits import parse_limit
 from moodarchive.errors import ConfigError, ServiceError
-from moodarchive.keys import image_key
 from moodarchive.running.stage import run_part
 from moodarchive.settings import load
 from moodarchive.storage.store import Store
+from moodarchive.tables.keys import image_key
 from moodarchive.tables.schemas import IMAGES, ITEMS
 from tests.making import HOST, Site, encoded, giving, rows_of, serving, textured, write_rows
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from crawl.images.stage import DownloadSettings, download_stage
-from moodarchive.keys import image_key
 from moodarchive.running.part_log import log_path, part_log
 from moodarchive.running.stage import run_part
 from moodarchive.storage.store import Store
+from moodarchive.tables.keys import image_key
 from moodarchive.tables.parts import Sidecar
 from moodarchive.tables.schemas import IMAGES, ITEMS
 from tests.crawl.hostile_pictures import HOSTILE_PICTURES

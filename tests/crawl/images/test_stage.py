@@ -11,10 +11,10 @@ from aiohttp import web
 from crawl.images.stage import DownloadSettings, download_stage
 from crawl.politeness.rate_limit_client import RateLimitClient
 from crawl.politeness.rate_limits import Limit
-from moodarchive.keys import image_key
 from moodarchive.running.part_log import part_log
 from moodarchive.running.stage import run_part
 from moodarchive.storage.store import Store
+from moodarchive.tables.keys import image_key
 from moodarchive.tables.parts import Sidecar
 from moodarchive.tables.schemas import IMAGES, ITEMS
 from tests.crawl.hostile_site import HANDLERS, MAX_BYTES, SITE

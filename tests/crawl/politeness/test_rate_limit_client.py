@@ -16,9 +16,9 @@ from crawl.rounds.search import SearchSettings, search_stage
 from crawl.sites.openverse import Openverse, OpenverseSettings
 from crawl.source import Query
 from moodarchive.archive.takedown import ERASED_PROVENANCE, Identifiers, Takedown, creator_digest, record, url_digest
-from moodarchive.keys import image_key
 from moodarchive.running.stage import run_part
 from moodarchive.storage.store import Store
+from moodarchive.tables.keys import image_key
 from moodarchive.tables.parts import finished_parts
 from moodarchive.tables.schemas import CANDIDATES, IMAGES, ITEMS
 from tests.making import HOST, Site, encoded, giving, rows_of, serving, textured

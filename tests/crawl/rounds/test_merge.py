@@ -11,8 +11,8 @@ import pytest
 from crawl.rounds.merge import MergeSettings, merge_candidates
 from crawl.rounds.rounds import Round, open_round, read_round, read_rounds, write_round
 from crawl.source import Query
-from moodarchive.keys import digest, image_key, normalise_url
 from moodarchive.storage.store import Store
+from moodarchive.tables.keys import digest, image_key, normalise_url
 from moodarchive.tables.parts import finished_parts, sidecar_path
 from moodarchive.tables.schemas import CANDIDATES, ITEMS, REDISCOVERED
 from tests.making import Row, rows_of, write_rows

@@ -12,9 +12,9 @@ from crawl.rounds.search import SearchSettings, search_stage
 from crawl.sites.openverse import Openverse, OpenverseSettings
 from crawl.source import Found, Query
 from moodarchive.errors import ServiceError
-from moodarchive.keys import image_key
 from moodarchive.running.stage import run_part
 from moodarchive.storage.store import Store
+from moodarchive.tables.keys import image_key
 from moodarchive.tables.schemas import CANDIDATES
 from tests.making import HOST, Site, rows_of, serving
 

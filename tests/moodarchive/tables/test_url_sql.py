@@ -5,7 +5,7 @@ from random import Random
 import duckdb
 import pytest
 
-from moodarchive.keys import normalise_url
+from moodarchive.tables.keys import normalise_url
 from moodarchive.tables.sql import define_normalised
 
 SPELLINGS = [

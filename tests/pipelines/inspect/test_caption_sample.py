@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from moodarchive.errors import ConfigError, ServiceError
-from moodarchive.keys import image_key
 from moodarchive.storage.store import Store
+from moodarchive.tables.keys import image_key
 from moodarchive.tables.schemas import IMAGES, ITEMS, SAFETY, SCHEMA_VERSION
 from pipelines.inspect.caption_sample import PAGE_PATH, SampleOptions, write_caption_sample
 from tests.annotate.described_part import GOOD, ReceivedRequest, VisionServer, jpeg, serving

@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from moodarchive.keys import image_key
 from moodarchive.storage.store import Store
+from moodarchive.tables.keys import image_key
 from moodarchive.tables.parts import Origin, Sidecar, read_sidecar, write_part, write_sidecar
 from moodarchive.tables.schemas import (
     CANDIDATES,

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from moodarchive.keys import digest
 from moodarchive.storage.store import Store
+from moodarchive.tables.keys import digest
 from validate.study.answers.table import Answer, read_latest, write_answers
 from validate.study.design.questions import MOST_COMMENT, Judgement, judgement_problem
 from validate.study.design.study import StudyDesign, folder, hash_worker

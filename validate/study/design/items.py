@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from moodarchive.emotions.captions import caption_text
-from moodarchive.keys import digest
 from moodarchive.storage.store import Store
+from moodarchive.tables.keys import digest
 from moodarchive.tables.parquet import read_table as read_parquet
 from validate.study.design.study import CAPTIONS, folder
 

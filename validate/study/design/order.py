@@ -1,6 +1,6 @@
 """Which of the two texts stands first: random, unlike between workers, and known to us alone."""
 
-from moodarchive.keys import digest
+from moodarchive.tables.keys import digest
 
 
 def generated_first(seed: int, item: str, viewer: str = "") -> bool:

@@ -11,8 +11,8 @@ from pathlib import Path
 from PIL import Image
 
 from moodarchive.errors import StudyError
-from moodarchive.keys import digest
 from moodarchive.storage.store import Store
+from moodarchive.tables.keys import digest
 from validate.study.design.study import EDITS, StudyDesign, find_design, folder, write_design
 
 QUESTIONS = {"look": "look best", "emotion": "show the emotion best", "overall": "are best overall"}

@@ -6,8 +6,8 @@ from decimal import Decimal
 from typing import Any
 
 from moodarchive.errors import MissingExtraError, ServiceError, StudyError
-from moodarchive.keys import digest
 from moodarchive.storage.store import Store
+from moodarchive.tables.keys import digest
 from validate.study.design.items import Item
 from validate.study.design.study import StudyDesign, salt
 from validate.study.mturk.files import MTURK_FOLDER, make_input_row, render_question

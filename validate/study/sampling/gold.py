@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from moodarchive.emotions.taxonomy import EKMAN
-from moodarchive.keys import digest
+from moodarchive.tables.keys import digest
 from validate.study.design.items import Item
 from validate.study.design.pictures import Pictures
 

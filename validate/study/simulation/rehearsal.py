@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from moodarchive.keys import digest
+from moodarchive.tables.keys import digest
 from validate.study.answers.importing import RawAnswer
 from validate.study.design.items import Item
 from validate.study.design.questions import CHOICES, COMPONENTS, GENERATED, REASONS

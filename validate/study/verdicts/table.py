@@ -4,8 +4,8 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 
-from moodarchive.keys import digest
 from moodarchive.storage.store import Store
+from moodarchive.tables.keys import digest
 from moodarchive.tables.parts import Origin, finished_parts, part_path, read_part, sidecar_path, write_part
 from moodarchive.tables.schemas import HUMAN_VERDICTS, as_batch, empty_row
 from validate.study.design.items import read_items

@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from moodarchive.keys import canonical_json, digest, image_key, normalise_url
+from moodarchive.tables.keys import canonical_json, digest, image_key, normalise_url
 
 
 def test_keys_are_what_they_were_on_the_first_day() -> None:
