@@ -1,7 +1,7 @@
 """The door: ``moodarchive``, or ``python -m moodarchive``, sees to it that our packages are ours, then opens.
 
-It lies in the core, whose name nobody else's module has. What opens is the entry point that this distribution registers,
-so that the core knows no command line.
+It lies in the core, whose name nobody else's module has. What opens is the entry point that this distribution
+registers, so that the core knows no command line.
 """
 
 import sys
