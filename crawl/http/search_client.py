@@ -13,8 +13,8 @@ from functools import cached_property
 from typing import Any, NoReturn
 from urllib.parse import urlencode
 
+from crawl.encodings import OFFERED, unpack_file
 from crawl.http.addresses import explain_unused_proxy, vet_url
-from crawl.http.encodings import OFFERED, unpack_file
 from crawl.http.search_cache import Answer as KeptAnswer
 from crawl.http.search_cache import Answers
 from crawl.http.transport import Answer, AskAgain, HostLeftAlone, Persistence, Request, Transport, read_wait

@@ -16,9 +16,9 @@ import aiohttp
 from multidict import CIMultiDictProxy
 from yarl import URL
 
+from crawl.encodings import decode_body
 from crawl.http.addresses import VettedResolver, join_location, vet_url
 from crawl.http.deadline import Stopwatch
-from crawl.http.encodings import decode_body
 from crawl.politeness.rate_limit_client import RateLimitClient
 from crawl.politeness.robots import MAX_BYTES, RobotsMemory, Rules
 from moodarchive.chat.retry_after import retry_after

@@ -10,7 +10,7 @@ from urllib.parse import urljoin, urlsplit
 from multidict import CIMultiDict, CIMultiDictProxy
 from protego import Protego
 
-from crawl.http.encodings import decode_body
+from crawl.encodings import decode_body
 from moodarchive.errors import RowError
 
 KEPT_S = 86_400.0

@@ -9,7 +9,7 @@ from random import Random
 import pyarrow as pa
 import pytest
 
-from crawl.http.encodings import decode_body, unpack_file
+from crawl.encodings import decode_body, unpack_file
 from crawl.http.images import Fetcher, FetchLimits
 from crawl.http.search_client import WebClient
 from crawl.politeness.rate_limit_client import RateLimitClient
