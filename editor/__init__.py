@@ -1,6 +1,6 @@
 """The bundled editor: an exported checkpoint steers a diffusion model towards an emotion.
 
-For scripts, the names below; each is imported when it is first used, so that ``import editor`` costs nothing:
+For scripts, the names below; each is imported when it is first used, so that ``import editor`` costs nothing::
 
     import editor
 

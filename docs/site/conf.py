@@ -1,6 +1,7 @@
 """The documentation as a site: `make site`. The pages are the Markdown files as they stand in the repository."""
 
 import re
+from importlib import import_module
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,26 @@ def _unlink_folders(app: Any, name: str, source: list[str]) -> None:
     source[0] = _LINK.sub(lambda link: link[1] if (here / link[2]).is_dir() else link[0], source[0])
 
 
+def _list_members(app: Any, name: str, source: list[str]) -> None:
+    """Directives for every public name of the two packages in place of the page's marks."""
+    if name == "docs/reference":
+        source[0] = re.sub(r"<!-- members of (\w+) -->", lambda mark: _directives(mark[1]), source[0])
+
+
+def _directives(package: str) -> str:
+    module = import_module(package)
+    lines = [f".. automodule:: {package}", ""]
+    for name in module.__all__:
+        value = getattr(module, name)
+        if isinstance(value, type):
+            lines += [f".. autoclass:: {package}.{name}", "   :members:", "   :exclude-members: model_config", ""]
+        elif callable(value) and not hasattr(value, "__origin__"):
+            lines += [f".. autofunction:: {package}.{name}", ""]
+    return "```{eval-rst}\n" + "\n".join(lines) + "\n```"
+
+
 def setup(app: Any) -> None:
     """Called by Sphinx."""
     app.connect("source-read", _add_navigation)
     app.connect("source-read", _unlink_folders)
+    app.connect("source-read", _list_members)
