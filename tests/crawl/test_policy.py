@@ -146,11 +146,16 @@ def test_a_plan_of_eight_million_prints_every_assumption_and_each_can_be_replace
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
 def test_the_lines_that_a_config_offers_as_comments_are_valid_too(config: Path, tmp_path: Path) -> None:
-    lines = config.read_text().splitlines()
-    offered = [line.removeprefix("# ") for line in lines if re.match(r"# (\[\w+[\w.]*\]|\w+ = )", line)]
-    present = {line.strip() for line in lines}
+    offered: dict[str, list[str]] = {}
+    heading = ""
+    for line in config.read_text().splitlines():
+        if section := re.match(r"(?:# )?(\[[\w.]+\])", line):
+            heading = section[1]
+        elif re.match(r"# \w+ = ", line):
+            offered.setdefault(heading, []).append(line.removeprefix("# "))
+    assert offered
     settings = tmp_path / "offered.toml"
-    settings.write_text("\n".join(line for line in offered if line not in present))
+    settings.write_text("\n".join("\n".join((heading, *lines)) for heading, lines in offered.items()))
     read_settings(str(settings))
 
 
