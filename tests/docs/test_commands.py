@@ -136,6 +136,7 @@ def surroundings(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
             "PATH": f"{folder / '.venv' / 'bin'}:{os.environ['PATH']}",
             "HF_ENDPOINT": address,
             "HF_HOME": str(folder / "hub"),
+            "HF_HUB_OFFLINE": "0",
         }
 
 
