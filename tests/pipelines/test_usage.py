@@ -29,6 +29,15 @@ def test_help_does_not_import_heavy_packages() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_a_command_that_did_its_work_runs_the_exit_handlers_and_ends_with_0() -> None:
+    code = (
+        "import atexit, sys; from pipelines.commands.app import main; atexit.register(print, 'handled'); "
+        "sys.argv = ['moodarchive', '--help']; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "handled")
+
+
 def test_an_unknown_verb_is_named() -> None:
     assert "conquer" in _refused("conquer")
 
