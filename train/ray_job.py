@@ -28,7 +28,8 @@ def train_on_ray(settings: TrainSettings, root: str, start: str = "") -> Store:
     with neutral_folder() as folder:
         with working_in(folder):
             ray.init(
-                address=settings.ray.address or None,
+                # "local", not None, which joins whatever cluster this machine noted last, even one that has died
+                address=settings.ray.address or os.environ.get("RAY_ADDRESS") or "local",
                 log_to_driver=True,
                 include_dashboard=False if own else None,
                 runtime_env=worker_environment(users_folder) if own and "RAY_ADDRESS" not in os.environ else None,
