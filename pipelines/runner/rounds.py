@@ -20,8 +20,8 @@ def open_rounds(store: Store, settings: ArchiveSettings, console: Console) -> It
     yield from read_rounds(store)
     wanted = wanted_queries(store, settings, console)
     most = max(1, settings.search.round_images // max((query.results for query in wanted), default=1))
-    while rest := _askable_queries(store, settings, wanted, read_rounds(store), console):
-        record = open_round(store, read_rounds(store), rest, settings.of_kind(SettingScope.GROWTH), most)
+    while rest := _askable_queries(store, settings, wanted, rounds := read_rounds(store), console):
+        record = open_round(store, rounds, rest, settings.of_kind(SettingScope.GROWTH), most)
         if record is None:
             return
         yield record
