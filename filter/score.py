@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ from filter.scoring_rate import ScoringTime
 from moodarchive.emotions.lexicon import load_lexicon
 from moodarchive.emotions.taxonomy import EMOTIONS
 from moodarchive.errors import PrunedPictureError, StageError
-from moodarchive.models.clip import ClipEncoder, Embeddings
+from moodarchive.models.clip import ClipEncoder
 from moodarchive.models.device import explain_device_errors
 from moodarchive.running.metrics import note
 from moodarchive.running.part_log import LOGGER, forget_logs
@@ -90,12 +90,27 @@ def phrases_of_emotions(templates: tuple[str, ...]) -> dict[str, tuple[str, ...]
     return {emotion: tuple(phrases) for emotion, phrases in phrases_of.items()}
 
 
+class _Prepared(NamedTuple):
+    """A picture's pixels for the model, and the seconds and processor time that they took."""
+
+    pixels: Any
+    seconds: float
+    cpu_s: float
+
+
+class _Matches(NamedTuple):
+    """Of a pass's pictures the largest cosine to each emotion's phrases, to five decimals, and that phrase's index."""
+
+    scores: npt.NDArray[np.float64]
+    phrases: npt.NDArray[np.int64]
+
+
 @dataclass
 class _Pass:
-    """Pictures that go through the model together, and their vectors once they have."""
+    """Pictures that go through the model together, and what they match once they have."""
 
-    pixels: list["Future[Any]"] = field(default_factory=list)
-    vectors: "Future[Embeddings] | None" = None
+    pixels: list["Future[_Prepared]"] = field(default_factory=list)
+    matches: "Future[_Matches] | None" = None
 
 
 @dataclass
@@ -128,17 +143,13 @@ class Scorer:
         return tuple(of[emotion] for emotion in EMOTIONS)
 
     @cached_property
-    def _embedded(self) -> npt.NDArray[np.float64]:
-        """[all phrases, width], emotion after emotion."""
-        return self.encoder.texts([phrase for phrases in self._phrases for phrase in phrases]).astype(np.float64)
-
-    @cached_property
-    def _starts(self) -> list[int]:
-        """Where each emotion's phrases begin."""
-        return [0, *np.cumsum([len(phrases) for phrases in self._phrases])[:-1].tolist()]
+    def _embedded(self) -> Any:
+        """For the encoder, a group of phrases an emotion."""
+        return self.encoder.group_texts(self._phrases)
 
     def __call__(self, part: int, readers: Readers) -> Iterator[pa.RecordBatch]:
-        timing = ScoringTime()
+        self._embedded  # noqa: B018  before the clock runs
+        timing = ScoringTime(self.decoders)
         decoders = ThreadPoolExecutor(self.decoders, "decode")
         model = ThreadPoolExecutor(1, "model")
         try:
@@ -160,60 +171,68 @@ class Scorer:
         filling = _Pass()
 
         def start(full: _Pass) -> None:
-            full.vectors = model.submit(self._embed, full.pixels, timing)
+            full.matches = model.submit(self._match, full.pixels, timing)
             passes.append(full)
 
         for batch, chosen in _read_batches(readers):
             line.append(batch)
             for index in chosen:
                 batch.places[index] = (filling, len(filling.pixels))
-                filling.pixels.append(decoders.submit(self.encoder.prepare_bytes, batch.rows[index]["bytes"]))
+                filling.pixels.append(decoders.submit(self._prepare, batch.rows[index]["bytes"]))
                 if len(filling.pixels) == self.batch:
                     start(filling)
                     filling = _Pass()
                     if len(passes) > PASSES_AHEAD:
-                        _wait(passes.popleft())
+                        _wait(passes.popleft(), timing)
             for row in batch.rows:
                 del row["bytes"]
-            while line and _is_embedded(line[0]):
-                yield self._score(line.popleft())
+            while line and _is_matched(line[0]):
+                yield self._score(line.popleft(), timing)
         if filling.pixels:
             start(filling)
         while line:
-            yield self._score(line.popleft())
+            yield self._score(line.popleft(), timing)
 
-    def _embed(self, pixels: "Sequence[Future[Any]]", timing: ScoringTime) -> Embeddings:
+    def _prepare(self, data: bytes) -> _Prepared:
+        """In a decoding thread."""
+        began, cpu = time.monotonic(), time.thread_time()
+        pixels = self.encoder.prepare_bytes(data)
+        return _Prepared(pixels, time.monotonic() - began, time.thread_time() - cpu)
+
+    def _match(self, pictures: "Sequence[Future[_Prepared]]", timing: ScoringTime) -> _Matches:
         """In the model's thread: waits for the decoders, then makes one pass."""
         began = time.monotonic()
-        ready = [future.result() for future in pixels]
-        decoded = time.monotonic()
+        ready = [picture.result() for picture in pictures]
+        decoded, cpu = time.monotonic(), time.thread_time()
         with explain_device_errors(StageError, f"a batch of {self.batch} pictures", "a smaller score.batch"):
-            vectors = self.encoder.embed_batch(ready, self.batch)
-        timing.waited_s += decoded - began
-        timing.model_s += time.monotonic() - decoded
-        timing.pictures += len(ready)
-        return vectors
+            scores, phrases = self.encoder.match_batch(
+                [picture.pixels for picture in ready], self.batch, self._embedded
+            )
+        timing.add_decoding(sum(picture.seconds for picture in ready), sum(picture.cpu_s for picture in ready))
+        timing.add_pass(
+            len(ready),
+            waited_s=decoded - began,
+            seconds=time.monotonic() - decoded,
+            cpu_s=time.thread_time() - cpu if self.encoder.on_cpu else None,
+        )
+        return _Matches(scores.round(DECIMALS), phrases)
 
-    def _score(self, batch: _Batch) -> list[dict[str, object]]:
-        if not batch.places:
-            return [self._row(row, None, None) for row in batch.rows]
-        vectors = np.stack([_wait(one)[place] for one, place in batch.places.values()])
-        # summed in float64, where the order of summation is ten decimals away from those that are kept
-        cosines = dict(zip(batch.places, vectors.astype(np.float64) @ self._embedded.T, strict=True))
-        finite = dict(zip(batch.places, np.isfinite(vectors).all(axis=1), strict=True))
-        return [self._row(row, cosines.get(index), finite.get(index)) for index, row in enumerate(batch.rows)]
+    def _score(self, batch: _Batch, timing: ScoringTime) -> list[dict[str, object]]:
+        return [
+            self._score_row(row, _wait(batch.places[index][0], timing), batch.places[index][1])
+            if index in batch.places
+            else empty_row(SCORES, key=row["key"], status="skipped")
+            for index, row in enumerate(batch.rows)
+        ]
 
-    def _row(
-        self, row: dict[str, Any], cosines: npt.NDArray[np.float64] | None, finite: bool | None
-    ) -> dict[str, object]:
-        if cosines is None:
-            return empty_row(SCORES, key=row["key"], status="skipped")
-        if not finite:
+    def _score_row(self, row: dict[str, Any], matches: _Matches, place: int) -> dict[str, object]:
+        if not np.isfinite(matches.scores[place]).all():
             return empty_row(SCORES, key=row["key"], status="failed", error="not_finite")
+        scores: list[float] = matches.scores[place].tolist()
+        phrases = [of[best] for of, best in zip(self._phrases, matches.phrases[place].tolist(), strict=True)]
         contexts: dict[str, str] = {}
         for query in row["queries"]:  # best rank first
             contexts.setdefault(query["emotion"], query["context"])
-        scores, phrases = self._best_phrases(cosines)
         _, emotion, index = max((scores[EMOTIONS.index(name)], name, EMOTIONS.index(name)) for name in contexts)
         return {
             "key": row["key"],
@@ -226,15 +245,6 @@ class Scorer:
             "status": "ok",
             "error": None,
         }
-
-    def _best_phrases(self, cosines: npt.NDArray[np.float64]) -> tuple[list[float], list[str]]:
-        """Of each emotion the largest cosine, to five decimals, and its phrase."""
-        scores, phrases = [], []
-        for start, of_emotion in zip(self._starts, self._phrases, strict=True):
-            best = int(np.argmax(cosines[start : start + len(of_emotion)]))
-            scores.append(round(float(cosines[start + best]), DECIMALS))
-            phrases.append(of_emotion[best])
-        return scores, phrases
 
 
 def _read_batches(readers: Readers) -> Iterator[tuple[_Batch, list[int]]]:
@@ -251,14 +261,20 @@ def _read_batches(readers: Readers) -> Iterator[tuple[_Batch, list[int]]]:
         yield _Batch(rows), chosen
 
 
-def _wait(one: _Pass) -> Embeddings:
-    """The pass's vectors, once they are there; the error of its decoding or of the model."""
-    assert one.vectors is not None, "a pass is started before anyone waits for it"
-    return one.vectors.result()
+def _wait(one: _Pass, timing: ScoringTime) -> _Matches:
+    """What the pass's pictures match, once it is there; the error of its decoding or of the model."""
+    assert one.matches is not None, "a pass is started before anyone waits for it"
+    if one.matches.done():
+        return one.matches.result()
+    began = time.monotonic()
+    try:
+        return one.matches.result()
+    finally:
+        timing.rows_waited_s += time.monotonic() - began
 
 
-def _is_embedded(batch: _Batch) -> bool:
-    return all(one.vectors is not None and one.vectors.done() for one, _ in batch.places.values())
+def _is_matched(batch: _Batch) -> bool:
+    return all(one.matches is not None and one.matches.done() for one, _ in batch.places.values())
 
 
 def decoding_threads(settings: ScoreSettings) -> int:

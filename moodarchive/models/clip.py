@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import simplejpeg
 from PIL import Image
 
 from moodarchive.errors import ConfigError, MissingExtraError
@@ -80,6 +81,11 @@ class ClipEncoder:
         """How many numbers the two towers hold."""
         return sum(parameter.numel() for parameter in self._loaded.clip.parameters())
 
+    @property
+    def on_cpu(self) -> bool:
+        """Whether the towers run on the processor, whose cores decoding needs, too."""
+        return bool(self._loaded.device.type == "cpu")
+
     def texts(self, texts: Sequence[str]) -> Embeddings:
         """[len(texts), width], each row of length 1."""
         import torch
@@ -110,10 +116,8 @@ class ClipEncoder:
         A JPEG is decoded at the smallest eighth of its size that is at least 1.5 times the model's, where decoding and
         resizing cost a fraction; embeddings move by less than a cosine of 0.01 from those of the full decode.
         """
-        image = Image.open(io.BytesIO(data))
         height, width = self._size
-        image.draft(None, (ceil(DRAFT_MARGIN * width), ceil(DRAFT_MARGIN * height)))
-        return self.prepare(image.convert("RGB"))
+        return self.prepare(_decode_small(data, ceil(DRAFT_MARGIN * width), ceil(DRAFT_MARGIN * height)))
 
     @property
     def _size(self) -> tuple[int, int]:
@@ -132,7 +136,7 @@ class ClipEncoder:
         while done < len(pixels):
             some = pixels[done : done + self._batch.most]
             try:
-                rows.append(self._encode(some))
+                rows.append(_to_numpy(self._encode(some)))
             except torch.OutOfMemoryError:
                 if len(some) == 1:
                     raise
@@ -148,22 +152,56 @@ class ClipEncoder:
         Kernels choose their order of summation by the shapes. In passes of one shape a picture's vector is the same,
         to the bit, whichever pictures are beside it and wherever it stands.
         """
-        if not 0 < len(pixels) <= rows:
-            raise ValueError(f"{len(pixels)} pictures in a pass of {rows}")
-        return self._encode([*pixels, *[pixels[-1]] * (rows - len(pixels))])[: len(pixels)]
+        return _to_numpy(self._encode_filled(pixels, rows)[: len(pixels)])
+
+    def group_texts(self, groups: Sequence[Sequence[str]]) -> Any:
+        """float64 [groups, most, width] on the model's device, for ``match_batch``.
+
+        A group with fewer texts than ``most`` repeats its first one.
+        """
+        import torch
+
+        vectors = torch.from_numpy(self.texts([text for texts in groups for text in texts])).to(torch.float64)
+        most, starts = max(map(len, groups)), [0, *np.cumsum([len(texts) for texts in groups]).tolist()]
+        rows = [
+            start + (place if place < len(texts) else 0)
+            for start, texts in zip(starts, groups, strict=False)
+            for place in range(most)
+        ]
+        return vectors[rows].view(len(groups), most, -1).to(self._loaded.device)
+
+    def match_batch(self, pixels: Sequence[Any], rows: int, groups: Any) -> tuple[npt.NDArray[np.float64], Any]:
+        """Of each picture the largest cosine to each group's texts, and which text that is: both [len(pixels), groups].
+
+        In one pass of exactly ``rows`` rows, cosines included, so that ``embed_batch``'s promise holds for them, too.
+        ``groups`` is what ``group_texts`` gave. They are summed in float64: rounded to a few decimals, no order of
+        summation shows.
+        """
+        import torch
+
+        with torch.inference_mode():
+            vectors = self._encode_filled(pixels, rows).to(torch.float64)
+            cosines = vectors @ groups.flatten(0, 1).T
+            best = cosines.view(rows, *groups.shape[:2]).max(dim=-1)
+        return best.values[: len(pixels)].cpu().numpy(), best.indices[: len(pixels)].cpu().numpy()
 
     @cached_property
     def _batch(self) -> "_Batch":
         return _Batch()
 
-    def _encode(self, pixels: Sequence[Any]) -> Embeddings:
+    def _encode_filled(self, pixels: Sequence[Any], rows: int) -> Any:
+        if not 0 < len(pixels) <= rows:
+            raise ValueError(f"{len(pixels)} pictures in a pass of {rows}")
+        return self._encode([*pixels, *[pixels[-1]] * (rows - len(pixels))])
+
+    def _encode(self, pixels: Sequence[Any]) -> Any:
+        """float32 [len(pixels), width] on the model's device."""
         import torch
 
         loaded = self._loaded
         with torch.inference_mode():
             batch = loaded.transform.to_batch(pixels, loaded.device).to(loaded.dtype)
-            features = loaded.clip.encode_image(batch, normalize=True)
-        return np.asarray(features.float().cpu().numpy(), dtype=np.float32)
+            return loaded.clip.encode_image(batch, normalize=True).float()
 
     def patches(self, image: Image.Image) -> Embeddings:
         """[rows, columns, width], each of length 1, of the whole picture, squeezed into the tower's square."""
@@ -180,6 +218,25 @@ class ClipEncoder:
             vectors = torch.nn.functional.normalize(patches[0].float(), dim=-1).cpu().numpy()
         rows = math.isqrt(len(vectors))
         return np.asarray(vectors.reshape(rows, -1, vectors.shape[-1]), dtype=np.float32)
+
+
+def _decode_small(data: bytes, width: int, height: int) -> Image.Image:
+    """RGB, a JPEG at the smallest power of two of its size that is at least this large, down to an eighth."""
+    try:
+        rows, columns, colours, _ = simplejpeg.decode_jpeg_header(data)
+        if colours == "YCbCr":
+            scale = next((scale for scale in (8, 4, 2) if columns // scale >= width and rows // scale >= height), 1)
+            size = {"min_width": -(-columns // scale), "min_height": -(-rows // scale)} if scale > 1 else {}
+            return Image.fromarray(simplejpeg.decode_jpeg(data, min_factor=1, **size))
+    except ValueError:  # no JPEG, or one that Pillow reads and this decoder does not
+        pass
+    image = Image.open(io.BytesIO(data))
+    image.draft(None, (width, height))
+    return image.convert("RGB")
+
+
+def _to_numpy(vectors: Any) -> Embeddings:
+    return np.asarray(vectors.cpu().numpy(), dtype=np.float32)
 
 
 @dataclass

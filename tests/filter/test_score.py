@@ -1,6 +1,7 @@
 """A picture's score is the best cosine to its emotions' phrases, by the bundled small CLIP."""
 
 import re
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -160,17 +161,71 @@ def test_the_part_tells_its_rate_and_which_side_is_the_wall(store: Store) -> Non
         sidecar = run_part(stage, store, stage.make_worker(), 0)
     assert sidecar.measured["scored"] == 7
     assert 0 < sidecar.measured["model_s"] + sidecar.measured["waited_s"] <= sidecar.measured["seconds"] + 0.01
-    assert re.search(r"pictures/s; the model takes .* is the wall", store.read_bytes(log_path("score", 0)).decode())
-
-
-def test_a_model_that_waits_for_pictures_is_not_the_wall() -> None:
-    slow, fast = (ScoringTime(8, model_s=1.0, waited_s=waited).figures() for waited in (0.5, 0.05))
-    assert scoring_wall([slow]) == (
-        "the model takes 8.0 pictures/s and waited 33% of its time; decoding is the wall: give its workers more CPU "
-        "cores (score.decoders)"
+    assert 0 < sidecar.measured["decode_s"] <= sidecar.measured["decoders_s"]
+    assert re.search(
+        r"pictures/s; the model alone would take .* the wall", store.read_bytes(log_path("score", 0)).decode()
     )
-    assert scoring_wall([fast, {}]).endswith("waited 5% of its time; the model is the wall")
-    assert scoring_wall([{"answers": 3}]) == ""
+
+
+def _figures(**measured: float) -> dict[str, float]:
+    """Of a part of 80 pictures that took ten seconds, with four decoding threads."""
+    names = ("model_s", "decode_s", "waited_s", "starved_s", "rows_waited_s")
+    return {"scored": 80, "seconds": 10, "decoders_s": 40} | {name: measured.get(name, 0.0) for name in names}
+
+
+def test_the_wall_is_who_had_work_all_the_time() -> None:
+    model = _figures(model_s=9.5, decode_s=8, rows_waited_s=9)
+    assert scoring_wall([model, {}]) == (
+        "the model alone would take 8.4 pictures/s and worked 95% of the time, 4 decoding threads 40.0 and 20%; "
+        "the model is the wall"
+    )
+    decoding = _figures(model_s=3, decode_s=38, waited_s=6, rows_waited_s=9)
+    assert "decoding and resizing are the wall: give the workers more CPU cores" in scoring_wall([decoding])
+    assert scoring_wall([_figures(model_s=3, decode_s=8, rows_waited_s=2)]).endswith(
+        "reading and writing rows is the wall: more workers (score.workers)"
+    )
+    assert scoring_wall([{"answers": 3}, {"scored": 3, "model_s": 1.0}]) == "", (
+        "another stage's, or of an earlier program"
+    )
+
+
+def test_threads_that_wait_for_a_core_name_the_cores_and_who_takes_them() -> None:
+    shared = _figures(model_s=6, decode_s=9, starved_s=20, rows_waited_s=9)
+    assert scoring_wall([shared]).endswith(
+        "the CPU's cores are the wall: decoding and resizing take 60% of their work, the model 40%"
+    )
+    one = _figures(model_s=9.5, decode_s=9, starved_s=20, rows_waited_s=9)
+    assert scoring_wall([one]).endswith("the model is the wall"), "it has a core, and no other thread can help it"
+
+
+def test_waiting_for_a_core_is_nobodys_work_and_a_gpus_pass_is_its_own() -> None:
+    timing = ScoringTime(2)
+    timing.add_decoding(3.0, 1.0)
+    timing.add_pass(4, waited_s=0.5, seconds=2.0, cpu_s=0.75)
+    assert (timing.decode_s, timing.model_s, timing.starved_s) == (1.0, 0.75, 3.25)
+    timing.add_pass(4, waited_s=0.5, seconds=2.0, cpu_s=None)
+    assert (timing.pictures, timing.model_s, timing.starved_s, timing.waited_s) == (8, 2.75, 3.25, 1.0)
+
+
+@needs_model
+@pytest.mark.parametrize("slow", ["decoding", "the model"])
+def test_a_side_that_is_made_slow_is_named(store: Store, monkeypatch: pytest.MonkeyPatch, slow: str) -> None:
+    _write(store, ["safe"] * 12, QUERIES[:1])
+    name = {"decoding": "prepare_bytes", "the model": "match_batch"}[slow]
+    real = getattr(ClipEncoder, name)
+
+    def works(*inputs: object) -> object:
+        began = time.thread_time()
+        while time.thread_time() - began < 0.05:
+            pass
+        return real(*inputs)
+
+    monkeypatch.setattr(ClipEncoder, name, works)
+    stage = score_stage(SETTINGS.model_copy(update={"decoders": 1}))
+    sidecar = run_part(stage, store, stage.make_worker(), 0)
+    # another program may have had the core for some time
+    wall = scoring_wall([dict(sidecar.measured) | {"starved_s": 0.0}]).split("; ")[1]
+    assert wall.startswith({"decoding": "decoding and resizing are", "the model": "the model is"}[slow])
 
 
 def test_decoding_threads_share_the_cores_among_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:

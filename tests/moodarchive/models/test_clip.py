@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from moodarchive.errors import ConfigError, StageError
-from moodarchive.models.clip import ClipEncoder, _Transform
+from moodarchive.models.clip import ClipEncoder, _decode_small, _Transform
 from moodarchive.models.device import explain_device_errors
 from moodarchive.models.torch_compat import import_torchvision_safely
 from tests.making import encoded, textured
@@ -140,6 +140,43 @@ def test_a_jpeg_is_decoded_small_and_looks_the_same_to_the_model() -> None:
     assert np.array_equal(encoder.prepare_bytes(tiny), expected), "nothing is decoded below what the model needs"
 
 
+@pytest.mark.parametrize("size", [(768, 576), (577, 769), (300, 1000), (145, 144), (2000, 1500)])
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}])
+def test_a_small_decode_is_pillows(size: tuple[int, int], options: dict[str, Any]) -> None:
+    # two decoders, one library: the faster one changes no score
+    file = io.BytesIO()
+    textured(*size, seed=5).save(file, "JPEG", quality=85, **options)
+    image = Image.open(file)
+    image.draft(None, (144, 144))
+    small = _decode_small(file.getvalue(), 144, 144)
+    assert small.size == image.size and small.mode == "RGB"
+    assert np.abs(np.asarray(small, int) - np.asarray(image, int)).max() <= 1
+
+
+@pytest.mark.parametrize(("mode", "form"), [("L", "JPEG"), ("CMYK", "JPEG"), ("RGB", "PNG"), ("RGBA", "PNG")])
+def test_other_pictures_are_pillows_to_decode(mode: str, form: str) -> None:
+    file = io.BytesIO()
+    textured(160, 150, seed=5).convert(mode).save(file, form)
+    expected = Image.open(file).convert("RGB")
+    assert _decode_small(file.getvalue(), 144, 144).tobytes() == expected.tobytes()
+
+
+def test_a_match_is_the_largest_cosine_to_a_group_and_neighbours_change_no_bit() -> None:
+    encoder = ClipEncoder(model=f"local-dir:{CHECKPOINT}")
+    pixels = [encoder.prepare(textured(seed=seed)) for seed in range(7)]
+    groups = [["a girl laughs", "grey rain", "a dog"], ["a red wall"], ["the sea", "a lamp"]]
+    grouped = encoder.group_texts(groups)
+    best, texts = encoder.match_batch(pixels, 7, grouped)
+    vectors = encoder.embed_batch(pixels, 7).astype(np.float64)
+    embedded = encoder.texts([text for group in groups for text in group]).astype(np.float64)
+    for column, (first, last) in enumerate([(0, 3), (3, 4), (4, 6)]):
+        cosines = vectors @ embedded[first:last].T
+        np.testing.assert_allclose(best[:, column], cosines.max(axis=1), atol=1e-12)
+        assert (texts[:, column] % len(groups[column]) == cosines.argmax(axis=1)).all()
+    few, _ = encoder.match_batch([pixels[4], pixels[2]], 7, grouped)
+    assert few.tobytes() == best[[4, 2]].tobytes()
+
+
 def test_on_a_gpu_all_that_meets_the_model_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     encoder = ClipEncoder(model=f"local-dir:{CHECKPOINT}", precision="bf16")
     loaded = encoder._loaded
@@ -149,6 +186,8 @@ def test_on_a_gpu_all_that_meets_the_model_is_there(monkeypatch: pytest.MonkeyPa
         assert encoder.images([image, image]).shape == (2, 96)
         assert encoder.texts(["a", "b"]).shape == (2, 96)
         assert encoder.patches(image).shape == (6, 6, 96)
+        best, texts = encoder.match_batch([encoder.prepare(image)], 4, encoder.group_texts([["a", "b"], ["c"]]))
+        assert best.shape == texts.shape == (1, 2)
         object.__setattr__(loaded, "device", torch.device("cpu"))
         with pytest.raises(RuntimeError, match=r"at least two devices"):
             encoder.images([image])
