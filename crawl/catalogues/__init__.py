@@ -1,0 +1,1 @@
+"""Lists of images offered as files: their rows are matched with all phrases at once."""

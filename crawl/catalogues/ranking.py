@@ -1,0 +1,159 @@
+"""Which rows of a list answer which phrase: the best rows of each phrase, merged, fused, limited by cell."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+FILE_BITS = 40
+"""A row's number holds its position within its file in so many bits, and the file's index above them."""
+_FEWEST_TO_SORT = 2**18
+
+
+@dataclass(frozen=True, eq=False)
+class Matches:
+    """Pairs of a phrase and a row, sorted by phrase, then the score downwards, then the row. Arrays of one length."""
+
+    phrase: NDArray[np.int32]
+    row: NDArray[np.uint64]
+    score: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.phrase)
+
+    @property
+    def rank(self) -> NDArray[np.int64]:
+        """Each pair's rank among those of its phrase, from 0."""
+        return _count_within(self.phrase)
+
+    def choose(self, kept: NDArray[np.bool_]) -> "Matches":
+        """The pairs where ``kept`` is true, in their order."""
+        return Matches(self.phrase[kept], self.row[kept], self.score[kept])
+
+
+def number_rows(file: int, rows: ArrayLike) -> NDArray[np.uint64]:
+    """Numbers that are unique among files, from positions within one file."""
+    return np.asarray(rows).astype(np.uint64) | np.uint64(file << FILE_BITS)
+
+
+def split_numbers(rows: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The index of each row's file, and the row's position within it."""
+    return (rows >> np.uint64(FILE_BITS)).astype(np.int64), (rows & np.uint64(2**FILE_BITS - 1)).astype(np.int64)
+
+
+class TopRows:
+    """The ``most`` best rows of each phrase, exactly, out of pairs that come in any order and any portions.
+
+    Equal scores are ranked by the row's number. At most about twice phrases * most pairs are held, 16 bytes each.
+    """
+
+    def __init__(self, phrases: int, most: int) -> None:
+        if most < 1:
+            raise ValueError(f"most is {most}; it must be at least 1")
+        self._phrases, self._most = phrases, most
+        self._best = _no_matches()
+        self._pending: list[Matches] = []
+        self._pending_pairs = 0
+        self.cutoff = np.full(phrases, -np.inf, np.float32)
+        """Of each phrase: a pair of a lower score is not among the best. Rises while pairs are added."""
+        self._cutoff_row = np.full(phrases, np.iinfo(np.uint64).max)
+
+    def add(self, phrase: NDArray[np.integer], row: NDArray[np.uint64], score: NDArray[np.float32]) -> None:
+        """Counts pairs in; no pair may come twice. No score may be NaN."""
+        cutoff = self.cutoff[phrase]
+        beats = (score > cutoff) | ((score == cutoff) & (row < self._cutoff_row[phrase]))
+        pairs = Matches(phrase[beats].astype(np.int32), row[beats].astype(np.uint64), score[beats].astype(np.float32))
+        self._pending.append(pairs)
+        self._pending_pairs += len(pairs)
+        if self._pending_pairs >= max(_FEWEST_TO_SORT, self._phrases * self._most):
+            self._sort_pending()
+
+    def result(self) -> Matches:
+        """The best rows of each phrase so far."""
+        self._sort_pending()
+        return self._best
+
+    def _sort_pending(self) -> None:
+        self._best = merge_matches([self._best, *self._pending], self._most)
+        self._pending, self._pending_pairs = [], 0
+        last = self._best.rank == self._most - 1
+        full = self._best.phrase[last]
+        self.cutoff[full], self._cutoff_row[full] = self._best.score[last], self._best.row[last]
+
+
+def merge_matches(parts: Sequence[Matches], most: int) -> Matches:
+    """The ``most`` best rows of each phrase out of matches with different rows, in any order."""
+    if not parts:
+        return _no_matches()
+    pairs = Matches(
+        np.concatenate([part.phrase for part in parts]),
+        np.concatenate([part.row for part in parts]),
+        np.concatenate([part.score for part in parts]),
+    )
+    order = np.lexsort((pairs.row, _sorting_key(pairs)))
+    pairs = Matches(pairs.phrase[order], pairs.row[order], pairs.score[order])
+    return pairs.choose(pairs.rank < most)
+
+
+def fuse_by_rank(words: Matches, meaning: Matches, most: int, k: int = 60) -> Matches:
+    """The ``most`` best rows of each phrase by reciprocal rank fusion: the sum of 1 / (k + rank), ranks from 1.
+
+    Cormack, Clarke and Buettcher, "Reciprocal Rank Fusion outperforms Condorcet and individual rank learning methods",
+    SIGIR 2009. A row that one of the two lacks has that one's term only.
+    """
+    phrase = np.concatenate([words.phrase, meaning.phrase])
+    row = np.concatenate([words.row, meaning.row])
+    term = 1.0 / (k + 1 + np.concatenate([words.rank, meaning.rank]))
+    order = np.lexsort((row, phrase))
+    phrase, row, term = phrase[order], row[order], term[order]
+    first = np.flatnonzero(_begins_group(phrase, row))
+    sums = np.add.reduceat(term, first) if len(first) else term
+    return merge_matches([Matches(phrase[first], row[first], sums.astype(np.float32))], most)
+
+
+def limit_cells(matches: Matches, cell_of_phrase: ArrayLike, images_per_cell: int) -> Matches:
+    """The pairs of the first ``images_per_cell`` different rows of each cell.
+
+    A cell takes turns: the best row of each of its phrases, then the second of each. A row that several of the cell's
+    phrases match counts once and keeps all of its pairs. ``cell_of_phrase`` has each phrase's cell as a number.
+    """
+    cell, turn = np.asarray(cell_of_phrase, np.int64)[matches.phrase], matches.rank
+    order = np.lexsort((matches.phrase, turn, cell))
+    position = np.empty(len(matches), np.int64)
+    position[order] = np.arange(len(matches))
+    by_row = np.lexsort((position, matches.row, cell))
+    begins = _begins_group(cell[by_row], matches.row[by_row])
+    first = by_row[begins]  # each different row of a cell, by the pair with which it comes in
+    entry = first[np.argsort(position[first])]
+    admitted = np.zeros(len(matches), bool)
+    admitted[entry] = _count_within(cell[entry]) < images_per_cell
+    kept = np.empty(len(matches), bool)
+    kept[by_row] = admitted[first][np.cumsum(begins) - 1]
+    return matches.choose(kept)
+
+
+def _no_matches() -> Matches:
+    return Matches(np.empty(0, np.int32), np.empty(0, np.uint64), np.empty(0, np.float32))
+
+
+def _sorting_key(pairs: Matches) -> NDArray[np.uint64]:
+    """A number that rises with the phrase, then falls with the score."""
+    bits = (pairs.score + np.float32(0)).view(np.uint32)  # the sum makes -0 the same as 0
+    rising = np.where(bits >> np.uint32(31), ~bits, bits | np.uint32(2**31))
+    return np.asarray((pairs.phrase.astype(np.uint64) << np.uint64(32)) | ~rising)
+
+
+def _begins_group(*keys: NDArray[np.generic]) -> NDArray[np.bool_]:
+    """Where another group than before begins, of sorted keys."""
+    begins = np.ones(len(keys[0]), bool)
+    if len(begins):
+        begins[1:] = np.logical_or.reduce([key[1:] != key[:-1] for key in keys])
+    return begins
+
+
+def _count_within(groups: NDArray[np.integer]) -> NDArray[np.int64]:
+    """The position of each element within its run of equal ones, from 0."""
+    positions = np.arange(len(groups))
+    begins = _begins_group(groups)
+    return positions - np.maximum.accumulate(np.where(begins, positions, 0)) if len(groups) else positions
