@@ -23,12 +23,12 @@ def score_meaning(
     phrase_vectors: NDArray[np.float32],
     blocks: Iterable[tuple[NDArray[np.integer], NDArray[np.floating]]],
     most: int,
-    floor: float = -1.0,
+    floor: float = -2.0,
 ) -> Matches:
     """The ``most`` rows of each phrase with the highest cosine, out of blocks of row numbers and [rows, width] vectors.
 
-    ``floor`` is the lowest cosine that counts. Lengths of vectors do not matter; a row of zeros or with a number that
-    is not finite matches nothing. ValueError: a phrase has such a vector, or the widths differ.
+    ``floor`` is the lowest cosine that counts; all do at -2. Lengths of vectors do not matter; a row of zeros or with
+    a number that is not finite matches nothing. ValueError: a phrase has such a vector, or the widths differ.
     """
     phrases = _scale(np.asarray(phrase_vectors, np.float64), _PHRASE_STEPS)
     if not np.all(np.any(phrases, axis=1)):
@@ -48,6 +48,10 @@ def score_meaning(
             exact = exact[usable] if len(usable) < len(exact) else exact
             numbers = np.asarray(rows)[first + usable].astype(np.uint64)
             scores = rough @ (exact * (1 / _ROW_STEPS)).astype(np.float32).T
+            surely = scores >= np.float32(floor + error)
+            phrase, row = np.nonzero((scores >= np.float32(floor - error)) & ~surely)
+            fitting = phrase[_score_pairs(phrases, exact, phrase, row) >= floor]
+            best.fitted += np.count_nonzero(surely, axis=1) + np.bincount(fitting, minlength=len(phrases))
             lowest = np.maximum(best.cutoff, floor) - error
             phrase, row = np.nonzero(scores >= lowest[:, None].astype(np.float32))
             score = _score_pairs(phrases, exact, phrase, row)

@@ -1,7 +1,7 @@
 """Which rows of a list answer which phrase: the best rows of each phrase, merged, fused, limited by cell."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,11 +13,13 @@ _FEWEST_TO_SORT = 2**18
 
 @dataclass(frozen=True, eq=False)
 class Matches:
-    """Pairs of a phrase and a row, sorted by phrase, then the score downwards, then the row. Arrays of one length."""
+    """Pairs of a phrase and a row, sorted by phrase, then the score downwards, then the row: arrays of one length."""
 
     phrase: NDArray[np.int32]
     row: NDArray[np.uint64]
     score: NDArray[np.float32]
+    fitted: NDArray[np.int64]
+    """For each phrase, matched or not: how many rows met the floor, those that are not among the best included."""
 
     def __len__(self) -> int:
         return len(self.phrase)
@@ -29,7 +31,7 @@ class Matches:
 
     def choose(self, kept: NDArray[np.bool_]) -> "Matches":
         """The pairs where ``kept`` is true, in their order."""
-        return Matches(self.phrase[kept], self.row[kept], self.score[kept])
+        return Matches(self.phrase[kept], self.row[kept], self.score[kept], self.fitted)
 
 
 def number_rows(file: int, rows: ArrayLike) -> NDArray[np.uint64]:
@@ -52,7 +54,9 @@ class TopRows:
         if most < 1:
             raise ValueError(f"most is {most}; it must be at least 1")
         self._phrases, self._most = phrases, most
-        self._best = _no_matches()
+        self.fitted = np.zeros(phrases, np.int64)
+        """As Matches has it; whoever adds pairs counts."""
+        self._best = no_matches(phrases)
         self._pending: list[Matches] = []
         self._pending_pairs = 0
         self.cutoff = np.full(phrases, -np.inf, np.float32)
@@ -63,7 +67,9 @@ class TopRows:
         """Counts pairs in; no pair may come twice. No score may be NaN."""
         cutoff = self.cutoff[phrase]
         beats = (score > cutoff) | ((score == cutoff) & (row < self._cutoff_row[phrase]))
-        pairs = Matches(phrase[beats].astype(np.int32), row[beats].astype(np.uint64), score[beats].astype(np.float32))
+        pairs = Matches(
+            phrase[beats].astype(np.int32), row[beats].astype(np.uint64), score[beats].astype(np.float32), self.fitted
+        )
         self._pending.append(pairs)
         self._pending_pairs += len(pairs)
         if self._pending_pairs >= max(_FEWEST_TO_SORT, self._phrases * self._most):
@@ -72,10 +78,10 @@ class TopRows:
     def result(self) -> Matches:
         """The best rows of each phrase so far."""
         self._sort_pending()
-        return self._best
+        return replace(self._best, fitted=self.fitted.copy())
 
     def _sort_pending(self) -> None:
-        self._best = merge_matches([self._best, *self._pending], self._most)
+        self._best = _best_pairs([self._best, *self._pending], self._most)
         self._pending, self._pending_pairs = [], 0
         last = self._best.rank == self._most - 1
         full = self._best.phrase[last]
@@ -83,24 +89,21 @@ class TopRows:
 
 
 def merge_matches(parts: Sequence[Matches], most: int) -> Matches:
-    """The ``most`` best rows of each phrase out of matches with different rows, in any order."""
+    """The ``most`` best rows of each phrase out of matches of the same phrases with different rows, in any order.
+
+    ValueError: there is no part; ``no_matches`` is what no rows give.
+    """
     if not parts:
-        return _no_matches()
-    pairs = Matches(
-        np.concatenate([part.phrase for part in parts]),
-        np.concatenate([part.row for part in parts]),
-        np.concatenate([part.score for part in parts]),
-    )
-    order = np.lexsort((pairs.row, _sorting_key(pairs)))
-    pairs = Matches(pairs.phrase[order], pairs.row[order], pairs.score[order])
-    return pairs.choose(pairs.rank < most)
+        raise ValueError("there is nothing to merge")
+    return replace(_best_pairs(parts, most), fitted=np.sum([part.fitted for part in parts], axis=0))
 
 
 def fuse_by_rank(words: Matches, meaning: Matches, most: int, k: int = 60) -> Matches:
     """The ``most`` best rows of each phrase by reciprocal rank fusion: the sum of 1 / (k + rank), ranks from 1.
 
     Cormack, Clarke and Buettcher, "Reciprocal Rank Fusion outperforms Condorcet and individual rank learning methods",
-    SIGIR 2009. A row that one of the two lacks has that one's term only.
+    SIGIR 2009. A row that one of the two lacks has that one's term only. ``fitted`` is the larger of the two: how many
+    rows met both floors is not known.
     """
     phrase = np.concatenate([words.phrase, meaning.phrase])
     row = np.concatenate([words.row, meaning.row])
@@ -109,7 +112,8 @@ def fuse_by_rank(words: Matches, meaning: Matches, most: int, k: int = 60) -> Ma
     phrase, row, term = phrase[order], row[order], term[order]
     first = np.flatnonzero(_begins_group(phrase, row))
     sums = np.add.reduceat(term, first) if len(first) else term
-    return merge_matches([Matches(phrase[first], row[first], sums.astype(np.float32))], most)
+    fitted = np.maximum(words.fitted, meaning.fitted)
+    return _best_pairs([Matches(phrase[first], row[first], sums.astype(np.float32), fitted)], most)
 
 
 def limit_cells(matches: Matches, cell_of_phrase: ArrayLike, images_per_cell: int) -> Matches:
@@ -133,15 +137,26 @@ def limit_cells(matches: Matches, cell_of_phrase: ArrayLike, images_per_cell: in
     return matches.choose(kept)
 
 
-def _no_matches() -> Matches:
-    return Matches(np.empty(0, np.int32), np.empty(0, np.uint64), np.empty(0, np.float32))
+def no_matches(phrases: int) -> Matches:
+    """What no rows give."""
+    return Matches(np.empty(0, np.int32), np.empty(0, np.uint64), np.empty(0, np.float32), np.zeros(phrases, np.int64))
 
 
-def _sorting_key(pairs: Matches) -> NDArray[np.uint64]:
+def _best_pairs(parts: Sequence[Matches], most: int) -> Matches:
+    """The best pairs of all parts, sorted; with the first part's ``fitted``."""
+    phrase = np.concatenate([part.phrase for part in parts])
+    row = np.concatenate([part.row for part in parts])
+    score = np.concatenate([part.score for part in parts])
+    order = np.lexsort((row, _sorting_key(phrase, score)))
+    pairs = Matches(phrase[order], row[order], score[order], parts[0].fitted)
+    return pairs.choose(pairs.rank < most)
+
+
+def _sorting_key(phrase: NDArray[np.int32], score: NDArray[np.float32]) -> NDArray[np.uint64]:
     """A number that rises with the phrase, then falls with the score."""
-    bits = (pairs.score + np.float32(0)).view(np.uint32)  # the sum makes -0 the same as 0
+    bits = (score + np.float32(0)).view(np.uint32)  # the sum makes -0 the same as 0
     rising = np.where(bits >> np.uint32(31), ~bits, bits | np.uint32(2**31))
-    return np.asarray((pairs.phrase.astype(np.uint64) << np.uint64(32)) | ~rising)
+    return np.asarray((phrase.astype(np.uint64) << np.uint64(32)) | ~rising)
 
 
 def _begins_group(*keys: NDArray[np.generic]) -> NDArray[np.bool_]:

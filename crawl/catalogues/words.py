@@ -141,6 +141,7 @@ def score_words(
             phrase = scores.indices
             row = np.repeat(np.arange(first, first + len(counts.words)), np.diff(scores.indptr))
             kept = scores.data.imag >= needed[phrase]
+            best.fitted += np.bincount(phrase[kept], minlength=len(vocabulary.phrases))
             best.add(phrase[kept], rows[row[kept]].astype(np.uint64), scores.data.real[kept])
     return best.result()
 

@@ -20,10 +20,10 @@ def vectors(seed: int, rows: int, width: int, dtype: type = np.float16) -> np.nd
 
 
 def bits(found: Matches) -> tuple[bytes, ...]:
-    return found.phrase.tobytes(), found.row.tobytes(), found.score.tobytes()
+    return found.phrase.tobytes(), found.row.tobytes(), found.score.tobytes(), found.fitted.tobytes()
 
 
-def match(phrases: np.ndarray, rows: np.ndarray, most: int, floor: float = -1.0) -> Matches:
+def match(phrases: np.ndarray, rows: np.ndarray, most: int, floor: float = -2.0) -> Matches:
     return score_meaning(phrases, [(np.arange(len(rows)), rows)], most, floor)
 
 
@@ -84,6 +84,16 @@ def test_the_floor_is_a_cosine() -> None:
     phrases, rows = np.eye(1, 4, dtype=np.float32), np.array([[1, 0, 0, 0], [3, 4, 0, 0], [0, 1, 0, 0]], np.float16)
     found = match(phrases, rows, 10, floor=0.5)
     assert found.row.tolist() == [0, 1] and found.score == pytest.approx([1.0, 0.6], abs=1e-7)
+
+
+def test_rows_that_fit_are_counted_though_only_the_best_are_kept() -> None:
+    phrases, rows = vectors(10, 5, 48, np.float32), vectors(11, 2500, 48)
+    exact = rows.astype(np.float64)
+    cosines = (phrases.astype(np.float64) @ (exact / np.linalg.norm(exact, axis=1, keepdims=True)).T).astype("f4")
+    floor = float(cosines[2, 17])  # a cosine on the very floor fits
+    found = match(phrases, rows, 3, floor)
+    assert found.fitted.tolist() == (cosines >= floor).sum(axis=1).tolist()
+    assert match(phrases, rows, 3).fitted.tolist() == [2500] * 5
 
 
 def test_wrong_vectors_are_refused() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crawl.catalogues import ranking
-from crawl.catalogues.ranking import Matches, TopRows, fuse_by_rank, limit_cells, merge_matches
+from crawl.catalogues.ranking import Matches, TopRows, fuse_by_rank, limit_cells, merge_matches, no_matches
 
 EXAMPLES = settings(deadline=None, derandomize=True, database=None, max_examples=100)
 Pair = tuple[int, int, float]
@@ -20,8 +20,9 @@ PAIRS = st.dictionaries(st.tuples(st.integers(0, 4), st.integers(0, 30)), SCORES
 
 
 def matches(pairs: list[Pair]) -> Matches:
-    phrase, row, score = zip(*pairs, strict=True) if pairs else ((), (), ())
-    return Matches(np.array(phrase, np.int32), np.array(row, np.uint64), np.array(score, np.float32))
+    phrase = np.array([pair[0] for pair in pairs], np.int32)
+    row, score = np.array([pair[1] for pair in pairs], np.uint64), np.array([pair[2] for pair in pairs], np.float32)
+    return Matches(phrase, row, score, np.bincount(phrase, minlength=5))
 
 
 def pairs_of(found: Matches) -> list[Pair]:
@@ -57,11 +58,15 @@ def test_the_best_rows_are_the_same_in_any_order_and_portions(pairs, most, cuts,
 @given(PAIRS, st.integers(1, 6), st.integers(1, 4))
 def test_files_are_merged_as_if_they_were_one(pairs, most, files) -> None:
     parts = [merge_matches([matches(pairs[file::files])], most) for file in range(files)]
-    assert pairs_of(merge_matches(parts, most)) == best_pairs(pairs, most)
+    merged = merge_matches(parts, most)
+    assert pairs_of(merged) == best_pairs(pairs, most)
+    assert merged.fitted.tolist() == matches(pairs).fitted.tolist()
 
 
-def test_nothing_merges_into_nothing() -> None:
-    assert len(merge_matches([], 3)) == len(merge_matches([matches([])], 3)) == 0
+def test_no_rows_match_nothing() -> None:
+    assert len(merge_matches([no_matches(5)], 3)) == len(merge_matches([matches([])], 3)) == 0
+    with pytest.raises(ValueError, match="nothing to merge"):
+        merge_matches([], 3)
 
 
 @EXAMPLES

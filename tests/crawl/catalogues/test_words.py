@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crawl.catalogues import words
-from crawl.catalogues.ranking import Matches, merge_matches, number_rows
+from crawl.catalogues.ranking import Matches, merge_matches, no_matches, number_rows
 from crawl.catalogues.words import Vocabulary, WordStatistics, count_words, no_words, score_words
 
 EXAMPLES = settings(deadline=None, derandomize=True, database=None, max_examples=100)
@@ -77,6 +77,7 @@ def test_scores_are_those_of_plain_bm25(texts, floor) -> None:
     expected = plain_bm25(PHRASES, texts, floor)
     pairs = list(zip(found.phrase.tolist(), found.row.tolist(), strict=True))
     assert set(pairs) == set(expected)
+    assert found.fitted.tolist() == np.bincount(found.phrase, minlength=len(PHRASES)).tolist()
     assert found.score.tolist() == pytest.approx([expected[pair] for pair in pairs], abs=6 / 4096)
     assert pairs == sorted(pairs, key=lambda pair: (pair[0], -found.score[pairs.index(pair)], pair[1]))
 
@@ -91,10 +92,11 @@ def test_the_answer_does_not_depend_on_blocks_or_files(texts, cuts, most, bytes_
         parts = split_at(texts, cuts)
         statistics = sum((count_words(vocabulary, [block]) for _, block in parts), no_words(vocabulary))
         each = [score_words(vocabulary, statistics, [part], most, 0.3) for part in parts]
-        divided = merge_matches(each[::-1], most)
+        divided = merge_matches([no_matches(len(PHRASES)), *each[::-1]], most)
     assert divided.phrase.tolist() == whole.phrase.tolist()
     assert divided.row.tolist() == whole.row.tolist()
     assert divided.score.tobytes() == whole.score.tobytes()
+    assert divided.fitted.tolist() == whole.fitted.tolist()
 
 
 def test_case_accents_apostrophes_and_endings_do_not_matter() -> None:
