@@ -4,12 +4,14 @@ import io
 import json
 import uuid
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from shutil import disk_usage
 from typing import Any, BinaryIO, cast
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from moodarchive.errors import ConfigError, StageError, StorageFullError
 from moodarchive.settings import differences
@@ -76,38 +78,113 @@ def check_room(store: Store, clip: nn.Module) -> None:
         )
 
 
+@dataclass(frozen=True)
+class HostState:
+    """Weights and optimiser as they stood after a step, in this machine's memory."""
+
+    weights: Mapping[str, Tensor]
+    trained: frozenset[str]
+    """The weights that are parameters"""
+    optimiser: Mapping[str, Any]
+    copied: torch.cuda.Event | None
+    """Set where a GPU still copies"""
+
+
+def copy_state(stepper: Stepper) -> HostState:
+    """A copy that later steps do not change; a GPU makes it in its turn, into pinned memory, and is not waited for."""
+    state = stepper.optimiser.state_dict()
+    optimiser = {
+        "state": {
+            number: {name: _copy(value) for name, value in values.items()} for number, values in state["state"].items()
+        },
+        "param_groups": [dict(group) for group in state["param_groups"]],
+    }
+    weights = {name: _copy(tensor) for name, tensor in stepper.clip.state_dict().items()}
+    copied = None
+    if any(parameter.is_cuda for parameter in stepper.clip.parameters()):
+        copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        copied.record()
+    trained = frozenset(name for name, _ in stepper.clip.named_parameters())
+    return HostState(weights, trained, optimiser, copied)
+
+
+def _copy(value: Any) -> Any:
+    if not isinstance(value, Tensor):
+        return value
+    copy = torch.empty(value.shape, dtype=value.dtype, pin_memory=value.is_cuda)
+    return copy.copy_(value.detach(), non_blocking=True)
+
+
+class CheckpointWriter:
+    """Writes checkpoints in a thread while training goes on, one at a time; the end of its ``with`` waits for the last.
+
+    What a write meets is raised by the next call.
+    """
+
+    def __init__(self, store: Store, *, keep: int) -> None:
+        self._store, self._keep = store, keep
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._writing: Future[None] | None = None
+
+    def __enter__(self) -> "CheckpointWriter":
+        return self
+
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        self._pool.shutdown()
+        if error is None:
+            self.finish()
+
+    def begin(self, stepper: Stepper, progress: Progress, log: Sequence[Mapping[str, Any]]) -> None:
+        """Copies the state as it stands, once the write before has ended, and begins to write it."""
+        self.finish()
+        self._writing = self._pool.submit(
+            _write, self._store, copy_state(stepper), progress, list(log), keep=self._keep
+        )
+
+    def check(self) -> None:
+        """Raises what a write has met that has ended meanwhile."""
+        if self._writing is not None and self._writing.done():
+            self.finish()
+
+    def finish(self) -> None:
+        """Waits for the write that goes on."""
+        if self._writing is not None:
+            writing, self._writing = self._writing, None
+            writing.result()
+
+
 def save(store: Store, stepper: Stepper, progress: Progress, log: Sequence[Mapping[str, Any]], *, keep: int) -> None:
     """Writes a checkpoint and the log up to it; removes all but the newest ``keep``.
 
     ConfigError when another run has begun to write here, StageError for weights that are not finite.
     """
-    import torch
+    _write(store, copy_state(stepper), progress, log, keep=keep)
+
+
+def _write(store: Store, state: HostState, progress: Progress, log: Sequence[Mapping[str, Any]], *, keep: int) -> None:
     from safetensors.torch import save as packed
 
     for newest in filter(None, [_progress(store, step) for step in _finished(store)[-1:]]):
         _check_same(store, newest, progress)
+    if state.copied is not None:
+        state.copied.synchronize()
     folder = _folder(progress.step)
-    _require_finite_weights(stepper.clip, progress.step)
-    weights = {name: tensor.contiguous() for name, tensor in stepper.clip.state_dict().items()}
-    files = {_WEIGHTS: store.write_bytes(f"{folder}/{_WEIGHTS}", packed(weights))}
+    _require_finite_weights(state, progress.step)
+    files = {_WEIGHTS: store.write_bytes(f"{folder}/{_WEIGHTS}", packed(dict(state.weights)))}
     with store.draft(f"{folder}/{_OPTIMISER}") as file:
-        torch.save(stepper.optimiser.state_dict(), cast(BinaryIO, file))
+        torch.save(state.optimiser, cast(BinaryIO, file))
     files[_OPTIMISER] = file.sha256
     store.write_bytes(LOG_PATH, "".join(canonical_json(dict(line)) + "\n" for line in log).encode())
-    state = asdict(progress) | {"files": files}
-    store.write_bytes(f"{folder}/{_STATE}", (json.dumps(state, indent=1, sort_keys=True) + "\n").encode())
+    written = asdict(progress) | {"files": files}
+    store.write_bytes(f"{folder}/{_STATE}", (json.dumps(written, indent=1, sort_keys=True) + "\n").encode())
     for old in _finished(store)[:-keep]:
         for name in (_STATE, _OPTIMISER, _WEIGHTS):
             store.remove(f"{_folder(old)}/{name}")
 
 
-def _require_finite_weights(clip: nn.Module, step: int) -> None:
-    import torch
-
-    names, tensors = zip(*clip.named_parameters(), strict=True)
-    finite = torch.stack([torch.isfinite(tensor.detach()).all() for tensor in tensors])
-    if not finite.all():
-        spoilt = [name for name, is_finite in zip(names, finite.tolist(), strict=True) if not is_finite]
+def _require_finite_weights(state: HostState, step: int) -> None:
+    spoilt = [name for name, tensor in state.weights.items() if name in state.trained and not tensor.isfinite().all()]
+    if spoilt:
         raise StageError(
             f"the weights are not finite after step {step} ({', '.join(spoilt[:3])}{', …' if spoilt[3:] else ''}) and "
             f"are not saved; remedy: {NAN_REMEDY}"
@@ -145,7 +222,6 @@ def load_newest(store: Store, stepper: Stepper, expected: Progress) -> tuple[Pro
 
     ConfigError when it was made from another archive, under other settings, or has another shape.
     """
-    import torch
     from safetensors.torch import load as unpacked
 
     for step in reversed(_finished(store)):

@@ -19,19 +19,20 @@ from train import flops
 from train.archive import SealedArchive, Shard, open_archive
 from train.checkpoint import (
     NAN_REMEDY,
+    CheckpointWriter,
     Progress,
     check_room,
     check_writable,
     load_newest,
     load_start,
     run_identity,
-    save,
 )
 from train.compiling import choose_compiling, compile_blocks, compile_potential
 from train.device import choose_device, explain_device_errors
 from train.export import export
+from train.feed import FedBatch, Feeder, choose_workers
 from train.gather import process_group, rank, world_size
-from train.model import MoodifyClip
+from train.model import Batch, MoodifyClip
 from train.order import Order
 from train.records import StepRecord, StepRecords
 from train.samples import Decoder, Sample, collate
@@ -49,16 +50,21 @@ class StepReport:
     step: int
     steps: int
     losses: dict[str, float]
+    seconds: float
+    """Since the report before"""
     samples_per_second: float
     replaced: int
     mfu: float | None
     """The share of the GPU's peak that the towers' operations are; None where the peak is not known"""
+    waiting: float
+    """The share of the step's time in which this rank waited for its batch; a GPU may have been busy meanwhile"""
 
     @property
     def figures(self) -> dict[str, float]:
         """What changes from step to step, by name."""
         mfu = {} if self.mfu is None else {"mfu": self.mfu}
-        return {**self.losses, "samples_per_second": self.samples_per_second, "replaced": self.replaced, **mfu}
+        rates = {"samples_per_second": self.samples_per_second, "waiting_for_data": self.waiting}
+        return {**self.losses, **rates, "replaced": self.replaced, **mfu}
 
 
 Listener = Callable[[StepReport], None]
@@ -193,35 +199,44 @@ class _Run:
             first_step=self.progress.step,
             last_step=self.steps,
         )
-        self._began = time.monotonic()
-        for step, samples in enumerate(stream.batches(self.settings.data.workers), self.progress.step):
-            self._step(step, samples)
-            self._take_records(tell)
-            if rank() == 0 and self._is_checkpoint_due(step + 1):
-                self._take_records(tell, everything=True)
-                save(self.store, self.stepper, self.progress, self.log, keep=self.settings.loop.keep_checkpoints)
-                self._saved = time.monotonic()
-        self._take_records(tell, everything=True)
+        workers = choose_workers(self.settings.data.workers, self.device, self.order.streams // world_size())
+        feeder = Feeder(stream.batches(workers), self._collate, self.device, ahead=workers > 0)
+        with CheckpointWriter(self.store, keep=self.settings.loop.keep_checkpoints) as writer, feeder:
+            self._began, self._waited = time.monotonic(), 0.0
+            for step, batch in enumerate(feeder, self.progress.step):
+                self._waited += batch.waited
+                self._step(step, batch, feeder)
+                self._take_records(tell)
+                writer.check()
+                if rank() == 0 and self._is_checkpoint_due(step + 1):
+                    self._take_records(tell, everything=True)
+                    writer.begin(self.stepper, self.progress, self.log)
+                    self._saved = time.monotonic()
+            self._take_records(tell, everything=True)
 
-    def _step(self, step: int, samples: Sequence[Sample]) -> None:
+    def _step(self, step: int, batch: FedBatch, feeder: Feeder) -> None:
         """Asks the device for a step; its record comes later."""
         self._seed(step)
-        losses = self._backward(samples)
-        self.stepper.update(step, self.records.add(step + 1, losses, samples))
+        losses = self._backward(batch, feeder)
+        self.stepper.update(step, self.records.add(step + 1, losses, batch.samples))
 
     def _seed(self, step: int) -> None:
         """All randomness of a step is a function of seed, step and rank, so that no generator need be saved."""
         seed = hash((self.settings.loop.seed, step, rank()))
         (torch.cuda.manual_seed if self.device.type == "cuda" else torch.default_generator.manual_seed)(seed)
 
-    def _backward(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
+    def _backward(self, batch: FedBatch, feeder: Feeder) -> dict[str, Tensor]:
         """Gradients and losses of the rank's batch; in twice as many slices where the memory does not hold it.
 
         Ranks that wait for each other cannot slice by themselves: there OutOfMemoryError ends the run.
         """
+        samples, slices = batch.samples, batch.slices
         while True:
+            if len(slices[0].pixels) != self._rows_at_once(len(samples)):  # fed before the number of slices grew
+                slices = feeder.copy(samples)
             try:
-                return self.stepper.backward(self._slices(samples), bf16=self._bf16)
+                self._flops = self._count_flops(slices)
+                return self.stepper.backward(slices, bf16=self._bf16)
             except torch.OutOfMemoryError:
                 if world_size() > 1 or self.slices >= len(samples):
                     raise
@@ -231,15 +246,22 @@ class _Run:
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
 
-    def _slices(self, samples: Sequence[Sample]) -> list[Any]:
-        size = -(-len(samples) // self.slices)
-        slices = [collate(samples[i : i + size], **self._read) for i in range(0, len(samples), size)]
+    def _rows_at_once(self, rows: int) -> int:
+        """Samples of a slice of a batch of so many."""
+        return -(-rows // self.slices)
+
+    def _collate(self, samples: Sequence[Sample]) -> list[Batch]:
+        """The batch in slices; the feeder's thread calls it, too."""
+        size = self._rows_at_once(len(samples))
+        return [collate(samples[i : i + size], **self._read) for i in range(0, len(samples), size)]
+
+    def _count_flops(self, slices: Sequence[Batch]) -> float:
+        """Operations of a step; 0 where they are not known."""
         counts = [
             flops.step_flops(self.towers.config, len(one.pixels), one.texts.runs, fine=self._read["fine"])
             for one in slices
         ]
-        self._flops = sum(count or 0.0 for count in counts)
-        return [one.on(self.device) for one in slices]
+        return sum(count or 0.0 for count in counts)
 
     def _take_records(self, tell: Listener, *, everything: bool = False) -> None:
         """Logs and reports the steps whose figures have come. StageError at a loss that is not finite."""
@@ -251,16 +273,18 @@ class _Run:
                 tell(self._report(record))
 
     def _report(self, record: StepRecord) -> StepReport:
-        taken = max(1e-9, time.monotonic() - self._began)
-        self._began = time.monotonic()
+        taken, waited = max(1e-9, time.monotonic() - self._began), self._waited
+        self._began, self._waited = time.monotonic(), 0.0
         peak = flops.peak(self.device, bf16=self._bf16)
         return StepReport(
             step=record.step,
             steps=self.steps,
             losses=dict(record.losses),
+            seconds=taken,
             samples_per_second=self.order.batch / taken,
             replaced=self.progress.replaced,
             mfu=self._flops / taken / peak if peak and self._flops else None,
+            waiting=min(1.0, waited / taken),
         )
 
     @property

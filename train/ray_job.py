@@ -78,7 +78,8 @@ def _rank(given: dict[str, Any]) -> None:
     def tell(report: StepReport) -> None:
         if report.step % 10 == 0 or report.step == report.steps:
             terms = " ".join(f"{name} {value:.4f}" for name, value in report.losses.items())
-            print(f"step {report.step}/{report.steps} {terms} {report.samples_per_second:.1f} samples/s", flush=True)
+            rate = f"{report.samples_per_second:.1f} samples/s, waiting for data {report.waiting:.0%}"
+            print(f"step {report.step}/{report.steps} {terms} {rate}", flush=True)
 
     train(TrainSettings.model_validate(json.loads(given["settings"])), given["root"], tell, given["start"])
 

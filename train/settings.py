@@ -32,8 +32,9 @@ class DataSettings(Settings):
     """Canonical streams; a number of ranks must divide it."""
     buffer: Annotated[int, Field(ge=1), SettingScope.TRAINING] = 64
     """Samples in each stream's shuffle buffer."""
-    workers: Annotated[int, Field(ge=0), SettingScope.EXECUTION] = 2
-    """Reading processes a rank; 0 reads in the rank's own."""
+    workers: Annotated[Annotated[int, Field(ge=0)] | Literal["auto"], SettingScope.EXECUTION] = "auto"
+    """Reading processes a rank; 0 reads in the rank's own, between steps. auto: the rank's share of the cores that this
+    machine or container has, less one; at most two where the model computes on a CPU."""
     check: Annotated[Literal["digests", "sizes"], SettingScope.EXECUTION] = "digests"
     """What of the shards is compared with the seal: every byte, or only lengths and indexes. Every caption is counted
     before the first step; with "sizes" they are read from captions/, and not again by a resumed run."""

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -125,7 +126,7 @@ class RankStream(IterableDataset[list[tuple[int, Sample]]]):
             yield share
 
     def batches(self, workers: int) -> Iterator[list[Sample]]:
-        """The rank's batches in order, read by so many worker processes; 0 reads in this process."""
+        """The rank's batches in order, read by so many worker processes, which begin now; 0 reads in this process."""
         loader = DataLoader(
             self,
             batch_size=None,
@@ -135,13 +136,13 @@ class RankStream(IterableDataset[list[tuple[int, Sample]]]):
             multiprocessing_context="spawn" if workers else None,
             prefetch_factor=4 if workers else None,
         )
-        shares: list[_Share] = []
-        for share in loader:
-            shares.append(share)
-            if len(shares) == max(1, workers):
-                ordered = sorted((item for one in shares for item in _unpack(one)), key=lambda item: item[0])
-                yield [sample for _, sample in ordered]
-                shares = []
+        return _join_shares(iter(loader), max(1, workers))
+
+
+def _join_shares(shares: Iterator["_Share"], workers: int) -> Iterator[list[Sample]]:
+    while batch := list(islice(shares, workers)):
+        ordered = sorted((item for share in batch for item in _unpack(share)), key=lambda item: item[0])
+        yield [sample for _, sample in ordered]
 
 
 class _Share(NamedTuple):

@@ -1,7 +1,7 @@
 """The texts of one batch packed end to end into one sequence, so that nothing is computed on padding."""
 
 from collections.abc import Callable, Sequence
-from itertools import groupby
+from itertools import chain, groupby
 from typing import NamedTuple
 
 import numpy as np
@@ -34,7 +34,7 @@ def pack_texts(texts: Sequence[Sequence[int]]) -> Texts:
     order = np.argsort(lengths, kind="stable")
     bounds = np.zeros(len(texts) + 1, dtype=np.int64)
     np.cumsum(lengths[order], out=bounds[1:])
-    tokens = np.fromiter((token for index in order for token in texts[index]), dtype=np.int64, count=int(bounds[-1]))
+    tokens = np.array(list(chain.from_iterable(texts[index] for index in order)), dtype=np.int64)
     positions = np.arange(len(tokens)) - np.repeat(bounds[:-1], lengths[order])
     ends = np.empty(len(texts), dtype=np.int64)
     ends[order] = bounds[1:] - 1

@@ -5,7 +5,8 @@ import inspect
 import textwrap
 from collections.abc import Iterator
 from enum import StrEnum
-from typing import Any, get_args, get_type_hints
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from pydantic.fields import FieldInfo
 
@@ -93,7 +94,11 @@ def _type_of(section: type[Settings], name: str, field: FieldInfo) -> str:
     annotation = get_type_hints(section)[name]
     legal = [f"`{value}`" for value in get_args(annotation) if isinstance(value, str | int)]
     text = " or ".join(legal) or _word(annotation)
-    if get_args(annotation) and not legal:
+    if get_origin(annotation) in (Union, UnionType):
+        text = " or ".join(
+            f'`"{get_args(part)[0]}"`' if get_args(part) else _word(part) for part in get_args(annotation)
+        )
+    elif get_args(annotation) and not legal:
         names = [_word(part) for part in get_args(annotation) if part is not ...]
         text = f"list of {names[0]}" if annotation.__name__ == "tuple" else f"table of {' to '.join(names)}"
     bounds = [

@@ -1,14 +1,17 @@
 """A run goes on from its newest whole checkpoint, leaves nothing half written, and meets no other run in its folder."""
 
 import shutil
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from moodarchive.errors import ConfigError, RootInUseError, StageError
+from moodarchive.errors import ConfigError, RootInUseError, StageError, StorageFullError
 from moodarchive.storage.store import DRAFT_SUFFIX, Store
 from tests.making import sealed_archive
 from tests.train.small import log_of, small_settings, tiny_clip
+from train import checkpoint
 from train.checkpoint import run_identity
 from train.loop import StepReport, train
 
@@ -42,6 +45,54 @@ def test_damaged_checkpoints_are_passed_over_and_drafts_of_killed_runs_removed(
     assert steps == [3, 4, 5, 6]
     assert log_of(tmp_path) == expected
     assert not draft.exists()
+
+
+def test_training_goes_on_while_a_checkpoint_is_written_and_the_checkpoint_is_of_its_own_step(
+    root: str, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(small_settings(model, tmp_path / "plain", loop={"keep_checkpoints": 9}), root, lambda report: None)
+    write, went_on = checkpoint._write, threading.Event()
+    told: list[int] = []
+
+    def write_late(*given: Any, **named: Any) -> None:
+        assert threading.current_thread() is not threading.main_thread()
+        if given[2].step == 2:
+            assert went_on.wait(30)
+        write(*given, **named)
+
+    def tell(report: StepReport) -> None:
+        told.append(report.step)
+        if report.step == 3:
+            assert not (tmp_path / "aside" / "checkpoints" / "00000002" / "state.json").exists()
+            went_on.set()
+
+    monkeypatch.setattr(checkpoint, "_write", write_late)
+    train(small_settings(model, tmp_path / "aside", loop={"keep_checkpoints": 9}), root, tell)
+    assert told == [1, 2, 3, 4, 5, 6]
+    for step in (2, 4, 6):
+        for name in ("model.safetensors", "optimiser.pt"):
+            plain, aside = (tmp_path / run / "checkpoints" / f"{step:08d}" / name for run in ("plain", "aside"))
+            assert aside.read_bytes() == plain.read_bytes()
+
+
+def test_a_checkpoint_that_cannot_be_written_ends_the_run_with_its_reason(
+    root: str, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = checkpoint._write
+
+    def full_at_four(*given: Any, **named: Any) -> None:
+        if given[2].step == 4:
+            raise StorageFullError("the disk is full; remedy: free some space")
+        write(*given, **named)
+
+    settings = small_settings(model, tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "_write", full_at_four)
+        with pytest.raises(StorageFullError, match="the disk is full; remedy"):
+            train(settings, root, lambda report: None)
+    assert [line["step"] for line in log_of(tmp_path)] == [1, 2]
+    train(settings, root, lambda report: None)
+    assert [line["step"] for line in log_of(tmp_path)] == [1, 2, 3, 4, 5, 6]
 
 
 def test_two_runs_that_begin_in_one_folder_do_not_mix(root: str, model: str, tmp_path: Path) -> None:

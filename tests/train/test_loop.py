@@ -75,6 +75,21 @@ def test_a_killed_run_goes_on_bit_for_bit_on_one_rank(root: str, model: str, und
         assert (tmp_path / "model" / name).read_bytes() == (undisturbed / "model" / name).read_bytes()
 
 
+@pytest.mark.slow
+def test_a_run_killed_while_a_checkpoint_is_written_goes_on_from_the_one_before(
+    root: str, model: str, undisturbed: Path, tmp_path: Path
+) -> None:
+    settings = small_settings(model, tmp_path, data={"workers": 1})
+    _in_processes(1, settings, root, tmp_path, kill_after=-4)
+    half = tmp_path / "checkpoints" / "00000004"
+    assert [path.name.split(".")[0] for path in sorted(half.iterdir())] == ["model", "optimiser"]
+    assert not (half / "state.json").exists()
+    _in_processes(1, settings, root, tmp_path)
+    assert log_of(tmp_path) == log_of(undisturbed)
+    for name in ("open_clip_model.safetensors", "README.md"):
+        assert (tmp_path / "model" / name).read_bytes() == (undisturbed / "model" / name).read_bytes()
+
+
 @pytest.mark.torture
 def test_a_run_goes_on_with_other_ranks_and_workers(root: str, model: str, undisturbed: Path, tmp_path: Path) -> None:
     _in_processes(1, small_settings(model, tmp_path, data={"workers": 2}), root, tmp_path, kill_after=3)

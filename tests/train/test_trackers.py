@@ -37,7 +37,7 @@ def test_tensorboard_holds_each_step_once_after_a_resumption(tmp_path: Path) -> 
     train(settings, store.root, lambda report: None)
     found = _scalars(board)
     assert set(found) == {f"train/{name}" for name in (
-        "loss", "full", "short", "fine_grained", "transport", "samples_per_second", "replaced",
+        "loss", "full", "short", "fine_grained", "transport", "samples_per_second", "waiting_for_data", "replaced",
     )}  # fmt: skip
     logged = log_of(tmp_path)
     assert [step for step, _ in found["train/loss"]] == [line["step"] for line in logged]
