@@ -8,24 +8,30 @@ from typing import Any
 
 from PIL import Image
 
-from moodarchive.errors import ConfigError, MissingExtraError, ServiceError
+from moodarchive.errors import ConfigError, MissingExtraError, ServiceError, StageError
+from moodarchive.models.device import choose_device, explain_device_errors
 from moodarchive.models.hub import REMEDY, from_cache_first
 
 
 @dataclass(frozen=True)
 class HubClassifier:
-    """``model``: a name on the hub or a folder; a picture is as unsafe as its ``unsafe_labels`` together are likely."""
+    """``model``: a name on the hub or a folder; a picture is as unsafe as its ``unsafe_labels`` together are likely.
+
+    A pass has ``rows`` pictures, the missing ones filled up, because kernels choose their order of summation by the
+    shapes: a picture's value is then the same, to the bit, whichever are beside it.
+    """
 
     model: str
     unsafe_labels: tuple[str, ...]
     threads: int = 1
+    rows: int = 16
 
     @cached_property
     def _loaded(self) -> tuple[Any, Any, list[int], Any]:
         """Processor, network, the indices of the unsafe labels, device. ConfigError names what does not fit."""
         torch, transformers = _imports()
         torch.set_num_threads(self.threads)
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = choose_device()
         is_path = self.model.startswith(("/", ".", "~")) or Path(self.model).is_dir()
         try:
             processor, network = from_cache_first(
@@ -55,15 +61,26 @@ class HubClassifier:
 
     def unsafe(self, pictures: Sequence[Image.Image]) -> list[float]:
         """Each picture's probability of not safe for work, 0 to 1."""
-        if not pictures:
-            return []
+        return [
+            value
+            for first in range(0, len(pictures), self.rows)
+            for value in self._pass(pictures[first : first + self.rows])
+        ]
+
+    def _pass(self, pictures: Sequence[Image.Image]) -> list[float]:
         import torch
 
         processor, network, indices, device = self._loaded
-        pixels = processor(images=[picture.convert("RGB") for picture in pictures], return_tensors="pt").to(device)
-        with torch.inference_mode():
-            likely = network(**pixels).logits.float().softmax(-1)[:, indices].sum(-1)
-        return [float(value) for value in likely.cpu()]
+        pixels = processor(images=[picture.convert("RGB") for picture in pictures], return_tensors="pt")
+        missing = self.rows - len(pictures)
+        with explain_device_errors(StageError, f"a batch of {self.rows} pictures", "safety.gpus_per_worker = 0"):
+            filled = {
+                name: torch.cat([values, values[-1:].expand(missing, *values.shape[1:])]).to(device)
+                for name, values in pixels.items()
+            }
+            with torch.inference_mode():
+                likely = network(**filled).logits.float().softmax(-1)[:, indices].sum(-1)
+            return [float(value) for value in likely[: len(pictures)].cpu()]
 
 
 def _imports() -> tuple[Any, Any]:

@@ -12,7 +12,8 @@ from PIL import Image
 from pydantic import Field
 
 from filter.hub_safety import HubClassifier
-from moodarchive.errors import MissingExtraError
+from moodarchive.errors import MissingExtraError, StageError
+from moodarchive.models.device import explain_device_errors
 from moodarchive.running.part_log import forget_logs
 from moodarchive.running.stage import Readers, Resources, Stage
 from moodarchive.settings import Settings, SettingScope
@@ -21,8 +22,10 @@ from moodarchive.tables.forgetting import parts_holding
 from moodarchive.tables.schemas import IMAGES, ITEMS, SAFETY, as_batch, empty_row
 
 BATCH = 16
-OPENNSFW = "opennsfw"
+"""Pictures in one pass through a classifier; the last pass of the rows that are read together is filled up."""
+OPENNSFW, CPU = "opennsfw", "CPUExecutionProvider"
 SAFE, DOUBTFUL, UNSAFE = "safe", "doubtful", "unsafe"
+_NO_ROOM = "a GPU with more memory free, or safety.gpus_per_worker = 0, which judges on CPUs"
 
 
 class SafetySettings(Settings):
@@ -55,7 +58,7 @@ class SafetySettings(Settings):
 
 
 class Classifier(Protocol):
-    """What tells safe pictures from others."""
+    """What tells safe pictures from others. A picture's probability does not depend on those that stand beside it."""
 
     def load(self) -> None:
         """Fails now if the model cannot be used."""
@@ -86,7 +89,12 @@ class OpenNsfw:
 
     def unsafe(self, pictures: Sequence[Image.Image]) -> list[float]:
         """Each picture's probability of not safe for work, 0 to 1."""
-        return [float(score.nsfw) for score in self._session.classify_batch(list(pictures), max_workers=1)]
+        session, rows = self._session, list(pictures)
+        if _providers()[0] != CPU:
+            rows += rows[-1:] * (BATCH - len(rows))  # on a CPU ONNX makes the same bits in passes of any number
+        with explain_device_errors(StageError, f"a batch of {BATCH} pictures", _NO_ROOM):
+            scores = session.classify_batch(rows, max_workers=1)
+        return [float(score.nsfw) for score in scores[: len(pictures)]]
 
 
 def _providers() -> list[str]:
@@ -95,7 +103,7 @@ def _providers() -> list[str]:
 
     gpu = "CUDAExecutionProvider"
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")  # Ray hides those that it did not set aside
-    return [gpu] * (gpu in onnxruntime.get_available_providers() and not hidden) + ["CPUExecutionProvider"]
+    return [gpu] * (gpu in onnxruntime.get_available_providers() and not hidden) + [CPU]
 
 
 @dataclass
@@ -107,25 +115,30 @@ class SafetyJudge:
     classifiers: tuple[Classifier, ...]
 
     def __post_init__(self) -> None:
-        for classifier in self.classifiers:
-            classifier.load()  # a worker that cannot load its model must die at once, not at its first part
+        for (
+            classifier
+        ) in self.classifiers:  # a worker that cannot load its model must die at once, not at its first part
+            with explain_device_errors(StageError, "the model that judges safety", _NO_ROOM):
+                classifier.load()
 
     def __call__(self, part: int, readers: Readers) -> Iterator[pa.RecordBatch]:
         for batch in readers[IMAGES.name]():
             rows = batch.select(["key", "bytes", "status"]).to_pylist()
-            yield as_batch(
-                SAFETY, [row for i in range(0, len(rows), BATCH) for row in self._judged(rows[i : i + BATCH])]
-            )
+            yield as_batch(SAFETY, self._judge(rows))
 
-    def _judged(self, rows: list[dict[str, Any]]) -> list[dict[str, object]]:
-        pictures = [Image.open(io.BytesIO(row["bytes"])) for row in rows if row["status"] == "ok"]
-        scores = iter(map(max, zip(*(classifier.unsafe(pictures) for classifier in self.classifiers), strict=True)))
+    def _judge(self, rows: list[dict[str, Any]]) -> list[dict[str, object]]:
+        served = [row["bytes"] for row in rows if row["status"] == "ok"]
+        scores = iter([score for i in range(0, len(served), BATCH) for score in self._score(served[i : i + BATCH])])
         return [
             self._row(row["key"], next(scores))
             if row["status"] == "ok"
             else empty_row(SAFETY, key=row["key"], status="skipped")
             for row in rows
         ]
+
+    def _score(self, served: Sequence[bytes]) -> list[float]:
+        pictures = [Image.open(io.BytesIO(data)) for data in served]
+        return list(map(max, zip(*(classifier.unsafe(pictures) for classifier in self.classifiers), strict=True)))
 
     def _row(self, key: str, nsfw: float) -> dict[str, object]:
         verdict = UNSAFE if nsfw >= self.threshold else DOUBTFUL if nsfw >= self.doubtful_from else SAFE
@@ -135,7 +148,7 @@ class SafetyJudge:
 def _classifier(settings: SafetySettings, model: str) -> Classifier:
     if model == OPENNSFW:
         return OpenNsfw(settings.threads)
-    return HubClassifier(model, settings.unsafe_labels, settings.threads)
+    return HubClassifier(model, settings.unsafe_labels, settings.threads, rows=BATCH)
 
 
 def safety_stage(settings: SafetySettings) -> Stage:

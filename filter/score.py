@@ -134,7 +134,9 @@ class Scorer:
     decoders: int = 1
 
     def __post_init__(self) -> None:
-        self.encoder.texts(["warm"])  # a worker that cannot load its model must die at once, not at its first part
+        # a worker that cannot load its model must die at once, not at its first part
+        with explain_device_errors(StageError, "the model that scores", "a GPU with more memory free"):
+            self.encoder.texts(["warm"])
 
     @cached_property
     def _phrases(self) -> tuple[tuple[str, ...], ...]:
@@ -145,7 +147,8 @@ class Scorer:
     @cached_property
     def _embedded(self) -> Any:
         """For the encoder, a group of phrases an emotion."""
-        return self.encoder.group_texts(self._phrases)
+        with explain_device_errors(StageError, "the emotions' phrases", "a GPU with more memory free"):
+            return self.encoder.group_texts(self._phrases)
 
     def __call__(self, part: int, readers: Readers) -> Iterator[pa.RecordBatch]:
         self._embedded  # noqa: B018  before the clock runs

