@@ -79,8 +79,8 @@ class HubClassifier:
                 for name, values in pixels.items()
             }
             with torch.inference_mode():
-                likely = network(**filled).logits.float().softmax(-1)[:, indices].sum(-1)
-            return [float(value) for value in likely[: len(pictures)].cpu()]
+                likely = network(**filled).logits.float().softmax(-1).cpu().numpy()
+        return [float(value) for value in likely[: len(pictures), indices].sum(-1)]
 
 
 def _imports() -> tuple[Any, Any]:
