@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from crawl.catalogues.files import LeftOut, refuse
+from crawl.catalogues.files import LeftOut, ListFile, kind_of, refuse
 from crawl.catalogues.presets import FIELDS, Preset
 from moodarchive.errors import ConfigError
 
@@ -28,6 +28,9 @@ _LONGEST_NOTHING = max(map(len, _NOTHING))
 _MATURE = ("nsfw", "true", "t", "yes")
 _NUMBER = r"^-?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _BRACES = re.compile(r"\{([^{}]+)\}")
+_WHOLE = ":number"
+"""After a column in a template: only a whole number that no zeros fill up makes the text."""
+_WHOLE_NUMBER = r"^[1-9][0-9]*$"
 _TAG = r"<[^<>]*>"
 _JOINED = ("title", "alt_text", "searched")
 _SHOWN_COLUMNS = 10
@@ -46,21 +49,53 @@ class Chunk:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """What is read of which file: the fields, of all rows or of those at the ``chosen`` positions (sorted)."""
+
+    file: ListFile
+    preset: Preset
+    columns: Mapping[str, str]
+    """What the settings say: field → the list's column."""
+    fields: Sequence[str]
+    left_out: LeftOut
+    chosen: np.ndarray | None = None
+
+    @property
+    def kind(self) -> str:
+        """One of crawl.catalogues.files.KINDS."""
+        return self._kind_and_compression[0]
+
+    @property
+    def compression(self) -> str:
+        """How the file is compressed as a whole: not at all, gz or bz2."""
+        return self._kind_and_compression[1]
+
+    @property
+    def _kind_and_compression(self) -> tuple[str, str]:
+        found = kind_of(self.file.name, self.preset.format.kind)
+        if found is None:
+            raise refuse(self.file.path, "has no ending of a list", "give it the ending of its kind")
+        return found
+
+    def plan(self, written: Sequence[str]) -> "Plan":
+        """Where the fields stand in a list of these columns; ConfigError when it is not of the preset's format."""
+        return make_plan(self, written)
+
+
+@dataclass(frozen=True)
 class Plan:
     """For each field the column that holds it, or the template that makes it, for one list."""
 
     preset: Preset
-    columns: Mapping[str, str]
-    """What the settings say: field → the list's column."""
     sources: Mapping[str, str]
     templates: Mapping[str, tuple[str, ...]]
-    """Texts and column names by turns, a text first."""
+    """Texts and placeholders by turns, a text first."""
     has_bytes: bool
 
     @property
     def keys(self) -> tuple[str, ...]:
         """The folded names of the columns that must be read, each once."""
-        parts = (key for template in self.templates.values() for key in template[1::2])
+        parts = (_key_of(part) for template in self.templates.values() for part in template[1::2])
         return tuple(dict.fromkeys((*self.sources.values(), *parts)))
 
 
@@ -76,10 +111,15 @@ def find_column(field: str, names: Mapping[str, str], preset: Preset, columns: M
     return next((alias for alias in preset.columns.get(field, ()) if alias in names), None)
 
 
-def make_plan(
-    file: str, written: Sequence[str], preset: Preset, columns: Mapping[str, str], fields: Sequence[str]
-) -> Plan:
+def relevant_names(preset: Preset, columns: Mapping[str, str]) -> frozenset[str]:
+    """All folded names under which a list may hold something of worth."""
+    aliases = (alias for names in preset.columns.values() for alias in names)
+    return frozenset((*aliases, *map(fold, columns.values()), *map(_key_of, _placeholders(preset))))
+
+
+def make_plan(reading: Reading, written: Sequence[str]) -> Plan:
     """Finds the fields' columns among those of the list; ConfigError names the one that is missing, and the preset."""
+    file, preset, columns, fields = reading.file.path, reading.preset, reading.columns, reading.fields
     if unknown := [field for field in columns if field not in FIELDS]:
         raise ConfigError(f"columns.{unknown[0]} is no field of a list; legal: {', '.join(FIELDS)}")
     names = {fold(name): name for name in reversed(written)}
@@ -94,11 +134,13 @@ def make_plan(
             _refuse_missing(file, preset, field, written)
     sources = {field: found[field] for field in fields if field in found}
     templates = {
-        field: tuple(fold(part) if index % 2 else part for index, part in enumerate(_BRACES.split(template)))
+        field: tuple(_BRACES.split(template))
         for field, template in preset.templates.items()
-        if field in fields and field not in sources and all(fold(key) in names for key in _BRACES.findall(template))
+        if field in fields
+        and field not in sources
+        and all(_key_of(part) in names for part in _BRACES.findall(template))
     }
-    return Plan(preset, columns, sources, templates, "bytes" in found)
+    return Plan(preset, sources, templates, "bytes" in found)
 
 
 def fields_of(plan: Plan, chunk: Chunk, fields: Sequence[str], left_out: LeftOut) -> dict[str, pa.Array]:
@@ -126,6 +168,8 @@ def to_texts(field: str, array: pa.Array) -> pa.Array:
         return to_texts(field, array.storage)
     if _is_text(kind):
         return _valid_texts(array)
+    if pa.types.is_floating(kind):
+        return pc.replace_substring_regex(array.cast(pa.float64()).cast(pa.string()), r"^(-?\d+)$", r"\1.0")
     if not pa.types.is_nested(kind):
         with suppress(pa.ArrowInvalid, pa.ArrowNotImplementedError):
             return array.cast(pa.string())
@@ -191,16 +235,25 @@ def _shown(written: Sequence[str]) -> str:
     return ", ".join(name[:60] for name in written[:_SHOWN_COLUMNS]) or "none"
 
 
-def _fill(template: Sequence[str], columns: Mapping[str, pa.Array]) -> pa.Array | None:
-    parts = [columns.get(part) if index % 2 else part for index, part in enumerate(template)]
-    texts = [_without_nothing(_trim(to_texts("", part))) for part in parts[1::2] if part is not None]
-    if len(texts) < len(parts) // 2:
-        return None
-    only_blanks = not "".join(template[::2]).strip()
-    joined = list(parts)
-    joined[1::2] = texts
-    handling = "replace" if only_blanks else "emit_null"
-    return _trim(pc.binary_join_element_wise(*joined, "", null_handling=handling, null_replacement=""))
+def _placeholders(preset: Preset) -> list[str]:
+    return [part for template in preset.templates.values() for part in _BRACES.findall(template)]
+
+
+def _key_of(placeholder: str) -> str:
+    return fold(placeholder.removesuffix(_WHOLE))
+
+
+def _fill(template: Sequence[str], columns: Mapping[str, pa.Array]) -> pa.Array:
+    """The template's texts; null where one of its columns is, unless nothing but blanks stands between them."""
+    parts: list[Any] = list(template)
+    for index in range(1, len(parts), 2):
+        texts = _without_nothing(_trim(to_texts("", columns[_key_of(template[index])])))
+        if template[index].endswith(_WHOLE):
+            whole = pc.fill_null(pc.match_substring_regex(texts, _WHOLE_NUMBER), False)
+            texts = pc.if_else(whole, texts, pa.scalar(None, pa.string()))
+        parts[index] = texts
+    handling = "emit_null" if "".join(template[::2]).strip() else "replace"
+    return _trim(pc.binary_join_element_wise(*parts, "", null_handling=handling, null_replacement=""))
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -1,6 +1,6 @@
 """Lists in Parquet: read by columns and row groups, with bounds on what a few compressed bytes may become."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from crawl.catalogues.columns import Chunk, Plan, find_column, fold
-from crawl.catalogues.files import LeftOut, ListFile, open_list, refuse
+from crawl.catalogues.columns import Chunk, Plan, Reading, find_column, fold
+from crawl.catalogues.files import ListFile, open_list, refuse
 from crawl.catalogues.presets import Preset
 from moodarchive.errors import RowError
 
@@ -129,13 +129,12 @@ class ParquetList:
         return 0
 
 
-def read_chunks(
-    file: ListFile, make: Callable[[Sequence[str]], Plan], left_out: LeftOut, chosen: np.ndarray | None
-) -> Iterator[tuple[Plan, Chunk]]:
+def read_chunks(reading: Reading) -> Iterator[tuple[Plan, Chunk]]:
     """The list's chunks in order; a row group that cannot be read is left out and counted."""
-    with ParquetList(file) as table:
-        plan = make(table.names)
-        picture = bytes_path(table, plan.preset, plan.columns) if plan.has_bytes else None
+    left_out, chosen = reading.left_out, reading.chosen
+    with ParquetList(reading.file) as table:
+        plan = reading.plan(table.names)
+        picture = bytes_path(table, reading.preset, reading.columns) if plan.has_bytes else None
         for group, first, rows in table.groups():
             wanted = None
             if chosen is not None:
@@ -168,11 +167,12 @@ def bytes_path(table: ParquetList, preset: Preset, columns: Mapping[str, str]) -
 
 
 def read_pictures(
-    file: ListFile, preset: Preset, columns: Mapping[str, str], wanted: Mapping[tuple[int, int], str], most_bytes: int
+    reading: Reading, wanted: Mapping[tuple[int, int], str], most_bytes: int
 ) -> Iterator[tuple[str, bytes | RowError]]:
     """The pictures at (row group, row in the group), each row group read once, in the file's order."""
+    file = reading.file
     with ParquetList(file) as table:
-        path = bytes_path(table, preset, columns)
+        path = bytes_path(table, reading.preset, reading.columns)
         if path is None:
             raise refuse(file.path, "has no column with pictures", "name it by columns.bytes")
         by_group: dict[int, dict[int, str]] = {}

@@ -51,7 +51,7 @@ class Preset:
     required: tuple[str, ...] = ("picture",)
     """Fields without whose columns a file is not of this format; ``picture`` is ``url`` or ``bytes``."""
     templates: Mapping[str, str] = field(default_factory=dict)
-    """Field → a text with columns in braces, for fields that no column holds."""
+    """Field → a text with columns in braces, for fields that no column holds; ``{a:number}`` takes numbers alone."""
     format: Format = Format()
     pattern: str = "*"
     """Which files of a folder are the list."""
@@ -285,6 +285,7 @@ _ALL = (
             "searched": ("extmetadata.categories.value", "categories", "tags", "json.categories"),
         },
         required=("picture", "licence"),
+        templates={"landing_url": "https://commons.wikimedia.org/?curid={__key__:number}"},
         format=Format(kind="tar", html=("title", "alt_text", "creator")),
     ),
     Preset(

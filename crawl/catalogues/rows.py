@@ -1,16 +1,17 @@
 """Rows of a catalogue in one form, whatever the format of its files; what is no row is counted and named."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from typing import Any
 from urllib.parse import quote, unquote
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from crawl.catalogues import parquet_lists
-from crawl.catalogues.columns import Chunk, Plan, fields_of, make_plan, to_mature, to_pixels
-from crawl.catalogues.files import LeftOut, ListFile, kind_of, refuse
+from crawl.catalogues import delimited_lists, json_lists, parquet_lists
+from crawl.catalogues.columns import Chunk, Plan, Reading, fields_of, to_mature, to_pixels
+from crawl.catalogues.files import LeftOut, ListFile, refuse
 from crawl.catalogues.presets import Preset
 from moodarchive.errors import RowError
 from moodarchive.licences import find_licence
@@ -33,6 +34,13 @@ MOST_ADDRESS = 4096
 """Bytes of an address."""
 MOST_BYTES = 64 << 20
 """Of one picture in a row, where nothing else is said."""
+_READERS: Mapping[str, Any] = {
+    "parquet": parquet_lists,
+    "csv": delimited_lists,
+    "tsv": delimited_lists,
+    "jsonl": json_lists,
+    "tar": json_lists,
+}
 _IS_ADDRESS = r"(?i)^https?://[^\s/][^\x00-\x20\x7f]*$"
 _TEXTS = ("title", "alt_text", "searched")
 _LICENCE = ("licence", "licence_url")
@@ -55,36 +63,31 @@ def read_rows(
     ``columns`` names the list's columns, by field, where the preset does not; ``chosen`` are sorted positions: only
     those rows come. ConfigError for a file that is not of the preset's format.
     """
-    for rows, fields, licences in _read(file, preset, columns, left_out, wanted=_LISTED, chosen=chosen):
-        names, addresses = licences
+    for plan, rows, fields in _read(Reading(file, preset, columns, _LISTED, left_out, chosen)):
+        names, addresses = _licences(plan, fields["licence"], fields["licence_url"])
         own_address = pc.fill_null(pc.match_substring_regex(fields["licence_url"], _IS_ADDRESS), False)
-        yield pa.RecordBatch.from_arrays(
-            [
-                pa.array(rows, pa.int64()),
-                _source_ids(fields["source_id"], fields["url"], preset),
-                fields["url"],
-                *(fields[name] for name in ("landing_url", "title", "alt_text", "creator", "creator_url")),
-                names,
-                pc.if_else(own_address, fields["licence_url"], addresses),
-                to_pixels(fields["width"]),
-                to_pixels(fields["height"]),
-                pc.fill_null(to_mature(fields["mature"]), False),
-                fields["searched"],
-            ],
-            schema=LISTING,
-        )
+        addresses = pc.if_else(own_address, fields["licence_url"], addresses)
+        yield _batch(preset, rows, {**fields, "licence": names, "licence_url": addresses}).cast(LISTING)
+
+
+def read_as_stated(
+    file: ListFile, preset: Preset, columns: Mapping[str, str], left_out: LeftOut
+) -> Iterator[pa.RecordBatch]:
+    """As ``read_rows``, but ``licence`` and ``licence_url`` are what the list says, or null."""
+    for _, rows, fields in _read(Reading(file, preset, columns, _LISTED, left_out)):
+        yield _batch(preset, rows, fields)
 
 
 def read_texts(
     file: ListFile, preset: Preset, columns: Mapping[str, str], left_out: LeftOut
 ) -> Iterator[tuple[np.ndarray, pa.Array, pa.Array]]:
     """(positions, texts, licences) of the rows that ``read_rows`` gives: what matching needs, and no more."""
-    for rows, fields, (names, _) in _read(file, preset, columns, left_out, wanted=("url", *_TEXTS, *_LICENCE)):
+    for plan, rows, fields in _read(Reading(file, preset, columns, ("url", *_TEXTS, *_LICENCE), left_out)):
         texts = [fields[name] for name in _TEXTS if fields[name].null_count < len(rows)]
         text = pc.fill_null(texts[0], "") if texts else pa.array([""] * len(rows), pa.string())
         if len(texts) > 1:  # the first is filled: Arrow 26 drops rows whose values are all null when it skips nulls
             text = pc.ascii_trim(pc.binary_join_element_wise(text, *texts[1:], " ", null_handling="skip"), " ")
-        yield rows, text, names
+        yield rows, text, _licences(plan, fields["licence"], fields["licence_url"])[0]
 
 
 def read_pictures(
@@ -100,11 +103,14 @@ def read_pictures(
     Each group is read once. A RowError stands for the bytes: ``missing_file`` where the row holds none,
     ``too_many_bytes`` for more than ``most_bytes``, ``unreadable_row`` where the file is damaged.
     """
-    kind, _ = _kind(file, preset)
-    if kind == "parquet":
-        yield from parquet_lists.read_pictures(file, preset, columns, wanted, most_bytes)
+    reading = Reading(file, preset, columns, (), LeftOut(file.name))
+    if reading.kind == "parquet":
+        yield from parquet_lists.read_pictures(reading, wanted, most_bytes)
+    elif reading.kind == "tar":
+        yield from json_lists.read_tar_pictures(reading, wanted, most_bytes)
     else:
-        raise refuse(file.path, f"is a list of the kind {kind}, which holds no pictures", "use Parquet or tars")
+        why = f"is a list of the kind {reading.kind}, which holds no pictures"
+        raise refuse(file.path, why, "use Parquet or tars")
 
 
 def row_address(name: str, group: int, row: int) -> str:
@@ -124,55 +130,33 @@ def parse_row_address(url: str) -> tuple[str, int, int] | None:
     return unquote(name), int(group), int(row)
 
 
-def _kind(file: ListFile, preset: Preset) -> tuple[str, str]:
-    found = kind_of(file.name, preset.format.kind)
-    if found is None:
-        raise refuse(file.path, "has no ending of a list", "give it the ending of its kind")
-    return found
-
-
-def _read(
-    file: ListFile,
-    preset: Preset,
-    columns: Mapping[str, str],
-    left_out: LeftOut,
-    *,
-    wanted: Sequence[str],
-    chosen: np.ndarray | None = None,
-) -> Iterator[tuple[np.ndarray, dict[str, pa.Array], tuple[pa.Array, pa.Array]]]:
-    """Positions, fields and (licences, their addresses) of the rows that have an address or a picture."""
-    for plan, chunk in _chunks(file, preset, columns, left_out, wanted=wanted, chosen=chosen):
+def _read(reading: Reading) -> Iterator[tuple[Plan, np.ndarray, dict[str, pa.Array]]]:
+    """Positions and fields of the rows that have an address or a picture."""
+    left_out = reading.left_out
+    for plan, chunk in _READERS[reading.kind].read_chunks(reading):
         if not len(chunk.rows):
             continue
         left_out.rows += len(chunk.rows)
-        fields = fields_of(plan, chunk, wanted, left_out)
-        fields["url"], accepted = _addresses(file.name, chunk, fields["url"], left_out)
+        fields = fields_of(plan, chunk, reading.fields, left_out)
+        fields["url"], accepted = _addresses(reading.file.name, chunk, fields["url"], left_out)
         rows = chunk.rows
         if not accepted.all():
             keep = pa.array(accepted)
             rows, fields = rows[accepted], {name: array.filter(keep) for name, array in fields.items()}
         if len(rows):
             left_out.taken += len(rows)
-            yield rows, fields, _licences(plan, fields["licence"], fields["licence_url"])
+            yield plan, rows, fields
 
 
-def _chunks(
-    file: ListFile,
-    preset: Preset,
-    columns: Mapping[str, str],
-    left_out: LeftOut,
-    *,
-    wanted: Sequence[str],
-    chosen: np.ndarray | None = None,
-) -> Iterator[tuple[Plan, Chunk]]:
-    def make(names: Sequence[str]) -> Plan:
-        return make_plan(file.path, names, preset, columns, wanted)
-
-    kind, _ = _kind(file, preset)
-    if kind == "parquet":
-        yield from parquet_lists.read_chunks(file, make, left_out, chosen)
-    else:
-        raise refuse(file.path, f"is a list of the kind {kind}", "use Parquet")
+def _batch(preset: Preset, rows: np.ndarray, fields: Mapping[str, pa.Array]) -> pa.RecordBatch:
+    converted = {
+        "row": pa.array(rows, pa.int64()),
+        "source_id": _source_ids(fields["source_id"], fields["url"], preset),
+        "width": to_pixels(fields["width"]),
+        "height": to_pixels(fields["height"]),
+        "mature": pc.fill_null(to_mature(fields["mature"]), False),
+    }
+    return pa.RecordBatch.from_pydict({name: converted.get(name, fields.get(name)) for name in LISTING.names})
 
 
 def _addresses(name: str, chunk: Chunk, urls: pa.Array, left_out: LeftOut) -> tuple[pa.Array, np.ndarray]:

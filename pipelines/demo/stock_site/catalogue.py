@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from crawl.sites.list_files import LeftOut, read_csv
+from crawl.catalogues.delimited_lists import read_csv
+from crawl.catalogues.files import LeftOut
 from moodarchive.emotions.taxonomy import CONTEXTS, Cell
 from moodarchive.errors import ConfigError
 
@@ -106,7 +107,7 @@ def _csv_rows(folder: Path) -> dict[str, dict[str, str]]:
     path = folder / "photos.csv"
     if not path.exists():
         return {}
-    left_out = LeftOut(path)
+    left_out = LeftOut(str(path))
     names, lines = read_csv(path, left_out)
     names = [name.casefold() for name in names]
     rows = [dict(zip(names, values, strict=True)) for _, values in lines]
