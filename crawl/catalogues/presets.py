@@ -62,6 +62,8 @@ class Preset:
     """Name and address of the licence of all rows, where the list has no column for it."""
     embedding: tuple[str | None, str, str] | None = None
     """Column (None: in files of their own), model and pretrained weights of the embeddings that come with the list."""
+    rows: int = 0
+    """How many rows the published list has; 0 where nobody can say."""
     hosts: Mapping[str, str] = field(default_factory=dict)
     """Hosts that offer the pictures in bulk, with the rate at which they may be asked."""
 
@@ -127,6 +129,7 @@ def _policy(
 _ALL = (
     Preset(
         name="pd12m",
+        rows=12_400_094,
         policy=_policy(
             "https://huggingface.co/datasets/Spawning/PD12M",
             "public domain and CC0 pictures in a bucket of their own; the list is offered under CDLA-Permissive-2.0",
@@ -147,6 +150,7 @@ _ALL = (
     ),
     Preset(
         name="commoncatalog",
+        rows=82_400_000,
         policy=_policy(
             "https://huggingface.co/collections/common-canvas/commoncatalog",
             "Creative Commons photographs of Flickr, offered with the pictures in the rows; each row names its licence",
@@ -173,6 +177,7 @@ _ALL = (
     ),
     Preset(
         name="open-images",
+        rows=9_178_275,
         policy=_policy(
             "https://storage.googleapis.com/openimages/web/factsfigures_v7.html",
             "the list is CC BY 4.0 and the pictures are listed as CC BY 2.0, but they lie at Flickr, whose terms count",
@@ -193,6 +198,7 @@ _ALL = (
     ),
     Preset(
         name="yfcc100m",
+        rows=99_171_688,
         policy=_policy(
             "https://multimediacommons.wordpress.com/yfcc100m-core-dataset/",
             "the list is given on request, under an agreement; the pictures lie at Flickr, whose terms count",
@@ -224,6 +230,7 @@ _ALL = (
     ),
     Preset(
         name="unsplash-full",
+        rows=7_400_000,
         policy=_policy(
             "https://github.com/unsplash/datasets/blob/master/TERMS.md",
             "non-commercial machine learning once you accept the dataset's terms; neither the pictures nor comparisons "
@@ -242,6 +249,7 @@ _ALL = (
     ),
     Preset(
         name="unsplash-lite",
+        rows=25_000,
         policy=_policy(
             "https://github.com/unsplash/datasets/blob/master/TERMS.md",
             "machine learning, commercial too, once you accept the dataset's terms; the pictures may not be passed on",
@@ -259,6 +267,7 @@ _ALL = (
     ),
     Preset(
         name="wikimedia-commons",
+        rows=1_000_000,
         policy=_policy(
             "https://commons.wikimedia.org/wiki/Commons:Reusing_content_outside_Wikimedia",
             "each file has a licence of its own; whether an extract's host offers it in bulk is not settled here",
@@ -290,6 +299,7 @@ _ALL = (
     ),
     Preset(
         name="links",
+        rows=747_000_000,
         policy=_policy(
             "https://github.com/kakaobrain/coyo-dataset",
             "addresses found on the web with the words beside them; nobody states the pictures' licences",

@@ -114,14 +114,14 @@ def read_pictures(
 
 
 def row_address(name: str, group: int, row: int) -> str:
-    """The address of a picture that lies in the list itself."""
-    return f"{SCHEME}:{quote(name)}#{group}.{row}"
+    """The address of a picture that lies in the list itself; no fragment, which the same image's test would drop."""
+    return f"{SCHEME}:{quote(name)}!{group}.{row}"
 
 
 def parse_row_address(url: str) -> tuple[str, int, int] | None:
     """(file's name, group, row in the group) of such an address; None for others."""
     scheme, _, rest = url.partition(":")
-    name, mark, place = rest.rpartition("#")
+    name, mark, place = rest.rpartition("!")
     group, dot, row = place.partition(".")
     if scheme != SCHEME or not (
         mark and dot and group.isascii() and group.isdigit() and row.isascii() and row.isdigit()
@@ -164,7 +164,7 @@ def _addresses(name: str, chunk: Chunk, urls: pa.Array, left_out: LeftOut) -> tu
     good = pc.and_(pc.match_substring_regex(urls, _IS_ADDRESS), pc.less_equal(pc.binary_length(urls), MOST_ADDRESS))
     accepted = pc.fill_null(good, False)
     if chunk.pictures is not None:
-        inside = pc.binary_join_element_wise(f"{SCHEME}:{quote(name)}#", chunk.pictures, "")
+        inside = pc.binary_join_element_wise(f"{SCHEME}:{quote(name)}!", chunk.pictures, "")
         accepted = pc.or_(accepted, pc.is_valid(inside))
         urls = pc.coalesce(inside, urls)
     mask = np.asarray(accepted)
