@@ -20,10 +20,6 @@ from moodarchive.tables.keys import canonical_json
 from train.step import Stepper
 
 LOG_PATH = "checkpoints/training.jsonl"
-NAN_REMEDY = (
-    "another output with a smaller optimiser.learning_rate or loop.precision = 'fp32', from the start or with --from "
-    "the last checkpoint, which is sound"
-)
 _PROBE, _IDENTITY = "checkpoints/writable", "checkpoints/run-id"
 _WEIGHTS, _OPTIMISER, _STATE = "model.safetensors", "optimiser.pt", "state.json"
 
@@ -41,6 +37,14 @@ class Progress:
     """The checkpoint of another run whose weights this one began with, and what was changed; empty for none."""
     files: Mapping[str, str] = field(default_factory=dict)
     code_version: str = field(default_factory=lambda: version("moodarchive"))
+
+
+def remedy_for_nan(step: int) -> str:
+    """What helps where ``step`` steps led to weights that are no good: a checkpoint of that step may hold them too."""
+    return (
+        "another output with a smaller optimiser.learning_rate or loop.precision = 'fp32', from the start or with "
+        f"--from a checkpoint below {step:08d}, where the loss was still finite"
+    )
 
 
 def check_writable(store: Store) -> None:
@@ -187,7 +191,7 @@ def _require_finite_weights(state: HostState, step: int) -> None:
     if spoilt:
         raise StageError(
             f"the weights are not finite after step {step} ({', '.join(spoilt[:3])}{', …' if spoilt[3:] else ''}) and "
-            f"are not saved; remedy: {NAN_REMEDY}"
+            f"are not saved; remedy: {remedy_for_nan(step)}"
         )
 
 

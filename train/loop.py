@@ -18,13 +18,13 @@ from moodarchive.storage.store import Store
 from train import flops
 from train.archive import SealedArchive, Shard, open_archive
 from train.checkpoint import (
-    NAN_REMEDY,
     CheckpointWriter,
     Progress,
     check_room,
     check_writable,
     load_newest,
     load_start,
+    remedy_for_nan,
     run_identity,
 )
 from train.compiling import choose_compiling, compile_blocks, compile_potential
@@ -306,7 +306,8 @@ class _Run:
 def _require_finite(record: StepRecord) -> None:
     if not math.isfinite(record.losses["loss"]):
         terms = ", ".join(f"{name} {value:.4g}" for name, value in record.losses.items() if name != "loss")
-        raise StageError(f"the loss is not finite at step {record.step - 1} ({terms}); remedy: {NAN_REMEDY}")
+        steps = record.step - 1
+        raise StageError(f"the loss is not finite at step {steps} ({terms}); remedy: {remedy_for_nan(steps)}")
 
 
 def _order(settings: TrainSettings, archives: Sequence[SealedArchive]) -> Order:

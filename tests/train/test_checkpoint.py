@@ -1,5 +1,6 @@
 """A run goes on from its newest whole checkpoint, leaves nothing half written, and meets no other run in its folder."""
 
+import re
 import shutil
 import threading
 from pathlib import Path
@@ -127,12 +128,39 @@ def test_a_second_run_into_the_same_folder_is_refused_while_the_first_one_lives(
 
 def test_weights_that_are_not_finite_are_never_saved(root: str, model: str, tmp_path: Path) -> None:
     settings = small_settings(model, tmp_path, loop={"checkpoint_steps": 1}, optimiser={"learning_rate": 1e30})
-    with pytest.raises(StageError, match=r"not finite.*remedy: another output .* --from the last checkpoint"):
+    with pytest.raises(StageError, match=r"not finite.*remedy: another output .* --from a checkpoint below 0000000\d"):
         train(settings, root, lambda report: None)
     from safetensors.torch import load_file
 
     for weights in (tmp_path / "checkpoints").glob("*/model.safetensors"):
         assert all(tensor.isfinite().all() for tensor in load_file(weights).values())
+
+
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_the_remedy_that_a_loss_that_is_not_finite_names_works(
+    root: str, model: str, tmp_path: Path, goes_on: bool
+) -> None:
+    """A rate that spoils weights in one step leaves them finite, and saved; no later step gets a loss from them."""
+    start = ""
+    if goes_on:
+        train(small_settings(model, tmp_path / "sound", data={"epochs": 1}), root, lambda report: None)
+        start = str(max((tmp_path / "sound" / "checkpoints").glob("0*")))
+    spoils = {"learning_rate": 1e6, "warmup_steps": 0}
+    bad = small_settings(model, tmp_path / "bad", loop={"checkpoint_steps": 1}, optimiser=spoils)
+    with pytest.raises(StageError, match=r"the loss is not finite at step (\d+)") as stopped:
+        train(bad, root, lambda report: None, start)
+    below = int(re.findall(r"--from a checkpoint below (\d{8})", str(stopped.value))[0])
+    folders = sorted((tmp_path / "bad" / "checkpoints").glob("0*"))
+    assert folders and int(folders[-1].name) == below, "the last checkpoint is the one that the message excludes"
+    smaller = {"learning_rate": 1e-5, "warmup_steps": 0}
+    for number, checkpoint in enumerate(["", *(str(folder) for folder in folders if int(folder.name) < below)]):
+        settings = small_settings(model, tmp_path / f"good-{number}", data={"epochs": 1}, optimiser=smaller)
+        train(settings, root, lambda report: None, checkpoint)
+    with pytest.raises(StageError, match=r"at step 0 .*from the start"):
+        train(
+            small_settings(model, tmp_path / "again", data={"epochs": 1}, optimiser=smaller),
+            root, lambda report: None, str(folders[-1]),
+        )  # fmt: skip
 
 
 def test_a_new_run_goes_on_from_another_ones_weights_with_other_settings(root: str, model: str, tmp_path: Path) -> None:
