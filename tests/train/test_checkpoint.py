@@ -153,9 +153,9 @@ def test_the_remedy_that_a_loss_that_is_not_finite_names_works(
     folders = sorted((tmp_path / "bad" / "checkpoints").glob("0*"))
     assert folders and int(folders[-1].name) == below, "the last checkpoint is the one that the message excludes"
     smaller = {"learning_rate": 1e-5, "warmup_steps": 0}
-    for number, checkpoint in enumerate(["", *(str(folder) for folder in folders if int(folder.name) < below)]):
+    for number, start in enumerate(["", *(str(folder) for folder in folders if int(folder.name) < below)]):
         settings = small_settings(model, tmp_path / f"good-{number}", data={"epochs": 1}, optimiser=smaller)
-        train(settings, root, lambda report: None, checkpoint)
+        train(settings, root, lambda report: None, start)
     with pytest.raises(StageError, match=r"at step 0 .*from the start"):
         train(
             small_settings(model, tmp_path / "again", data={"epochs": 1}, optimiser=smaller),
