@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 from crawl.http.search_client import WebClient
 from crawl.politeness.rate_limits import Limit, parse_limit
 from moodarchive.errors import SourceLockedError
+from moodarchive.licences import find_licence, is_accepted, require_known_names
 from moodarchive.settings import Settings, SettingScope
 
 
@@ -76,7 +77,10 @@ class SourceSettings(Settings):
     permission: Annotated[str, SettingScope.GROWTH] = ""
     """Who allowed the use, when and for what; empty leaves a locked source locked."""
     redistribution: Annotated[bool, SettingScope.WHOLE_TABLE] = False
-    """True when the permission covers passing the images on; else they go into the private shards."""
+    """True when the recorded permission covers passing the images on, those of unknown licence too; never those that
+    state NC or ND. Without it, what the terms or a row's licence do not let pass on goes into the private shards."""
+    licences: Annotated[tuple[str, ...], SettingScope.GROWTH] = ()
+    """Licences whose images may enter: ``cc0``, ``by``, ``by-sa 4.0``, ``unsplash``, ``unknown``, …; empty: all."""
     results_per_query: Annotated[int, Field(ge=1, le=2000), SettingScope.GROWTH] = 100
     """Images taken from each query's answer at the most."""
     limits: Annotated[tuple[str, ...], SettingScope.EXECUTION] = ("1/s",)
@@ -89,9 +93,18 @@ class SourceSettings(Settings):
             parse_limit(text)
         return limits
 
+    @field_validator("licences")
+    @classmethod
+    def _known_licences(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return require_known_names(names)
+
     def parse_limits(self) -> tuple[Limit, ...]:
         """The limits, read."""
         return tuple(map(parse_limit, self.limits))
+
+    def lets_in(self, found: Found) -> bool:
+        """True when the image's licence is one of those that may enter."""
+        return not self.licences or is_accepted(find_licence(found.licence, found.licence_url), self.licences)
 
     def requests_per_query(self) -> int:
         """Requests that a query answered in full takes."""
@@ -126,9 +139,14 @@ def is_locked(source: Source) -> bool:
     return source.policy.locked and not source.settings.permission.strip()
 
 
+def is_permitted(source: Source) -> bool:
+    """True when a permission is recorded, and covers passing the images on."""
+    return source.settings.redistribution and bool(source.settings.permission.strip())
+
+
 def is_private(source: Source) -> bool:
-    """True when the images may be used but not passed on."""
-    return not (source.policy.redistribute_allowed or source.settings.redistribution)
+    """True when the site's terms let nobody pass the images on, whatever licence a row states."""
+    return not (source.policy.redistribute_allowed or is_permitted(source))
 
 
 def how_to_unlock(source: Source) -> str:

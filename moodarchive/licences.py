@@ -8,6 +8,8 @@ from functools import lru_cache
 from itertools import pairwise
 from urllib.parse import urlsplit
 
+LICENCE_RULES = 1
+"""Raised when a licence is read otherwise or another fact is stated: shards are then packed anew."""
 UNKNOWN_NAME = "unknown"
 CC_HOST = "https://creativecommons.org"
 _CC_FAQ = f"{CC_HOST}/faq/ and the deed of each version, as of November 2026"

@@ -12,11 +12,13 @@ from pydantic import Field
 
 from moodarchive.emotions.captions import caption_text
 from moodarchive.emotions.taxonomy import EMOTIONS
+from moodarchive.licences import LICENCE_RULES, may_be_published
 from moodarchive.running.part_log import forget_logs
 from moodarchive.running.stage import Readers, Resources, Stage, Worker, join_batches
 from moodarchive.settings import Settings, SettingScope
 from moodarchive.storage.store import Store
 from moodarchive.tables.forgetting import parts_holding
+from moodarchive.tables.keys import digest
 from moodarchive.tables.layout import PRIVATE
 from moodarchive.tables.schemas import CAPTIONS, IMAGES, ITEMS, SAFETY, SCORES, SELECTION, SHARD_INDEX
 from shards.restored import PruneAwarePacker, write_and_remove_stash
@@ -26,14 +28,22 @@ _READS = (ITEMS, IMAGES, SAFETY, CAPTIONS, SCORES, SELECTION)
 
 
 class ShardSettings(Settings):
-    """Which sources may not be redistributed, and what packing may take."""
+    """Whose images may not be redistributed, and what packing may take."""
 
     private_sources: Annotated[tuple[str, ...], SettingScope.WHOLE_TABLE] = ()
     """Sources whose images go into the private shards, beside those whose terms ask for it."""
+    permitted_sources: Annotated[tuple[str, ...], SettingScope.WHOLE_TABLE] = ()
+    """Sources whose images of unknown licence may be passed on. A run fills it in, from the sources with a
+    ``permission`` and ``redistribution = true``."""
     workers: Annotated[int, Field(ge=1), SettingScope.EXECUTION] = 1
     """Worker processes of the stage, on the whole cluster."""
     cpus_per_worker: Annotated[float, Field(gt=0), SettingScope.EXECUTION] = 1.0
     """Share of a CPU that Ray sets aside for each worker."""
+
+    def keeps_private(self, source: str, licence: str | None, licence_url: str | None) -> bool:
+        """True when an image of this provenance may lie in private shards only: by its source or by its licence."""
+        permitted = source in self.permitted_sources
+        return source in self.private_sources or not may_be_published(licence, licence_url, permitted=permitted)
 
 
 _CAPTION_FIELDS = ("summary", "stimuli", "assessment", "model", "prompt_hash", "seed")
@@ -63,7 +73,7 @@ _ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=False)
 class Packer:
     """Joins a part's tables into samples, 64 rows at a time; pictures pass from table to table without Python."""
 
-    private_sources: tuple[str, ...]
+    settings: ShardSettings
 
     def __call__(self, part: int, readers: Readers) -> Iterator[pa.RecordBatch]:
         for batches in join_batches(readers, *(table.name for table in _READS)):
@@ -81,11 +91,12 @@ class Packer:
         _set_later_scores(fields, kept[SCORES.name])
         rows = (dict(zip(fields, values, strict=True)) for values in zip(*fields.values(), strict=True))
         verdicts = kept[SAFETY.name]["verdict"].to_pylist()
+        provenances = (fields[name] for name in ("source", "licence", "licence_url"))
         captions = zip(fields["summary"], fields["stimuli"], fields["assessment"], strict=True)
         columns = {
             "set": [
-                PRIVATE if source in self.private_sources or verdict == "doubtful" else split
-                for source, split, verdict in zip(fields["source"], fields["split"], verdicts, strict=True)
+                PRIVATE if verdict == "doubtful" or self.settings.keeps_private(*provenance) else split
+                for split, verdict, *provenance in zip(fields["split"], verdicts, *provenances, strict=True)
             ],
             "key": kept[ITEMS.name]["key"],
             "jpg": kept[IMAGES.name]["bytes"],
@@ -105,8 +116,8 @@ def _set_later_scores(fields: dict[str, list[Any]], scores: pa.RecordBatch) -> N
         fields["score_phrase"][row] = scores["emotion_phrases"][row][index].as_py()
 
 
-def _make_worker(private_sources: tuple[str, ...], store: Store | None) -> Worker:
-    packer = Packer(private_sources)
+def _make_worker(settings: ShardSettings, store: Store | None) -> Worker:
+    packer = Packer(settings)
     return PruneAwarePacker(packer, store) if store else packer
 
 
@@ -116,9 +127,9 @@ def pack_stage(settings: ShardSettings, store: Store | None = None) -> Stage:
         name="pack",
         reads=_READS,
         writes=SHARD_INDEX,
-        make_worker=partial(_make_worker, settings.private_sources, store),
+        make_worker=partial(_make_worker, settings, store),
         resources=Resources(cpus=settings.cpus_per_worker, min_workers=settings.workers, max_workers=settings.workers),
-        settings=settings.digest(SettingScope.WHOLE_TABLE),
+        settings=digest({**settings.of_kind(SettingScope.WHOLE_TABLE), "licence_rules": LICENCE_RULES}),
         finish=write_and_remove_stash,
     )
 

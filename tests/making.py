@@ -121,7 +121,8 @@ class Fate:
 
     def rows(self) -> dict[str, Row]:
         """Table name → the image's row."""
-        items = {**item_row(self.number, self.source), "licence": self.licence}
+        address = f"https://creativecommons.org/licenses/{self.licence.replace(' ', '/')}/" if self.licence else None
+        items = {**item_row(self.number, self.source), "licence": self.licence, "licence_url": address}
         key, query = items["key"], items["queries"][0]
         cell = {"emotion": query["emotion"], "context": query["context"]}
         kept = {"key": key, **cell, "round": 0, "kept": False}

@@ -59,8 +59,15 @@ class Searcher:
 
     def __call__(self, part: int, readers: Readers) -> Iterator[pa.RecordBatch]:
         for query in self._groups[part]:
-            images = list(self.sources[query.source].search(query, self.web))
+            source = self.sources[query.source]
+            answer = list(source.search(query, self.web))
+            images = [found for found in answer if source.settings.lets_in(found)]
             LOGGER.getChild("search").info("%s %r: %d images", query.source, query.phrase, len(images))
+            if len(images) < len(answer):
+                left_out = len(answer) - len(images)
+                LOGGER.getChild("search").info(
+                    "%d more under licences that sources.%s.licences does not name", left_out, query.source
+                )
             if images:
                 yield as_batch(CANDIDATES, [self._row(query, found, i) for i, found in enumerate(images)])
 

@@ -15,6 +15,7 @@ from crawl.sites.keys import key
 from crawl.sites.pages import as_address, as_identifier, as_pixels, as_text, as_whole, ask_pages, records_of
 from crawl.source import Found, Policy, Query, SourceSettings
 from moodarchive.errors import ServiceError
+from moodarchive.licences import UNKNOWN_NAME, find_licence, is_accepted
 from moodarchive.settings import SettingScope
 
 LICENCES = ("cc0", "pdm", "by", "by-sa", "by-nc", "by-nd", "by-nc-sa", "by-nc-nd")
@@ -47,18 +48,23 @@ class OpenverseSettings(SourceSettings):
     base_url: Annotated[str, Field(pattern="^https?://"), SettingScope.GROWTH] = "https://api.openverse.org/v1"
     """Where the interface lies."""
     licences: Annotated[tuple[str, ...], SettingScope.GROWTH] = ("cc0", "pdm", "by", "by-sa")
-    """Licences that are asked for, by Openverse's short names."""
+    """Licences that are asked for, by Openverse's short names; what its answers state is held against them too, but
+    images whose licence they leave unstated or unclear enter, for the private shards."""
     results_per_query: Annotated[int, Field(ge=1, le=ANONYMOUS_PAGE * DEEPEST_PAGE), SettingScope.GROWTH] = 100
     limits: Annotated[tuple[str, ...], SettingScope.EXECUTION] = ()
     """Empty: what the site allows an anonymous or a registered client, whichever this is."""
 
     @field_validator("licences")
     @classmethod
-    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+    def _known_licences(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         for name in names:
             if name not in LICENCES:
                 raise ValueError(f"{name!r} is no licence of Openverse; legal: {', '.join(LICENCES)}")
         return names
+
+    def lets_in(self, found: Found) -> bool:
+        """True for the licences that were asked for, and for unknown ones."""
+        return is_accepted(find_licence(found.licence, found.licence_url), (*self.licences, UNKNOWN_NAME))
 
     def parse_limits(self) -> tuple[Limit, ...]:
         """The limits, read."""

@@ -104,6 +104,9 @@ def demo_settings(options: DemoOptions, pictures: int, site: str, captions: str)
                 base_url=f"http://{HOST}/v1",
                 results_per_query=PHOTO_RESULTS if options.photos else DRAWN_RESULTS,
                 limits=("500/s", "1000000/day"),  # the site is our own
+                # a folder's pictures mostly state no licence, and would all be private
+                permission="by whoever named the folder of --photos, for this archive" if options.photos else "",
+                redistribution=bool(options.photos),
             )
         ),
         search=SearchSettings(

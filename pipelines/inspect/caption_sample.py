@@ -15,7 +15,7 @@ from moodarchive.errors import ConfigError
 from moodarchive.storage.store import Store
 from pipelines.report.facts import archive_name, manifest_digest
 from pipelines.report.flow import trace
-from pipelines.report.gallery import SHOWABLE
+from pipelines.report.gallery import SHOWABLE, withhold_private
 from pipelines.report.recorded_settings import recorded_settings
 from pipelines.report.rendering import render_page
 from pipelines.report.tables import open_tables
@@ -77,15 +77,18 @@ def write_caption_sample(store: Store, options: SampleOptions) -> str:
     """Writes the page, and nothing else; returns its path under the root. ServiceError when no server answers."""
     settings = _settings(store, options)
     prompts = tuple(load_prompt(name) for name in options.prompts)
-    private = recorded_settings(store).private_sources
     with open_tables(store) as tables:
         trace(tables, sealed=manifest_digest(store) is not None)
-        tables.sql.execute(_PICK, [list(private), str(options.seed), options.images])
+        withhold_private(tables, recorded_settings(store).shards)
+        tables.sql.execute(_PICK, [str(options.seed), options.images])
         items = tables.sql.sql(_ITEMS).to_arrow_table().to_pylist()
         jpegs = {key: data for key, data in pictures(tables) if data}
     sample = [row for row in items if row["key"] in jpegs]
     if not sample:
-        raise ConfigError(f"{store.root} has no safe picture to show; remedy: run it until safety first")
+        raise ConfigError(
+            f"{store.root} has no safe picture to show whose source and licence allow it; "
+            "remedy: run it until safety first"
+        )
     captions = asyncio.run(_describe_sample(settings, prompts, sample, jpegs))
     shown = [_picture(row, jpegs[row["key"]], captions[row["key"]]) for row in sample]
     page = {

@@ -1,18 +1,20 @@
 """Which samples a person is shown: the same ones every time, spread over emotions, contexts and reasons.
 
 Only pictures that the safety check found safe, that the site does not mark as mature, that nobody asked to take down,
-and whose source allows them to be handed on.
+and whose source and licence allow them to be handed on.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import pyarrow as pa
 
 from moodarchive.emotions.taxonomy import CONTEXTS, EMOTIONS
 from pipelines.report.links import safe_link
 from pipelines.report.names import licence_name
 from pipelines.report.tables import Tables
 from pipelines.report.thumbnails import LONGEST_SIDE, Thumbnail, thumbnails
+from shards.pack import ShardSettings
 
 KEPT_SHOWN = 28  # every emotion, and an even number
 CUT_SHOWN = 12  # of each reason
@@ -24,7 +26,9 @@ CREATE TEMP TABLE picked AS
 WITH showable AS (
     SELECT j.* FROM journey j JOIN safety s USING (key) JOIN items d USING (key)
     WHERE s.verdict = 'safe' AND NOT coalesce(d.mature, false) AND j.kind <> 'taken_down'
-      AND NOT list_contains(?, d.source) AND j.set_name IS DISTINCT FROM 'private'),
+      AND NOT EXISTS (FROM withheld w WHERE w.source IS NOT DISTINCT FROM d.source
+          AND w.licence IS NOT DISTINCT FROM d.licence AND w.licence_url IS NOT DISTINCT FROM d.licence_url)
+      AND j.set_name IS DISTINCT FROM 'private'),
 """
 # One image of each emotion before a second of any; the context moves on from emotion to emotion.
 _KEPT = """
@@ -103,15 +107,24 @@ class CutGroup:
         return self.kind in UNSHOWN
 
 
-def kept_samples(tables: Tables, private_sources: Sequence[str]) -> tuple[Sample, ...]:
-    """Samples that are kept."""
-    values = (list(private_sources), list(EMOTIONS), list(CONTEXTS), KEPT_SHOWN, KEPT_SHOWN)
+def withhold_private(tables: Tables, shards: ShardSettings) -> None:
+    """Notes in ``withheld`` which sources and licences keep their images in the private shards."""
+    answer = tables.sql.sql("SELECT DISTINCT source, licence, licence_url FROM items").to_arrow_table()
+    private = [shards.keeps_private(*row.values()) for row in answer.to_pylist()]
+    tables.sql.register("private_terms", answer.filter(pa.array(private, pa.bool_())))
+    tables.sql.execute("CREATE OR REPLACE TEMP TABLE withheld AS FROM private_terms")
+    tables.sql.unregister("private_terms")
+
+
+def kept_samples(tables: Tables) -> tuple[Sample, ...]:
+    """Samples that are kept; ``withhold_private`` comes first."""
+    values = (list(EMOTIONS), list(CONTEXTS), KEPT_SHOWN, KEPT_SHOWN)
     return _samples(tables, SHOWABLE + _KEPT, values)
 
 
-def cut_groups(tables: Tables, private_sources: Sequence[str]) -> tuple[CutGroup, ...]:
-    """What was dropped though it had been downloaded, by reason; most first."""
-    samples = _samples(tables, SHOWABLE + _CUT, (list(private_sources), CUT_SHOWN), CUT_SIDE)
+def cut_groups(tables: Tables) -> tuple[CutGroup, ...]:
+    """What was dropped though it had been downloaded, by reason; most first. ``withhold_private`` comes first."""
+    samples = _samples(tables, SHOWABLE + _CUT, (CUT_SHOWN,), CUT_SIDE)
     return tuple(
         CutGroup(kind=kind, total=total, samples=tuple(sample for sample in samples if sample.kind == kind))
         for kind, total in tables.rows(_REASONS, list(UNSHOWN))

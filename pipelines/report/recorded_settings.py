@@ -14,7 +14,7 @@ class Recorded:
     """The settings that the report needs."""
 
     cut: CutSettings
-    private_sources: tuple[str, ...]
+    shards: ShardSettings
 
 
 def recorded_settings(store: Store) -> Recorded:
@@ -26,4 +26,4 @@ def recorded_settings(store: Store) -> Recorded:
         shards = ShardSettings.model_validate(whole_table.get("shards", {}))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         pass  # pydantic's ValidationError is a ValueError
-    return Recorded(cut=cut, private_sources=shards.private_sources)
+    return Recorded(cut=cut, shards=shards)

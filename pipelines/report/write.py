@@ -8,7 +8,7 @@ from pipelines.report.change import SealChange, last_change
 from pipelines.report.extra import Extra, read_extra
 from pipelines.report.facts import Facts, facts_of, manifest_digest
 from pipelines.report.flow import Flow, trace
-from pipelines.report.gallery import CutGroup, Sample, cut_groups, kept_samples
+from pipelines.report.gallery import CutGroup, Sample, cut_groups, kept_samples, withhold_private
 from pipelines.report.recorded_settings import Recorded, recorded_settings
 from pipelines.report.rendering import render_page
 from pipelines.report.scores import Histogram, histogram
@@ -50,6 +50,7 @@ def _page(store: Store) -> Page:
     with open_tables(store) as tables:
         flow = trace(tables, sealed=digest is not None)
         basis = basis_of(tables)
+        withhold_private(tables, recorded.shards)
         return Page(
             facts=facts_of(tables, flow, basis, digest),
             extra=read_extra(store),
@@ -59,8 +60,8 @@ def _page(store: Store) -> Page:
             basis=basis,
             heat=heat_map(tables, basis),
             origins=origins(tables, basis),
-            kept=kept_samples(tables, recorded.private_sources),
-            cut=cut_groups(tables, recorded.private_sources),
+            kept=kept_samples(tables),
+            cut=cut_groups(tables),
             change=last_change(store),
             coverage=tables.coverage,
             costs=sum_costs(tables.caption_parts),

@@ -18,7 +18,7 @@ from crawl.sites.stocksnap import Stocksnap
 from crawl.sites.unsplash import Unsplash
 from crawl.sites.unsplash_dataset import UnsplashDataset
 from crawl.sites.urls import Urls
-from crawl.source import Query, Source, is_locked, is_private, refuse_locked
+from crawl.source import Query, Source, is_locked, is_permitted, is_private, refuse_locked
 from moodarchive.errors import ConfigError
 from moodarchive.storage.store import Store
 from pipelines.settings import ArchiveSettings, SourcesSettings
@@ -70,6 +70,11 @@ def private_names(chosen: SourcesSettings) -> tuple[str, ...]:
     return tuple(sorted(source.name for source in all_sources(chosen) if is_private(source)))
 
 
+def permitted_names(chosen: SourcesSettings) -> tuple[str, ...]:
+    """Sources whose recorded permission covers passing on what states no clear licence, enabled or not."""
+    return tuple(sorted(source.name for source in all_sources(chosen) if is_permitted(source)))
+
+
 def locked_names(chosen: SourcesSettings) -> list[str]:
     """Sources that a permission would unlock."""
     return [source.name for source in all_sources(chosen) if is_locked(source)]
@@ -109,9 +114,21 @@ def make_rate_limits(store: Store, settings: ArchiveSettings) -> RateLimitClient
 
 
 def shard_settings(settings: ArchiveSettings) -> ShardSettings:
-    """The shards' settings with every source whose images may not be passed on."""
-    names = {*settings.shards.private_sources, *private_names(settings.sources)}
-    return settings.shards.model_copy(update={"private_sources": tuple(sorted(names))})
+    """The shards' settings with the sources whose images may not be passed on, and those that a permission covers.
+
+    ConfigError when the settings name a permitted source for which no permission is recorded.
+    """
+    names, permitted = (
+        {*settings.shards.private_sources, *private_names(settings.sources)},
+        permitted_names(settings.sources),
+    )
+    for name in settings.shards.permitted_sources:
+        if name not in permitted:
+            raise ConfigError(
+                f"shards.permitted_sources names {name!r}, for which no permission is recorded; remedy: set "
+                f"sources.{name}.permission and sources.{name}.redistribution = true"
+            )
+    return settings.shards.model_copy(update={"private_sources": tuple(sorted(names)), "permitted_sources": permitted})
 
 
 def report_image_uses(store: Store, settings: ArchiveSettings, parts: Sequence[int]) -> str:

@@ -88,7 +88,9 @@ def test_images_that_may_not_be_passed_on_are_private_unless_the_permission_says
     private = shard_settings(_settings()).private_sources
     assert {"unsplash", "unsplash_dataset", "pexels", "pixabay", "envato"} <= set(private)
     assert "openverse" not in private and "stocksnap" not in private
-    allowed = _settings(pexels={"redistribution": True})
+    unrecorded = _settings(pexels={"redistribution": True})
+    assert "pexels" in shard_settings(unrecorded).private_sources
+    allowed = _settings(pexels={"redistribution": True, "permission": "mail of pexels.example, 2026-10-02"})
     assert "pexels" not in shard_settings(allowed).private_sources
     assert is_private(next(s for s in all_sources(allowed.sources) if s.name == "unsplash"))
 

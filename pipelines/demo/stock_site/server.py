@@ -101,7 +101,9 @@ class StockSite:
 
     async def _record(self, picture: StockPicture) -> dict[str, Any]:
         words = await self._words(picture)
-        deeds = "publicdomain/zero" if picture.licence == "cc0" else f"licenses/{picture.licence}"
+        deeds = {"cc0": "publicdomain/zero", "pdm": "publicdomain/mark"}.get(
+            picture.licence, f"licenses/{picture.licence}"
+        )
         stated = picture.licence_version is not None
         return {
             "id": picture.id,

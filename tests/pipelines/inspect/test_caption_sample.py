@@ -37,7 +37,7 @@ def store(tmp_path: Path) -> Store:
     queries = {name: [{"emotion": "joy", "context": "natural_scenery", "phrase": name, "rank": 0}] for name in FATES}
     items = [
         {"key": key, "title": f"<i>{name}</i>", "queries": queries[name], "mature": name == "grown",
-         "source": "mine" if name == "own" else "test"}
+         "licence": "by 2.0", "source": "mine" if name == "own" else "test"}
         for key, name in rows
     ]  # fmt: skip
     write_rows(store, ITEMS, 0, items)

@@ -57,7 +57,7 @@ class Made:
     title: str = "A picture"
     creator: str = "Ann"
     landing_url: str = "https://example.org/page"
-    licence: str = "by 2.0"
+    licence: str | None = "by 2.0"
     source: str = "openverse"
     split: str = "train"
     score: float = 0.25
@@ -100,7 +100,9 @@ def _provenance(made: Made) -> dict[str, object]:
         "creator": made.creator,
         "creator_url": "https://example.org/ann",
         "licence": made.licence,
-        "licence_url": "https://creativecommons.org/licenses/by/2.0/",
+        "licence_url": f"https://creativecommons.org/licenses/{made.licence.replace(' ', '/')}/"
+        if made.licence
+        else None,
         "mature": made.mature,
         "retrieved_on": "2026-01-02",
         "round": 0,
@@ -315,6 +317,17 @@ def test_unsafe_withdrawn_mature_and_private_pictures_are_not_shown(tmp_path: Pa
     assert len(shown) == 22 + 7  # kept less the mature and the private; dropped though safe, less the one taken down
     assert not [made for key in shown if (made := by_key[key]).kind in ("unsafe", "taken_down") or made.mature]
     assert not [key for key in shown if by_key[key].source == "closed"]
+
+
+def test_a_picture_whose_licence_lets_nobody_pass_it_on_is_not_shown(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "root"))
+    archive = _archive()
+    for at, licence in enumerate(("by-nc 2.0", "by-nd 2.0", None, "by 4.0")):
+        archive[at] = replace(archive[at], licence=licence)
+    fill(store, archive)
+    pack(store, archive)
+    shown = set(re.findall(r'data-key="(\w+)"', _page(store)))
+    assert shown and not shown & {made.key for made in archive[:3]}
 
 
 def test_what_was_cut_is_shown_by_reason_a_dozen_of_each_at_most(tmp_path: Path) -> None:

@@ -19,9 +19,9 @@ _NOT_TO_BE_SHOWN = ("by-nd", "by-nc-nd")
 _FRAME = """
 WITH hidden AS (SELECT unnest(?::VARCHAR[]) AS key)
 SELECT k.key, k.part, k.emotion, k.context, k.split, d.source, i.sha256 AS hash, c.model,
-       CASE WHEN h.key IS NOT NULL THEN 'private source'
-            WHEN d.licence IS NULL THEN 'no licence stated'
-            WHEN list_contains(?, lower(split_part(d.licence, ' ', 1))) THEN 'licence allows no adaptation'
+       CASE WHEN list_contains(?, lower(split_part(d.licence, ' ', 1))) THEN 'licence allows no adaptation'
+            WHEN d.licence IS NULL AND d.licence_url IS NULL THEN 'no licence stated'
+            WHEN h.key IS NOT NULL THEN 'in a private shard'
             WHEN coalesce(d.mature, false) THEN 'marked as mature'
             WHEN coalesce(trim(d.alt_text), '') = '' AND coalesce(trim(d.title), '') = '' THEN 'no alt-text' END AS why
 FROM selection k JOIN items d USING (key) JOIN images i USING (key) JOIN captions c USING (key)
