@@ -284,7 +284,8 @@ def _clean(plan: Plan, field: str, value: pa.Array, left_out: LeftOut) -> pa.Arr
     if field in plan.preset.format.url_encoded:
         texts = _each(pc.replace_substring(texts, "+", " "), "%", unquote)
     if field in plan.preset.format.html:
-        texts = _trim(_each(pc.replace_substring_regex(texts, _TAG, " "), "&", html.unescape))
+        plain = _each(pc.replace_substring_regex(texts, _TAG, " "), "&", html.unescape)
+        texts = _trim(pc.replace_substring_regex(plain, " {2,}", " "))
     if field != "url" and (pc.max(pc.binary_length(texts)).as_py() or 0) > MOST_CHARACTERS:
         left_out.cut += pc.sum(pc.greater(pc.utf8_length(texts), MOST_CHARACTERS)).as_py() or 0
         texts = _trim(pc.utf8_slice_codeunits(texts, 0, MOST_CHARACTERS))

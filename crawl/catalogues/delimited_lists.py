@@ -12,10 +12,12 @@ from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from crawl.catalogues.columns import Chunk, Plan, Reading, fold
-from crawl.catalogues.files import LeftOut, ListFile, find_files, open_decompressed, refuse
-from crawl.catalogues.presets import PRESETS
+from crawl.catalogues.files import LOGGER, LeftOut, ListFile, find_files, open_decompressed, refuse
+from crawl.catalogues.presets import PRESETS, Companion, Format, Preset
+from moodarchive.storage.remote import explain_refusals, open_file_system
 
 BATCH_ROWS = 20_000
 MOST_LINE = 1 << 20
@@ -52,6 +54,35 @@ def read_chunks(reading: Reading) -> Iterator[tuple[Plan, Chunk]]:
         if not compression:
             raise
         raise refuse_damaged(file, compression, error) from None
+
+
+def read_companion(file: ListFile, companion: Companion, ids: pa.Array) -> pa.Array:
+    """For each id the words that the files beside the list have for it, in their alphabet's order; null for none.
+
+    Rows of other ids are passed over as they stream in. ConfigError for a companion without its columns.
+    """
+    fs, path = open_file_system(file.path)
+    known, words = [], []
+    with explain_refusals(file.path, companion.pattern):
+        others = sorted(fs.glob(f"{path.rpartition('/')[0]}/{companion.pattern}"))
+    if not others:
+        LOGGER.warning("%s: there is no %s beside it, and its words do not count", file.path, companion.pattern)
+    for other in others:
+        one = ListFile(other.rpartition("/")[2], other if "://" not in file.path else fs.unstrip_protocol(other), 0, "")
+        preset = Preset("companion", PRESETS["own"].policy, {}, required=(), format=Format(kind="tsv", delimiter="\t"))
+        columns = {"source_id": companion.key, "searched": companion.value}
+        reading = Reading(one, preset, columns, ("source_id", "searched"), LeftOut(other))
+        for _, chunk in read_chunks(reading):
+            at = pc.index_in(chunk.columns[fold(companion.key)], ids)
+            here = pc.is_valid(at)
+            known.append(at.filter(here))
+            words.append(chunk.columns[fold(companion.value)].filter(here))
+        reading.left_out.report()
+    pairs = pa.table({"at": pa.chunked_array(known, pa.int32()), "word": pa.chunked_array(words, pa.string())})
+    pairs = pairs.sort_by([("at", "ascending"), ("word", "ascending")])
+    found = pairs.group_by("at", use_threads=False).aggregate([("word", "list")]).combine_chunks()
+    at = pc.index_in(pa.array(range(len(ids)), pa.int32()), found["at"].combine_chunks())
+    return pc.binary_join(found["word_list"].combine_chunks(), ", ").take(at)
 
 
 def refuse_damaged(file: ListFile, compression: str, error: BaseException) -> Exception:

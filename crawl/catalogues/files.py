@@ -6,7 +6,7 @@ import hashlib
 import logging
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -77,25 +77,44 @@ def refuse(name: object, why: str, remedy: str) -> ConfigError:
     return ConfigError(f"{name} {why}; remedy: {remedy}")
 
 
-def find_files(roots: Sequence[str], pattern: str = "*", kind: str | None = None) -> tuple[ListFile, ...]:
+def find_files(
+    roots: Sequence[str],
+    pattern: str = "*",
+    kind: str | None = None,
+    *,
+    beside: str = "",
+    endings: Mapping[str, str] = _ENDINGS,
+) -> tuple[ListFile, ...]:
     """The files that the roots name, sorted by name; each root is a file, a folder or a glob, local or on a store.
 
-    ``pattern`` chooses among the files of a folder; ``kind`` is what files are whose endings say nothing. Folders are
-    walked down, never out: links to folders are not followed, and what begins with "." or "_" is none of the list.
-    ConfigError names the root that is not there, holds no list, or the two files of one name.
+    ``pattern`` chooses among the files of a folder; ``kind`` is what files are whose endings say nothing. Files beside
+    a list that match ``beside`` count in its fingerprint. Folders are walked down, never out: links to folders are not
+    followed, and what begins with "." or "_" is none of the list. ConfigError names the root that is not there or holds
+    no list, or the two files of one name.
     """
     if not roots:
         raise ConfigError("a catalogue without files; remedy: name files, folders or globs of lists")
-    paths: dict[str, str] = {}
+    search = _Search(pattern, kind, beside, endings)
     files: dict[str, ListFile] = {}
     for root in roots:
-        for file in _files_of(root, pattern, kind):
-            if paths.setdefault(file.name, file.path) != file.path:
-                raise refuse(
-                    f"{paths[file.name]} and {file.path}", "have one name in the catalogue", "name a folder above both"
-                )
-            files[file.name] = file
+        for file in _files_of(root, search):
+            if files.setdefault(file.name, file).path != file.path:
+                paths = f"{files[file.name].path} and {file.path}"
+                raise refuse(paths, "have one name in the catalogue", "name a folder above both")
     return tuple(files[name] for name in sorted(files))
+
+
+@dataclass(frozen=True)
+class _Search:
+    pattern: str
+    kind: str | None
+    beside: str
+    endings: Mapping[str, str]
+
+    def accepts(self, name: str) -> bool:
+        """Whether a folder's file is of the list: a fallback for unknown endings would take every README in it."""
+        fallback = self.kind if self.pattern != "*" else None
+        return fnmatchcase(name, self.pattern) and kind_of(name, fallback, self.endings) is not None
 
 
 def fingerprint(files: Iterable[ListFile]) -> str:
@@ -106,7 +125,7 @@ def fingerprint(files: Iterable[ListFile]) -> str:
     return whole.hexdigest()[:16]
 
 
-def kind_of(name: str, fallback: str | None = None) -> tuple[str, str] | None:
+def kind_of(name: str, fallback: str | None = None, endings: Mapping[str, str] = _ENDINGS) -> tuple[str, str] | None:
     """The kind (one of KINDS) and the compression ("", gz, bz2) that a file's name tells; None for no list."""
     path = PurePosixPath(name.lower())
     if path.suffix == ".tgz":
@@ -115,7 +134,7 @@ def kind_of(name: str, fallback: str | None = None) -> tuple[str, str] | None:
     if compression:
         path = path.with_suffix("")
     suffix = PurePosixPath(_NUMBERED.sub(r"\1", path.name)).suffix
-    found = _ENDINGS.get(suffix, fallback)
+    found = endings.get(suffix, fallback)
     return (found, compression) if found else None
 
 
@@ -140,55 +159,62 @@ def open_decompressed(file: ListFile, compression: str) -> Iterator[IO[bytes]]:
             yield raw
 
 
-def _files_of(root: str, pattern: str, kind: str | None) -> list[ListFile]:
+def _files_of(root: str, search: _Search) -> list[ListFile]:
     fs, base = open_file_system(root)
     with explain_refusals(root, ""):
         if fs.isfile(base):
             top, sizes = base.rpartition("/")[0], {base: int(fs.size(base))}
         elif fs.isdir(base):
-            top = base
-            sizes = _walk(fs, base, lambda name: fnmatchcase(name, pattern) and kind_of(name, kind) is not None)
+            top, sizes = base, _walk(fs, base, search)
             if not sizes:
-                shown = "" if pattern == "*" else f" called {pattern}"
-                raise refuse(root, f"is a folder without lists{shown}", f"name one that holds {', '.join(ENDINGS)}")
-        elif _MAGIC.search(base):
-            top = base[: _MAGIC.search(base).start()].rpartition("/")[0]  # type: ignore[union-attr]
+                shown = "" if search.pattern == "*" else f" called {search.pattern}"
+                raise refuse(root, f"is a folder without lists{shown}", f"name one that holds {_shown(search)}")
+        elif magic := _MAGIC.search(base):
+            top = base[: magic.start()].rpartition("/")[0]
             infos = fs.glob(base, detail=True)
             sizes = {path: int(info["size"] or 0) for path, info in infos.items() if info["type"] == "file"}
             if not sizes:
                 raise refuse(root, "matches no file", "correct the pattern")
         else:
             raise refuse(root, "is not there", "name a file, a folder or a glob of lists")
-        return [_list_file(fs, path, top, size, kind) for path, size in sizes.items()]
+        return [_list_file(fs, path, top, size, search) for path, size in sizes.items()]
 
 
-def _walk(fs: Any, base: str, is_list: Any) -> dict[str, int]:
+def _shown(search: _Search) -> str:
+    return ", ".join(ENDINGS if search.endings is _ENDINGS else search.endings)
+
+
+def _walk(fs: Any, base: str, search: _Search) -> dict[str, int]:
     sizes: dict[str, int] = {}
     if isinstance(fs, LocalFileSystem):
         for folder, folders, names in os.walk(base):
             folders[:] = [name for name in folders if not name.startswith((".", "_"))]
-            paths = [f"{folder}/{name}" for name in names if not name.startswith((".", "_")) and is_list(name)]
+            paths = [f"{folder}/{name}" for name in names if not name.startswith((".", "_")) and search.accepts(name)]
             sizes |= {path: os.path.getsize(path) for path in paths if os.path.isfile(path)}
         return sizes
     for path, info in fs.find(base, detail=True).items():
         inside = path[len(base) :].strip("/").split("/")
-        if not any(part.startswith((".", "_")) for part in inside) and is_list(inside[-1]):
+        if not any(part.startswith((".", "_")) for part in inside) and search.accepts(inside[-1]):
             sizes[path] = int(info["size"] or 0)
     return sizes
 
 
-def _list_file(fs: Any, path: str, top: str, size: int, kind: str | None) -> ListFile:
+def _list_file(fs: Any, path: str, top: str, size: int, search: _Search) -> ListFile:
     name = path[len(top) :].lstrip("/") if path.startswith(top) else path
-    if kind_of(name, kind) is None:
-        raise refuse(
-            path, f"ends neither in {', '.join(ENDINGS[:-1])} nor {ENDINGS[-1]}", "give it the ending of its kind"
-        )
+    if kind_of(name, search.kind, search.endings) is None:
+        raise refuse(path, f"has none of the endings {_shown(search)}", "give it the ending of its kind")
+    whole = hashlib.sha256()
+    _add_to_digest(whole, fs, path, name, size)
+    if search.beside:
+        for other in sorted(fs.glob(f"{path.rpartition('/')[0]}/{search.beside}")):
+            _add_to_digest(whole, fs, other, other.rpartition("/")[2], int(fs.size(other)))
+    url = path if isinstance(fs, LocalFileSystem) else fs.unstrip_protocol(path)
+    return ListFile(name=name, path=url, bytes=size, fingerprint=whole.hexdigest()[:16])
+
+
+def _add_to_digest(whole: Any, fs: Any, path: str, name: str, size: int) -> None:
+    whole.update(f"{name}\0{size}\0".encode(errors="surrogateescape"))
     with fs.open(path, "rb") as file:
-        head = file.read(_EDGE)
+        whole.update(file.read(_EDGE))
         file.seek(max(0, size - _EDGE))
-        tail = file.read(_EDGE)
-    whole = hashlib.sha256(f"{name}\0{size}\0".encode(errors="surrogateescape"))
-    whole.update(head)
-    whole.update(tail)
-    whole_path = path if isinstance(fs, LocalFileSystem) else fs.unstrip_protocol(path)
-    return ListFile(name=name, path=whole_path, bytes=size, fingerprint=whole.hexdigest()[:16])
+        whole.update(file.read(_EDGE))

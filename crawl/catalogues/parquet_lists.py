@@ -25,7 +25,8 @@ _LONG_VALUE = 1 << 14
 """Bytes of a value that, standing in every row, would fill the memory."""
 _PICTURE_ROWS = 8
 _DEPTH = 4
-_DAMAGE = (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError)
+DAMAGE = (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError)
+"""What Arrow raises for a damaged file, and this module for one that would not fit in memory."""
 
 
 class ParquetList:
@@ -39,7 +40,7 @@ class ParquetList:
             self.metadata = self._reader.metadata
             self.schema: pa.Schema = self._reader.schema_arrow
             rows = self.metadata.num_rows
-        except _DAMAGE as error:
+        except DAMAGE as error:
             self._raw.close()
             raise refuse(file.path, f"is no whole Parquet file ({str(error)[:120]})", "copy or write it anew") from None
         if rows > MOST_ROWS:
@@ -91,6 +92,14 @@ class ParquetList:
         rows = self.metadata.row_group(group).num_rows
         return not nulls or any(count is None or count < rows for count in nulls)
 
+    def require_values(self, group: int, keys: Sequence[str], most: int) -> None:
+        """ValueError when a row's list holds more values than ``most`` on the average."""
+        rows = self.metadata.row_group(group).num_rows
+        for key in keys:
+            for chunk in self._chunks(group, self.paths.get(key, tuple(key.split(".")))):
+                if chunk.num_values > most * rows + BATCH_ROWS:
+                    raise ValueError(f"{chunk.num_values:,} values in the column {key}")
+
     def _chunks(self, group: int, path: tuple[str, ...]) -> list[Any]:
         row_group = self.metadata.row_group(group)
         name = ".".join(path)
@@ -102,13 +111,12 @@ class ParquetList:
     def _long_columns(self, group: int, names: Sequence[str]) -> list[str]:
         """Those whose dictionary holds a text so long that it must not be written out for each row."""
         found = []
+        self.require_values(group, names, MOST_VALUES)
         for name in names:
             for chunk in self._chunks(group, tuple(name.split("."))):
                 values, size = max(1, chunk.num_values), chunk.total_uncompressed_size
                 if size > MOST_CHUNK_BYTES and size / values > MOST_MEAN_BYTES:
                     raise ValueError(f"{size >> 20:,} MiB in the column {name}")
-                if values > MOST_VALUES * (self.metadata.row_group(group).num_rows + BATCH_ROWS):
-                    raise ValueError(f"{values:,} values in the column {name}")
                 flat = chunk.path_in_schema == name and chunk.physical_type == "BYTE_ARRAY"
                 if (
                     flat
@@ -151,7 +159,7 @@ def read_chunks(reading: Reading) -> Iterator[tuple[Plan, Chunk]]:
                     if wanted is not None:
                         chunk = _choose(chunk, np.isin(inside, wanted, assume_unique=True))
                     yield plan, chunk
-            except _DAMAGE as error:
+            except DAMAGE as error:
                 says = (str(error) or type(error).__name__).splitlines()[0][:120]
                 left_out.rows += rows - done
                 left_out.add(f"rows that cannot be read ({says})", f"row group {group}", rows - done)
@@ -185,7 +193,7 @@ def read_pictures(
                 for row, picture in _pictures_of(table, group, path, rows, most_bytes):
                     given.add(row)
                     yield rows[row], picture
-            except _DAMAGE as error:
+            except DAMAGE as error:
                 damage = RowError("unreadable_row", f"{file.name}: row group {group}: {str(error)[:120]}")
                 yield from ((key, damage) for row, key in rows.items() if row not in given)
                 continue

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from crawl.catalogues import delimited_lists, json_lists, parquet_lists
 from crawl.catalogues.columns import Chunk, Plan, Reading, fields_of, to_mature, to_pixels
 from crawl.catalogues.files import LeftOut, ListFile, refuse
-from crawl.catalogues.presets import Preset
+from crawl.catalogues.presets import Companion, Preset
 from moodarchive.errors import RowError
 from moodarchive.licences import find_licence
 
@@ -113,6 +113,28 @@ def read_pictures(
         raise refuse(file.path, why, "use Parquet or tars")
 
 
+def read_ids(file: ListFile, preset: Preset, columns: Mapping[str, str]) -> pa.Array:
+    """The list's own names of its rows, by position, as texts; null where a row is left out or has none."""
+    found: list[str | None] = []
+    for _, rows, fields in _read(Reading(file, preset, columns, ("url", "source_id"), LeftOut(file.name))):
+        for row, own in zip(rows.tolist(), fields["source_id"].to_pylist(), strict=True):
+            found.extend([None] * (row - len(found)))
+            found.append(own)
+    return pa.array(found, pa.string())
+
+
+def count_rows(file: ListFile, preset: Preset, columns: Mapping[str, str]) -> int:
+    """How many positions the file has; those of rows that are left out count."""
+    reading = Reading(file, preset, columns, ("url",), LeftOut(file.name))
+    if reading.kind == "parquet":
+        with parquet_lists.ParquetList(file) as table:
+            return int(table.metadata.num_rows)
+    last = -1
+    for _, chunk in _READERS[reading.kind].read_chunks(reading):
+        last = int(chunk.rows[-1]) if len(chunk.rows) else last
+    return last + 1
+
+
 def row_address(name: str, group: int, row: int) -> str:
     """The address of a picture that lies in the list itself; no fragment, which the same image's test would drop."""
     return f"{SCHEME}:{quote(name)}!{group}.{row}"
@@ -132,12 +154,17 @@ def parse_row_address(url: str) -> tuple[str, int, int] | None:
 
 def _read(reading: Reading) -> Iterator[tuple[Plan, np.ndarray, dict[str, pa.Array]]]:
     """Positions and fields of the rows that have an address or a picture."""
-    left_out = reading.left_out
+    left_out, words = reading.left_out, None
+    if reading.preset.companion and "searched" in reading.fields:
+        words = _words_beside(reading, reading.preset.companion)
     for plan, chunk in _READERS[reading.kind].read_chunks(reading):
         if not len(chunk.rows):
             continue
         left_out.rows += len(chunk.rows)
         fields = fields_of(plan, chunk, reading.fields, left_out)
+        if words is not None:
+            positions, texts = words
+            fields["searched"] = texts.take(pa.array(np.searchsorted(positions, chunk.rows)))
         fields["url"], accepted = _addresses(reading.file.name, chunk, fields["url"], left_out)
         rows = chunk.rows
         if not accepted.all():
@@ -146,6 +173,17 @@ def _read(reading: Reading) -> Iterator[tuple[Plan, np.ndarray, dict[str, pa.Arr
         if len(rows):
             left_out.taken += len(rows)
             yield plan, rows, fields
+
+
+def _words_beside(reading: Reading, companion: Companion) -> tuple[np.ndarray, pa.Array]:
+    """(positions, ``searched``) of the list, from the files beside it."""
+    only_ids = Reading(reading.file, reading.preset, reading.columns, ("source_id",), LeftOut(reading.file.name))
+    rows, ids = [np.empty(0, np.int64)], [pa.array([], pa.string())]
+    for plan, chunk in _READERS[reading.kind].read_chunks(only_ids):
+        rows.append(chunk.rows)
+        ids.append(fields_of(plan, chunk, only_ids.fields, only_ids.left_out)["source_id"])
+    words = delimited_lists.read_companion(reading.file, companion, pa.concat_arrays(ids))
+    return np.concatenate(rows), words
 
 
 def _batch(preset: Preset, rows: np.ndarray, fields: Mapping[str, pa.Array]) -> pa.RecordBatch:
