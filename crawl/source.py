@@ -26,6 +26,8 @@ class Query:
     context: str
     phrase: str
     results: int
+    release: str = ""
+    """Which state of a catalogue's files is asked: another one is another question. Empty for a site."""
     origin: str = field(default="lexicon", compare=False)
 
 
@@ -68,6 +70,8 @@ class Policy:
 class SourceSettings(Settings):
     """What every stock site's settings hold; a site's own class changes the defaults."""
 
+    section: ClassVar[str] = "sources"
+    """Where in the settings the source's own section lies."""
     page_size: ClassVar[int] = 20
     key_variables: ClassVar[tuple[str, ...]] = ()
     needs_key: ClassVar[bool] = False
@@ -155,7 +159,7 @@ def how_to_unlock(source: Source) -> str:
     read = f"read on {policy.terms_reviewed_on}" if policy.terms_reviewed_on else "not read yet"
     return (
         f"{source.name} is locked: {policy.says} ({policy.terms_url}, {read}); remedy: with a permission, add\n"
-        f"    [sources.{source.name}]\n    enabled = true\n"
+        f"    [{source.settings.section}.{source.name}]\n    enabled = true\n"
         '    permission = "who allowed it, when, and for what"'
     )
 

@@ -4,7 +4,7 @@ import difflib
 import tomllib
 from collections.abc import Iterator
 from enum import StrEnum
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -40,6 +40,9 @@ class Settings(BaseModel):
             if isinstance(value, Settings):
                 if below := value.of_kind(kind):
                     found[name] = below
+            elif named_sections(field.annotation):
+                if below := {key: inside for key, one in sorted(value.items()) if (inside := one.of_kind(kind))}:
+                    found[name] = below
             elif kind in field.metadata:
                 found[name] = self.model_dump(mode="json", include={name})[name]
         return found
@@ -50,6 +53,12 @@ class Settings(BaseModel):
 
 
 S = TypeVar("S", bound=Settings)
+
+
+def named_sections(annotation: Any) -> type[Settings] | None:
+    """The class of the sections that a table of sections holds, each under a name of the user's; None of others."""
+    last = get_args(annotation)[-1] if get_origin(annotation) is dict else None
+    return last if isinstance(last, type) and issubclass(last, Settings) else None
 
 
 def load(cls: type[S], text: str, origin: str) -> S:
@@ -92,7 +101,13 @@ def _explained(cls: type[Settings], problem: dict[str, Any]) -> str:
 def _legal_keys(cls: type[Settings], path: list[str]) -> list[str]:
     current: Any = cls
     for step in path:
+        if section := named_sections(current):
+            current = section
+            continue
         field = getattr(current, "model_fields", {}).get(step)
+        if field and named_sections(field.annotation):
+            current = field.annotation
+            continue
         candidates = [field.annotation, *get_args(field.annotation)] if field else []
         current = next((c for c in candidates if isinstance(c, type) and issubclass(c, Settings)), None)
     return sorted(getattr(current, "model_fields", {}))

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 from annotate.caption import caption_stage
 from annotate.part_facts import require_described
+from crawl.catalogues.answers import forget_matches
+from crawl.catalogues.catalogue import Catalogue
 from crawl.http.search_cache import forget_answers
 from crawl.images.stage import download_stage
 from crawl.phrases.descriptors import write_descriptors
@@ -25,12 +27,13 @@ from moodarchive.tables.parts import finished_parts
 from moodarchive.tables.schemas import CAPTIONS
 from pipelines.change.reseal import bring_marks_up_to_date
 from pipelines.change.verbs import go_on
+from pipelines.runner.catalogues import match_catalogues
 from pipelines.runner.cluster import Cluster, make_cluster
 from pipelines.runner.execute import pending_parts, run_stages
 from pipelines.runner.progress import Progress
 from pipelines.runner.rounds import open_rounds
 from pipelines.runner.settings_record import check_settings, require_archive_or_empty
-from pipelines.runner.sources import enabled_sources, make_rate_limits, report_image_uses, shard_settings
+from pipelines.runner.sources import all_sources, enabled_sources, make_rate_limits, report_image_uses, shard_settings
 from pipelines.servers.pool import ManagedServers, make_servers
 from pipelines.settings import ArchiveSettings
 from shards.pack import pack_stage
@@ -93,6 +96,7 @@ class ArchiveRun:
         if not _reaches(until, "merge"):
             return False
         merged = merge_candidates(self.store, record, settings.merge)
+        forget_matches(self.store)  # its rows are candidates by now
         if bound_by(self.store):
             forget_answers(self.store)  # resumed searches need them no longer, and they name what was taken down
         stages = [stage for stage in self._image_stages() if _reaches(until, stage.name)]
@@ -111,13 +115,17 @@ class ArchiveRun:
         sources = {source.name: source for source in enabled_sources(settings.sources)}
         rate_limits = make_rate_limits(self.store, settings)
         stage = search_stage(settings.search, sources, self.store, record, rate_limits)
+        pending = pending_parts([stage], self.store, record.candidates_parts)
         gone = sorted({query.source for query in record.queries} - sources.keys())
-        if gone and pending_parts([stage], self.store, record.candidates_parts):
+        if gone and pending:
             raise ConfigError(
                 f"round {record.number} still has questions to {', '.join(gone)}, no longer enabled; remedy: set "
                 f"sources.{gone[0]}.enabled = true until the round is done"
             )
-        self._run([stage], record.candidates_parts)
+        sources = match_catalogues(
+            self.store, record, sources=sources, pending=pending, cluster=self.cluster, progress=self.progress
+        )
+        self._run([search_stage(settings.search, sources, self.store, record, rate_limits)], record.candidates_parts)
 
     def _image_stages(self) -> tuple[Stage, ...]:
         settings = self.settings
@@ -129,6 +137,9 @@ class ArchiveRun:
                 make_rate_limits(self.store, settings),
                 settings.sources.urls.folder,
                 store=self.store,
+                catalogues={
+                    source.name: source for source in all_sources(settings.sources) if isinstance(source, Catalogue)
+                },
             ),
             safety_stage(settings.safety),
             caption_stage(

@@ -1,11 +1,13 @@
 """All settings of an archive: the sections, each a class beside the code that uses it."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from annotate.caption import CaptionSettings
+from crawl.catalogues.settings import CatalogueSettings
 from crawl.images.stage import DownloadSettings
 from crawl.phrases.descriptors import DescriptorSettings
 from crawl.rounds.merge import MergeSettings
@@ -42,6 +44,17 @@ class SourcesSettings(Settings):
     foodiesfeed: FoodiesfeedSettings = FoodiesfeedSettings()
     freenaturestock: FreenaturestockSettings = FreenaturestockSettings()
     urls: UrlsSettings = UrlsSettings()
+    catalogues: dict[str, CatalogueSettings] = Field(default_factory=dict)
+
+    @field_validator("catalogues")
+    @classmethod
+    def _legal_names(cls, catalogues: dict[str, CatalogueSettings]) -> dict[str, CatalogueSettings]:
+        for name in catalogues:
+            if name in cls.model_fields or not re.fullmatch(r"[a-z][a-z0-9_-]{0,39}", name):
+                raise ValueError(
+                    f"{name!r} cannot be a catalogue's name: small letters, digits, - and _, and no site's"
+                )
+        return catalogues
 
 
 class RunSettings(Settings):

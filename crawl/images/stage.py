@@ -12,6 +12,8 @@ import pyarrow as pa
 from pydantic import Field, ValidationInfo, field_validator
 from yarl import URL
 
+from crawl.catalogues.catalogue import Catalogue
+from crawl.catalogues.stored_pictures import StoredPictures, read_stored_pictures
 from crawl.http.addresses import explain_unused_proxy
 from crawl.http.bulk import Bulk, fetch_in_bulk
 from crawl.http.images import Fetcher, FetchLimits
@@ -70,6 +72,8 @@ class DownloadSettings(Settings):
     """Share of a CPU that Ray sets aside for each worker."""
     host_limit: Annotated[str, SettingScope.EXECUTION] = "20/s"
     """How often one host is asked by all workers together."""
+    host_limits: Annotated[dict[str, str], SettingScope.EXECUTION] = Field(default_factory=dict)
+    """Host → how often it is asked, where its operator consents to another pace; beside what presets say."""
 
     @field_validator("shortest_side")
     @classmethod
@@ -90,6 +94,13 @@ class DownloadSettings(Settings):
             )
         return hosts
 
+    @field_validator("host_limits")
+    @classmethod
+    def _legal_limits(cls, limits: dict[str, str]) -> dict[str, str]:
+        for text in limits.values():
+            parse_limit(text)
+        return {host.lower().rstrip("."): text for host, text in limits.items()}
+
     @field_validator("host_limit")
     @classmethod
     def _legal_limit(cls, text: str) -> str:
@@ -107,6 +118,7 @@ class Downloader:
     rate_limits: RateLimitClient | None = None
     folder: str = ""
     store: Store | None = None
+    catalogues: Mapping[str, Catalogue] = field(default_factory=dict)
     _robots: RobotsMemory = field(default_factory=RobotsMemory, repr=False)
     _decoders: ThreadPoolExecutor = field(init=False, repr=False)
 
@@ -117,8 +129,11 @@ class Downloader:
     def __call__(self, part: int, readers: Readers) -> Iterator[pa.RecordBatch]:
         """Batches in key order. ServiceError when nearly no host could be reached: then our own network is down."""
         rows = unreachable = 0
-        with LoopThread() as loop:
-            pictures = self._pictures(readers)
+        with (
+            LoopThread() as loop,
+            read_stored_pictures(self.catalogues, _addresses(readers), self.settings.max_bytes) as stored,
+        ):
+            pictures = self._pictures(readers, stored)
             try:
                 while batch := loop.run(_take(pictures, BATCH_ROWS)):
                     rows += len(batch)
@@ -132,7 +147,7 @@ class Downloader:
                 f"remedy: mend the network and run again{explain_unused_proxy()}"
             )
 
-    async def _pictures(self, readers: Readers) -> AsyncGenerator[dict[str, object], None]:
+    async def _pictures(self, readers: Readers, stored: StoredPictures) -> AsyncGenerator[dict[str, object], None]:
         settings = self.settings
         limits = FetchLimits(max_bytes=settings.max_bytes, deadline_s=settings.deadline_s)
         async with Fetcher(
@@ -143,9 +158,9 @@ class Downloader:
             self.rate_limits,
             self._robots,
         ) as fetcher:
-            accepted = {key: url for key, url in _addresses(readers) if url and self._is_accepted(url)}
+            accepted = {key: url for key, _, url in _addresses(readers) if url and self._is_accepted(url)}
             async with fetch_in_bulk(accepted, fetcher, settings.in_flight) as bulk:
-                jobs = self._jobs(fetcher, bulk, readers)
+                jobs = self._jobs(fetcher, bulk, stored, readers)
                 async with aclosing(run_in_order(jobs, settings.in_flight, finished_ahead=2)) as rows:
                     async for row in rows:
                         yield row
@@ -160,22 +175,24 @@ class Downloader:
             return False
 
     async def _jobs(
-        self, fetcher: Fetcher, bulk: Bulk, readers: Readers
+        self, fetcher: Fetcher, bulk: Bulk, stored: StoredPictures, readers: Readers
     ) -> AsyncIterator[Coroutine[Any, Any, dict[str, object]]]:
-        for key, url in _addresses(readers):
-            yield self._row(fetcher, bulk, key, url)
+        for key, _, url in _addresses(readers):
+            yield self._row(fetcher, bulk, stored, key, url)
 
     @cached_property
     def _taken_down(self) -> frozenset[str]:
         """Content hashes that may not come back; read here and not carried, since every restart would carry them."""
         return bound_by(self.store).hashes if self.store else frozenset()
 
-    async def _row(self, fetcher: Fetcher, bulk: Bulk, key: str, url: str | None) -> dict[str, object]:
+    async def _row(
+        self, fetcher: Fetcher, bulk: Bulk, stored: StoredPictures, key: str, url: str | None
+    ) -> dict[str, object]:
         if url is None:
             return empty_row(IMAGES, key=key, status=TAKEN_DOWN)
         try:
             most = self.settings.max_bytes
-            served = read_from_folder(self.folder, url, most) or bulk.read(key, most)
+            served = read_from_folder(self.folder, url, most) or stored.read(key) or bulk.read(key, most)
             if served is None:
                 served = await fetcher.fetch(url)
             picture = await asyncio.get_running_loop().run_in_executor(
@@ -198,11 +215,11 @@ class Downloader:
         )
 
 
-def _addresses(readers: Readers) -> Iterator[tuple[str, str | None]]:
-    """(key, address) of each row; no address when the row was taken down."""
+def _addresses(readers: Readers) -> Iterator[tuple[str, str, str | None]]:
+    """(key, source, address) of each row; no address when the row was taken down."""
     for batch in readers[ITEMS.name]():
-        for row in batch.select(["key", "url"]).to_pylist():
-            yield row["key"], row["url"]
+        for row in batch.select(["key", "source", "url"]).to_pylist():
+            yield row["key"], row["source"], row["url"]
 
 
 async def _take(rows: AsyncIterator[dict[str, object]], most: int) -> list[dict[str, object]]:
@@ -222,16 +239,20 @@ def download_stage(
     folder: str = "",
     *,
     store: Store | None = None,
+    catalogues: Mapping[str, Catalogue] | None = None,
 ) -> Stage:
     """The stage that fills images/.
 
-    ``folder`` holds the pictures whose address is ``folder:…``; ``store`` the takedowns that bind what is downloaded.
+    ``folder`` holds the pictures whose address is ``folder:…``, ``catalogues`` by their names those whose address is a
+    row's; ``store`` the takedowns that bind what is downloaded.
     """
     return Stage(
         name="download",
         reads=(ITEMS,),
         writes=IMAGES,
-        make_worker=partial(Downloader, settings, user_agent, dict(loopback_hosts), rate_limits, folder, store),
+        make_worker=partial(
+            Downloader, settings, user_agent, dict(loopback_hosts), rate_limits, folder, store, catalogues or {}
+        ),
         resources=Resources(cpus=settings.cpus_per_worker, min_workers=settings.workers, max_workers=settings.workers),
         settings=settings.digest(),
     )

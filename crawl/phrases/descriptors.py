@@ -86,7 +86,7 @@ def gather_phrases(store: Store, settings: DescriptorSettings) -> SearchPhrases:
     return SearchPhrases(phrases=writer.fill(phrases), answers_asked=writer.asked, dropped=writer.dropped)
 
 
-def make_queries(phrases: PHRASES, source: str, results: int) -> list[Query]:
+def make_queries(phrases: PHRASES, source: str, results: int, release: str = "") -> list[Query]:
     """Every phrase as a query, cells taken in turn, so that a round cut short is balanced."""
     longest = max(len(of_cell) for of_cell in phrases.values())
     return [
@@ -96,6 +96,7 @@ def make_queries(phrases: PHRASES, source: str, results: int) -> list[Query]:
             context=cell.context,
             phrase=of_cell[turn].text,
             results=results,
+            release=release,
             origin=of_cell[turn].origin,
         )
         for turn in range(longest)

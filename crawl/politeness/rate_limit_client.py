@@ -142,12 +142,17 @@ class _Reached:
 
 @dataclass(frozen=True, kw_only=True)
 class RateLimitClient:
-    """Limits by source, and one for every host. Picklable: each worker carries one, all ask the same limiter."""
+    """Limits by source, and one for every host but those that have their own.
+
+    Picklable: each worker carries one, all ask the same limiter.
+    """
 
     store: Store
     host_limit: Limit
     source_limits: Mapping[str, tuple[Limit, ...]] = field(default_factory=dict)
     longest_wait_s: float = 4000.0
+    host_limits: Mapping[str, Limit] = field(default_factory=dict)
+    """Host → its own limit: it has consented to another pace."""
     _reached: _Reached = field(default_factory=_Reached, repr=False, compare=False)
 
     async def acquire(self, host: str, source: str = "", gap_s: float = 0.0) -> str:
@@ -190,7 +195,8 @@ class RateLimitClient:
             self._reached.limiter(self.store).note(host, failure)
 
     def _limits(self, host: str, source: str, gap_s: float) -> list[tuple[str, Limit]]:
-        limits = [(host, self.host_limit), *((source, limit) for limit in self.source_limits.get(source, ()))]
+        own = self.host_limits.get(host, self.host_limit)
+        limits = [(host, own), *((source, limit) for limit in self.source_limits.get(source, ()))]
         return [*limits, (host, Limit(1, min(gap_s, 10.0)))] if gap_s else limits
 
     def _pause(self, host: str, source: str, turn: Turn) -> float:

@@ -22,10 +22,19 @@ from moodarchive.tables.sql import connect, define_normalised, view
 
 BATCH_ROWS = 20_000
 _IMAGES = "SELECT count(DISTINCT image) FROM same_image WHERE NOT known"
+# Where an image goes. One that lies in a row of a catalogue goes where the other images of its row group go: each group
+# is then read for one part alone. A group is a million rows at the most, and a part may become as large.
+_PLACES = """
+CREATE TABLE places AS
+SELECT s.image, any_value(CASE WHEN starts_with(c.url, 'row:')
+    THEN md5_number_lower(c.source || regexp_replace(c.url, '[.][0-9]+$', '')) ELSE s.image END) AS spot
+FROM candidates c JOIN same_image s ON s.id = ('0x' || c.key)::UBIGINT
+WHERE s.id = s.image AND NOT s.known GROUP BY s.image
+"""
 # The order within an image is that of its queries: best rank first.
 _NEW = """
-SELECT ($first + s.image % $parts)::INTEGER AS part, s.image, s.id = s.image AS own, c.*
-FROM candidates c JOIN same_image s ON s.id = ('0x' || c.key)::UBIGINT WHERE NOT s.known
+SELECT ($first + p.spot % $parts)::INTEGER AS part, s.image, s.id = s.image AS own, c.*
+FROM candidates c JOIN same_image s ON s.id = ('0x' || c.key)::UBIGINT JOIN places p USING (image) WHERE NOT s.known
 ORDER BY part, image, c.rank, c.emotion, c.context, c.phrase, c.key
 """
 # Of a known image only the queries count: every other column stays as the earlier round has it.
@@ -61,6 +70,7 @@ def merge_candidates(store: Store, record: Round, settings: MergeSettings) -> Ro
         view(connection, store, CANDIDATES, record.candidates_parts)
         view(connection, store, ITEMS, range(record.first_part), "key, url")
         find_same_images(connection)
+        connection.execute(_PLACES)
         images = int(connection.execute(_IMAGES).fetchall()[0][0])
         parts = max(1, -(-images // settings.rows_per_part))
         for part, batches in _parts(connection, record.first_part, parts):

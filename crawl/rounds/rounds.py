@@ -75,10 +75,13 @@ def open_round(
 ) -> Round | None:
     """Records and returns the next round: the first ``most`` wanted queries that no earlier round has asked.
 
-    None when every query has been asked.
+    A catalogue's queries are not counted, and come all together: its rows are read once for all of them. None when
+    every query has been asked.
     """
     known = {query for earlier in rounds for query in earlier.queries}
-    fresh = [query for query in wanted if query not in known][:most]
+    fresh = [query for query in wanted if query not in known]
+    of_sites = [query for query in fresh if not query.release][:most]
+    fresh = [query for query in fresh if query.release] + of_sites
     if not fresh:
         return None
     last = rounds[-1] if rounds else None

@@ -9,6 +9,7 @@ from typing import Annotated
 import pyarrow as pa
 from pydantic import Field
 
+from crawl.catalogues.answers import forget_matches
 from crawl.http.search_cache import Answers, forget_answers
 from crawl.http.search_client import WebClient
 from crawl.politeness.rate_limit_client import RateLimitClient
@@ -31,7 +32,7 @@ class SearchSettings(Settings):
     user_agent: Annotated[str, Field(min_length=8), SettingScope.EXECUTION] = "MoodArchive/0.1"
     """How every request names us: a name, and a contact that a site's operator can reach."""
     round_images: Annotated[int, Field(ge=1), SettingScope.GROWTH] = 200_000
-    """Images after which a round closes."""
+    """Images after which a round of the sites closes; a catalogue gives all of its own to one round."""
     timeout_s: Annotated[float, Field(gt=0), SettingScope.EXECUTION] = 30.0
     """Seconds that one search request may take."""
     workers: Annotated[int, Field(ge=1), SettingScope.EXECUTION] = 1
@@ -93,8 +94,9 @@ class Searcher:
 
 
 def _identity(query: Query) -> dict[str, object]:
-    """What makes an answer: who wrote the phrase does not."""
-    return {name: value for name, value in asdict(query).items() if name != "origin"}
+    """What makes an answer: who wrote the phrase does not; a site has no release."""
+    unnamed = ("origin",) if query.release else ("origin", "release")
+    return {name: value for name, value in asdict(query).items() if name not in unnamed}
 
 
 def refuse_anonymous(user_agent: str) -> None:
@@ -142,5 +144,6 @@ def forget(store: Store, keys: frozenset[str]) -> dict[str, str]:
     Returns the sha256 of each part written anew, by ``table/NNNNN``; repeated after a kill, it ends the same.
     """
     forget_answers(store)
+    forget_matches(store)
     forget_logs(store, "search", parts_holding(store, CANDIDATES, keys))
     return forget_rows(store, CANDIDATES, keys, ERASED_PROVENANCE)

@@ -56,14 +56,61 @@ def plan(
     config: Annotated[str, typer.Argument(help="The settings, a TOML file.")],
     images: Annotated[int, typer.Option(help="Images that shall be kept.", min=1)],
     assume: Annotated[list[str] | None, typer.Option(help="name=value, again and again.")] = None,
+    measure: Annotated[str, typer.Option(help="A root whose finished parts take the place of assumptions.")] = "",
 ) -> None:
     """Show days, bytes, GPU-hours and cost before starting."""
     from rich.console import Console
 
+    from moodarchive.storage.store import Store
+    from pipelines.inspect.measured_rates import measure_rates
     from pipelines.inspect.plan import read_assumptions, show_plan
     from pipelines.settings import read_settings
 
-    show_plan(read_settings(config), images, read_assumptions(assume or []), Console())
+    settings = read_settings(config)
+    measured = measure_rates(Store(measure), settings) if measure else None
+    show_plan(settings, images, read_assumptions(assume or [], measured), Console(), measured)
+
+
+@build_verbs.command(rich_help_panel="Build")
+def embed(
+    config: Annotated[str, typer.Argument(help="The settings, a TOML file.")],
+    catalogue: Annotated[str, typer.Argument(help="A catalogue of the settings: NAME of [sources.catalogues.NAME].")],
+    output: Annotated[str, typer.Option(help="Where the vectors go: a file for each file of the list.")],
+    *,
+    pictures: Annotated[bool, typer.Option(help="Embed the pictures in the rows in place of the texts.")] = False,
+    threads: Annotated[int, typer.Option(help="CPU threads of the model, where there is no GPU.", min=1)] = 1,
+) -> None:
+    """Embed a catalogue's rows, so that phrases find them by meaning (match = "meaning" or "both")."""
+    from pathlib import Path
+
+    from rich.console import Console
+
+    from crawl.catalogues.catalogue import Catalogue
+    from crawl.catalogues.embed import embed_catalogue
+    from moodarchive.errors import ConfigError
+    from moodarchive.models.clip import ClipEncoder
+    from pipelines.settings import read_settings
+
+    settings = read_settings(config)
+    named = settings.sources.catalogues
+    if catalogue not in named:
+        raise ConfigError(f"{config} has no [sources.catalogues.{catalogue}]; it has: {', '.join(named) or 'none'}")
+    console, chosen = Console(), Catalogue(catalogue, named[catalogue])
+    own = named[catalogue]
+    model, pretrained = (
+        (own.embedding_model, own.embedding_pretrained)
+        if own.embedding_model
+        else (settings.score.model, settings.score.pretrained)
+    )
+    encoder = ClipEncoder(model=model, pretrained=pretrained, threads=threads)
+    embed_catalogue(
+        chosen, encoder, Path(output), pictures=pictures, show=lambda line: console.print(line, highlight=False)
+    )
+    console.print(
+        f"[sources.catalogues.{catalogue}]\nmatch = \"both\"\nembeddings = [\"{output}\"]\n"
+        f"embedding_model = \"{model}\"\nembedding_pretrained = \"{pretrained}\"",
+        highlight=False, markup=False, soft_wrap=True,
+    )  # fmt: skip
 
 
 @build_verbs.command(rich_help_panel="Build")

@@ -11,7 +11,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from pydantic.fields import FieldInfo
 
 from editor.edit import EditSettings
-from moodarchive.settings import Settings, SettingScope
+from moodarchive.settings import Settings, SettingScope, named_sections
 from pipelines.settings import ArchiveSettings
 from train.settings import TrainSettings
 from validate.study.panel.settings import PanelSettings
@@ -20,7 +20,7 @@ _WORDS = {"str": "text", "int": "whole number", "float": "number", "bool": "true
 _SECTIONS: tuple[tuple[str, str, type[Settings]], ...] = (
     (
         "moodarchive run",
-        "What `moodarchive run`, `plan` and `sources` read; [configs/](../configs/) holds three files to start from.",
+        "What `moodarchive run`, `plan` and `sources` read; [configs/](../configs/) holds files to start from.",
         ArchiveSettings,
     ),
     (
@@ -69,11 +69,14 @@ def _sections_of(settings: type[Settings], path: str = "") -> Iterator[tuple[str
         yield path, settings
     for name, field in settings.model_fields.items():
         if below := _section_in(field):
-            yield from _sections_of(below, f"{path}.{name}" if path else name)
+            below_path = f"{path}.{name}" if path else name
+            yield from _sections_of(below, f"{below_path}.NAME" if named_sections(field.annotation) else below_path)
 
 
 def _section_in(field: FieldInfo) -> type[Settings] | None:
-    return field.annotation if isinstance(field.annotation, type) and issubclass(field.annotation, Settings) else None
+    if isinstance(field.annotation, type) and issubclass(field.annotation, Settings):
+        return field.annotation
+    return named_sections(field.annotation)
 
 
 def _table(path: str, section: type[Settings]) -> list[str]:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 from annotate.part_facts import Costs, sum_costs
+from crawl.catalogues.coverage import Coverage as CatalogueCoverage
+from crawl.catalogues.coverage import read_coverage
 from moodarchive.storage.store import Store
 from pipelines.report.change import SealChange, last_change
 from pipelines.report.extra import Extra, read_extra
@@ -36,6 +38,7 @@ class Page:
     change: SealChange | None
     coverage: tuple[Coverage, ...]
     costs: Costs | None
+    catalogues: tuple[CatalogueCoverage, ...]
 
 
 def write_report(store: Store) -> str:
@@ -65,6 +68,7 @@ def _page(store: Store) -> Page:
             change=last_change(store),
             coverage=tables.coverage,
             costs=sum_costs(tables.caption_parts),
+            catalogues=tuple(read_coverage(store)),
         )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 
+from crawl.catalogues.catalogue import Catalogue
 from crawl.phrases.descriptors import gather_phrases, make_queries
 from crawl.rounds.rounds import Round, open_round, read_rounds
 from crawl.source import Query
@@ -19,7 +20,8 @@ def open_rounds(store: Store, settings: ArchiveSettings, console: Console) -> It
     enabled_sources(settings.sources)
     yield from read_rounds(store)
     wanted = wanted_queries(store, settings, console)
-    most = max(1, settings.search.round_images // max((query.results for query in wanted), default=1))
+    results = max((query.results for query in wanted if not query.release), default=1)
+    most = max(1, settings.search.round_images // results)
     while rest := _askable_queries(store, settings, wanted, rounds := read_rounds(store), console):
         record = open_round(store, rounds, rest, settings.of_kind(SettingScope.GROWTH), most)
         if record is None:
@@ -44,7 +46,12 @@ def wanted_queries(store: Store, settings: ArchiveSettings, console: Console) ->
     return [
         query
         for source in enabled_sources(settings.sources)
-        for query in make_queries(phrases.phrases, source.name, source.settings.results_per_query)
+        for query in make_queries(
+            phrases.phrases,
+            source.name,
+            source.settings.results_per_query,
+            source.release if isinstance(source, Catalogue) else "",
+        )
     ]
 
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
+from crawl.catalogues.catalogue import Catalogue
 from crawl.politeness.rate_limit_client import RateLimitClient
 from crawl.politeness.rate_limits import parse_limit, quota_left
 from crawl.rounds.search import web_client
@@ -43,6 +44,7 @@ def all_sources(chosen: SourcesSettings) -> tuple[Source, ...]:
         make_html_site("foodiesfeed", chosen.foodiesfeed),
         make_html_site("freenaturestock", chosen.freenaturestock),
         Urls(chosen.urls),
+        *(Catalogue(name, chosen.catalogues[name]) for name in sorted(chosen.catalogues)),
     )
 
 
@@ -102,6 +104,13 @@ def requests_left(store: Store, source: Source) -> float:
     return left
 
 
+def host_limits(settings: ArchiveSettings) -> dict[str, str]:
+    """Hosts that consent to a pace of their own: those of the enabled catalogues' presets, then the settings'."""
+    catalogues = [source for source in all_sources(settings.sources) if isinstance(source, Catalogue)]
+    offered = {host: limit for one in catalogues if one.settings.enabled for host, limit in one.preset.hosts.items()}
+    return offered | settings.download.host_limits
+
+
 def make_rate_limits(store: Store, settings: ArchiveSettings) -> RateLimitClient:
     """The pace at which this archive may be crawled."""
     sources = all_sources(settings.sources)
@@ -110,6 +119,7 @@ def make_rate_limits(store: Store, settings: ArchiveSettings) -> RateLimitClient
         host_limit=parse_limit(settings.download.host_limit),
         source_limits={source.name: source.settings.parse_limits() for source in sources},
         longest_wait_s=settings.search.longest_wait_s,
+        host_limits={host: parse_limit(text) for host, text in host_limits(settings).items()},
     )
 
 

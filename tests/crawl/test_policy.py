@@ -121,8 +121,9 @@ def test_every_shipped_config_plans_and_lists_its_sources(config: Path) -> None:
     show_plan(settings, 10_000, Assumptions(), console)
     assert isinstance(console.file, io.StringIO)
     text = console.file.getvalue()
-    assert "bottleneck: openverse" in text and "captions_per_gpu_s = 3" in text
-    assert "openverse" in _shown(settings)
+    enabled = [source.name for source in all_sources(settings.sources) if source.settings.enabled]
+    assert "bounded by: " in text and "captions_per_gpu_s = 3" in text
+    assert enabled and all(name in text and name in _shown(settings) for name in enabled)
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
@@ -142,7 +143,7 @@ def test_a_plan_of_eight_million_prints_every_assumption_and_each_can_be_replace
         replaced = planned(f"{name}={value / 2}")
         assert f"\n  {name} = {value / 2:g}\n" in replaced
         figures, others = (text.partition("assumed (")[0] for text in (plain, replaced))
-        # two have nothing to say here: no model writes phrases, and the pictures' hosts are not the bottleneck
+        # two may have nothing to say: where no model writes phrases, and where no site's hosts serve the pictures
         assert figures != others or name in ("new_phrase_share", "image_hosts")
 
 
@@ -168,12 +169,13 @@ def test_a_plan_adds_up() -> None:
     )
     plan = make_plan(settings, 3600, assume)
     assert plan.images_found == 7200
-    assert plan.days == pytest.approx(7200 / (86_400 * 20 * 0.5))
+    assert plan.days_of["openverse"] == pytest.approx(7200 / (86_400 * 20 * 0.5))
+    assert plan.days == pytest.approx(2 / 24) and plan.bottleneck == "captions_per_gpu_s = 1 on 1 GPUs"
     assert plan.gpu_hours_captions == pytest.approx(2.0)
     assert plan.parts == 4
     assert plan.phrases < 1
     larger = make_plan(settings, 8_000_000, assume)
-    assert larger.phrases > 1 and larger.days == pytest.approx(16_000_000 / (86_400 * 20 * 0.5))
+    assert larger.phrases > 1 and larger.days_of["openverse"] == pytest.approx(16_000_000 / (86_400 * 20 * 0.5))
 
 
 def test_a_plan_says_what_finding_repeats_first_saves() -> None:
