@@ -30,8 +30,8 @@ def score_meaning(
     ``floor`` is the lowest cosine that counts; all do at -2. Lengths of vectors do not matter; a row of zeros or with
     a number that is not finite matches nothing. ValueError: a phrase has such a vector, or the widths differ.
     """
-    phrases = _scale(np.asarray(phrase_vectors, np.float64), _PHRASE_STEPS)
-    if not np.all(np.any(phrases, axis=1)):
+    phrases, directed = _scale(np.array(phrase_vectors, np.float64), _PHRASE_STEPS)
+    if not np.all(directed):
         raise ValueError("a phrase's vector is zero or not finite")
     width = phrases.shape[1]
     rough = (phrases / _PHRASE_STEPS).astype(np.float32)
@@ -43,15 +43,12 @@ def score_meaning(
             raise ValueError(f"rows have vectors of {vectors.shape[1]} numbers, phrases of {width}")
         first = 0
         while first < len(rows):
-            exact = _scale(vectors[first : first + at_once].astype(np.float64), _ROW_STEPS)
-            usable = np.flatnonzero(np.any(exact, axis=1))
+            exact, directed = _scale(vectors[first : first + at_once].astype(np.float64), _ROW_STEPS)
+            usable = np.flatnonzero(directed)
             exact = exact[usable] if len(usable) < len(exact) else exact
             numbers = np.asarray(rows)[first + usable].astype(np.uint64)
             scores = rough @ (exact * (1 / _ROW_STEPS)).astype(np.float32).T
-            surely = scores >= np.float32(floor + error)
-            phrase, row = np.nonzero((scores >= np.float32(floor - error)) & ~surely)
-            fitting = phrase[_score_pairs(phrases, exact, phrase, row) >= floor]
-            best.fitted += np.count_nonzero(surely, axis=1) + np.bincount(fitting, minlength=len(phrases))
+            best.fitted += _count_fitting(phrases, exact, scores, floor, error)
             lowest = np.maximum(best.cutoff, floor) - error
             phrase, row = np.nonzero(scores >= lowest[:, None].astype(np.float32))
             score = _score_pairs(phrases, exact, phrase, row)
@@ -62,14 +59,30 @@ def score_meaning(
     return best.result()
 
 
-def _scale(vectors: NDArray[np.float64], steps: float) -> NDArray[np.float64]:
-    """Vectors of length ``steps`` in whole numbers; zeros where there is no direction. Overwrites what it is given."""
+def _scale(vectors: NDArray[np.float64], steps: float) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Vectors of length ``steps`` in whole numbers, and which have a direction. Overwrites what it is given."""
     with np.errstate(invalid="ignore", over="ignore"):
         length = np.sqrt(np.einsum("ij,ij->i", vectors, vectors)).astype(np.float32)
-    good = np.isfinite(length) & (length > 1e-30)
-    vectors[~good] = 0
-    vectors *= (steps / np.where(good, length, 1).astype(np.float64))[:, None]
-    return np.rint(vectors, out=vectors)
+    directed = np.isfinite(length) & (length > 1e-30)
+    vectors[~directed] = 0
+    vectors *= (steps / np.where(directed, length, 1).astype(np.float64))[:, None]
+    return np.rint(vectors, out=vectors), directed
+
+
+def _count_fitting(
+    phrases: NDArray[np.float64],
+    rows: NDArray[np.float64],
+    scores: NDArray[np.float32],
+    floor: float,
+    error: float,
+) -> NDArray[np.int64]:
+    """For each phrase, the rows whose cosine is at least ``floor``; ``scores`` are wrong by at most ``error``."""
+    if floor < -1 - error:
+        return np.full(len(phrases), len(rows))
+    surely = scores >= np.float32(floor + error)
+    phrase, row = np.nonzero((scores >= np.float32(floor - error)) & ~surely)
+    fitting = phrase[_score_pairs(phrases, rows, phrase, row) >= floor]
+    return np.count_nonzero(surely, axis=1) + np.bincount(fitting, minlength=len(phrases))
 
 
 def _score_pairs(

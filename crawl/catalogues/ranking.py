@@ -147,7 +147,12 @@ def _best_pairs(parts: Sequence[Matches], most: int) -> Matches:
     phrase = np.concatenate([part.phrase for part in parts])
     row = np.concatenate([part.row for part in parts])
     score = np.concatenate([part.score for part in parts])
-    order = np.lexsort((row, _sorting_key(phrase, score)))
+    key = _sorting_key(phrase, score)
+    order = np.argsort(key)
+    begins = np.append(_begins_group(key[order]), True)
+    tied = ~(begins[1:] & begins[:-1])  # few: to sort all pairs by row as well would take several times as long
+    among = order[tied]
+    order[tied] = among[np.lexsort((row[among], key[among]))]
     pairs = Matches(phrase[order], row[order], score[order], parts[0].fitted)
     return pairs.choose(pairs.rank < most)
 
@@ -169,6 +174,5 @@ def _begins_group(*keys: NDArray[np.generic]) -> NDArray[np.bool_]:
 
 def _count_within(groups: NDArray[np.integer]) -> NDArray[np.int64]:
     """The position of each element within its run of equal ones, from 0."""
-    positions = np.arange(len(groups))
-    begins = _begins_group(groups)
-    return positions - np.maximum.accumulate(np.where(begins, positions, 0)) if len(groups) else positions
+    first = np.flatnonzero(_begins_group(groups))
+    return np.arange(len(groups)) - np.repeat(first, np.diff(first, append=len(groups)))

@@ -26,14 +26,13 @@ FLOOR = 0.5
 _STEP = 4096.0
 """Weights are multiples of 1 / 4096, so that float32 holds their sums exactly, in whatever order they are added."""
 _BYTES_AT_ONCE, _ROWS_AT_ONCE = 2**22, 2**15
-_UNSAID = frozenset(
-    """
-    a about above after against along among an and are around as at away be before behind below beneath beside
-    between beyond by down during for from he her his if in inside into is it its near of off on onto or out outside
-    over she so such than that the their them then there these they this those through to toward towards under up
-    upon was were while with within
-    """.split()  # noqa: SIM905
+_FUNCTION_WORDS = (
+    "a about above after against along among an and are around as at away be before behind below beneath beside "
+    "between beyond by down during for from he her his if in inside into is it its near of off on onto or out outside "
+    "over she so such than that the their them then there these they this those through to toward towards under up "
+    "upon was were while with within"
 )
+_UNSAID = frozenset(_FUNCTION_WORDS.split())
 """Words of a phrase that do not count: function words, which say nothing about what a picture shows."""
 _SINGULAR = {
     "children": "child", "childrens": "child", "men": "man", "mens": "man", "women": "woman", "womens": "woman",
@@ -226,13 +225,10 @@ def _stem_words(words: Sequence[bytes]) -> tuple[NDArray[np.int64], list[str]]:
     """The stems of words, and for each the index of its word; a word with other separators than ASCII's has several."""
     import Stemmer
 
-    owner: list[int] = []
-    plain: list[str] = []
-    for index, word in enumerate(words):
-        for piece in [word.decode()] if word.isascii() else _fold(word.decode(errors="replace")):
-            owner.append(index)
-            plain.append(_SINGULAR.get(piece, piece))
-    return np.array(owner, np.int64), Stemmer.Stemmer("english").stemWords(plain)
+    pieces = [[word.decode()] if word.isascii() else _fold(word.decode(errors="replace")) for word in words]
+    plain = [_SINGULAR.get(piece, piece) for several in pieces for piece in several]
+    stems = Stemmer.Stemmer("english", 0).stemWords(plain)  # 0: its cache costs more than the stems
+    return np.repeat(np.arange(len(words)), [len(several) for several in pieces]), stems
 
 
 def _fold(text: str) -> list[str]:
