@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from crawl.catalogues.ranking import Matches, TopRows
+from crawl.catalogues.ranking import Cutoffs, Matches, TopRows
 
 _ROW_STEPS, _PHRASE_STEPS = 2.0**24, 2.0**27
 _ROWS_AT_ONCE, _FEWEST_ROWS = 16_384, 1024
@@ -24,11 +24,14 @@ def score_meaning(
     blocks: Iterable[tuple[NDArray[np.integer], NDArray[np.floating]]],
     most: int,
     floor: float = -2.0,
+    *,
+    cutoffs: Cutoffs | None = None,
 ) -> Matches:
     """The ``most`` rows of each phrase with the highest cosine, out of blocks of row numbers and [rows, width] vectors.
 
     ``floor`` is the lowest cosine that counts; all do at -2. Lengths of vectors do not matter; a row of zeros or with
-    a number that is not finite matches nothing. ValueError: a phrase has such a vector, or the widths differ.
+    a number that is not finite matches nothing. ``cutoffs`` of other rows (Matches.find_cutoffs) spare most of the
+    work of a short file. ValueError: a phrase has such a vector, or the widths differ.
     """
     phrases, directed = _scale(np.array(phrase_vectors, np.float64), _PHRASE_STEPS)
     if not np.all(directed):
@@ -36,7 +39,7 @@ def score_meaning(
     width = phrases.shape[1]
     rough = (phrases / _PHRASE_STEPS).astype(np.float32)
     error = 1.01 * (width + 4) * 2.0**-24  # of a float32 sum of so many products, in any order (Higham 2002, 3.1)
-    best = TopRows(len(phrases), most)
+    best = TopRows(len(phrases), most, cutoffs)
     at_once = _FEWEST_ROWS  # more once there are cutoffs, which most rows do not reach
     for rows, vectors in blocks:
         if vectors.shape[1] != width:
@@ -49,7 +52,7 @@ def score_meaning(
             numbers = np.asarray(rows)[first + usable].astype(np.uint64)
             scores = rough @ (exact * (1 / _ROW_STEPS)).astype(np.float32).T
             best.fitted += _count_fitting(phrases, exact, scores, floor, error)
-            lowest = np.maximum(best.cutoff, floor) - error
+            lowest = np.maximum(best.cutoffs.score, floor) - error
             phrase, row = np.nonzero(scores >= lowest[:, None].astype(np.float32))
             score = _score_pairs(phrases, exact, phrase, row)
             high = score >= floor
@@ -82,7 +85,7 @@ def _count_fitting(
     surely = scores >= np.float32(floor + error)
     phrase, row = np.nonzero((scores >= np.float32(floor - error)) & ~surely)
     fitting = phrase[_score_pairs(phrases, rows, phrase, row) >= floor]
-    return np.count_nonzero(surely, axis=1) + np.bincount(fitting, minlength=len(phrases))
+    return np.asarray(np.count_nonzero(surely, axis=1) + np.bincount(fitting, minlength=len(phrases)))
 
 
 def _score_pairs(

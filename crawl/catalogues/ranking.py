@@ -1,7 +1,8 @@
 """Which rows of a list answer which phrase: the best rows of each phrase, merged, fused, limited by cell."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -9,6 +10,13 @@ from numpy.typing import ArrayLike, NDArray
 FILE_BITS = 40
 """A row's number holds its position within its file in so many bits, and the file's index above them."""
 _FEWEST_TO_SORT = 2**18
+
+
+class Cutoffs(NamedTuple):
+    """Of each phrase, the last pair among the best of some rows: no later one can be among the best of all rows."""
+
+    score: NDArray[np.float32]
+    row: NDArray[np.uint64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +37,14 @@ class Matches:
         """Each pair's rank among those of its phrase, from 0."""
         return _count_within(self.phrase)
 
+    def find_cutoffs(self, most: int) -> Cutoffs:
+        """The ``most``-th pair of each phrase; of a phrase with fewer, what every pair precedes."""
+        score = np.full(len(self.fitted), -np.inf, np.float32)
+        row = np.full(len(self.fitted), np.iinfo(np.uint64).max)
+        last = self.rank == most - 1
+        score[self.phrase[last]], row[self.phrase[last]] = self.score[last], self.row[last]
+        return Cutoffs(score, row)
+
     def choose(self, kept: NDArray[np.bool_]) -> "Matches":
         """The pairs where ``kept`` is true, in their order."""
         return Matches(self.phrase[kept], self.row[kept], self.score[kept], self.fitted)
@@ -48,9 +64,10 @@ class TopRows:
     """The ``most`` best rows of each phrase, exactly, out of pairs that come in any order and any portions.
 
     Equal scores are ranked by the row's number. At most about twice phrases * most pairs are held, 16 bytes each.
+    ``cutoffs`` are those of other rows: pairs that come after them are left out.
     """
 
-    def __init__(self, phrases: int, most: int) -> None:
+    def __init__(self, phrases: int, most: int, cutoffs: Cutoffs | None = None) -> None:
         if most < 1:
             raise ValueError(f"most is {most}; it must be at least 1")
         self._phrases, self._most = phrases, most
@@ -59,14 +76,13 @@ class TopRows:
         self._best = no_matches(phrases)
         self._pending: list[Matches] = []
         self._pending_pairs = 0
-        self.cutoff = np.full(phrases, -np.inf, np.float32)
-        """Of each phrase: a pair of a lower score is not among the best. Rises while pairs are added."""
-        self._cutoff_row = np.full(phrases, np.iinfo(np.uint64).max)
+        self.cutoffs = cutoffs or self._best.find_cutoffs(most)
+        """Pairs that come after them are not among the best. They rise while pairs are added."""
 
     def add(self, phrase: NDArray[np.integer], row: NDArray[np.uint64], score: NDArray[np.float32]) -> None:
         """Counts pairs in; no pair may come twice. No score may be NaN."""
-        cutoff = self.cutoff[phrase]
-        beats = (score > cutoff) | ((score == cutoff) & (row < self._cutoff_row[phrase]))
+        cutoff = self.cutoffs.score[phrase]
+        beats = (score > cutoff) | ((score == cutoff) & (row < self.cutoffs.row[phrase]))
         pairs = Matches(
             phrase[beats].astype(np.int32), row[beats].astype(np.uint64), score[beats].astype(np.float32), self.fitted
         )
@@ -83,19 +99,26 @@ class TopRows:
     def _sort_pending(self) -> None:
         self._best = _best_pairs([self._best, *self._pending], self._most)
         self._pending, self._pending_pairs = [], 0
-        last = self._best.rank == self._most - 1
-        full = self._best.phrase[last]
-        self.cutoff[full], self._cutoff_row[full] = self._best.score[last], self._best.row[last]
+        own, given = self._best.find_cutoffs(self._most), self.cutoffs
+        full = np.isfinite(own.score)  # then all of its pairs precede what was given
+        self.cutoffs = Cutoffs(np.where(full, own.score, given.score), np.where(full, own.row, given.row))
 
 
-def merge_matches(parts: Sequence[Matches], most: int) -> Matches:
+def merge_matches(parts: Iterable[Matches], most: int) -> Matches:
     """The ``most`` best rows of each phrase out of matches of the same phrases with different rows, in any order.
 
-    ValueError: there is no part; ``no_matches`` is what no rows give.
+    Of parts that come one by one (a generator's) no more than a few are held. ValueError: there is no part;
+    ``no_matches`` is what no rows give.
     """
-    if not parts:
+    best: Matches | None = None
+    waiting: list[Matches] = []
+    for part in parts:
+        waiting.append(part)
+        if sum(map(len, waiting)) >= max(_FEWEST_TO_SORT, len(best or ())):
+            best, waiting = _merge([best, *waiting] if best else waiting, most), []
+    if best is None and not waiting:
         raise ValueError("there is nothing to merge")
-    return replace(_best_pairs(parts, most), fitted=np.sum([part.fitted for part in parts], axis=0))
+    return _merge([best, *waiting] if best else waiting, most)
 
 
 def fuse_by_rank(words: Matches, meaning: Matches, most: int, k: int = 60) -> Matches:
@@ -140,6 +163,10 @@ def limit_cells(matches: Matches, cell_of_phrase: ArrayLike, images_per_cell: in
 def no_matches(phrases: int) -> Matches:
     """What no rows give."""
     return Matches(np.empty(0, np.int32), np.empty(0, np.uint64), np.empty(0, np.float32), np.zeros(phrases, np.int64))
+
+
+def _merge(parts: Sequence[Matches], most: int) -> Matches:
+    return replace(_best_pairs(parts, most), fitted=np.sum([part.fitted for part in parts], axis=0))
 
 
 def _best_pairs(parts: Sequence[Matches], most: int) -> Matches:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from crawl.catalogues.ranking import Matches, TopRows
+from crawl.catalogues.ranking import Cutoffs, Matches, TopRows
 
 K1, B = 1.2, 0.75
 """How soon a repeated word counts no more, and how much a long text counts less: the usual values of BM25."""
@@ -123,17 +123,20 @@ def score_words(
     blocks: Iterable[tuple[NDArray[np.integer], Texts]],
     most: int,
     floor: float = FLOOR,
+    *,
+    cutoffs: Cutoffs | None = None,
 ) -> Matches:
     """The ``most`` best rows of each phrase by BM25, out of blocks of row numbers and texts.
 
     Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond", 2009. ``statistics`` are those of
     the whole list. A row must have at least one of the phrase's words, and words that have at least ``floor`` (0 to 1)
-    of the phrase's weight: the sum of its stems' weights.
+    of the phrase's weight: the sum of its stems' weights. ``cutoffs`` of other rows (Matches.find_cutoffs) spare what
+    could not be among the best of both.
     """
     weights = statistics.weights
     needed = floor * (weights @ vocabulary.phrases_of_stem)
     average = statistics.words / max(statistics.rows, 1) or 1.0
-    best = TopRows(len(vocabulary.phrases), most)
+    best = TopRows(len(vocabulary.phrases), most, cutoffs)
     for rows, texts in blocks:
         for first, counts in _count_blocks(vocabulary, texts):
             scores = _score_block(counts, vocabulary, weights, average)

@@ -58,7 +58,25 @@ def test_the_best_rows_are_the_same_in_any_order_and_portions(pairs, most, cuts,
 @given(PAIRS, st.integers(1, 6), st.integers(1, 4))
 def test_files_are_merged_as_if_they_were_one(pairs, most, files) -> None:
     parts = [merge_matches([matches(pairs[file::files])], most) for file in range(files)]
-    merged = merge_matches(parts, most)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ranking, "_FEWEST_TO_SORT", 8)
+        merged = merge_matches(iter(parts), most)
+    assert pairs_of(merged) == best_pairs(pairs, most)
+    assert merged.fitted.tolist() == matches(pairs).fitted.tolist()
+
+
+@EXAMPLES
+@given(PAIRS, st.integers(1, 6), st.integers(1, 4))
+def test_cutoffs_of_the_files_before_leave_out_only_what_would_be_lost(pairs, most, files) -> None:
+    parts = [matches(pairs[file::files]) for file in range(files)]
+    merged, without = no_matches(5), [merge_matches([part], most) for part in parts]
+    for part, whole in zip(parts, without, strict=True):
+        top = TopRows(5, most, merged.find_cutoffs(most))
+        top.add(part.phrase, part.row, part.score)
+        top.fitted += part.fitted
+        answer = top.result()
+        assert set(pairs_of(answer)) <= set(pairs_of(whole))
+        merged = merge_matches(iter([merged, answer]), most)
     assert pairs_of(merged) == best_pairs(pairs, most)
     assert merged.fitted.tolist() == matches(pairs).fitted.tolist()
 
