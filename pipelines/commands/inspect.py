@@ -1,6 +1,6 @@
-"""The verbs that look at an archive and change nothing: status, show, verify, report, diff and caption-sample."""
+"""The verbs that look at an archive: status, show, verify, report, diff, licences and caption-sample."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -80,6 +80,31 @@ def diff(
     from pipelines.inspect.diff import show_diff
 
     show_diff(Store(root), earlier, later, Console())
+
+
+@inspect_verbs.command(rich_help_panel="Inspect")
+def licences(
+    root: Root,
+    *,
+    use: Annotated[
+        Literal["commercial-training", "redistribution", "adaptation"],
+        typer.Option("--for", help="What the samples are wanted for."),
+    ],
+    attribution: Annotated[
+        str, typer.Option(help="Write whom to name for the allowed samples: a .csv or .md file outside the root.")
+    ] = "",
+    samples: Annotated[
+        str, typer.Option(help="Write every sample, and whether it is allowed: a .csv file outside the root.")
+    ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object that names every shard.")] = False,
+) -> None:
+    """Show which shards and samples a use may take, by licence, and what they ask in return."""
+    from rich.console import Console
+
+    from moodarchive.storage.store import Store
+    from pipelines.inspect.licences import Use, show_licences
+
+    show_licences(Store(root), Use(use), Console(), as_json=as_json, attribution=attribution, samples=samples)
 
 
 @inspect_verbs.command(rich_help_panel="Inspect")
