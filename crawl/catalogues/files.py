@@ -171,13 +171,21 @@ def _files_of(root: str, search: _Search) -> list[ListFile]:
                 raise refuse(root, f"is a folder without lists{shown}", f"name one that holds {_shown(search)}")
         elif magic := _MAGIC.search(base):
             top = base[: magic.start()].rpartition("/")[0]
-            infos = fs.glob(base, detail=True)
-            sizes = {path: int(info["size"] or 0) for path, info in infos.items() if info["type"] == "file"}
+            sizes = {
+                path: int(info["size"] or 0)
+                for path, info in fs.glob(base, detail=True).items()
+                if info["type"] == "file" and not _is_hidden(path[len(top) :].strip("/"))
+            }
             if not sizes:
                 raise refuse(root, "matches no file", "correct the pattern")
         else:
             raise refuse(root, "is not there", "name a file, a folder or a glob of lists")
         return [_list_file(fs, path, top, size, search) for path, size in sizes.items()]
+
+
+def _is_hidden(inside: str) -> bool:
+    """Whether a path below the root has a part that a list never has."""
+    return any(part.startswith((".", "_")) for part in inside.split("/"))
 
 
 def _shown(search: _Search) -> str:
@@ -193,8 +201,8 @@ def _walk(fs: Any, base: str, search: _Search) -> dict[str, int]:
             sizes |= {path: os.path.getsize(path) for path in paths if os.path.isfile(path)}
         return sizes
     for path, info in fs.find(base, detail=True).items():
-        inside = path[len(base) :].strip("/").split("/")
-        if not any(part.startswith((".", "_")) for part in inside) and search.accepts(inside[-1]):
+        inside = path[len(base) :].strip("/")
+        if not _is_hidden(inside) and search.accepts(inside.rpartition("/")[2]):
             sizes[path] = int(info["size"] or 0)
     return sizes
 
