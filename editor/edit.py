@@ -78,7 +78,7 @@ class EditSettings(Settings):
     batch: Annotated[int, Field(ge=1, le=256), SettingScope.EXECUTION] = 4
     """Edits that share a pass through the model."""
     replay: Annotated[Literal["auto", "off"], SettingScope.EXECUTION] = "auto"
-    """auto: on a GPU passes through the UNet are recorded once for each size and replayed as CUDA graphs."""
+    """auto: on a GPU the models' passes are recorded once for each size and replayed as CUDA graphs."""
     dtype: Annotated[Literal["auto", "float32", "bfloat16"], SettingScope.PER_ROW] = "auto"
     """auto: bfloat16 on a GPU, float32 on a CPU."""
 

@@ -13,6 +13,7 @@ from xml.sax.saxutils import escape, unescape
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from editor.edit import Mask
+from editor.weights_digest import weights_sha256
 from moodarchive.errors import EditError, StorageFullError
 from moodarchive.storage.local_files import sync_folder
 from moodarchive.tables.keys import canonical_json
@@ -68,8 +69,7 @@ def folder_name(folder: str) -> str:
         return folder
     taken = hashlib.sha256()
     for weights in sorted(path.rglob("*.safetensors")):
-        with weights.open("rb") as file:
-            taken.update(f"{weights.relative_to(path)}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+        taken.update(f"{weights.relative_to(path)}\0{weights_sha256(weights)}\n".encode())
     return f"{path.resolve().name} sha256:{taken.hexdigest()[:16]}"
 
 

@@ -6,7 +6,7 @@ source at a step is subtracted from what it says about the target. Tensors are f
 scheduler's cumulative product at the step's t.
 """
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, sqrt
 from pathlib import Path
@@ -23,7 +23,7 @@ from editor.methods.base import Base
 from editor.methods.batches import Steps, batches
 from editor.methods.canvas import resized_to, to_bytes, to_image, to_pixels
 from editor.methods.masks import blend, layer_weights
-from editor.methods.replay import Recorder, Replayed, recorder_for
+from editor.methods.replay import Recorder, recorder_for, replay
 from editor.methods.text import TextTower
 from moodarchive.errors import EditError
 
@@ -107,7 +107,7 @@ class InversionFree:
     ``controlled`` makes it Moodifier: masks, attention control and, with source captions, prompt-to-prompt inside the
     masks. Without, it is the plain method, which changes the whole picture. The UNet's rows are blocks of B edits, one
     block a role: the source and the target, each with the empty prompt beside it where its guidance is not 1.
-    ``record`` records the UNet's passes; by default what the settings and the device allow.
+    ``record`` records the models' passes; by default what the settings and the device allow.
     """
 
     def __init__(
@@ -126,10 +126,10 @@ class InversionFree:
         self._levels = noise_levels(base.folder / "scheduler", settings.steps, settings.strength)
         self.control: Control = take_control(base.unet)
         recorder = recorder_for(base.device, settings.replay) if record is None else record
-        replayed = Replayed(self._pass, recorder) if recorder else None
-        self._predict: Callable[[Hashable, Mapping[str, Tensor]], Tensor] = replayed or (
-            lambda _, inputs: self._pass(inputs)
-        )
+        self._predict = replay(self._pass, recorder)
+        self._encode = replay(lambda inputs: base.encode(inputs["pixels"]), recorder)
+        self._decode = replay(lambda inputs: base.decode(inputs["latent"]), recorder)
+        self._states = replay(lambda inputs: text.states(inputs["ids"]), recorder)
         self._roles = ["source", "target"]
         self._roles += ["source_empty"] if settings.source_guidance != 1 else []
         self._roles += ["target_empty"] if settings.guidance != 1 else []
@@ -153,7 +153,7 @@ class InversionFree:
                 if step.level.t > 1:
                     steps.begin()
             # one decode at a time, because this is where memory peaks; a GPU is waited for once all are under way
-            decoded = [to_bytes(self._base.decode(latent[None])[0]) for latent in clean]
+            decoded = [to_bytes(self._decode("decode", {"latent": latent[None]})[0]) for latent in clean]
             for index, member, values in zip(batch.indices, members, decoded, strict=True):
                 edited[index] = resized_to(to_image(values), member.image.size)
         return [edited[index] for index in range(len(edits))]
@@ -165,7 +165,12 @@ class InversionFree:
     def steps(self, edits: Sequence[Edit], size: tuple[int, int]) -> Iterator[Step]:
         """The loop of algorithm 1 over edits of one working size, (width, height)."""
         base = self._base
-        clean = torch.cat([base.encode(to_pixels(resized_to(edit.image, size))) for edit in edits])
+        latents: dict[int, Tensor] = {}  # the edits of one photo share its latent
+        for edit in edits:
+            if id(edit.image) not in latents:
+                pixels = to_pixels(resized_to(edit.image, size)).to(base.device, base.dtype)
+                latents[id(edit.image)] = self._encode("encode", {"pixels": pixels})
+        clean = torch.cat([latents[id(edit.image)] for edit in edits])
         states = self._prepare(edits, size, clean)
         mask = self.control.weights[clean.shape[2] * clean.shape[3]].view(len(edits), 1, *clean.shape[2:])
         draws = [torch.Generator().manual_seed(edit.seed) for edit in edits]
@@ -215,7 +220,8 @@ class InversionFree:
         }
         self._acts = self._controlled and control.acts()  # asked while all is on the CPU: a GPU would be waited for
         control.weights = {pixels: weights.to(device) for pixels, weights in control.weights.items()}
-        return text.states([tokens for role in self._roles for tokens in rows[role]]).to(self._base.dtype)
+        ids = text.ids([tokens for role in self._roles for tokens in rows[role]])
+        return self._states("text", {"ids": ids}).to(self._base.dtype)
 
     @torch.inference_mode()
     def _noises(self, source: Tensor, target: Tensor, states: Tensor, timestep: int) -> tuple[Tensor, Tensor]:
@@ -223,7 +229,7 @@ class InversionFree:
         latents = torch.cat([source if role.startswith("source") else target for role in self._roles])
         inputs = {
             "latents": latents.to(self._base.dtype),
-            "timestep": torch.tensor(timestep).to(latents.device),
+            "timestep": torch.full((), timestep, device=latents.device),  # made there: a copy would wait for a GPU
             "states": states,
             **self.control.tensors(),
         }

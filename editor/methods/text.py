@@ -48,10 +48,13 @@ class TextTower:
         """What of a text lies behind the encoder's last token; empty where all of it is read."""
         return unread_words(self._tokenizer, text, self.context)
 
+    def ids(self, tokens: Sequence[Sequence[int]]) -> Tensor:
+        """int64 [B, context] on the tower's device."""
+        return torch.tensor(tokens).to(self._model.device)
+
     @torch.inference_mode()
-    def states(self, tokens: Sequence[Sequence[int]]) -> Tensor:
+    def states(self, ids: Tensor) -> Tensor:
         """[B, context, width] after the final layer norm, not projected; the padding is attended to, as in training."""
-        ids = torch.tensor(tokens).to(self._model.device)
         states: Tensor = self._model(input_ids=ids).last_hidden_state
         return states
 

@@ -14,6 +14,7 @@ from editor.methods.canvas import to_pixels
 from editor.methods.moodifier import InversionFree
 from tests.editor.small_models import SmallModels
 from tests.making import textured
+from tests.moodarchive.models.fake_gpu import fake_gpu
 
 SIZE = (64, 64)
 JOY, RAGE = "a girl laughs, her arms wide open", "a girl screams with clenched fists"
@@ -48,6 +49,11 @@ def _made(method: InversionFree, edits: Sequence[Edit]) -> list[Image.Image]:
 
 def _last(method: InversionFree, edits: Sequence[Edit]) -> torch.Tensor:
     return list(method.steps(edits, SIZE))[-1].clean
+
+
+def _text_states(method: InversionFree, prompts: list[str]) -> torch.Tensor:
+    text = method._text
+    return text.states(text.ids(text.tokens(prompts))).to(method._base.dtype)
 
 
 def _source(method: InversionFree, picture: Image.Image) -> torch.Tensor:
@@ -117,6 +123,35 @@ def _several(picture: Image.Image) -> list[Edit]:
         Edit(image=other, prompt=RAGE, source_prompt="a girl stands with open hands", mask=_box(0, 0, 30, 64), seed=2),
         Edit(image=picture, prompt=RAGE, seed=3),
     ]
+
+
+def test_the_edits_of_one_photo_share_its_latent_and_its_copy_has_the_same(
+    method: InversionFree, picture: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded, real = [], method._base.vae.encode
+
+    def counts(pixels: torch.Tensor) -> Any:
+        encoded.append(len(pixels))
+        return real(pixels)
+
+    monkeypatch.setattr(method._base.vae, "encode", counts)
+    shared = _last(method, [Edit(image=picture, prompt=prompt, mask=_box()) for prompt in (JOY, RAGE)])
+    assert encoded == [1]
+    own = _last(method, [Edit(image=picture.copy(), prompt=prompt, mask=_box()) for prompt in (JOY, RAGE)])
+    assert encoded == [1] * 3 and own.equal(shared)
+
+
+def test_on_a_gpu_all_that_meets_the_models_is_there(
+    small: SmallModels, picture: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method = _opened(small, dtype="bfloat16")
+    base = method._base
+    with fake_gpu(monkeypatch, base.unet, base.vae, method._text._model) as device:
+        object.__setattr__(base, "device", device)
+        assert [image.size for image in _made(method, _several(picture))] == [SIZE] * 3
+        object.__setattr__(base, "device", torch.device("cpu"))
+        with pytest.raises(RuntimeError, match=r"at least two devices"):
+            _made(method, _several(picture))
 
 
 def test_a_batch_equals_its_single_runs(method: InversionFree, picture: Image.Image) -> None:
@@ -246,7 +281,7 @@ def test_in_bfloat16_every_model_says_nearly_what_it_says_in_float32(small: Smal
     latent = full._base.encode(to_pixels(picture))
     said = []
     for method in (full, half):
-        base, states = method._base, method._text.states(method._text.tokens([JOY])).to(method._base.dtype)
+        base, states = method._base, _text_states(method, [JOY])
         with torch.inference_mode():
             noise = base.unet(latent.to(base.dtype), 500, encoder_hidden_states=states).sample
         said.append((states, noise, base.encode(to_pixels(picture)), base.decode(latent)))

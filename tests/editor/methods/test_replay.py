@@ -84,8 +84,9 @@ def test_replayed_edits_equal_plain_ones_and_one_recording_serves_a_shape(small:
         made.append(_made(replayed, *edits))
         assert made[-1] == _made(plain, *edits)
     assert made[0] == made[-1]
-    # plain and refined of one edit, refined with a caption, plain and refined of two
-    assert recorder.recordings == 5
+    # plain and refined of one edit, refined with a caption, plain and refined of two; texts of one and of two, and the
+    # autoencoder's two halves
+    assert recorder.recordings == 5 + 2 + 2
 
 
 def test_the_oldest_recordings_are_forgotten_and_results_are_the_callers_own() -> None:
@@ -123,12 +124,20 @@ def test_only_a_gpu_records_and_the_setting_can_forbid_it() -> None:
     assert recorder_for(torch.device("cuda", 0), "off") is None
 
 
-def test_a_pass_is_one_graph_without_a_look_at_any_value(small: SmallModels) -> None:
+def test_a_pass_is_one_graph_without_a_look_at_any_value(
+    small: SmallModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # what would wait for a GPU or branch on a value cannot be captured, and breaks this graph, too
     method = _method(small)
     plain = _made(method, _edit("a girl laughs", _box(16, 40), "a girl stands"))
-    compiled = torch.compile(method._pass, backend="eager", fullgraph=True, dynamic=False)
-    method._predict = lambda _, inputs: compiled(inputs)
+    for name, work in {
+        "_predict": method._pass,
+        "_encode": lambda inputs: method._base.encode(inputs["pixels"]),
+        "_decode": lambda inputs: method._base.decode(inputs["latent"]),
+        "_states": lambda inputs: method._text.states(inputs["ids"]),
+    }.items():
+        compiled = torch.compile(work, backend="eager", fullgraph=True, dynamic=False)
+        monkeypatch.setattr(method, name, lambda _, inputs, compiled=compiled: compiled(inputs))
     assert _made(method, _edit("a girl laughs", _box(16, 40), "a girl stands")) == plain
 
 

@@ -23,7 +23,7 @@ def test_states_are_the_trained_towers_after_its_final_norm_without_projection(s
 
     tower = _tower(f"{small.moodify}/hub")
     tokens = tower.tokens(["a joyful child", LONG, ""])
-    found = tower.states(tokens)
+    found = tower.states(tower.ids(tokens))
     assert found.shape == (3, 248, WIDTH)
     clip, _ = open_clip.create_model_from_pretrained(f"local-dir:{small.moodify}", precision="fp32")
     with torch.inference_mode():
@@ -47,7 +47,7 @@ def test_the_bases_own_clip_reads_77_tokens(small: SmallModels) -> None:
     tower = TextTower(
         model=base / "text_encoder", tokenizer=base / "tokenizer", device=torch.device("cpu"), dtype=torch.float32
     )
-    assert tower.states(tower.tokens([LONG, ""])).shape == (2, 77, WIDTH)
+    assert tower.states(tower.ids(tower.tokens([LONG, ""]))).shape == (2, 77, WIDTH)
 
 
 def test_a_tower_of_another_width_is_refused_with_the_reason(small: SmallModels) -> None:

@@ -98,6 +98,14 @@ def test_in_bfloat16_every_vector_points_where_it_does_in_float32(tower: str, re
         assert not np.array_equal(exact, near)
 
 
+def test_in_bfloat16_matches_are_nearly_those_of_float32() -> None:
+    full, half = (ClipEncoder(model=f"local-dir:{CHECKPOINT}", precision=name) for name in ("fp32", "bf16"))
+    groups = [["a girl laughs", "a dark wood"], ["grey rain"]]
+    pixels = [full.prepare(textured(seed=seed)) for seed in range(6)]
+    (exact, _), (near, _) = (one.match_batch(pixels, 8, one.group_texts(groups)) for one in (full, half))
+    assert near.dtype == np.float64 and 0 < np.abs(exact - near).max() < 0.01
+
+
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_in_passes_of_one_shape_neighbours_and_position_change_no_bit(precision: Literal["fp32", "bf16"]) -> None:
     encoder = ClipEncoder(model=f"local-dir:{CHECKPOINT}", precision=precision)
