@@ -124,9 +124,7 @@ def test_only_a_gpu_records_and_the_setting_can_forbid_it() -> None:
     assert recorder_for(torch.device("cuda", 0), "off") is None
 
 
-def test_a_pass_is_one_graph_without_a_look_at_any_value(
-    small: SmallModels, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_pass_is_one_graph_without_a_look_at_any_value(small: SmallModels, monkeypatch: pytest.MonkeyPatch) -> None:
     # what would wait for a GPU or branch on a value cannot be captured, and breaks this graph, too
     method = _method(small)
     plain = _made(method, _edit("a girl laughs", _box(16, 40), "a girl stands"))
