@@ -2,7 +2,8 @@
 
 import re
 import unicodedata
-from collections.abc import Collection, Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
@@ -45,6 +46,11 @@ class Licence:
         """
         return self.redistribution and self.adaptation and self.commercial
 
+    @property
+    def speaks_of_nc_or_nd(self) -> bool:
+        """True when the licence is of NC or ND, or may be meant to be."""
+        return self.name == UNCLEAR.name or bool({"nc", "nd"} & set(self.family.split("-")))
+
 
 UNKNOWN = Licence(
     name=UNKNOWN_NAME,
@@ -59,6 +65,8 @@ UNKNOWN = Licence(
     basis="what is not licensed is reserved to its author",
 )
 """No licence is stated, the statement is not understood, or name and address contradict each other."""
+UNCLEAR = replace(UNKNOWN, name="unknown, perhaps nc or nd")
+"""Unknown in the same way, and one of the texts speaks of NC or ND; its name, read again, is this one."""
 
 
 def _creative_commons(family: str) -> Licence:
@@ -227,16 +235,25 @@ def find_licence(name: str | None, url: str | None) -> Licence:
     """The licence that a row states; UNKNOWN when it states none, or one that is not in the table.
 
     UNKNOWN also when name and address contradict each other in family, version or port, when either of them is not
-    understood, and when no version of a CC licence is said, since the licence could then not be linked.
+    understood, and when no version of a CC licence is said, since the licence could then not be linked. UNCLEAR in its
+    place when a text speaks of NC or ND.
     """
     if len(name or "") > _LONGEST_TEXT or len(url or "") > _LONGEST_TEXT:
-        return UNKNOWN
+        return UNCLEAR  # nobody has read it to its end
     return _find(name, url)
 
 
 @lru_cache(maxsize=65_536)
 def _find(name: str | None, url: str | None) -> Licence:
-    readings = _read_both(name, url)
+    licence = _agree(_read_both(name, url))
+    if licence is not UNKNOWN:
+        return licence
+    words = {_ELEMENTS.get(word) for text in (name, url) for word in _split_words(_fold(text))}
+    return UNCLEAR if words & {"nc", "nd"} else UNKNOWN
+
+
+def _agree(readings: Sequence[_Reading | None]) -> Licence:
+    """The one licence that all readings mean, else UNKNOWN."""
     stated = [reading for reading in readings if reading]
     families = {reading.family for reading in stated} - {"public"}
     versions = {reading.version for reading in stated if reading.version}
@@ -264,17 +281,21 @@ def may_be_published(name: str | None, url: str | None, *, permitted: bool) -> b
     the source that covers passing on (``permitted``). NC and ND stay private with one too, even where only one of two
     contradicting texts says so: the row would go on telling its receivers that they may not.
     """
-    if find_licence(name, url).is_public:
-        return True
-    if not permitted or len(name or "") > _LONGEST_TEXT or len(url or "") > _LONGEST_TEXT:
-        return False
-    words = {_ELEMENTS.get(word) for text in (name, url) for word in _split_words(_fold(text))}
-    return not words & {"nc", "nd"}
+    licence = find_licence(name, url)
+    return licence.is_public or (permitted and not licence.speaks_of_nc_or_nd)
 
 
 def is_accepted(licence: Licence, accepted: Collection[str]) -> bool:
     """True when the licence is among the accepted names: families such as ``by``, or versions such as ``by 2.0``."""
     return licence.family in accepted or licence.name in accepted
+
+
+def count_by_licence(stated: Iterable[tuple[str | None, str | None, int]]) -> dict[str, int]:
+    """Licence → images, of (name, address, images) as rows state them; in the licences' order."""
+    counts: Counter[str] = Counter()
+    for name, url, images in stated:
+        counts[find_licence(name, url).name] += images
+    return dict(sorted(counts.items()))
 
 
 def require_known_names(names: Iterable[str]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 from moodarchive.archive.manifest import Contents
 from moodarchive.tables.layout import PRIVATE, SETS
 from shards.attribution import ATTRIBUTION_PATH
-from shards.licences import describe_terms
+from shards.licences import LICENCE_HEAD, USE_HEAD, licence_row, use_rows
 
 CARD_PATH = "README.md"
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"),
@@ -17,7 +17,7 @@ _SET_NOTES = {
     "train": "for training",
     "validation": "to steer training by",
     "heldout": "never to be trained on: evaluation only; no look-alike of it is in the other sets",
-    PRIVATE: "**may not be passed on**: its sources allow use, but no redistribution; or it may not be safe for work",
+    PRIVATE: "**may not be passed on**: by its sources' terms, by its licences, or since it may not be safe for work",
 }
 _HUB_SPLITS = {"train": "train", "validation": "validation", "heldout": "test"}
 _CONTENTS = f"""\
@@ -29,9 +29,11 @@ gives every sample's offset and sha256.
 `manifest.json` has the digest of every file, and `moodarchive verify` proves them; `{ATTRIBUTION_PATH}` names title,
 creator, licence and landing page of every image.
 """
-_BY_SA = f"""\
-The archive is a collection: each image keeps its own licence, and none of them extends to its neighbours. What the
-licences ask, in short (their texts decide, and this is no legal advice):
+_OBLIGATIONS = f"""\
+The archive is a collection: each image keeps its own licence, and none of them extends to its neighbours. The tables
+are a summary: the licences' texts decide, and this is no legal advice. Images under NC or ND licences lie in no public
+set, nor do those of unknown licence unless whoever built the archive holds a permission. `moodarchive licences ROOT
+--for USE` names the shards and samples of each use, and writes whom to credit. Besides:
 
 - **Credit.** Whoever passes images on passes `{ATTRIBUTION_PATH}` on with them, and says that the pictures were made
   smaller and encoded anew.
@@ -66,7 +68,7 @@ def render_card(contents: Contents) -> str:
     """The card's text; every figure in it is the seal's."""
     sections = (
         ("Contents", f"{_CONTENTS}\n{_sets_table(contents.sets)}\n{_flow(contents.counts)}"),
-        ("Licences", f"{_licence_table(contents.licences)}\n{_BY_SA}"),
+        ("Licences", _licences(contents)),
         ("Sources", _table(("source", "images"), sorted(contents.sources.items()))),
         ("People and intended use", _USE),
         ("Known limits", _LIMITS),
@@ -111,9 +113,12 @@ def _flow(counts: Mapping[str, Any]) -> str:
     )
 
 
-def _licence_table(licences: Mapping[str, int]) -> str:
-    rows = [(name, count, describe_terms(name)) for name, count in sorted(licences.items())]
-    return _table(("licence", "images", "what it asks of you"), rows)
+def _licences(contents: Contents) -> str:
+    """Images by licence with what each allows and asks, what each use may take, and what is to be said besides."""
+    by_licence = [licence_row(name, count) for name, count in sorted(contents.licences.items())]
+    public = sum(of_set["samples"] for name, of_set in contents.sets.items() if name != PRIVATE)
+    uses = use_rows(contents.licences, public)
+    return f"{_table(LICENCE_HEAD, by_licence)}\n{_table(USE_HEAD, uses)}\n{_OBLIGATIONS}"
 
 
 def _provenance(contents: Contents) -> str:

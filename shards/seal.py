@@ -10,6 +10,7 @@ from typing import Any
 from moodarchive.archive.manifest import ArchiveManifest, Contents
 from moodarchive.archive.pruned import PRUNED_PATH, read_pruned, write_pruned
 from moodarchive.archive.takedown import takedown_paths
+from moodarchive.licences import count_by_licence
 from moodarchive.storage.store import Store
 from moodarchive.tables.keys import canonical_json
 from moodarchive.tables.layout import MANIFEST_PATH, SETS
@@ -165,8 +166,9 @@ def _count_provenance(store: Store, parts: list[int]) -> list[dict[str, int]]:
     with connect(store) as connection:
         view(connection, store, ITEMS, parts, "key, source, licence, licence_url")
         view(connection, store, SELECTION, parts, "key, kept")
-        query = "SELECT {} AS name, count(*) FROM items JOIN selection USING (key) WHERE kept GROUP BY 1 ORDER BY 1"
-        return [
-            {str(name): int(count) for name, count in connection.execute(query.format(column)).fetchall()}
-            for column in ("coalesce(licence, 'not stated')", "source")
-        ]
+        query = "SELECT {0}, count(*) FROM items JOIN selection USING (key) WHERE kept GROUP BY {0} ORDER BY ALL"
+        by_licence, by_source = (
+            connection.sql(query.format(columns)) for columns in ("licence, licence_url", "source")
+        )
+        sources = {str(name): int(count) for name, count in by_source.fetchall()}
+        return [count_by_licence(by_licence.fetchall()), sources]

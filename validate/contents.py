@@ -105,7 +105,8 @@ def _content_problem(kind: str, content: bytes) -> str | None:
             with Image.open(io.BytesIO(content), formats=("JPEG",)) as image:
                 image.load()
         elif kind == "json":
-            if not json.loads(content).get("licence"):
+            # a list may state an address alone, and one's own pictures neither; but a sample always says which
+            if not {"licence", "licence_url"} <= json.loads(content).keys():
                 return "no licence"
         elif len(content.decode().split()) < 5:
             return "caption of fewer than five words"

@@ -16,7 +16,7 @@ from moodarchive.tables.layout import MANIFEST_PATH
 from moodarchive.tables.schemas import ITEMS, SELECTION
 from shards import attribution
 from shards.card import render_card
-from shards.licences import describe_terms, licence_address
+from shards.licences import licence_address, licence_row
 from shards.pack import ShardSettings
 from shards.seal import seal
 from tests.making import Fate, pack_parts, rows_of, sealed_archive, write_fates
@@ -117,20 +117,35 @@ def test_the_hub_s_size_is_that_of_the_samples(sealed: Store, samples: int, size
 
 
 @pytest.mark.parametrize(
-    ("licence", "said", "address"),
+    ("licence", "row", "address"),
     [
-        ("by 2.0", "name the creator", "https://creativecommons.org/licenses/by/2.0/"),
-        ("by-sa 4.0", "under the same licence", "https://creativecommons.org/licenses/by-sa/4.0/"),
-        ("cc0 1.0", "nothing is asked", "https://creativecommons.org/publicdomain/zero/1.0/"),
-        ("pdm 1.0", "nothing is asked", "https://creativecommons.org/publicdomain/mark/1.0/"),
-        ("pexels", "own terms", None),
-        ("by ../x", "name the creator", None),
-        ("not stated", "do not pass", None),
+        ("by 2.0", ("yes", "yes", "yes", "yes", "name the creator"), "https://creativecommons.org/licenses/by/2.0/"),
+        ("by-sa 4.0", ("yes", "yes", "yes", "yes", "under the same licence"),
+         "https://creativecommons.org/licenses/by-sa/4.0/"),
+        ("by-nc 2.0", ("yes", "yes", "no", "yes", "nothing for profit"), "https://creativecommons.org/licenses/by-nc/2.0/"),
+        ("by-nd 2.0", ("yes", "no", "yes", "no", "no changed copy"), "https://creativecommons.org/licenses/by-nd/2.0/"),
+        ("cc0 1.0", ("yes", "yes", "yes", "yes", "nothing"), "https://creativecommons.org/publicdomain/zero/1.0/"),
+        ("pdm 1.0", ("yes", "yes", "yes", "yes", "nothing"), "https://creativecommons.org/publicdomain/mark/1.0/"),
+        ("pexels", ("no", "yes", "yes", "no", "own terms"), "https://www.pexels.com/license/"),
+        ("by ../x", ("no", "no", "no", "no", "do not pass"), None),
+        ("unknown", ("no", "no", "no", "no", "do not pass"), None),
     ],
-)
-def test_what_a_licence_asks(licence: str, said: str, address: str | None) -> None:
-    assert said in describe_terms(licence)
+)  # fmt: skip
+def test_what_a_licence_allows_and_asks(licence: str, row: tuple[str, ...], address: str | None) -> None:
+    name, images, *allowed, asks = licence_row(licence, 7)
+    assert (name, images, tuple(allowed)) == (licence, 7, row[:4]) and row[4] in str(asks)
     assert licence_address(licence) == address
+
+
+def test_the_card_says_what_each_use_may_take(sealed: Store) -> None:
+    licences = {"by 2.0": 10, "by-nc 2.0": 20, "by-nd 3.0": 40, "cc0 1.0": 100, "pexels": 300, "unknown": 1_000}
+    sets = {"train": {"shards": 1, "samples": 110}, "private": {"shards": 1, "samples": 1_360}}
+    text = render_card(replace(_sealed_contents(sealed), licences=licences, sets=sets))
+    assert "(`commercial-training`) | 110 | by 2.0, cc0 1.0 |" in text
+    assert "(`redistribution`) | 110 | whatever lies in the public sets |" in text
+    assert "(`adaptation`) | 430 | by 2.0, by-nc 2.0, cc0 1.0, pexels |" in text
+    assert "| by-nd 3.0 | 40 | yes | no | yes | no |" in text
+    assert "moodarchive licences ROOT\n--for USE" in text
 
 
 def test_mlcroissant_validates_the_metadata_and_reads_its_tables(sealed: Store) -> None:

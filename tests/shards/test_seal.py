@@ -11,7 +11,10 @@ from moodarchive.tables.parts import finished_parts
 from moodarchive.tables.schemas import IMAGES, ITEMS, SHARD_INDEX
 from shards.pack import ShardSettings, pack_stage
 from shards.seal import seal, unseal
-from tests.making import Fate, fates, pack_parts, sealed_archive, write_fates
+from tests.making import Fate, fates, pack_parts, rows_of, sealed_archive, write_fates, write_rows
+from validate.verify import verify
+
+BY = "https://creativecommons.org/licenses/by/2.0/"
 
 
 @pytest.fixture
@@ -98,9 +101,26 @@ def test_a_set_that_is_gone_loses_its_sizes(sealed: Store) -> None:
     assert finished_parts(sealed, ITEMS)[1].rows == 10
 
 
-def test_a_licence_that_no_site_stated_is_counted_as_such(store: Store) -> None:
-    sealed_archive(store, ShardSettings(private_sources=("openverse",)), licence=None)
+def test_licences_are_counted_as_they_are_read(store: Store) -> None:
+    sealed_archive(store)
+    rows = rows_of(store, ITEMS, 0)
+    stated = (("Attribution License", None), (None, None), ("cc0", BY), ("by 2.0", BY)) * 9
+    for row, (licence, url) in zip(rows, stated, strict=True):
+        row |= {"licence": licence, "licence_url": url}
+    write_rows(store, ITEMS, 0, rows)
+    pack_parts(store, [0])
+    seal(store)
     manifest = json.loads(store.read_bytes(MANIFEST_PATH))
-    assert list(manifest["licences"]) == ["not stated"]
+    assert list(manifest["licences"]) == ["by 2.0", "unknown"]
+    assert sum(manifest["licences"].values()) == sum(of_set["samples"] for of_set in manifest["sets"].values())
+    assert manifest["licences"]["unknown"] == manifest["sets"]["private"]["samples"]
+    assert not [problem for problem in verify(store, fast=True) if "licences" in str(problem)]
+
+
+def test_a_licence_that_no_site_stated_is_unknown(store: Store) -> None:
+    sealed_archive(store, licence=None)
+    manifest = json.loads(store.read_bytes(MANIFEST_PATH))
+    assert list(manifest["licences"]) == ["unknown"]
+    assert not [problem for problem in verify(store) if "licence" in str(problem)]
     assert list(manifest["sets"]) == ["private"]
     assert pack_stage(ShardSettings()).writes is SHARD_INDEX
