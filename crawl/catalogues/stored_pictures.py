@@ -78,7 +78,7 @@ def _sort_by_file(
         if not url or not url.startswith(f"{SCHEME}:"):
             continue
         address = parse_row_address(url)
-        if address is None:
+        if address is None or not address[0].startswith(f"{source}/") or address[0].count("/") < 2:
             continue
         if source not in catalogues:
             raise ConfigError(

@@ -12,27 +12,31 @@ from pathlib import Path
 
 from moodarchive.archive.takedown import Identifiers, creator_digest, url_digest
 from moodarchive.errors import TakedownListError
+from moodarchive.tables.keys import image_key
 from moodarchive.tables.parquet import read_table as read_parquet
 
 _KINDS = {
     "key": "keys", "keys": "keys", "__key__": "keys", "image_key": "keys",
+    "source_and_id": "ids",
     "url": "urls", "image_url": "urls", "landing_url": "urls", "page": "urls", "link": "urls", "address": "urls",
     "sha256": "hashes", "hash": "hashes", "content_hash": "hashes",
     "creator": "creators", "creator_url": "creators", "author": "creators", "photographer": "creators",
 }  # fmt: skip
 """Column name, or what stands before the colon of a line → what it names."""
-_LEGAL = "url, key, sha256, creator"
+_LEGAL = "url, key, source_and_id, sha256, creator"
 _ADDRESS = r"(?i:https?)://[^\s/?#]+(?:(?!\s+(?i:https?)://).)*"
 _NO_SCHEME = r"(?:[\w-]+\.)+(?!\d+[/:])[\w-]{2,}(?::\d+)?/.*"
 """``www.a.example/1.jpg``: a host with a dot in it and a path; a file's name alone is none."""
 _NORMAL: dict[str, tuple[str, Callable[[str], str]]] = {
     "keys": (r"[0-9a-fA-F]{16}", str.lower),
+    "ids": (r"[^\s/]+/.*\S", lambda text: image_key(*text.split("/", 1))),
     "hashes": (r"[0-9a-fA-F]{64}", str.lower),
     "urls": (_ADDRESS, url_digest),
     "creators": (r".*\S.*", creator_digest),
 }
 _SAYS = {
     "keys": "a key has 16 hex digits",
+    "ids": "a source_and_id is SOURCE/ID: a site's or a catalogue's name, and its own name of the image",
     "hashes": "a hash is a sha256 of 64 hex digits",
     "urls": "an address begins with http:// or https://, and stands alone",
     "creators": "a creator has a name or a page",
@@ -92,9 +96,9 @@ def read_list(path: str) -> TakedownList:
             text = f"https://{text}"
         if not re.fullmatch(pattern, text):
             raise TakedownListError(f"{path}, {entry.location}: {entry.text!r}: {_SAYS[entry.kind]}")
-        texts, named = lines.setdefault(entry.location, ([], {kind: set() for kind in _NORMAL}))
+        texts, named = lines.setdefault(entry.location, ([], {kind: set() for kind in _NORMAL if kind != "ids"}))
         texts.append(entry.text)
-        named[entry.kind].add(normalise(text))
+        named["keys" if entry.kind == "ids" else entry.kind].add(normalise(text))
     if not lines:
         raise TakedownListError(f"{path} names nothing; remedy: one {_LEGAL} a line, or a table with such columns")
     return TakedownList(

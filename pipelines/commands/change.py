@@ -13,7 +13,10 @@ change_verbs = typer.Typer()
 def takedown(
     root: Root,
     listed: Annotated[
-        str, typer.Argument(metavar="LIST", help="CSV, Parquet or lines: url, key, sha256, creator: NAME.")
+        str,
+        typer.Argument(
+            metavar="LIST", help="CSV, Parquet or lines: url, key, sha256, source_and_id: SOURCE/ID, creator: NAME."
+        ),
     ],
 ) -> None:
     """Erase images from every table and shard, and keep them out of all later rounds."""

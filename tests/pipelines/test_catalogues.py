@@ -176,12 +176,20 @@ def test_a_newer_release_brings_its_new_rows_alone(built: Built) -> None:
     assert moodarchive("verify", str(built.root)).returncode == 0
 
 
-def test_a_takedown_by_creator_reaches_the_rows_of_a_list(built: Built, tmp_path: Path) -> None:
+def test_a_takedown_by_creator_id_page_and_hash_reaches_the_rows_of_a_list(built: Built, tmp_path: Path) -> None:
     named = tmp_path / "takedown.txt"
-    named.write_text("creator:drawer 1\n")
+    others = [
+        row for row in _samples(built.root).values() if row["source"] == "common" and row["creator"] != "drawer 1"
+    ]
+    by_id, by_page, by_hash = others[:3]
+    named.write_text(
+        f"creator:drawer 1\nsource_and_id: common/{by_id['source_id']}\n{by_page['landing_url']}\n{by_hash['sha256']}\n"
+    )
     done = moodarchive("takedown", str(built.root), str(named))
     assert done.returncode == 0, done.stdout + done.stderr
-    assert not [one for one in _samples(built.root).values() if one["creator"] == "drawer 1"]
+    left = _samples(built.root).values()
+    assert not [one for one in left if one["creator"] == "drawer 1"]
+    assert not {one["source_id"] for one in left} & {one["source_id"] for one in others[:3]}
     assert moodarchive("verify", str(built.root)).returncode == 0
     store = Store(str(built.root))
     parts = sorted(int(path.stem) for path in built.root.glob("candidates/*.parquet"))
@@ -189,3 +197,26 @@ def test_a_takedown_by_creator_reaches_the_rows_of_a_list(built: Built, tmp_path
         row for part in parts for row in rows_of(store, CANDIDATES, part)
         if row["source"] == "common" and row["creator"] == "drawer 1"
     ]  # fmt: skip
+
+
+def test_rows_are_found_by_meaning_and_by_both_once_they_are_embedded(built: Built, tmp_path: Path) -> None:
+    vectors, config = tmp_path / "vectors", tmp_path / "meaning.toml"
+    done = moodarchive("embed", built.config, "common", "--output", str(vectors), "--pictures")
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = [line for line in done.stdout.splitlines() if " = " in line]
+    text = Path(built.config).read_text()
+    section = '[sources.catalogues.common]\npreset = "commoncatalog"\n'
+    assert section in text
+    text = text.replace(section, section + "\n".join(lines) + "\n").replace(
+        "[sources.catalogues.pd]\n", "[sources.catalogues.pd]\nenabled = false\n"
+    )
+    for match in ("both", "meaning"):
+        config.write_text(text.replace('match = "both"', f'match = "{match}"'))
+        root = tmp_path / match
+        found = moodarchive("run", str(config), "--root", str(root), "--until", "merge")
+        assert found.returncode == 0, found.stdout + found.stderr
+        (coverage,) = read_coverage(Store(str(root)))
+        assert coverage.match == match and not coverage.phrases_without_rows, (
+            "a cosine is never nothing, but for a floor"
+        )
+        assert sum(cell.taken for cell in coverage.cells) > 0

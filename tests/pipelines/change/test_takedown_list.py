@@ -8,6 +8,7 @@ import pytest
 
 from moodarchive.archive.takedown import Identifiers, creator_digest, url_digest
 from moodarchive.errors import TakedownListError
+from moodarchive.tables.keys import image_key
 from pipelines.change.takedown_list import read_list
 
 KEY, HASH, URL = "00ff" * 4, "ab" * 32, "https://Img.test/a.jpg?utm_source=x"
@@ -133,3 +134,14 @@ def test_what_cannot_be_read_is_refused_with_line_and_remedy(
     (tmp_path / name).write_bytes(content)
     with pytest.raises(TakedownListError, match=words):
         read_list(str(tmp_path / name))
+
+
+def test_an_image_is_named_by_its_source_and_the_name_that_it_has_there(tmp_path: Path) -> None:
+    lines, table = tmp_path / "list.txt", tmp_path / "list.csv"
+    lines.write_text("source_and_id: pd12m/9f/3c\n")
+    table.write_text("source_and_id,source_id\npd12m/9f/3c,7\n")
+    wanted = frozenset({image_key("pd12m", "9f/3c")})
+    assert read_list(str(lines)).identifiers.keys == read_list(str(table)).identifiers.keys == wanted
+    lines.write_text("source_and_id: 9f3c\n")
+    with pytest.raises(TakedownListError, match="SOURCE/ID"):
+        read_list(str(lines))
