@@ -32,7 +32,6 @@ from crawl.catalogues.ranking import (
     fuse_by_rank,
     limit_cells,
     merge_matches,
-    no_matches,
     number_rows,
     split_numbers,
 )
@@ -49,7 +48,8 @@ from moodarchive.storage.store import Store
 from moodarchive.tables.keys import digest
 from moodarchive.tables.sql import spill_folder
 
-_ANSWERS_PER_GROUP = 20_000
+_ANSWERS_PER_GROUP = 2_000
+"""A query reads the groups that hold its rows, and at most one other's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,22 +222,14 @@ def _match_phrases(match: _Match, facts: Sequence[_FileFacts], spread: Spread) -
         statistics = no_words(match.vocabulary)
         for one in facts:
             statistics += one.statistics
-        words = _merge(match, spread(partial(match.match_words, statistics), numbers))
+        words = merge_matches(spread(partial(match.match_words, statistics), numbers), most)
     if settings.match != "words":
         vectors = _embed_phrases(match.catalogue, match.vocabulary.phrases)
-        meaning = _merge(match, spread(partial(match.match_meaning, vectors), numbers))
+        meaning = merge_matches(spread(partial(match.match_meaning, vectors), numbers), most)
     if words is not None and meaning is not None:
         return fuse_by_rank(words, meaning, most)
     merged = words if words is not None else meaning
     assert merged is not None
-    return merged
-
-
-def _merge(match: _Match, parts: Iterator[Matches]) -> Matches:
-    """In the order of the files, two at a time: a thousand files' best rows would not fit into memory together."""
-    merged = no_matches(len(match.vocabulary.phrases))
-    for part in parts:
-        merged = merge_matches([merged, part], match.catalogue.settings.results_per_query)
     return merged
 
 

@@ -78,7 +78,7 @@ class Searcher:
 
     def _row(self, query: Query, found: Found, rank: int) -> dict[str, object]:
         key = image_key(query.source, found.source_id)
-        description: dict[str, object] = asdict(found)
+        description: dict[str, object] = dict(vars(found))
         if self._bound.binds(key, (found.url, found.landing_url), (found.creator, found.creator_url)):
             description |= dict.fromkeys(ERASED_PROVENANCE)
         return {

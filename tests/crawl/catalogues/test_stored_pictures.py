@@ -1,4 +1,4 @@
-"""Pictures that lie in rows: read once a group, and refused by name when the file is no longer the one that was matched."""
+"""Pictures that lie in rows: read once a group, and refused when the file is no longer the one that was matched."""
 
 from pathlib import Path
 
