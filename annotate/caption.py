@@ -12,10 +12,9 @@ import pyarrow as pa
 from pydantic import Field
 
 from annotate.clip_tokens import token_counter
-from annotate.describe import Describer, Outcome, Row
+from annotate.describe import Describer, Outcome, Row, picture_watch
 from annotate.part_facts import PartFacts
 from annotate.prompt import Prompt, load_prompt
-from annotate.service_watch import ServiceWatch
 from moodarchive.chat.client import ChatClient
 from moodarchive.chat.server_phases import sum_since
 from moodarchive.chat.servers import LiveServers
@@ -110,7 +109,7 @@ class CaptionWorker:
         self._loop = LoopThread(helpers=_HELPERS)
         self._client: ChatClient | None = None
         self._turn = 0
-        self._watch = ServiceWatch()
+        self._watch = picture_watch()
         self._describer = describer(settings, prompt)
 
     def __call__(self, part: int, readers: Readers) -> Iterator[pa.RecordBatch]:

@@ -2,16 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from annotate.answer import Annotation, answer_schema, read_answer
-from annotate.picture import shrink_jpeg
+from annotate.picture import ask_about_plain_picture, shrink_jpeg
 from annotate.prompt import FilledPrompt, Prompt
-from annotate.service_watch import ServiceWatch
 from moodarchive.chat.answers import ChatAnswer
 from moodarchive.chat.client import ChatClient, ChatRequest, Message, ServerRejection, Timing
+from moodarchive.chat.service_watch import ServiceWatch
 from moodarchive.errors import RowError
 from moodarchive.tables.keys import digest
 from moodarchive.tables.schemas import CAPTIONS, empty_row
@@ -22,6 +22,11 @@ _SHRINK = 0.75
 """Each attempt looks at a smaller picture: fewer tokens fit a short context, and another view breaks repetitions."""
 
 Row = dict[str, object]
+
+
+def picture_watch() -> ServiceWatch:
+    """What tells a service without vision from a picture that is broken."""
+    return ServiceWatch(ask_about_plain_picture, "picture")
 
 
 def attempt_seed(seed: int, key: str, attempt: int) -> int:
@@ -79,9 +84,15 @@ class Describer:
     image_side: int
     count_tokens: Callable[[str], int]
 
-    async def row(self, client: ChatClient, item: Mapping[str, Any], jpeg: bytes) -> Row:
-        """The picture's row of the captions table; ServiceError when the servers do not answer."""
-        return (await self.describe(client, ServiceWatch(), item, jpeg)).row
+    async def rows(self, client: ChatClient, pictures: Sequence[tuple[Mapping[str, Any], bytes]]) -> list[Row]:
+        """The rows of the captions table for some items and their JPEGs, asked about at once.
+
+        ServiceError when the servers do not answer, or turn every picture down.
+        """
+        watch = picture_watch()
+        outcomes = await asyncio.gather(*(self.describe(client, watch, item, jpeg) for item, jpeg in pictures))
+        await watch.settle(client)
+        return [outcome.row for outcome in outcomes]
 
     async def describe(
         self,

@@ -1,12 +1,15 @@
-"""Shrinks a picture to the size that is sent to the model."""
+"""The pictures that are sent to the model: each in the size wanted, and a plain one that no sound server turns down."""
 
 import io
+from dataclasses import replace
 
 from PIL import Image
 
+from moodarchive.chat.client import ChatRequest
 from moodarchive.errors import RowError
 
 _QUALITY = 90
+_PLAIN_SIZE = (336, 336)
 
 
 def shrink_jpeg(jpeg: bytes, longest_side: int) -> bytes:
@@ -26,3 +29,11 @@ def shrink_jpeg(jpeg: bytes, longest_side: int) -> bytes:
     held = io.BytesIO()
     smaller.save(held, "JPEG", quality=_QUALITY)
     return held.getvalue()
+
+
+def ask_about_plain_picture(request: ChatRequest) -> ChatRequest:
+    """The same question about a gradient of greys."""
+    held = io.BytesIO()
+    Image.linear_gradient("L").resize(_PLAIN_SIZE).convert("RGB").save(held, "JPEG")
+    messages = [replace(message, jpeg=held.getvalue()) if message.jpeg else message for message in request.messages]
+    return replace(request, messages=tuple(messages))

@@ -6,15 +6,16 @@ import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.resources import files
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from crawl.phrases.phrases import KnownPhrases, Phrase, normalise_phrase
-from moodarchive.chat.client import ChatClient, ChatRequest, Message
+from moodarchive.chat.client import ChatClient, ChatRequest, Message, ServerRejection
 from moodarchive.chat.prompt import PromptFile
+from moodarchive.chat.service_watch import ServiceWatch
 from moodarchive.chat.settings import ChatSettings
 from moodarchive.emotions.lexicon import load_lexicon
 from moodarchive.emotions.taxonomy import Cell, words
@@ -78,7 +79,8 @@ class PhraseWriter:
     """Fills cells up to a number of phrases each; ``dropped`` counts what the model wrote in vain, by reason.
 
     All cells that are short are asked at once, and their answers are merged in the order of the cells before the next
-    turn: what comes out depends on the answers alone. Each answer is kept under the root as soon as it is there.
+    turn: what comes out depends on the answers alone. Each answer is kept under the root as soon as it is there; that a
+    server turned a question down is none.
     """
 
     store: Store
@@ -88,6 +90,7 @@ class PhraseWriter:
     dropped: Counter[str] = field(default_factory=Counter)
     asked: int = 0
     _known: KnownPhrases = field(init=False)
+    _watch: ServiceWatch = field(init=False)
 
     def __post_init__(self) -> None:
         self.prompt = PromptFile.load(
@@ -97,12 +100,13 @@ class PhraseWriter:
             hints={"emotion", "context", "examples", "known", "count"},
         )
         self._known = KnownPhrases(self.settings.similarity)
+        self._watch = ServiceWatch(_ask_plainly, "question")
 
     def fill(self, begun: Mapping[Cell, Sequence[Phrase]]) -> dict[Cell, tuple[Phrase, ...]]:
         """The cells with the model's phrases behind those begun with.
 
         Near-repeats are dropped within and across emotions, against the whole lexicon too. ServiceError when the
-        servers do not answer; what they have answered so far is kept.
+        servers do not answer or turn every question down; what they have answered so far is kept.
         """
         lexicon = load_lexicon()
         for phrases in lexicon.values():
@@ -128,6 +132,7 @@ class PhraseWriter:
                     run_in_order(self._jobs(client, requests), window, finished_ahead=len(short))
                 ) as line:
                     answers = [answer async for answer in line]
+                await self._watch.settle(client)
                 for state, request, answer in zip(short, requests, answers, strict=True):
                     self._merge(state, request.seed, answer)
 
@@ -153,7 +158,11 @@ class PhraseWriter:
         except RowError as error:
             if error.kind != "refused":  # lost on the way: no answer that could be kept
                 raise ServiceError(str(error)) from None
+            if isinstance(error, ServerRejection):
+                await self._watch.note_rejection(client, request, error)
+                return WriterAnswer(text="", finish_reason="", model=request.model, refused=str(error))
             answer = WriterAnswer(text="", finish_reason="", model=request.model, refused=str(error))
+        self._watch.note_answer()
         self.asked += 1
         self.store.write_bytes(path, json.dumps(asdict(answer)).encode())
         return answer
@@ -202,6 +211,12 @@ class PhraseWriter:
             return
         self._known.add([phrase])
         state.phrases.append(Phrase(phrase, origin))
+
+
+def _ask_plainly(request: ChatRequest) -> ChatRequest:
+    """A question of the same form that no sound server turns down."""
+    question = Message(role="user", text="List short phrases for pictures of a green tree.")
+    return replace(request, messages=(request.messages[0], question))
 
 
 def answer_schema(count: int) -> dict[str, Any]:

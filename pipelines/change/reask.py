@@ -62,8 +62,8 @@ async def _answers(
     pictures = find_pictures(store, keys)
     wanted = [row for batch in read_part(store, ITEMS, part) for row in batch.to_pylist() if row["key"] in keys]
     async with settings.client() as client:
-        rows = await asyncio.gather(
-            *(describing.row(client, row, jpeg) for row in wanted if (jpeg := _picture(pictures, row["key"])))
+        rows = await describing.rows(
+            client, [(row, jpeg) for row in wanted if (jpeg := _picture(pictures, row["key"]))]
         )
     return {str(row["key"]): row for row in rows if row["status"] == "ok"}
 

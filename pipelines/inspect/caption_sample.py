@@ -118,12 +118,9 @@ async def _describe_sample(
 ) -> dict[str, tuple[Row, ...]]:
     describers = [describer(settings, prompt) for prompt in prompts]
     async with settings.client() as client:
-
-        async def describe(row: dict[str, Any]) -> tuple[Row, ...]:
-            return tuple(await asyncio.gather(*(each.row(client, row, jpegs[row["key"]]) for each in describers)))
-
-        rows = await asyncio.gather(*map(describe, sample))
-    return {row["key"]: captions for row, captions in zip(sample, rows, strict=True)}
+        shown = [(row, jpegs[row["key"]]) for row in sample]
+        by_prompt = await asyncio.gather(*(each.rows(client, shown) for each in describers))
+    return {row["key"]: captions for row, captions in zip(sample, zip(*by_prompt, strict=True), strict=True)}
 
 
 def _picture(item: dict[str, Any], jpeg: bytes, captions: tuple[Row, ...]) -> Picture:

@@ -12,7 +12,7 @@ from rich.table import Table as RichTable
 
 from annotate.part_facts import Costs, sum_costs
 from filter.scoring_rate import scoring_wall
-from moodarchive.running.stage import Stage
+from moodarchive.running.stage import Stage, marked_parts
 from moodarchive.storage.store import Store
 from moodarchive.tables.parts import Sidecar, finished_parts
 from moodarchive.tables.schemas import Table
@@ -50,18 +50,24 @@ class StageCount:
 
 @dataclass
 class _Follower:
-    """Counts one stage; each finished part's sidecar is read once."""
+    """Counts one stage; each finished part's sidecar is read once.
+
+    A part whose failed rows are tried again is not finished until they have been.
+    """
 
     store: Store
     name: str
     table: Table
     parts: frozenset[int]
+    keeps_rows: bool = False
     known: dict[int, Sidecar] = field(default_factory=dict)
     rows_before: int = -1
     started: float = field(default_factory=time.monotonic)
 
     def count(self) -> StageCount:
-        self.known = finished_parts(self.store, self.table, self.known)
+        marked = marked_parts(self.store, self.table) if self.keeps_rows else set()
+        finished = finished_parts(self.store, self.table, self.known)
+        self.known = {part: sidecar for part, sidecar in finished.items() if part not in marked}
         mine = [sidecar for part, sidecar in self.known.items() if part in self.parts]
         rows = sum(sidecar.rows for sidecar in mine)
         if self.rows_before < 0:
@@ -104,7 +110,9 @@ class Progress:
     @contextmanager
     def stages(self, stages: Sequence[Stage], parts: Sequence[int]) -> Iterator[None]:
         """Follows the stages while the block runs."""
-        followers = [_Follower(self.store, stage.name, stage.writes, frozenset(parts)) for stage in stages]
+        followers = [
+            _Follower(self.store, stage.name, stage.writes, frozenset(parts), stage.keeps_rows) for stage in stages
+        ]
         if all(follower.count().parts_done == len(parts) for follower in followers):
             yield
             return

@@ -133,6 +133,36 @@ def test_what_was_answered_is_not_asked_again_and_gives_the_same_phrases(store: 
     assert again.phrases == first.phrases and again.answers_asked == 0, "no server is needed for what is known"
 
 
+@pytest.mark.parametrize("status", [400, 422])
+@pytest.mark.parametrize("in_flight", [1, 8])
+def test_a_server_that_turns_every_question_down_is_named_and_the_mended_one_is_asked_anew(
+    store: Store, status: int, in_flight: int
+) -> None:
+    refusal = {"error": {"message": "the server's words", "type": "invalid_request_error"}}
+    server = PhraseServer(lambda number, body: web.json_response(refusal, status=status))
+    with _serving(server) as base:
+        with pytest.raises(ServiceError, match=r"turns every question down.*the server's words.*remedy.*writer\.model"):
+            filled(store.root, base, in_flight=in_flight)
+        assert len(server.bodies) <= 4 + 1, "a turn of the four cells, and a plain question"
+        server.spoil = lambda number, body: None
+        wanted = filled(store.root, base)
+    assert wanted.short(34) == [] and not wanted.dropped["refused"]
+
+
+@pytest.mark.parametrize("in_flight", [1, 8])
+def test_a_question_that_a_sound_server_turns_down_is_dropped_and_not_kept(store: Store, in_flight: int) -> None:
+    def refuse_fear(number: int, body: dict[str, object]) -> web.Response | None:
+        asks_of_fear = "Emotion: fear" in json.dumps(body["messages"])
+        return web.json_response({"error": "not of this"}, status=400) if asks_of_fear else None
+
+    server = PhraseServer(refuse_fear)
+    with _serving(server) as base:
+        wanted = filled(store.root, base, in_flight=in_flight)
+        assert {cell.emotion for cell in wanted.short(34)} == {"fear"} and wanted.dropped["refused"] == 2 * 3
+        server.spoil = lambda number, body: None
+        assert filled(store.root, base).short(34) == [], "what was turned down is asked again"
+
+
 def test_a_server_that_dies_is_named_and_the_next_run_goes_on(store: Store) -> None:
     server = PhraseServer(lambda number, body: web.Response(status=500) if number > 6 else None)
     with _serving(server) as base:

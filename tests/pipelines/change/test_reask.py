@@ -7,7 +7,7 @@ import pytest
 
 from annotate.caption import CaptionSettings
 from filter.cut import CutSettings
-from moodarchive.errors import ConfigError
+from moodarchive.errors import ConfigError, ServiceError
 from moodarchive.storage.store import Store
 from moodarchive.tables.schemas import CAPTIONS, HUMAN_VERDICTS, ITEMS, SELECTION
 from pipelines.change.reask import reask
@@ -16,6 +16,7 @@ from pipelines.demo.captioner.server import MODEL
 from pipelines.demo.serving import run_server
 from pipelines.runner.settings_record import check_settings
 from pipelines.settings import ArchiveSettings
+from tests.annotate import described_part
 from tests.making import rows_of, sealed_archive, write_rows
 from validate.study.design.items import caption_hash
 from validate.verify import verify
@@ -62,6 +63,24 @@ def test_a_rejected_caption_is_replaced_and_every_other_stays(store: Store) -> N
         len(rows_of(store, ITEMS, part)) for part in (0, 1)
     )
     assert list(verify(store)) == []
+
+
+def test_a_server_that_refuses_everything_is_named_and_no_caption_is_lost(store: Store) -> None:
+    sealed_archive(store)
+    store.remove("settings.json")
+    with described_part.serving() as server:
+        server.reply = lambda request: (400, {"error": {"message": "the server's words"}})
+        settings = ArchiveSettings(caption=CaptionSettings(model=MODEL, servers=(server.url,)))
+        check_settings(store, settings)
+        assert finish(store)
+        before = rows_of(store, CAPTIONS, 0)
+        shown_caption = next(row for row in before if row["status"] == "ok")
+        sentences = (shown_caption["summary"], *shown_caption["stimuli"], shown_caption["assessment"])
+        verdict = {"key": shown_caption["key"], "accepted": False, "caption_hash": caption_hash(sentences)}
+        write_rows(store, HUMAN_VERDICTS, 0, [{**verdict, "simulated": False}])
+        with pytest.raises(ServiceError, match=r"turns every picture down.*the server's words.*remedy"):
+            list(reask(store, settings))
+    assert rows_of(store, CAPTIONS, 0) == before
 
 
 def test_other_settings_than_the_archives_are_refused(store: Store) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from annotate.caption import CaptionSettings, CaptionWorker, caption_stage
-from annotate.service_watch import ROWS_IN_A_ROW
 from moodarchive.chat import client as chat
+from moodarchive.chat.service_watch import IN_A_ROW
 from moodarchive.errors import ServiceError
 from moodarchive.running.stage import run_part
 from moodarchive.storage.store import Store
@@ -61,7 +61,7 @@ def test_a_server_that_refuses_everything_stops_the_part_with_its_words(
     store, _ = write_inputs(tmp_path, trees(pictures))
     with pytest.raises(ServiceError, match=r"also a plain one.*the server's words.*remedy"):
         caption(store, server)
-    assert len(server.requests) <= 3 * (ROWS_IN_A_ROW + 4) + 1
+    assert len(server.requests) <= 3 * (IN_A_ROW + 4) + 1
     assert read_sidecar(store, CAPTIONS, 0) is None
     server.reply = lambda request: ANSWER
     assert {row["status"] for row in caption(store, server)} == {"ok"}
