@@ -1,6 +1,7 @@
 """A caption server that refuses everything ends the run with its words; the mended server completes the archive."""
 
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 
 from tests.pipelines.running import moodarchive
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 WORDS = "this model takes no pictures"
 
 
@@ -37,7 +38,9 @@ def refusing() -> Iterator[str]:
 def test_nothing_is_sealed_and_the_same_command_with_a_sound_server_completes_it(tmp_path: Path, refusing: str) -> None:
     root = tmp_path / "archive"
     command = ("demo", "--root", str(root), "--images", "24", "--no-train")
+    began = time.monotonic()
     refused = moodarchive(*command, "--captions", refusing)
+    assert time.monotonic() - began < 60
     assert refused.returncode == 1
     assert WORDS in refused.stderr and "remedy" in refused.stderr and "Traceback" not in refused.stderr
     assert not (root / "manifest.json").exists() and not list((root / "captions").glob("*.json"))
