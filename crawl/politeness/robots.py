@@ -3,7 +3,7 @@
 import codecs
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urljoin, urlsplit
 
@@ -137,13 +137,15 @@ def _rules_for(text: str, token: str) -> str:
     """The records of the groups that address ``token``, else of those for ``*``, as one group (RFC 9309, 2.2.1).
 
     A library matches the paths; which group holds is decided here, because none compares the whole product token and
-    lets other records stand between without effect, as the RFC demands. ValueError when no line is a record.
+    lets other records stand between without effect, as the RFC demands. ValueError when no line is a record, or when a
+    line that is none stands before a rule of no group: it may have been the group's name.
     """
     groups: dict[str, list[str]] = {}
     sitemaps: list[str] = []
     addressed: list[str] = []
     in_rules = False
     records = list(_records(text))
+    _require_readable(records)
     for name, value in records:
         if name in _AGENT_FIELDS:
             addressed = [] if in_rules else addressed
@@ -159,16 +161,30 @@ def _rules_for(text: str, token: str) -> str:
         elif name in ("crawl-delay", "crawl delay"):
             for agent in addressed:
                 groups[agent].append(f"Crawl-delay: {value}")
-    if not records and any(line.partition("#")[0].strip() for line in re.split(r"[\r\n]", text)):
-        raise ValueError("no line is a record of a robots.txt")
     rules = groups.get(token.lower(), groups.get("*", []))
     return "\n".join(["User-agent: *", *rules, *sitemaps])
 
 
+def _require_readable(records: Sequence[tuple[str, str]]) -> None:
+    unread = ""
+    for name, value in records:
+        if name in _AGENT_FIELDS:
+            return
+        unread = unread or ("" if name else value)
+        if unread and name in ("allow", *_DISALLOW_FIELDS):
+            raise ValueError(f"a rule of no group behind a line that is no record: {unread[:100]!r}")
+    if unread and not any(name for name, _ in records):
+        raise ValueError("no line is a record of a robots.txt")
+
+
 def _records(text: str) -> Iterator[tuple[str, str]]:
+    """Each line's name, in small letters, and value; the name is empty for a line that is no record."""
     for line in re.split(r"[\r\n]", text):
         record = line.partition("#")[0].strip()
-        if match := _RECORD.fullmatch(record) or _COLON_FORGOTTEN.fullmatch(record):
+        match = _RECORD.fullmatch(record) or _COLON_FORGOTTEN.fullmatch(record)
+        if match is None and record:
+            yield "", record
+        elif match is not None:
             # characters at which Python, not the RFC, would end a line
             yield match[1].lower(), re.sub(r"[\x00-\x1f\x7f\x85\u2028\u2029]", "", match[2]).strip()
 
