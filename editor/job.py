@@ -55,14 +55,15 @@ class Editor:
     ) -> list[EditResult]:
         """The edits of one picture, in the requests' order; EditStopped when ``stopped()`` said yes."""
         method = self.loaded  # weights that are missing are told before a server is asked
-        plans = [self._fit_to_method(self.planner.plan(source.image, request), request) for request in requests]
+        with explain_device_errors(EditError, "a prompt and a region", "--prompt and --box of your own"):
+            plans = [self._fit_to_method(self.planner.plan(source.image, request), request) for request in requests]
         edits = [
             Edit(image=source.image, prompt=plan.prompt, mask=plan.mask, seed=request.seed)
             for plan, request in zip(plans, requests, strict=True)
         ]
         with explain_device_errors(
             EditError,
-            f"{len(edits)} edits at size {self.settings.size}",
+            f"{len(edits)} edit{'s' if len(edits) > 1 else ''} at size {self.settings.size}",
             "a smaller --size, or fewer emotions in a call",
         ):
             images = method.edit(edits, progress, stopped)

@@ -2,13 +2,16 @@
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from typer.testing import CliRunner, Result
 
+from editor.methods.moodifier import InversionFree
 from editor.provenance import read_record
 from moodarchive.errors import EditError, MissingWeightsError, PictureError
 from pipelines.commands.app import app
@@ -88,6 +91,50 @@ def test_photos_and_emotions_fill_a_folder_and_a_bad_photo_is_told_and_left_out(
     assert "CMYK became RGB" in done.stderr
     record = read_record(tmp_path / "out" / "photo-fear.png")
     assert record is not None and record.prompt == "A photo that evokes fear." and record.region_by == "given"
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            torch.AcceleratorError("CUDA error: unspecified launch failure"),
+            "the GPU failed during 1 edit at.*nvidia-smi",
+        ),
+        (torch.OutOfMemoryError("CUDA out of memory."), "no room for 1 edit at size 64.*remedy: a smaller --size"),
+    ],
+)
+def test_a_gpu_that_fails_is_told_and_the_same_command_goes_on(
+    small: SmallModels, photo: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, words: str
+) -> None:
+    other, out, passes, real = photo.parent / "other.jpg", photo.parent / "edits", [0], InversionFree._pass
+    Image.open(photo).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(other)
+    command = (
+        photo,
+        other,
+        "--emotion",
+        "joy",
+        "--prompt",
+        "a girl laughs",
+        "--whole",
+        "-o",
+        f"{out}/",
+        *_small(small),
+    )
+
+    def fails(method: InversionFree, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        passes[0] += 1
+        if passes[0] == 3:  # in the second photo, of two steps each
+            raise error
+        return real(method, inputs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(InversionFree, "_pass", fails)
+        done = _edit(*command)
+    assert done.exit_code != 0 and isinstance(done.exception, EditError) and re.search(words, str(done.exception))
+    first = (out / "photo-joy.png").read_bytes()
+    assert os.listdir(out) == ["photo-joy.png"]
+    assert _edit(*command).exit_code == 0
+    assert (out / "photo-joy.png").read_bytes() == first and (out / "other-joy.png").is_file()
 
 
 def test_a_painted_mask_and_a_prompt_need_nobody(small: SmallModels, photo: Path, tmp_path: Path) -> None:
