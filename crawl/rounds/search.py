@@ -67,7 +67,10 @@ class Searcher:
             if len(images) < len(answer):
                 left_out = len(answer) - len(images)
                 LOGGER.getChild("search").info(
-                    "%d more under licences that sources.%s.licences does not name", left_out, query.source
+                    "%d more under licences that %s.%s.licences does not name",
+                    left_out,
+                    source.settings.section,
+                    query.source,
                 )
             if images:
                 yield as_batch(CANDIDATES, [self._row(query, found, i) for i, found in enumerate(images)])

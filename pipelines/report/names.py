@@ -83,8 +83,3 @@ def licence_name(licence: str | None) -> str:
         return " ".join(filter(None, ("CC", match[1].upper(), match[2])))
     first, _, version = licence.partition(" ")
     return f"{_FREED[first.lower()]} {version}".strip() if first.lower() in _FREED else licence
-
-
-def is_share_alike(licence: str | None) -> bool:
-    """True when adaptations must carry the same licence."""
-    return bool(licence) and bool(re.search(r"(^|-)sa\b", str(licence).lower()))

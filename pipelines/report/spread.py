@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from moodarchive.emotions.taxonomy import CONTEXTS, EMOTIONS, SENTIMENT
+from moodarchive.licences import count_by_licence, find_licence
 from moodarchive.tables.schemas import SELECTION
 from pipelines.report.links import safe_link
-from pipelines.report.names import is_share_alike, licence_name
+from pipelines.report.names import licence_name
 from pipelines.report.tables import Tables
 
 TOP_CREATORS = 10
@@ -135,9 +136,7 @@ def _known_first(known: tuple[str, ...], met: set[str], *, all_known: bool) -> t
 def origins(tables: Tables, basis: Basis) -> Origins:
     """Counts by licence, source and creator."""
     from_where = f"FROM journey JOIN items d USING (key) WHERE {CONDITION[basis]}"
-    licences = tables.rows(
-        f"SELECT licence, min(licence_url), count(*) AS n {from_where} GROUP BY 1 ORDER BY n DESC, licence"
-    )
+    licences = count_by_licence(tables.rows(f"SELECT licence, licence_url, count(*) {from_where} GROUP BY 1, 2"))
     sources = tables.rows(f"SELECT source, count(*) AS n {from_where} GROUP BY 1 ORDER BY n DESC, source")
     creators = tables.rows(
         f"SELECT creator, min(creator_url), count(*) AS n {from_where} AND creator <> '' "
@@ -148,11 +147,15 @@ def origins(tables: Tables, basis: Basis) -> Origins:
     )
     return Origins(
         licences=tuple(
-            Share(name=licence_name(name), link=safe_link(link), count=count, share_alike=is_share_alike(name))
-            for name, link, count in licences
+            _licence_share(name, count) for name, count in sorted(licences.items(), key=lambda entry: -entry[1])
         ),
         sources=tuple(Share(name=name or "not stated", link=None, count=count) for name, count in sources),
         creators=tuple(Share(name=name, link=safe_link(link), count=count) for name, link, count in creators),
         creators_in_all=creators_in_all,
         unnamed=unnamed,
     )
+
+
+def _licence_share(name: str, count: int) -> Share:
+    licence = find_licence(name, None)
+    return Share(name=licence_name(name), link=licence.url, count=count, share_alike=licence.share_alike)

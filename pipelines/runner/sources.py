@@ -135,8 +135,8 @@ def shard_settings(settings: ArchiveSettings) -> ShardSettings:
     for name in settings.shards.permitted_sources:
         if name not in permitted:
             raise ConfigError(
-                f"shards.permitted_sources names {name!r}, for which no permission is recorded; remedy: set "
-                f"sources.{name}.permission and sources.{name}.redistribution = true"
+                f"shards.permitted_sources names {name!r}, for which no permission is recorded; remedy: set permission "
+                "and redistribution = true in that source's own section"
             )
     return settings.shards.model_copy(update={"private_sources": tuple(sorted(names)), "permitted_sources": permitted})
 

@@ -20,6 +20,7 @@ from pipelines.inspect.sources_table import show_sources
 from pipelines.runner.progress import Progress
 from pipelines.runner.sources import affordable_queries, all_sources, shard_settings
 from pipelines.settings import ArchiveSettings, read_settings
+from shards.pack import ShardSettings
 from tests.making import HOST, serving
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.toml"))
@@ -223,3 +224,15 @@ def test_a_source_that_was_disabled_in_the_middle_of_a_round_is_named(tmp_path: 
     run({}, "descriptors")
     with pytest.raises(ConfigError, match=r"sources\.openverse\.enabled = true"):
         run({"openverse": {"enabled": False}, "stocksnap": {"enabled": True, "permission": "yes"}}, "search")
+
+
+def test_a_permission_covers_unclear_licences_only_when_it_is_recorded_for_the_source() -> None:
+    mail = {"permission": "mail of pexels.example, 2026-10-02"}
+    assert shard_settings(_settings()).permitted_sources == ()
+    assert shard_settings(_settings(pexels=mail)).permitted_sources == ()
+    assert shard_settings(_settings(pexels={"redistribution": True})).permitted_sources == ()
+    assert shard_settings(_settings(pexels={**mail, "redistribution": True})).permitted_sources == ("pexels",)
+    claimed = _settings()
+    claimed = claimed.model_copy(update={"shards": ShardSettings(permitted_sources=("pexels",))})
+    with pytest.raises(ConfigError, match="no permission is recorded; remedy: set permission and redistribution"):
+        shard_settings(claimed)
