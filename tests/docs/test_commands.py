@@ -36,6 +36,7 @@ TOLD_ELSEWHERE = {"docs/tutorial.md", "docs/log.md"}
 FOREIGN = ("ray", "torchrun", "sbatch", "docker", "kubectl", "aws", "pip", "uv", "pipx", "python3", "export")
 NEEDS_MORE = {
     r"moodarchive run ": "the network, and a GPU for the captions",
+    r"moodarchive embed ": "a hub's weights, and a published list",
     r"moodarchive train ": "a hub's weights",
     r"moodarchive eval ": "a hub's weights, and published data sets",
     r"moodarchive edit .*--server ": "a served vision-language model",
