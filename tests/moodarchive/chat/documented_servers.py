@@ -63,7 +63,7 @@ def llama_cpp_schema(body: Body) -> Any:
 def tgi_schema(body: Body) -> Any:
     """As its integration tests ask (test_grammar_response_format_llama.py, test_json_schema_constrain.py)."""
     form = body["response_format"]
-    assert form["type"] in ("json", "json_object", "json_schema")
+    assert form["type"] in ("json", "json_object", "json_schema") and "value" in form
     return form["value"]["schema"] if form["type"] == "json_schema" else form["value"]
 
 
