@@ -54,7 +54,7 @@ class SafetySettings(Settings):
     gpus_per_worker: Annotated[float, Field(ge=0), SettingScope.EXECUTION] = 0.0
     """GPUs that Ray sets aside for each worker; opennsfw uses one where onnxruntime-gpu is installed."""
     threads: Annotated[int, Field(ge=1), SettingScope.EXECUTION] = 1
-    """CPU threads of each worker's model."""
+    """CPU threads of each worker: of its model, and of what decodes and resizes pictures for opennsfw."""
 
 
 class Classifier(Protocol):
@@ -93,7 +93,7 @@ class OpenNsfw:
         if _providers()[0] != CPU:
             rows += rows[-1:] * (BATCH - len(rows))  # on a CPU ONNX makes the same bits in passes of any number
         with explain_device_errors(StageError, f"a batch of {BATCH} pictures", _NO_ROOM):
-            scores = session.classify_batch(rows, max_workers=1)
+            scores = session.classify_batch(rows, max_workers=self.threads)
         return [float(score.nsfw) for score in scores[: len(pictures)]]
 
 

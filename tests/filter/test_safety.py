@@ -109,13 +109,14 @@ def test_each_picture_has_its_own_score_whatever_stands_beside_it(store: Store) 
 
 @needs_opennsfw
 def test_on_a_gpu_every_pass_has_one_shape(monkeypatch: pytest.MonkeyPatch) -> None:
-    classifier, pictures = OpenNsfw(1), [textured(seed=seed) for seed in range(3)]
+    classifier, pictures = OpenNsfw(3), [textured(seed=seed) for seed in range(3)]
     expected = classifier.unsafe(pictures)
     session, rows = classifier._session, []
     real = session.classify_batch
 
     def counts(images: list[Image.Image], **options: int) -> object:
         rows.append(len(images))
+        assert options == {"max_workers": 3}, "pictures are prepared side by side"
         return real(images, **options)
 
     monkeypatch.setattr(session, "classify_batch", counts)

@@ -268,8 +268,11 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def test_one_edit_a_pass_gives_the_same_bytes_alone_and_among_others(small: SmallModels, picture: Image.Image) -> None:
-    method = _opened(small, batch=1)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_one_edit_a_pass_gives_the_same_bytes_alone_and_among_others(
+    small: SmallModels, picture: Image.Image, dtype: str
+) -> None:
+    method = _opened(small, batch=1, dtype=dtype)
     edits = _several(picture)
     together = _made(method, edits)
     for image, edit in zip(together, edits, strict=True):
