@@ -87,6 +87,16 @@ def test_a_rate_limit_is_waited_out_however_it_is_said(
     assert reply.json == {"n": 1} and times[1] - times[0] > 0.9
 
 
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "http_proxy", "ALL_PROXY"])
+def test_a_proxy_is_not_used_and_failures_say_so(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving({}) as proxy, serving({"/x": giving(b'{"n": 1}')}) as site:
+        monkeypatch.setenv(name, f"http://{proxy.address}")
+        assert _client(site.hosts).get_json(f"http://{HOST}/x", {}).json == {"n": 1}
+        with pytest.raises(ServiceError, match=rf"{name.upper()} named a proxy, which is not used"):
+            _client({}, retries=0).get_json("http://nosuch.invalid/x", {})
+        assert not proxy.requests
+
+
 def test_another_403_is_a_refusal() -> None:
     with serving({"/x": giving(b"Forbidden", 403)}) as site, pytest.raises(ServiceError, match="status 403"):
         _client(site.hosts).get_json(f"http://{HOST}/x", {})
