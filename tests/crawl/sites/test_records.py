@@ -2,6 +2,9 @@
 
 import itertools
 import json
+import time
+from collections.abc import Callable
+from email.utils import formatdate
 from typing import Any
 
 import pytest
@@ -10,6 +13,8 @@ from pydantic import SecretStr
 
 from crawl.http.search_cache import Answers
 from crawl.http.search_client import WebClient
+from crawl.politeness.rate_limit_client import RateLimitClient
+from crawl.politeness.rate_limits import Limit
 from crawl.sites.openverse import Openverse, OpenverseSettings
 from crawl.sites.pexels import KEY as PEXELS_KEY
 from crawl.sites.pexels import Pexels, PexelsSettings
@@ -142,6 +147,37 @@ def test_a_spent_limit_is_waited_for(status: int, body: str, headers: dict[str, 
         return answers.pop(0)
 
     assert len(_search(source, {path: handler}, retries=1)) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "limit"),
+    [
+        (429, lambda: {"X-Ratelimit-Remaining": "0", "X-Ratelimit-Reset": f"{int(time.time()) + 7200}"}),
+        (429, lambda: {"X-Ratelimit-Reset": "7200"}),
+        (429, lambda: {"Retry-After": "7200"}),
+        (429, lambda: {"Retry-After": formatdate(time.time() + 7200, usegmt=True)}),
+        (403, lambda: {"X-Ratelimit-Remaining": "0", "X-Ratelimit-Reset": f"{time.time() + 7200:.3f}"}),
+        (503, lambda: {"Retry-After": "7200"}),
+    ],
+    ids=["moment", "seconds", "Retry-After", "date", "403", "503"],
+)
+@pytest.mark.parametrize("name", ["pexels", "unsplash", "openverse", "pixabay"])
+def test_a_limit_that_is_spent_for_hours_says_for_how_long_and_is_not_asked_meanwhile(
+    name: str, status: int, limit: Callable[[], dict[str, str]], store: Store
+) -> None:
+    source, path, _, _ = SOURCES[name]
+
+    async def handler(_: web.Request) -> web.Response:
+        return web.Response(status=status, text="spent", headers=limit())
+
+    query = Query(source=name, emotion="joy", context="natural_scenery", phrase="red flower", results=300)
+    with serving({path: handler}) as site:
+        for _ in range(2):  # the second time as after a restart
+            rate_limits = RateLimitClient(store=store, host_limit=Limit(100, 0.1))
+            client = WebClient(user_agent="T/1 (a@b.example)", loopback_hosts=site.hosts, rate_limits=rate_limits)
+            with pytest.raises(ServiceError, match=r"may not be asked for another 2\.0 h.*remedy: run again then"):
+                list(source.search(query, client))
+        assert len(site.requests) == 1
 
 
 def test_a_refusal_that_is_no_limit_is_not_asked_again() -> None:
