@@ -17,6 +17,7 @@ ROWS_PER_FILE = 250_000
 WORDS_PER_CAPTION = 25
 PLANTED_PER_PHRASE = 20
 WIDTH = 768
+_DRAWN_FILES = 4
 _DIFFERENT_WORDS = 30_000
 _TEXT = (
     "a the of in with on and is at to by an his her from for their its that are over into while as it near under "
@@ -46,10 +47,12 @@ def write_list(folder: Path, rows: int, seed: int) -> list[Path]:
 
 
 def write_embeddings(folder: Path, rows: int, seed: int) -> list[Path]:
-    """float16 vectors of length 1, as .npy files."""
+    """float16 vectors of length 1, as .npy files. After a million they come again, with their numbers moved along."""
     firsts = range(0, rows, ROWS_PER_FILE)
+    drawn = firsts[:_DRAWN_FILES]
     with ProcessPoolExecutor(2) as pool:
-        return list(pool.map(partial(_write_vectors, folder, rows, seed), firsts))
+        paths = list(pool.map(partial(_draw_vectors, folder, rows, seed), drawn))
+        return paths + list(pool.map(partial(_shift_vectors, folder, rows), firsts[_DRAWN_FILES:]))
 
 
 def phrase_vectors(seed: int) -> np.ndarray:
@@ -62,7 +65,7 @@ def _unit_vectors(random: np.random.Generator, rows: int) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def _write_vectors(folder: Path, rows: int, seed: int, first: int) -> Path:
+def _draw_vectors(folder: Path, rows: int, seed: int, first: int) -> Path:
     path = folder / f"{first // ROWS_PER_FILE:05d}.npy"
     random = np.random.default_rng([seed, 3, first])
     last = min(first + ROWS_PER_FILE, rows)
@@ -70,6 +73,14 @@ def _write_vectors(folder: Path, rows: int, seed: int, first: int) -> Path:
     for begin in range(0, last - first, 10_000):
         block = written[begin : begin + 10_000]
         block[:] = _unit_vectors(random, len(block))
+    return path
+
+
+def _shift_vectors(folder: Path, rows: int, first: int) -> Path:
+    file = first // ROWS_PER_FILE
+    drawn = np.load(folder / f"{file % _DRAWN_FILES:05d}.npy")
+    path = folder / f"{file:05d}.npy"
+    np.save(path, np.roll(drawn[: rows - first], file // _DRAWN_FILES, axis=1))
     return path
 
 

@@ -8,9 +8,10 @@ part, nor on the order in which they end.
 import io
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from crawl.catalogues.embeddings import Segment, match_embeddings, read_embeddin
 from crawl.catalogues.files import LeftOut, ListFile
 from crawl.catalogues.meaning import score_meaning
 from crawl.catalogues.ranking import (
+    Cutoffs,
     Matches,
     fuse_by_rank,
     limit_cells,
@@ -50,6 +52,7 @@ from moodarchive.tables.sql import spill_folder
 
 _ANSWERS_PER_GROUP = 2_000
 """A query reads the groups that hold its rows, and at most one other's."""
+_FILES_OF_FIRST_WAVE = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,20 +95,21 @@ class _Match:
         )
         return _FileFacts(coverage=coverage, statistics=statistics)
 
-    def match_words(self, statistics: WordStatistics, index: int) -> Matches:
+    def match_words(self, statistics: WordStatistics, cutoffs: Cutoffs, index: int) -> Matches:
         """Second pass over one file, once all are counted."""
-        return self._piece(f"words-{index:05d}", lambda: self._score_words(statistics, index))
+        return self._piece(f"words-{index:05d}", lambda: self._score_words(statistics, cutoffs, index))
 
-    def _score_words(self, statistics: WordStatistics, index: int) -> Matches:
+    def _score_words(self, statistics: WordStatistics, cutoffs: Cutoffs, index: int) -> Matches:
         settings = self.catalogue.settings
         blocks = ((number_rows(index, rows), texts) for rows, texts, _, _ in self._accepted_blocks(index))
-        return score_words(self.vocabulary, statistics, blocks, settings.results_per_query, settings.word_floor)
+        most, floor = settings.results_per_query, settings.word_floor
+        return score_words(self.vocabulary, statistics, blocks, most, floor, cutoffs=cutoffs)
 
-    def match_meaning(self, vectors: npt.NDArray[np.float32], index: int) -> Matches:
+    def match_meaning(self, vectors: npt.NDArray[np.float32], cutoffs: Cutoffs, index: int) -> Matches:
         """The pass over one file's embeddings."""
-        return self._piece(f"meaning-{index:05d}", lambda: self._score_meaning(vectors, index))
+        return self._piece(f"meaning-{index:05d}", lambda: self._score_meaning(vectors, cutoffs, index))
 
-    def _score_meaning(self, vectors: npt.NDArray[np.float32], index: int) -> Matches:
+    def _score_meaning(self, vectors: npt.NDArray[np.float32], cutoffs: Cutoffs, index: int) -> Matches:
         settings = self.catalogue.settings
         accepted = [rows for rows, _, _, _ in self._accepted_blocks(index)]
         allowed = np.concatenate(accepted) if accepted else np.empty(0, np.int64)
@@ -117,7 +121,8 @@ class _Match:
                 chosen = np.isin(rows, allowed, assume_unique=True)
                 yield number_rows(index, rows[chosen]), block[chosen]
 
-        return score_meaning(vectors, blocks(), settings.results_per_query, settings.cosine_floor)
+        most, floor = settings.results_per_query, settings.cosine_floor
+        return score_meaning(vectors, blocks(), most, floor, cutoffs=cutoffs)
 
     def describe_rows(self, chosen: tuple[int, npt.NDArray[np.int64]]) -> str:
         """Writes what the list says of one file's chosen rows; returns where."""
@@ -215,22 +220,37 @@ def _find_segments(catalogue: Catalogue) -> Mapping[str, tuple[Segment, ...]]:
 
 def _match_phrases(match: _Match, facts: Sequence[_FileFacts], spread: Spread) -> Matches:
     """The best rows of each phrase, by words, by meaning, or by both."""
-    settings, numbers = match.catalogue.settings, range(len(facts))
-    most = settings.results_per_query
+    settings = match.catalogue.settings
     words = meaning = None
     if settings.match != "meaning":
         statistics = no_words(match.vocabulary)
         for one in facts:
             statistics += one.statistics
-        words = merge_matches(spread(partial(match.match_words, statistics), numbers), most)
+        words = _match_files(match, partial(match.match_words, statistics), spread)
     if settings.match != "words":
         vectors = _embed_phrases(match.catalogue, match.vocabulary.phrases)
-        meaning = merge_matches(spread(partial(match.match_meaning, vectors), numbers), most)
+        meaning = _match_files(match, partial(match.match_meaning, vectors), spread)
     if words is not None and meaning is not None:
-        return fuse_by_rank(words, meaning, most)
+        return fuse_by_rank(words, meaning, settings.results_per_query)
     merged = words if words is not None else meaning
     assert merged is not None
     return merged
+
+
+def _match_files(match: _Match, match_file: Callable[[Cutoffs, int], Matches], spread: Spread) -> Matches:
+    """Files in waves, each as large as all before it, so that most files begin with cutoffs close to the final ones.
+
+    Without them every file would compute and hand over its own best rows of each phrase, of which few remain.
+    """
+    most, files = match.catalogue.settings.results_per_query, range(len(match.files))
+    best = no_matches(len(match.vocabulary.phrases))
+    first, wave = 0, _FILES_OF_FIRST_WAVE
+    while first < len(files):
+        parts = spread(partial(match_file, best.find_cutoffs(most)), files[first : first + wave])
+        best = merge_matches(chain([best], parts), most)
+        first += wave
+        wave = first
+    return best
 
 
 def _embed_phrases(catalogue: Catalogue, phrases: Sequence[str]) -> npt.NDArray[np.float32]:
