@@ -23,6 +23,8 @@ LONGEST_TEXT = 16_384
 """Bytes of a row's text that count; what follows is not read."""
 FLOOR = 0.5
 """The least share of a phrase's word weight that a row must meet."""
+ROWS_TO_REQUIRE = 20
+"""A word that fewer rows have is required in proportion, one that no row has not at all: else nothing would fit."""
 _STEP = 4096.0
 """Weights are multiples of 1 / 4096, so that float32 holds their sums exactly, in whatever order they are added."""
 _BYTES_AT_ONCE, _ROWS_AT_ONCE = 2**22, 2**15
@@ -95,6 +97,11 @@ class WordStatistics:
         )
 
     @property
+    def required(self) -> NDArray[np.float64]:
+        """Of each stem: how much of its weight a row is measured by."""
+        return self.weights * np.minimum(self.rows_with_stem / ROWS_TO_REQUIRE, 1)
+
+    @property
     def weights(self) -> NDArray[np.float64]:
         """Of each stem: its inverse document frequency, ln(1 + (N - n + 0.5) / (n + 0.5)), in steps, at least one."""
         with_stem = self.rows_with_stem
@@ -129,12 +136,12 @@ def score_words(
     """The ``most`` best rows of each phrase by BM25, out of blocks of row numbers and texts.
 
     Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond", 2009. ``statistics`` are those of
-    the whole list. A row must have at least one of the phrase's words, and words that have at least ``floor`` (0 to 1)
-    of the phrase's weight: the sum of its stems' weights. ``cutoffs`` of other rows (Matches.find_cutoffs) spare what
-    could not be among the best of both.
+    the whole list. A row must have at least one of the phrase's words, and words of at least ``floor`` (0 to 1) of the
+    weight that the phrase's words require (``WordStatistics.required``). ``cutoffs`` of other rows
+    (Matches.find_cutoffs) spare what could not be among the best of both.
     """
     weights = statistics.weights
-    needed = floor * (weights @ vocabulary.phrases_of_stem)
+    needed = floor * (statistics.required @ vocabulary.phrases_of_stem)
     average = statistics.words / max(statistics.rows, 1) or 1.0
     best = TopRows(len(vocabulary.phrases), most, cutoffs)
     for rows, texts in blocks:
