@@ -110,6 +110,34 @@ def test_the_answer_does_not_depend_on_blocks_or_files(texts, cuts, most, bytes_
     assert divided.fitted.tolist() == whole.fitted.tolist()
 
 
+def test_tantivy_scores_rows_alike() -> None:
+    import tantivy
+
+    random = np.random.default_rng(0)
+    lengths = random.integers(1, 30, 400)  # it stores lengths exactly up to 39
+    texts = [" ".join(f"w{number}" for number in random.geometric(0.05, length)) for length in lengths]
+    phrases = ("w1 w2", "w30 w3 w60", "w7", "w44 w8 w2 w1", "w999 w12")
+    builder = tantivy.SchemaBuilder()
+    builder.add_text_field("text", tokenizer_name="whitespace", index_option="freq")
+    builder.add_integer_field("row", stored=True)
+    schema = builder.build()
+    index = tantivy.Index(schema)
+    writer = index.writer(num_threads=1)
+    for row, text in enumerate(texts):
+        writer.add_document(tantivy.Document(text=text, row=row))
+    writer.commit()
+    index.reload()
+    searcher = index.searcher()
+    found = match(phrases, texts, most=400)
+    for number, phrase in enumerate(phrases):
+        terms = [tantivy.Query.term_query(schema, "text", word, "freq") for word in phrase.split()]
+        query = tantivy.Query.boolean_query([(tantivy.Occur.Should, term) for term in terms])
+        theirs = {searcher.doc(hit)["row"][0]: score for score, hit in searcher.search(query, limit=400).hits}
+        of_phrase = found.phrase == number
+        ours = dict(zip(found.row[of_phrase].tolist(), found.score[of_phrase].tolist(), strict=True))
+        assert theirs and ours == pytest.approx(theirs, abs=4 / 4096)
+
+
 def test_case_accents_apostrophes_and_endings_do_not_matter() -> None:
     texts = ["CHILDREN’S cafés—closed", "child's Cafe", "a childs CAFE\u0301", "ｃａｆｅ　ｃｈｉｌｄｓ", "the caf"]
     assert match(("childs cafe",), texts, floor=1.0).row.tolist() == [1, 3, 0, 2]
