@@ -34,6 +34,7 @@ from crawl.catalogues.ranking import (
     fuse_by_rank,
     limit_cells,
     merge_matches,
+    no_matches,
     number_rows,
     split_numbers,
 )
