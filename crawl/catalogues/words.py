@@ -99,7 +99,7 @@ class WordStatistics:
     @property
     def required(self) -> NDArray[np.float64]:
         """Of each stem: how much of its weight a row is measured by."""
-        return self.weights * np.minimum(self.rows_with_stem / ROWS_TO_REQUIRE, 1)
+        return np.asarray(self.weights * np.minimum(self.rows_with_stem / ROWS_TO_REQUIRE, 1))
 
     @property
     def weights(self) -> NDArray[np.float64]:
