@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as TextTable
 
+from moodarchive.errors import DamagedPartError
 from moodarchive.licences import Licence, find_licence
 from moodarchive.storage.store import Store
 from moodarchive.tables.layout import PRIVATE, SETS
@@ -153,10 +154,17 @@ def _open(store: Store, use: Use) -> Iterator[tuple[duckdb.DuckDBPyConnection, L
     require_recorded_settings(store)
     shards = recorded_settings(store).shards
     with connect(store, memory_limit=MEMORY_LIMIT, threads=THREADS) as connection:
-        basis, unpacked = _view_samples(connection, store)
-        _judge_terms(connection, use, shards)
-        connection.execute(_JUDGED.replace("$redistribution", str(use is Use.REDISTRIBUTION)))
-        counts = connection.sql(_COUNTS).to_arrow_table().to_pylist()
+        try:
+            basis, unpacked = _view_samples(connection, store)
+            _judge_terms(connection, use, shards)
+            connection.execute(_JUDGED.replace("$redistribution", str(use is Use.REDISTRIBUTION)))
+            counts = connection.sql(_COUNTS).to_arrow_table().to_pylist()
+        except (duckdb.IOException, duckdb.InvalidInputException, OSError) as error:
+            reason = str(error).splitlines()[0]
+            raise DamagedPartError(
+                f"{store.root}: a file of the tables cannot be read: {reason}; remedy: moodarchive verify {store.root} "
+                "names what is missing or damaged"
+            ) from None
         yield connection, _sum_up(use, basis, counts, unpacked)
 
 

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.torture
         ("archive.py", ["--images", "2000", "6000"], 13),
         ("pack.py", ["--gb", "0.2", "--rounds", "1"], 3),
         ("cut.py", ["--images", "20000", "--sample", "20000"], 3),
-        ("licences.py", ["--samples", "40000"], 8),
+        ("licences.py", ["--samples", "40000"], 12),
         ("learning.py", ["--seeds", "2", "--per-cell", "1", "--measured-per-cell", "1"], 12),
         ("edit.py", ["--rounds", "1"], 1),
         ("train.py", ["--layers", "1", "--batch", "4", "--rounds", "1", "--stream-batches", "2"], 3),

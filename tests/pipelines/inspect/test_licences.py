@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from moodarchive.errors import ConfigError, NotAnArchiveError
+from moodarchive.errors import ConfigError, DamagedPartError, NotAnArchiveError
 from moodarchive.storage.store import Store
 from moodarchive.tables.schemas import SCHEMA_VERSION, SELECTION
 from pipelines.commands.app import app
@@ -224,6 +224,15 @@ def test_a_list_that_cannot_be_written_is_refused_before_anything_is_read(
     with pytest.raises(ConfigError, match=said):
         show_licences(packed, Use.ADAPTATION, Console(file=io.StringIO()), attribution=str(tmp_path / name))
     assert packed.files() == before
+
+
+@pytest.mark.parametrize("damage", [None, b"PAR1 not really"])
+def test_a_file_that_is_missing_or_damaged_is_named_with_the_remedy(packed: Store, damage: bytes | None) -> None:
+    packed.remove("shards/train/00000.parquet")
+    if damage:
+        packed.write_bytes("shards/train/00000.parquet", damage)
+    with pytest.raises(DamagedPartError, match=r"00000.parquet.*; remedy: moodarchive verify"):
+        answer_for(packed, Use.REDISTRIBUTION)
 
 
 def test_the_command_prints_json_that_names_every_shard(packed: Store) -> None:
