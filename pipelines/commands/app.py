@@ -6,10 +6,11 @@ import signal
 import sys
 import threading
 from types import FrameType
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
+from moodarchive import __version__
 from moodarchive.errors import MoodArchiveError
 from pipelines.commands.build import build_verbs
 from pipelines.commands.change import change_verbs
@@ -33,6 +34,21 @@ app.add_typer(model_verbs)
 app.add_typer(edit_verbs)
 
 INTERRUPTED = 130
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"moodarchive {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _begin(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Takes the options that stand before a verb."""
 
 
 class Interrupted(BaseException):
