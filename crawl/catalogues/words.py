@@ -177,7 +177,7 @@ def _count_blocks(vocabulary: Vocabulary, texts: Texts) -> Iterator[tuple[int, _
     """Portions of bounded size: the index of the first row, and the counts."""
     chunks = texts.chunks if isinstance(texts, pa.ChunkedArray) else [texts]
     first = 0
-    for chunk in chunks:
+    for chunk in filter(len, chunks):
         cut = pc.binary_slice(pc.fill_null(chunk.cast(pa.large_string()).cast(pa.large_binary()), b""), 0, LONGEST_TEXT)
         offsets = np.frombuffer(cut.buffers()[1], np.int64)[cut.offset : cut.offset + len(cut) + 1]
         begin = 0

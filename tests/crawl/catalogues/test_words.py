@@ -187,6 +187,12 @@ def test_rows_without_words_are_rows_of_length_zero(texts: list[str | None]) -> 
     assert len(match(PHRASES, texts)) == 0
 
 
+def test_a_block_of_which_no_row_is_chosen_is_none() -> None:
+    texts = pa.array(["crying child", None]).filter(pa.array([False, False]))
+    for block in (texts, pa.chunked_array([texts, texts]), pa.chunked_array([], pa.string())):
+        assert count_words(Vocabulary(PHRASES), [block]).rows == 0
+
+
 @pytest.mark.parametrize(
     "kind", [pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string())]
 )
