@@ -1,5 +1,6 @@
 """A caption server that refuses everything ends the run with its words; the mended server completes the archive."""
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -38,9 +39,9 @@ def refusing() -> Iterator[str]:
 def test_nothing_is_sealed_and_the_same_command_with_a_sound_server_completes_it(tmp_path: Path, refusing: str) -> None:
     root = tmp_path / "archive"
     command = ("demo", "--root", str(root), "--images", "24", "--no-train")
-    began = time.monotonic()
+    is_idle, began = os.getloadavg()[0] < (os.cpu_count() or 1), time.monotonic()
     refused = moodarchive(*command, "--captions", refusing)
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - began < 60 or not is_idle, "a minute, unless others hold the machine"
     assert refused.returncode == 1
     assert WORDS in refused.stderr and "remedy" in refused.stderr and "Traceback" not in refused.stderr
     assert not (root / "manifest.json").exists() and not list((root / "captions").glob("*.json"))
