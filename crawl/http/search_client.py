@@ -28,6 +28,7 @@ MAX_REPLY_BYTES = 16 << 20
 PAST_THE_END = (400, 401, 403, 404, 416, 422)
 """How sites refuse a page behind the last that they give."""
 _XML_ENCODING = re.compile(rb"""\s*<\?xml[^>]{0,100}encoding\s*=\s*["']([A-Za-z][A-Za-z0-9._-]{0,30})""")
+_WIDE = re.compile(rb"utf-?(16|32)|(iso-10646-)?ucs", re.IGNORECASE)
 _QUERY_STRING = re.compile(r"\?[^\s'\")]*")
 _RATE_LIMIT = re.compile(rb"rate.?limit|too many requests", re.IGNORECASE)
 
@@ -265,7 +266,8 @@ def _decode(content: bytes, *, is_list: bool) -> str:
     """By its byte order mark or, of a sitemap, its XML declaration; else UTF-8, with "?" for what is none."""
     encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     if is_list and encoding == "utf-8-sig" and (declared := _XML_ENCODING.match(content)):
-        encoding = declared[1].decode()
+        # a declaration that can be read in single bytes is of no wide encoding, whatever it says: .NET's writers do
+        encoding = declared[1].decode() if not _WIDE.match(declared[1]) else encoding
     try:
         return content.decode(encoding, errors="replace")
     except (LookupError, UnicodeError):  # no encoding of texts

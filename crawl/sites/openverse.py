@@ -12,7 +12,7 @@ from pydantic import Field, SecretStr, field_validator
 from crawl.http.search_client import WebClient
 from crawl.politeness.rate_limits import Limit, parse_limit
 from crawl.sites.keys import key
-from crawl.sites.pages import as_address, as_identifier, as_pixels, as_text, as_whole, ask_pages, records_of
+from crawl.sites.pages import as_address, as_flag, as_identifier, as_pixels, as_text, as_whole, ask_pages, records_of
 from crawl.source import Found, Policy, Query, SourceSettings
 from moodarchive.errors import ServiceError
 from moodarchive.licences import UNKNOWN_NAME, find_licence, is_accepted
@@ -153,6 +153,6 @@ def _found(record: Mapping[str, Any], day: str) -> Found | None:
         licence_url=as_address(record.get("license_url")),
         width=as_pixels(record.get("width")),
         height=as_pixels(record.get("height")),
-        mature=bool(record.get("mature")),
+        mature=as_flag(record.get("mature")),
         retrieved_on=day,
     )

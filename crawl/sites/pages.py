@@ -79,6 +79,13 @@ def as_address(value: Any) -> str | None:
     return text if text.lower().startswith(("http://", "https://")) else None
 
 
+def as_flag(value: Any) -> bool:
+    """Whether a flag is set, also one written as text or number; a word that is neither yes nor no sets it."""
+    if isinstance(value, str):
+        return value.strip().lower() not in ("", "false", "no", "n", "f", "0", "none", "null", "off")
+    return bool(value) and value == value  # noqa: PLR0124  not a number is no flag
+
+
 def as_record(value: Any) -> Mapping[str, Any]:
     """A record within a record; an empty one for anything else."""
     return value if isinstance(value, dict) else {}

@@ -103,6 +103,17 @@ def test_no_odd_value_costs_another_record(name: str) -> None:
             assert len(found) == len(fields) + 1
 
 
+@pytest.mark.parametrize(
+    ("said", "mature"),
+    [(True, True), (False, False), (None, False), ("false", False), ("False ", False), ("0", False), (0, False),
+     ("true", True), (1, True), ("explicit", True), ([], False), (["nudity"], True), (float("nan"), False)],
+)  # fmt: skip
+def test_a_flag_may_be_written_oddly(said: Any, mature: bool) -> None:
+    source, path, kind, good = SOURCES["openverse"]
+    (image,) = _search(source, {path: _giving({"page_count": 1, kind: [{**good, "mature": said}]})})
+    assert image.mature is mature
+
+
 @pytest.mark.parametrize("count", [None, "1", 1.0, "many", [], float("nan"), -1, 1])
 def test_how_many_pages_there_are_may_be_said_oddly(count: Any) -> None:
     source, path, kind, good = SOURCES["openverse"]

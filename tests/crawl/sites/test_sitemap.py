@@ -217,6 +217,8 @@ def _declared(encoding: str) -> str:
         _declared("ISO-8859-1").encode("latin-1"),
         _declared("windows-1252").encode("cp1252"),
         _declared("no-such-code").encode(),
+        _declared("utf-16").encode(),
+        _declared("UTF-32").encode("utf-8-sig"),
         b"\n\n  " + _declared("UTF-8").encode(),
         b"<br />\n<b>Warning</b>: session_start() in <b>/x.php</b><br />\n" + _declared("UTF-8").encode(),
         b"Notice: x\n" + WHOLE.encode(),
@@ -226,7 +228,8 @@ def _declared(encoding: str) -> str:
         gzip.compress(WHOLE.encode()),
     ],
     ids=[
-        "plain", "mark", "UTF-16", "UTF-16 BE", "Latin-1", "cp1252", "unknown code", "empty lines", "warning", "notice",
+        "plain", "mark", "UTF-16", "UTF-16 BE", "Latin-1", "cp1252", "unknown code", "utf-16 in vain",
+        "utf-32 in vain", "empty lines", "warning", "notice",
         "bare ampersand", "control character", "entity", "gzip",
     ],
 )  # fmt: skip
