@@ -1,5 +1,6 @@
 """Embeddings of a list's pictures or captions: in a column of it, or in files beside it, in its order or by id."""
 
+import tokenize
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -25,6 +26,8 @@ ROW, IDS = "row", ("id", "source_id", "key", "photoid", "photo_id", "imageid")
 """Columns of a file of embeddings that say which row of the list each belongs to."""
 VECTORS = ("embedding", "embeddings", "vector", "clip_embedding", "image_embedding", "img_emb")
 _ENDINGS = {".npy": "npy", ".parquet": "parquet"}
+_NO_HEADING = (ValueError, KeyError, TypeError, EOFError, OSError, SyntaxError, tokenize.TokenError, RecursionError)
+"""What NumPy raises for the heading of a file that it did not write."""
 Block = tuple[npt.NDArray[np.int64], npt.NDArray[np.floating]]
 
 
@@ -273,7 +276,7 @@ def _open_vectors(file: ListFile) -> _Vectors:
     with open_list(file) as raw:
         try:
             shape, in_columns, kind = _read_heading(raw)
-        except (ValueError, KeyError, EOFError, OSError) as error:
+        except _NO_HEADING as error:
             raise refuse(file.path, f"is no .npy file ({str(error)[:80]})", "write it with numpy.save") from None
         begins = raw.tell()
     if len(shape) != 2 or in_columns or kind.kind not in "fiu" or not 0 < shape[1] <= MOST_WIDTH:

@@ -40,6 +40,9 @@ class ParquetList:
             self.metadata = self._reader.metadata
             self.schema: pa.Schema = self._reader.schema_arrow
             rows = self.metadata.num_rows
+            sizes = [self.metadata.row_group(group).num_rows for group in range(self.metadata.num_row_groups)]
+            if min(sizes, default=0) < 0 or sum(sizes) != rows:
+                raise ValueError(f"{rows:,} rows, and {sum(sizes):,} in its row groups")
         except DAMAGE as error:
             self._raw.close()
             raise refuse(file.path, f"is no whole Parquet file ({str(error)[:120]})", "copy or write it anew") from None
@@ -149,9 +152,9 @@ def read_chunks(reading: Reading) -> Iterator[tuple[Plan, Chunk]]:
                 wanted = chosen[np.searchsorted(chosen, first) : np.searchsorted(chosen, first + rows)] - first
                 if not len(wanted):
                     continue
-            has_pictures = picture is not None and table.present(group, picture)
             done = 0
             try:
+                has_pictures = picture is not None and table.present(group, picture)
                 for size, columns in _sized(table, group, plan.keys, rows):
                     inside = np.arange(done, done + size)
                     done += size
