@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
 
@@ -32,6 +33,7 @@ _WHOLE = ":number"
 """After a column in a template: only a whole number that no zeros fill up makes the text."""
 _WHOLE_NUMBER = r"^[1-9][0-9]*$"
 _TAG = r"<[^<>]*>"
+_SEPARATOR = "\x1e\x1f\x1e"
 _JOINED = ("title", "alt_text", "searched")
 _SHOWN_COLUMNS = 10
 
@@ -99,6 +101,7 @@ class Plan:
         return tuple(dict.fromkeys((*self.sources.values(), *parts)))
 
 
+@lru_cache(4096)
 def fold(name: str) -> str:
     """A column's name as names are compared."""
     return name.strip().lstrip("\ufeff").strip().casefold()
@@ -178,6 +181,8 @@ def to_texts(field: str, array: pa.Array) -> pa.Array:
 
 def text_of(field: str, value: Any) -> str | None:
     """One value as a text that a table can hold; None for none."""
+    if isinstance(value, str) and value.isascii() and len(value) <= MOST_CHARACTERS:
+        return value
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     if isinstance(value, str):
@@ -301,9 +306,13 @@ def _without_nothing(texts: pa.Array) -> pa.Array:
 
 
 def _each(texts: pa.Array, mark: str, change: Callable[[str], str]) -> pa.Array:
-    """The texts, those that hold the mark changed one by one."""
+    """The texts, those that hold the mark changed: all at once, unless one of them makes the separator."""
     marked = pc.fill_null(pc.match_substring(texts, mark), False)
     if not marked.true_count:
         return texts
-    changed = [change(text).encode(errors="replace").decode() for text in texts.filter(marked).to_pylist()]
-    return pc.replace_with_mask(texts, marked, pa.array(changed, pa.string()))
+    before = texts.filter(marked).to_pylist()
+    changed = change(_SEPARATOR.join(before)).split(_SEPARATOR)
+    if len(changed) != len(before):
+        changed = [change(text) for text in before]
+    clean = [text.encode(errors="replace").decode() for text in changed]
+    return pc.replace_with_mask(texts, marked, pa.array(clean, pa.string()))

@@ -1,8 +1,9 @@
 """Lists whose rows are JSON objects: JSON lines, and WebDataset tars with or without the pictures."""
 
+import codecs
 import json
 import tarfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import IO, Any
 
@@ -174,8 +175,9 @@ def _chunks(reading: Reading, samples: Iterator[Sample]) -> Iterator[tuple[Plan,
     for sample in samples:
         if wanted is not None and sample.position > last:
             break
-        values = _flatten(sample)
-        names.update((name, None) for name in values if len(names) < _SHOWN_NAMES or name in relevant)
+        values = _flatten(sample, relevant, names)
+        if not values.keys() <= names.keys():
+            names.update(dict.fromkeys(values))
         if wanted is None or sample.position in wanted:
             some.append((sample, values))
         if len(some) == BATCH_ROWS:
@@ -201,25 +203,27 @@ def _chunk(reading: Reading, some: list[tuple[Sample, dict[str, Any]]], names: l
     return plan, Chunk(rows, columns, [sample.name for sample, _ in some].__getitem__, pictures)
 
 
-def _flatten(sample: Sample) -> dict[str, Any]:
-    found: dict[str, Any] = dict.fromkeys(sample.pictures)
-    if sample.key is not None:
+def _flatten(sample: Sample, relevant: Container[str], names: dict[str, None]) -> dict[str, Any]:
+    """The values of relevant names, those inside of objects by names with dots; a few other names join ``names``."""
+    found: dict[str, Any] = {name: None for name in sample.pictures if name in relevant}
+    if sample.key is not None and "__key__" in relevant:
         found["__key__"] = sample.key
-
-    def walk(prefix: str, values: Mapping[str, Any], depth: int) -> None:
+    objects = [("", sample.values, 1)]
+    for prefix, values, depth in objects:
         for name, value in values.items():
-            key = prefix + fold(name)
-            found.setdefault(key, value)
+            key = prefix + fold(name) if prefix else fold(name)
+            if key in relevant:
+                found.setdefault(key, value)
+            elif len(names) < _SHOWN_NAMES:
+                names[key] = None
             if isinstance(value, dict) and depth < _DEPTH:
-                walk(f"{key}.", value, depth + 1)
-
-    walk("", sample.values, 1)
+                objects.append((f"{key}.", value, depth + 1))
     return found
 
 
 def _json_object(content: bytes) -> dict[str, Any] | None:
     try:
-        values = json.loads(content.decode("utf-8-sig", "replace"))
+        values = json.loads(content.removeprefix(codecs.BOM_UTF8).decode("utf-8", "replace"))
     except (ValueError, RecursionError):
         return None
     return values if isinstance(values, dict) else None
