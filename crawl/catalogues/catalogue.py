@@ -38,7 +38,8 @@ class Catalogue:
     def files(self) -> tuple[ListFile, ...]:
         """The list's files in the order of their names. ConfigError when there are none."""
         preset = self.preset
-        return find_files(self.settings.files, preset.pattern, preset.format.kind)
+        beside = preset.companion.pattern if preset.companion else ""
+        return find_files(self.settings.files, preset.pattern, preset.format.kind, beside=beside)
 
     @cached_property
     def release(self) -> str:

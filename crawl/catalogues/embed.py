@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from crawl.catalogues.catalogue import Catalogue
 from crawl.catalogues.files import LeftOut, ListFile
-from crawl.catalogues.rows import parse_row_address, read_pictures, read_rows, read_texts
+from crawl.catalogues.rows import count_rows, parse_row_address, read_pictures, read_rows, read_texts
 from crawl.images.decode import PictureLimits, to_picture
 from moodarchive.errors import ConfigError, RowError
 from moodarchive.models.clip import ClipEncoder
@@ -37,20 +37,12 @@ def embed_catalogue(
     for number, file in enumerate(catalogue.files):
         path = folder / f"{file.name}.npy"
         if not path.exists():
-            rows = _count_rows(catalogue, file)
+            rows = count_rows(file, catalogue.preset, catalogue.settings.columns)
             vectors = _embed_pictures(catalogue, file, encoder) if pictures else _embed_texts(catalogue, file, encoder)
             written = _write(path, rows, vectors)
             show(f"{file.name}: {written:,} of {rows:,} rows ({number + 1} of {len(catalogue.files)} files)")
         paths.append(path)
     return paths
-
-
-def _count_rows(catalogue: Catalogue, file: ListFile) -> int:
-    left_out = LeftOut(file.name)
-    for _ in read_texts(file, catalogue.preset, catalogue.settings.columns, left_out):
-        pass
-    left_out.report()
-    return left_out.rows
 
 
 def _embed_texts(catalogue: Catalogue, file: ListFile, encoder: ClipEncoder) -> Vectors:

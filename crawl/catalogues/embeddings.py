@@ -1,10 +1,10 @@
 """Embeddings of a list's pictures or captions: in a column of it, or in files beside it, in its order or by id."""
 
+import re
 import tokenize
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import PurePosixPath
 from typing import IO, Any
 
 import numpy as np
@@ -26,6 +26,7 @@ ROW, IDS = "row", ("id", "source_id", "key", "photoid", "photo_id", "imageid")
 """Columns of a file of embeddings that say which row of the list each belongs to."""
 VECTORS = ("embedding", "embeddings", "vector", "clip_embedding", "image_embedding", "img_emb")
 _ENDINGS = {".npy": "npy", ".parquet": "parquet"}
+_SUFFIX = re.compile(r"\.(npy|parquet|pq|csv|tsv|jsonl|ndjson|tar|tgz|gz|bz2)$")
 _NO_HEADING = (ValueError, KeyError, TypeError, EOFError, OSError, SyntaxError, tokenize.TokenError, RecursionError)
 """What NumPy raises for the heading of a file that it did not write."""
 Block = tuple[npt.NDArray[np.int64], npt.NDArray[np.floating]]
@@ -60,16 +61,15 @@ def match_embeddings(
     by_column = [bool(vectors.by_column) for vectors in found]
     if any(by_column) and not all(by_column):
         raise refuse(roots[0], "holds embeddings with ids and without", "name files of one kind")
-    stems = {_stem(vectors.file.name): vectors for vectors in found}
-    paired = len(stems) == len(found) == len(files) and set(stems) == {_stem(file.name) for file in files}
+    pairs = _pair(files, found)
     if all(by_column):
         everything = tuple(Segment(vectors.file) for vectors in found)
-        return {file.name: (Segment(stems[_stem(file.name)].file),) if paired else everything for file in files}
+        return {file.name: (Segment(pairs[file.name].file),) if pairs else everything for file in files}
     rows = {file.name: count_rows(file, preset, columns) for file in files}
-    if paired:
+    if pairs:
         for file in files:
-            _require_equal(file.path, rows[file.name], stems[_stem(file.name)].file.path, stems[_stem(file.name)].rows)
-        return {file.name: (Segment(stems[_stem(file.name)].file, 0, rows[file.name]),) for file in files}
+            _require_equal(file.path, rows[file.name], pairs[file.name].file.path, pairs[file.name].rows)
+        return {file.name: (Segment(pairs[file.name].file, 0, rows[file.name]),) for file in files}
     _require_equal("the list", sum(rows.values()), "its embeddings", sum(vectors.rows for vectors in found))
     return _cut(files, rows, found)
 
@@ -333,5 +333,17 @@ def _require_equal(one: str, rows: int, other: str, others: int) -> None:
         )
 
 
+def _pair(files: Sequence[ListFile], found: Sequence[_Vectors]) -> dict[str, _Vectors]:
+    """The file of embeddings that is called like each file of the list, folders included or not; all, or none."""
+    for stem in (_stem, lambda name: _stem(name.rpartition("/")[2])):
+        vectors = {stem(one.file.name): one for one in found}
+        names = {stem(file.name): file.name for file in files}
+        if len(vectors) == len(found) == len(files) and vectors.keys() == names.keys():
+            return {names[key]: one for key, one in vectors.items()}
+    return {}
+
+
 def _stem(name: str) -> str:
-    return PurePosixPath(name.lower()).name.split(".parquet")[0].removesuffix(".npy").split(".csv")[0].split(".tsv")[0]
+    while (shorter := _SUFFIX.sub("", name.lower())) != name:
+        name = shorter
+    return name

@@ -69,6 +69,19 @@ def test_files_called_alike_belong_together(tmp_path: Path, kind: str) -> None:
         _all(files, tmp_path / "e")
 
 
+def test_files_in_folders_pair_by_their_whole_names(tmp_path: Path) -> None:
+    made = vectors(12)
+    for name, first in (("a", 0), ("b", 6)):
+        (tmp_path / "list" / name).mkdir(parents=True)
+        (tmp_path / "e" / name).mkdir(parents=True)
+        write_pd12m(tmp_path / "list" / name / "0.parquet", 6, first)
+        np.save(tmp_path / "e" / name / "0.parquet.npy", made[first : first + 6])
+    files = find_files([str(tmp_path / "list")])
+    segments = match_embeddings(files, PD12M, {}, [str(tmp_path / "e")])
+    assert [segments[file.name][0].file.name for file in files] == ["a/0.parquet.npy", "b/0.parquet.npy"]
+    assert _all(files, tmp_path / "e") == made.tolist()
+
+
 @pytest.mark.parametrize("fixed", [True, False])
 @pytest.mark.parametrize("named", ["id", "row", ""])
 def test_parquet_by_id_by_row_and_in_order(tmp_path: Path, named: str, fixed: bool) -> None:

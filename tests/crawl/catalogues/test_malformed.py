@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
+from random import Random
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,6 +20,13 @@ from crawl.catalogues.files import LeftOut, find_files
 from crawl.catalogues.presets import PRESETS
 from crawl.catalogues.rows import read_rows, read_texts
 from moodarchive.errors import ConfigError
+from tests.crawl.catalogues.published import (
+    write_commoncatalog,
+    write_commons_tar,
+    write_open_images,
+    write_pd12m,
+    yfcc100m_lines,
+)
 
 HEADING = "url,caption,license\n"
 
@@ -211,3 +219,31 @@ def test_a_row_group_that_would_become_gigabytes_is_left_out(tmp_path: Path, mon
     pq.write_table(pa.table({"url": ["http://h.test/0.jpg"] * 2, "caption": values}), tmp_path / "l.parquet")
     left_out = LeftOut("l")
     assert not list(read_rows(*find_files([str(tmp_path)]), PRESETS["own"], {}, left_out)) and left_out.rows == 2
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_list_with_any_bytes_changed_is_read_or_refused_by_name(tmp_path: Path, seed: int) -> None:
+    random = Random(seed)
+    whole = {
+        "pd12m.parquet": ("pd12m", write_pd12m(tmp_path / "pd12m.parquet", 30).read_bytes()),
+        "c.parquet": ("commoncatalog", write_commoncatalog(tmp_path / "c.parquet", [b"x" * 50] * 9).read_bytes()),
+        "images.csv": ("open-images", write_open_images(tmp_path / "images.csv").read_bytes()),
+        "yfcc100m_dataset.gz": ("yfcc100m", gzip.compress(yfcc100m_lines(9).encode())),
+        "commons.tar": ("wikimedia-commons", write_commons_tar(tmp_path / "commons.tar", [b"x"] * 3).read_bytes()),
+        "l.jsonl": ("own", b"\n".join(_json(n, tags=["a"]) for n in range(9))),
+    }
+    for name, (preset, content) in whole.items():
+        for _ in range(8):
+            changed = bytearray(content)
+            for _ in range(random.choice((1, 3, 12))):
+                at = random.randrange(len(changed))
+                changed[at : at + random.randrange(3)] = random.choice((b"", b"\xff", b"\0\0", b'"\n', b"{[,\t"))
+            (tmp_path / name).write_bytes(changed)
+            left_out = LeftOut(name)
+            try:
+                (file,) = find_files([str(tmp_path / name)], kind=PRESETS[preset].format.kind)
+                rows = sum(batch.num_rows for batch in read_rows(file, PRESETS[preset], {}, left_out))
+            except ConfigError as error:
+                assert name in str(error) and "remedy" in str(error)
+            else:
+                assert rows == left_out.taken <= left_out.rows
