@@ -120,6 +120,13 @@ class _Match:
             reading = read_embeddings(file, self.catalogue.preset, settings.columns, self._left_out(index), segments)
             for rows, block in reading:
                 chosen = np.isin(rows, allowed, assume_unique=True)
+                if not chosen.any():
+                    continue
+                if block.shape[1] != vectors.shape[1]:
+                    raise ConfigError(
+                        f"{file.path}: its embeddings have {block.shape[1]} numbers, those of the model "
+                        f"{vectors.shape[1]}; remedy: name the model that made them by embedding_model"
+                    )
                 yield number_rows(index, rows[chosen]), block[chosen]
 
         most, floor = settings.results_per_query, settings.cosine_floor

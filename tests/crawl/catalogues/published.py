@@ -30,6 +30,7 @@ def write_pd12m(path: Path, rows: int = 4, first: int = 0, **more: Any) -> Path:
         "license": [ZERO if n % 2 == 0 else MARK for n in numbers],
         "source": ["wikimedia"] * rows,
     }
+    path.parent.mkdir(exist_ok=True)
     pq.write_table(pa.table({**columns, **more}), path)
     return path
 

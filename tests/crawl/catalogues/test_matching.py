@@ -1,54 +1,36 @@
-"""The match of a list's files: the same answers however they are spread, and without rows that others outrank."""
+"""A match by meaning refuses embeddings of another model, and passes over files of which no row may enter."""
 
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+import numpy as np
 import pytest
 
-from crawl.catalogues import matching
 from crawl.catalogues.catalogue import Catalogue
-from crawl.catalogues.matching import match_catalogue
+from crawl.catalogues.embeddings import match_embeddings
+from crawl.catalogues.matching import _Match
+from crawl.catalogues.ranking import no_matches
 from crawl.catalogues.settings import CatalogueSettings
-from crawl.source import Query
-from moodarchive.running.parallel_map import in_threads
+from crawl.catalogues.words import Vocabulary
+from moodarchive.errors import ConfigError
 from moodarchive.storage.store import Store
-
-CAPTIONS = (
-    "a crying child",
-    "the child cries in the rain",
-    "rain on a window",
-    "old man crying",
-    "a child, crying child",
-)
+from tests.crawl.catalogues.published import vectors, write_pd12m
 
 
-def test_files_matched_in_waves_answer_as_files_matched_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "list").mkdir()
-    for file in range(9):
-        captions = [CAPTIONS[(file + row) % len(CAPTIONS)] + " indeed" * (row % 3) for row in range(12)]
-        columns = {
-            "id": [f"{file}-{row}" for row in range(12)],
-            "url": [f"https://pictures.example/{file}-{row}.jpg" for row in range(12)],
-            "caption": captions,
-            "width": [800] * 12,
-            "height": [600] * 12,
-            "license": ["https://creativecommons.org/publicdomain/zero/1.0/"] * 12,
-        }
-        pq.write_table(pa.table(columns), tmp_path / "list" / f"{file}.parquet")
-    settings = CatalogueSettings(preset="own", files=(str(tmp_path / "list"),), results_per_query=7)
-    catalogue = Catalogue(name="mine", settings=settings)
-    queries = [
-        Query(source="mine", emotion="sadness", context="portrait", phrase=phrase, results=7, release=catalogue.release)
-        for phrase in ("crying child", "child in rain", "old man at window")
-    ]
-    waves = Store(str(tmp_path / "waves"))
-    answers = match_catalogue(waves, catalogue, queries, in_threads)
-    monkeypatch.setattr(matching, "_FILES_OF_FIRST_WAVE", 100)
-    at_once = Store(str(tmp_path / "at_once"))
-    assert match_catalogue(at_once, catalogue, queries, in_threads) == answers
-    path = f"{answers}/answers.parquet"
-    assert waves.read_bytes(path) == at_once.read_bytes(path)
-    assert len(pq.read_table(tmp_path / "waves" / path)) == 21
+def test_embeddings_of_another_width_are_refused_by_name_and_files_without_rows_need_none(tmp_path: Path) -> None:
+    write_pd12m(tmp_path / "list" / "a.parquet", 6)
+    write_pd12m(tmp_path / "list" / "b.parquet", 6, url=[None] * 6)
+    (tmp_path / "e").mkdir()
+    np.save(tmp_path / "e" / "a.npy", vectors(6, width=8))
+    np.save(tmp_path / "e" / "b.npy", np.zeros((6, 1), np.float16))
+    settings = CatalogueSettings(preset="pd12m", files=(str(tmp_path / "list"),), cosine_floor=-1)
+    catalogue = Catalogue(name="c", settings=settings)
+    match = _Match(
+        store=Store(str(tmp_path / "root")), folder="f", catalogue=catalogue, queries=(),
+        vocabulary=Vocabulary(("joy",)),
+        segments=match_embeddings(catalogue.files, catalogue.preset, {}, [str(tmp_path / "e")]),
+    )  # fmt: skip
+    cutoffs = no_matches(1).find_cutoffs(10)
+    with pytest.raises(ConfigError, match=r"a\.parquet: its embeddings have 8 numbers, those of the model 4; remedy"):
+        match.match_meaning(vectors(1, width=4), cutoffs, 0)
+    assert len(match.match_meaning(vectors(1, width=8), cutoffs, 0).row) == 6
+    assert len(match.match_meaning(vectors(1, width=8), cutoffs, 1).row) == 0
