@@ -282,6 +282,24 @@ def test_a_gpu_that_vanishes_in_the_third_pass_loses_nothing_and_the_next_run_go
 
 
 @needs_model
+def test_a_vector_that_is_no_number_fails_its_own_row_alone(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    _write(store, ["safe"] * 5, QUERIES[:1])
+    expected, real = _scored(store), ClipEncoder._encode
+
+    def spoils(encoder: ClipEncoder, pixels: list[object]) -> torch.Tensor:
+        vectors: torch.Tensor = real(encoder, pixels).clone()
+        vectors[1] = torch.nan
+        return vectors
+
+    monkeypatch.setattr(ClipEncoder, "_encode", spoils)
+    write_rows(store, SAFETY, 0, [{**row, "nsfw": 0.01} for row in rows_of(store, SAFETY, 0)])
+    rows = _scored(store)
+    assert [row["error"] for row in rows] == [None, "not_finite", None, None, "not_finite"], "passes of three"
+    assert rows[1]["status"] == "failed" and rows[1]["score"] is None
+    assert [rows[i] for i in (0, 2, 3)] == [expected[i] for i in (0, 2, 3)]
+
+
+@needs_model
 def test_a_gpu_that_another_run_has_filled_is_named_before_the_first_part(monkeypatch: pytest.MonkeyPatch) -> None:
     real, gpu = torch.nn.Module.to, torch.device("cuda", 0)
 
