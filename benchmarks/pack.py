@@ -25,7 +25,7 @@ from synthetic.photographs import MEAN_BYTES, write_photographs  # noqa: E402
 from moodarchive.emotions.captions import caption_text  # noqa: E402
 from moodarchive.running.stage import run_part  # noqa: E402
 from moodarchive.storage.store import Store  # noqa: E402
-from moodarchive.tables.schemas import SHARD_INDEX  # noqa: E402
+from moodarchive.tables.schemas import SELECTION, SHARD_INDEX  # noqa: E402
 from pipelines.runner.settings_record import check_settings  # noqa: E402
 from pipelines.settings import ArchiveSettings  # noqa: E402
 from shards.pack import METADATA, ShardSettings, pack_stage  # noqa: E402
@@ -69,7 +69,7 @@ def _samples_of(root: str, part: int) -> Iterator[dict[str, Any]]:
     for batches in zip(*readers, strict=True):
         for rows in zip(*(batch.to_pylist() for batch in batches), strict=True):
             row = {table.name: of_table for table, of_table in zip(tables, rows, strict=True)}
-            if row["kept"]["kept"]:
+            if row[SELECTION.name]["kept"]:
                 told = {name: row[table.name][column] for name, (table, column) in METADATA.items()}
                 told["phash"] = f"{told['phash']:016x}"
                 text = caption_text(told["summary"], told["stimuli"], told["assessment"])
