@@ -17,8 +17,14 @@ MEAN_BYTES = 120_000
 _QUERY = {"emotion": "joy", "context": "natural_scenery", "phrase": "sunlit meadow", "rank": 0}
 
 
+def _of_all(rows: int) -> dict[str, list[str]]:
+    """A provenance that public shards take."""
+    licence = {"licence": "by 2.0", "licence_url": "https://creativecommons.org/licenses/by/2.0/"}
+    return {name: [value] * rows for name, value in ({"source": "openverse"} | licence).items()}
+
+
 def write_photographs(store: Store, part: int, rows: int) -> None:
-    """Writes the part in every table from items to selection; every row is kept for training."""
+    """Writes the part in every table from items to selection; every row is kept for training, and may be published."""
     image = np.arange(part * rows, (part + 1) * rows)
     word = np.sort(hashed(image, 4))
     key, ok = hexed(word), ["ok"] * rows
@@ -29,7 +35,8 @@ def write_photographs(store: Store, part: int, rows: int) -> None:
     pictures = [noise[first : first + count] for first, count in zip(start, length, strict=True)]
     score = np.full(rows, 0.25, np.float32)
     tables = {
-        ITEMS: {**provenance(image), "queries": [[_QUERY]] * rows, "retrieved_on": ["2026-11-21"] * rows},
+        ITEMS: {**provenance(image), **_of_all(rows), "queries": [[_QUERY]] * rows,
+                "retrieved_on": ["2026-11-21"] * rows},
         IMAGES: {
             "bytes": pictures, "stored_sha256": [hashlib.sha256(picture).hexdigest() for picture in pictures],
             "sha256": pc.binary_join_element_wise(*(hexed(hashed(word, 11 + i)) for i in range(4)), ""),
