@@ -39,7 +39,7 @@ def read_affection(folder: Path) -> Captioned:
                 raise csv.Error("too few cells")
             name = f"{row[of_set].strip()}/{row[picture].strip()}" if of_set else row[picture]
             located = Located(under + PUBLISHED.inside(name, path))
-            if row[emotion].strip().casefold() == NO_EMOTION:
+            if row[emotion].replace("_", " ").strip().casefold() == NO_EMOTION:
                 left_out.append(LeftOut(picture=located.path, reason="no_label"))
             elif caption := row[text].strip():
                 pairs.append(Pair(located, caption, row[emotion].strip()))

@@ -45,8 +45,10 @@ def _classes(path: Path) -> list[str]:
 
 def _entry(entry: Any, listed: Path, number: int) -> tuple[str, str]:
     """Emotion and picture of [emotion, picture, annotation], or of [emotion, id, picture, annotation]."""
-    if isinstance(entry, list) and len(entry) in (3, 4) and all(isinstance(value, str) for value in entry):
-        return entry[0], entry[-2]
+    if isinstance(entry, list) and len(entry) in (3, 4):
+        emotion, picture, annotation = entry[0], entry[-2], entry[-1]  # an id, text or number, says nothing more
+        if isinstance(emotion, str) and isinstance(picture, str) and isinstance(annotation, str):
+            return emotion, picture
     raise PUBLISHED.error(
         f"{listed}, entry {number} is neither [emotion, picture, annotation] nor [emotion, id, picture, annotation]: "
         f"{str(entry)[:100]}"

@@ -208,8 +208,9 @@ def test_pictures_are_opened_within_limits(tmp_path: Path) -> None:
         (["affection"], 0),
     ],
 )
+@pytest.mark.parametrize("no_emotion", ["something else", "Something_Else"])
 def test_affection_is_read_in_the_layout_of_its_authors(
-    under: str, tables: list[str], read: int, tmp_path: Path
+    under: str, tables: list[str], read: int, no_emotion: str, tmp_path: Path
 ) -> None:
     names = [
         ("coco_affective", "COCO_train2014_1.jpg"),
@@ -223,7 +224,7 @@ def test_affection_is_read_in_the_layout_of_its_authors(
     for number, table in enumerate(tables):
         rows = [
             f"worker-{row},text {row} of table {number},{emotion},{of_set},{name}"
-            for row, ((of_set, name), emotion) in enumerate(zip(names, ["awe", "something else", "fear"], strict=True))
+            for row, ((of_set, name), emotion) in enumerate(zip(names, ["awe", no_emotion, "fear"], strict=True))
         ]
         (folder / f"{table}.csv").write_text("\n".join(["workerid,utterance,emotion,dataset,image_name", *rows]))
     captioned = read_published("affection", tmp_path)
@@ -238,11 +239,12 @@ def test_affection_is_read_in_the_layout_of_its_authors(
     assert all((tmp_path / pair.picture.path).is_file() for pair in captioned.pairs)
 
 
-def test_emosets_entries_may_hold_an_id(sets: Path) -> None:
+@pytest.mark.parametrize("write_id", [str, lambda stem: int(stem.rpartition("_")[2])], ids=["text", "number"])
+def test_emosets_entries_may_hold_an_id(sets: Path, write_id: Callable[[str], object]) -> None:
     plain = _labelled("emoset", sets)
     for split in ("train", "val", "test"):
         path = sets / "emoset" / f"{split}.json"
-        entries = [[emotion, Path(picture).stem, picture, annotation]
+        entries = [[emotion, write_id(Path(picture).stem), picture, annotation]
                    for emotion, picture, annotation in json.loads(path.read_text())]  # fmt: skip
         path.write_text(json.dumps(entries))
     with_ids = _labelled("emoset", sets)
