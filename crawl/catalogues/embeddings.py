@@ -12,9 +12,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from crawl.catalogues.columns import Reading, find_column, fold, to_texts
 from crawl.catalogues.files import LeftOut, ListFile, find_files, open_list, refuse
-from crawl.catalogues.parquet_lists import DAMAGE, ParquetList
+from crawl.catalogues.formats.columns import Reading, find_column, fold, to_texts
+from crawl.catalogues.formats.parquet import DAMAGE, ParquetList
 from crawl.catalogues.presets import Preset
 from crawl.catalogues.rows import count_rows, read_ids
 from moodarchive.errors import ConfigError

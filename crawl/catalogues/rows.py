@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from crawl.catalogues import delimited_lists, json_lists, parquet_lists
-from crawl.catalogues.columns import Chunk, Plan, Reading, fields_of, to_mature, to_pixels
 from crawl.catalogues.files import LeftOut, ListFile, refuse
+from crawl.catalogues.formats import delimited, json_objects, parquet
+from crawl.catalogues.formats.columns import Chunk, Plan, Reading, fields_of, to_mature, to_pixels
 from crawl.catalogues.presets import Companion, Preset
 from moodarchive.errors import RowError
 from moodarchive.licences import find_licence
@@ -35,11 +35,11 @@ MOST_ADDRESS = 4096
 MOST_BYTES = 64 << 20
 """Of one picture in a row, where nothing else is said."""
 _READERS: Mapping[str, Any] = {
-    "parquet": parquet_lists,
-    "csv": delimited_lists,
-    "tsv": delimited_lists,
-    "jsonl": json_lists,
-    "tar": json_lists,
+    "parquet": parquet,
+    "csv": delimited,
+    "tsv": delimited,
+    "jsonl": json_objects,
+    "tar": json_objects,
 }
 _IS_ADDRESS = r"(?i)^https?://[^\s/][^\x00-\x20\x7f]*$"
 _TEXTS = ("title", "alt_text", "searched")
@@ -105,9 +105,9 @@ def read_pictures(
     """
     reading = Reading(file, preset, columns, (), LeftOut(file.name))
     if reading.kind == "parquet":
-        yield from parquet_lists.read_pictures(reading, wanted, most_bytes)
+        yield from parquet.read_pictures(reading, wanted, most_bytes)
     elif reading.kind == "tar":
-        yield from json_lists.read_tar_pictures(reading, wanted, most_bytes)
+        yield from json_objects.read_tar_pictures(reading, wanted, most_bytes)
     else:
         why = f"is a list of the kind {reading.kind}, which holds no pictures"
         raise refuse(file.path, why, "use Parquet or tars")
@@ -127,7 +127,7 @@ def count_rows(file: ListFile, preset: Preset, columns: Mapping[str, str]) -> in
     """How many positions the file has; those of rows that are left out count."""
     reading = Reading(file, preset, columns, ("url",), LeftOut(file.name))
     if reading.kind == "parquet":
-        with parquet_lists.ParquetList(file) as table:
+        with parquet.ParquetList(file) as table:
             return int(table.metadata.num_rows)
     last = -1
     for _, chunk in _READERS[reading.kind].read_chunks(reading):
@@ -182,7 +182,7 @@ def _words_beside(reading: Reading, companion: Companion) -> tuple[np.ndarray, p
     for plan, chunk in _READERS[reading.kind].read_chunks(only_ids):
         rows.append(chunk.rows)
         ids.append(fields_of(plan, chunk, only_ids.fields, only_ids.left_out)["source_id"])
-    words = delimited_lists.read_companion(reading.file, companion, pa.concat_arrays(ids))
+    words = delimited.read_companion(reading.file, companion, pa.concat_arrays(ids))
     return np.concatenate(rows), words
 
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from crawl.catalogues.delimited_lists import read_csv
 from crawl.catalogues.files import LeftOut
+from crawl.catalogues.formats.delimited import read_csv
 from moodarchive.emotions.taxonomy import CONTEXTS, Cell
 from moodarchive.errors import ConfigError
 

@@ -10,9 +10,9 @@ from typing import IO, Any
 import numpy as np
 import pyarrow as pa
 
-from crawl.catalogues.columns import Chunk, Plan, Reading, fold, relevant_names, text_of
-from crawl.catalogues.delimited_lists import DAMAGE, refuse_damaged
 from crawl.catalogues.files import LeftOut, ListFile, open_decompressed, refuse
+from crawl.catalogues.formats.columns import Chunk, Plan, Reading, fold, relevant_names, text_of
+from crawl.catalogues.formats.delimited import DAMAGE, refuse_damaged
 from moodarchive.errors import RowError
 
 BATCH_ROWS = 20_000

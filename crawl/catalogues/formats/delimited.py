@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from crawl.catalogues.columns import Chunk, Plan, Reading, fold
 from crawl.catalogues.files import LOGGER, LeftOut, ListFile, find_files, open_decompressed, refuse
+from crawl.catalogues.formats.columns import Chunk, Plan, Reading, fold
 from crawl.catalogues.presets import PRESETS, Companion, Format, Preset
 from moodarchive.storage.remote import explain_refusals, open_file_system
 

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from crawl.catalogues.columns import Chunk, Plan, Reading, find_column, fold
 from crawl.catalogues.files import ListFile, open_list, refuse
+from crawl.catalogues.formats.columns import Chunk, Plan, Reading, find_column, fold
 from crawl.catalogues.presets import Preset
 from moodarchive.errors import RowError
 

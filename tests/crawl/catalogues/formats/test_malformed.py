@@ -202,9 +202,9 @@ def _bomb_header(size: int) -> bytes:
 
 
 def test_a_row_group_that_would_become_gigabytes_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from crawl.catalogues import parquet_lists
+    from crawl.catalogues.formats import parquet
 
-    monkeypatch.setattr(parquet_lists, "MOST_CHUNK_BYTES", 1 << 20)
+    monkeypatch.setattr(parquet, "MOST_CHUNK_BYTES", 1 << 20)
     small = {"url": ["http://h.test/0.jpg"] * 10, "caption": ["a"] * 10}
     large = {"url": ["http://h.test/1.jpg"] * 10, "caption": [f"{n}" * 500_000 for n in range(10)]}
     lists = {"url": ["http://h.test/2.jpg"] * 10, "caption": ["b"] * 10}
