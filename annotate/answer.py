@@ -19,6 +19,9 @@ _LONGEST = {"summary": 300, "stimulus": 220, "assessment": 300}
 """Characters a field; at about five characters a token they keep most captions under MAX_CLIP_TOKENS."""
 _SHORTEST = 20
 _EMOTIONS_AT_MOST = 3
+FLAGS = ("nudity", "gore")
+"""What the model answers with yes or no, for the verdict on the picture's safety."""
+_YES_NO = {"yes": True, "no": False, "true": True, "false": False}
 _ECHO_WORDS = 8
 """A run of so many words of the prompt is a copy; real sentences share shorter runs by chance."""
 
@@ -37,12 +40,17 @@ _FILTERED = ("content_filter", "safety", "guardrail")
 
 @dataclass(frozen=True, kw_only=True)
 class Annotation:
-    """An accepted answer; ``emotions`` are one to three of the 27, the strongest first."""
+    """An accepted answer; ``emotions`` are one to three of the 27, the strongest first.
+
+    ``nudity`` and ``gore`` are None where the model did not say.
+    """
 
     summary: str
     stimuli: tuple[str, str, str]
     assessment: str
     emotions: tuple[str, ...]
+    nudity: bool | None = None
+    gore: bool | None = None
 
     @property
     def sentences(self) -> tuple[str, ...]:
@@ -59,6 +67,7 @@ def answer_schema() -> dict[str, Any]:
         "stimuli": stimuli,
         "assessment": _sentence_schema("assessment"),
         "emotions": {"type": "array", "items": emotion, "minItems": 1, "maxItems": _EMOTIONS_AT_MOST},
+        **{flag: {"type": "string", "enum": ["no", "yes"]} for flag in FLAGS},
     }
     return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
@@ -104,7 +113,8 @@ def _parse(text: str) -> Annotation:
         values = find_object(text)
     except (ValueError, RecursionError) as error:
         raise RowError("not_json", f"{error}: {text[:200]!r}") from None
-    if set(values) != {"summary", "stimuli", "assessment", "emotions"}:
+    # a prompt of one's own, or a server without a schema, may leave the flags out
+    if set(values) - set(FLAGS) != {"summary", "stimuli", "assessment", "emotions"}:
         raise RowError("wrong_schema", f"the answer has other fields: {text[:200]!r}")
     stimuli = values["stimuli"]
     if not isinstance(stimuli, list) or len(stimuli) > 3:
@@ -117,6 +127,7 @@ def _parse(text: str) -> Annotation:
         stimuli=(first, second, third),
         assessment=_sentence(values["assessment"]),
         emotions=_emotions(values["emotions"]),
+        **{flag: _yes_no(flag, values.get(flag)) for flag in FLAGS},
     )
 
 
@@ -139,6 +150,15 @@ def _emotions(value: object) -> tuple[str, ...]:
         if name not in EMOTIONS:
             raise RowError("unknown_emotion", f"{given!r:.60} is none of the {len(EMOTIONS)} emotions")
     return tuple(dict.fromkeys(names))
+
+
+def _yes_no(flag: str, value: object) -> bool | None:
+    """What was said; None where nothing was. Anything but yes or no is asked about again, not taken for a no."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str) and (word := value.strip().rstrip(".").lower()) in _YES_NO:
+        return _YES_NO[word]
+    raise RowError("wrong_schema", f"{flag} is neither yes nor no: {value!r:.60}")
 
 
 def _check_one_sentence(text: str) -> None:

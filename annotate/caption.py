@@ -44,7 +44,7 @@ class CaptionSettings(ChatSettings):
 
     model: Annotated[str, SettingScope.PER_ROW] = "llava-hf/llava-v1.6-mistral-7b-hf"
     """The name under which the servers know the model."""
-    prompt: Annotated[str, SettingScope.PER_ROW] = "five_sentences"
+    prompt: Annotated[str, SettingScope.PER_ROW] = "five_sentences_2"
     """A bundled prompt's name, or the path of a TOML file."""
     max_tokens: Annotated[int, SettingScope.PER_ROW, Field(ge=64)] = 512
     """Tokens that an answer may have; one that is cut off counts as failed."""
@@ -197,4 +197,4 @@ def forget(store: Store, keys: frozenset[str]) -> dict[str, str]:
     Returns the sha256 of each part written anew, by ``table/NNNNN``; repeated after a kill, it ends the same.
     """
     forget_logs(store, "caption", parts_holding(store, ITEMS, keys))
-    return forget_rows(store, CAPTIONS, keys, ("summary", "stimuli", "assessment", "emotions"))
+    return forget_rows(store, CAPTIONS, keys, ("summary", "stimuli", "assessment", "emotions", "nudity", "gore"))

@@ -169,5 +169,7 @@ class Describer:
                 stimuli=list(annotation.stimuli),
                 assessment=annotation.assessment,
                 emotions=list(annotation.emotions),
+                nudity=annotation.nudity,
+                gore=annotation.gore,
             )
         return row

@@ -27,7 +27,7 @@ INPUTS: tuple[tuple[Table, str], ...] = (
     ),
     (IMAGES, "key, status, sha256, phash, original_width::BIGINT * original_height AS area"),
     (SAFETY, "key, status, verdict"),
-    (CAPTIONS, "key, status"),
+    (CAPTIONS, "key, status, nudity, gore"),
     (SCORES, "key, status, score, emotion, context"),
 )
 
@@ -36,6 +36,10 @@ CASE WHEN i.status <> 'ok' AND i.sha256 IS NULL THEN 'failed_download' WHEN f.st
      WHEN f.verdict = 'unsafe' THEN 'unsafe' END
 """
 """Why an image fell before anybody described it."""
+VERDICT = """
+CASE WHEN f.verdict = 'safe' AND (c.nudity OR c.gore) THEN 'doubtful' ELSE f.verdict END
+"""
+"""Whether an image is safe: what the captioner answered can make the classifier's verdict stricter, never laxer."""
 SPLIT = """
 CASE WHEN i.sha256 IS NULL THEN NULL WHEN share < $heldout THEN 'heldout'
      WHEN share < $heldout + $validation THEN 'validation' ELSE 'train' END
@@ -48,7 +52,7 @@ _JUDGED = f"""
 CREATE TABLE judged AS
 SELECT d.key, d.part, d.round, i.phash, i.area, s.score,
        coalesce(s.emotion, d.emotion) AS emotion, coalesce(s.context, d.context) AS context,
-       i.status = 'taken_down' AS taken,
+       i.status = 'taken_down' AS taken, {VERDICT} AS verdict,
        coalesce({BEFORE_CAPTIONS}, CASE WHEN c.status NOT IN ('ok', 'taken_down') THEN 'failed_caption'
                                         WHEN s.status <> 'ok' THEN 'failed_score' END) AS reason,
        {SPLIT} AS split
@@ -77,13 +81,15 @@ low AS (  -- multiplied first: 29 / 100 of 100 rows would be 28.999 of them
 SELECT j.part, j.key, CASE WHEN j.taken THEN 'taken_down'
        ELSE coalesce(m.reason, j.reason, CASE WHEN l.key IS NOT NULL THEN 'low_score' END,
                      CASE WHEN p.key IS NOT NULL THEN 'rejected_by_people' END) END AS reason,
-       coalesce(a.emotion, j.emotion) AS emotion, coalesce(a.context, j.context) AS context, j.split, j.round
+       coalesce(a.emotion, j.emotion) AS emotion, coalesce(a.context, j.context) AS context, j.split, j.round,
+       CASE WHEN NOT j.taken THEN j.verdict END AS verdict
 FROM judged j LEFT JOIN marked m USING (key) LEFT JOIN latest a USING (key) LEFT JOIN rejected p USING (key)
      LEFT JOIN low l ON l.key = j.key AND l.round = coalesce(a.round, j.round)
 """
 # Once over all verdicts: a query a part would join them all once a part.
 _ORDERED = """
-SELECT part, key, reason IS NULL AS kept, reason, emotion, context, split, round FROM verdicts ORDER BY part, key
+SELECT part, key, reason IS NULL AS kept, reason, emotion, context, split, round, verdict
+FROM verdicts ORDER BY part, key
 """
 
 

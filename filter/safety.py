@@ -1,6 +1,7 @@
 """Pictures that are not safe for work are found before anything costly or public happens to them."""
 
 import io
+import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Annotated, Any, Protocol
 
 import pyarrow as pa
 from PIL import Image
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from filter.hub_safety import HubClassifier
 from moodarchive.errors import MissingExtraError, StageError
@@ -19,12 +20,13 @@ from moodarchive.running.stage import Readers, Resources, Stage
 from moodarchive.settings import Settings, SettingScope
 from moodarchive.storage.store import Store
 from moodarchive.tables.forgetting import parts_holding
+from moodarchive.tables.layout import DOUBTFUL
 from moodarchive.tables.schemas import IMAGES, ITEMS, SAFETY, as_batch, empty_row
 
 BATCH = 16
 """Pictures in one pass through a classifier; the last pass of the rows that are read together is filled up."""
 OPENNSFW, CPU = "opennsfw", "CPUExecutionProvider"
-SAFE, DOUBTFUL, UNSAFE = "safe", "doubtful", "unsafe"
+SAFE, UNSAFE = "safe", "unsafe"
 _NO_ROOM = "a GPU with more memory free, or safety.gpus_per_worker = 0, which judges on CPUs"
 
 
@@ -42,9 +44,9 @@ class SafetySettings(Settings):
     """Which of a hub model's labels count as unsafe; opennsfw has but one."""
     threshold: Annotated[float, Field(gt=0, le=1), SettingScope.PER_ROW] = 0.5
     """Probability from which a picture is unsafe: it is dropped."""
-    doubtful_from: Annotated[float, Field(gt=0, le=1), SettingScope.PER_ROW] = 0.05
-    """Probability from which a picture that is not unsafe is doubtful: it is kept, in the private shards. At
-    ``threshold`` or above it no picture is doubtful."""
+    doubtful_from: Annotated[float, Field(gt=0, le=1, validate_default=True), SettingScope.PER_ROW] = 0.05
+    """Probability, below ``threshold``, from which a picture is doubtful: it is kept, in the private shards. The
+    captioner's answers can make further pictures doubtful."""
     second_model: Annotated[str, SettingScope.PER_ROW] = ""
     """Another model, named as ``model`` is, that judges each picture too; the higher value counts. Empty: none."""
     workers: Annotated[int, Field(ge=1), SettingScope.EXECUTION] = 1
@@ -55,6 +57,17 @@ class SafetySettings(Settings):
     """GPUs that Ray sets aside for each worker; opennsfw uses one where onnxruntime-gpu is installed."""
     threads: Annotated[int, Field(ge=1), SettingScope.EXECUTION] = 1
     """CPU threads of each worker: of its model, and of what decodes and resizes pictures for opennsfw."""
+
+    @field_validator("doubtful_from")
+    @classmethod
+    def _below_threshold(cls, doubtful_from: float, info: ValidationInfo) -> float:
+        threshold = info.data.get("threshold", math.inf)  # absent where it is refused itself
+        if doubtful_from >= threshold:
+            raise ValueError(
+                f"must be below safety.threshold = {threshold:g}, from which pictures are unsafe; remedy: lower "
+                "safety.doubtful_from, or raise the threshold"
+            )
+        return doubtful_from
 
 
 class Classifier(Protocol):

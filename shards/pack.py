@@ -19,7 +19,7 @@ from moodarchive.settings import Settings, SettingScope
 from moodarchive.storage.store import Store
 from moodarchive.tables.forgetting import parts_holding
 from moodarchive.tables.keys import digest
-from moodarchive.tables.layout import PRIVATE
+from moodarchive.tables.layout import DOUBTFUL, PRIVATE
 from moodarchive.tables.schemas import CAPTIONS, IMAGES, ITEMS, SAFETY, SCORES, SELECTION, SHARD_INDEX
 from shards.restored import PruneAwarePacker, write_and_remove_stash
 from shards.tars import SAMPLES
@@ -57,6 +57,8 @@ METADATA = {
     "phash": (IMAGES, "phash"),
     "emotions_seen": (CAPTIONS, "emotions"),
     "nsfw": (SAFETY, "nsfw"),
+    "nudity": (CAPTIONS, "nudity"),
+    "gore": (CAPTIONS, "gore"),
     "score": (SCORES, "score"),
     "score_phrase": (SCORES, "phrase"),
     "emotion": (SELECTION, "emotion"),
@@ -90,13 +92,14 @@ class Packer:
         fields["phash"] = [f"{phash:016x}" for phash in fields["phash"]]
         _set_later_scores(fields, kept[SCORES.name])
         rows = (dict(zip(fields, values, strict=True)) for values in zip(*fields.values(), strict=True))
-        verdicts = kept[SAFETY.name]["verdict"].to_pylist()
+        # a cut of release 0.2.0 names no verdict, so that the classifier's holds
+        verdicts = zip(*(kept[table.name]["verdict"].to_pylist() for table in (SAFETY, SELECTION)), strict=True)
         provenances = (fields[name] for name in ("source", "licence", "licence_url"))
         captions = zip(fields["summary"], fields["stimuli"], fields["assessment"], strict=True)
         columns = {
             "set": [
-                PRIVATE if verdict == "doubtful" or self.settings.keeps_private(*provenance) else split
-                for split, verdict, *provenance in zip(fields["split"], verdicts, *provenances, strict=True)
+                PRIVATE if DOUBTFUL in said or self.settings.keeps_private(*provenance) else split
+                for split, said, *provenance in zip(fields["split"], verdicts, *provenances, strict=True)
             ],
             "key": kept[ITEMS.name]["key"],
             "jpg": kept[IMAGES.name]["bytes"],

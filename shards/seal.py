@@ -142,11 +142,13 @@ def _count_rows(sidecars: Mapping[int, Sidecar]) -> dict[str, Any]:
     failures: Counter[str] = Counter()
     for sidecar in sidecars.values():
         failures.update(sidecar.failures)
+    doubtful = sum(sidecar.doubtful for sidecar in sidecars.values())
     return {
         "parts": len(sidecars),
         "rows": sum(sidecar.rows for sidecar in sidecars.values()),
         "failures": dict(sorted(failures.items())),
         "bytes": sum(sidecar.bytes for sidecar in sidecars.values()),
+        **({"doubtful": doubtful} if doubtful else {}),
     }
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from aiohttp import web
 from multidict import CIMultiDict
 from PIL import Image
@@ -20,7 +21,7 @@ from crawl.source import Query
 from moodarchive.running.stage import run_part
 from moodarchive.storage.store import Store
 from moodarchive.tables.keys import image_key
-from moodarchive.tables.parts import Origin, Sidecar, read_part, write_part
+from moodarchive.tables.parts import Origin, Sidecar, finished_parts, read_part, write_part
 from moodarchive.tables.schemas import (
     CANDIDATES,
     CAPTIONS,
@@ -72,6 +73,15 @@ def write_rows(store: Store, table: Table, part: int, rows: Iterable[Row], origi
 
 def rows_of(store: Store, table: Table, part: int) -> list[Row]:
     return [row for batch in read_part(store, table, part) for row in batch.to_pylist()]
+
+
+def write_earlier_rows(store: Store, table: Table, part: int) -> Sidecar:
+    """Writes the part's rows anew without the columns that came later, as an earlier release did."""
+    fields = [field for field in table.schema if field.name not in table.later]
+    earlier = replace(table, schema=pa.schema(fields), later=())
+    rows = [{field.name: row[field.name] for field in fields} for row in rows_of(store, table, part)]
+    known = finished_parts(store, table)[part]
+    return write_rows(store, earlier, part, rows, replace(ORIGIN, settings=known.settings, inputs=known.inputs))
 
 
 def item_row(number: int, source: str = "openverse") -> Row:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from PIL import Image
 
 from moodarchive.storage.store import Store
-from moodarchive.tables.layout import PRIVATE, SETS
+from moodarchive.tables.layout import DOUBTFUL, PRIVATE, SETS
 from moodarchive.tables.parquet import read_table as read_parquet
 from moodarchive.tables.parts import part_path, read_part
 from moodarchive.tables.schemas import CAPTIONS, IMAGES, ITEMS, SAFETY, SCORES, SELECTION, Table
@@ -34,8 +34,12 @@ def part_problems(store: Store, part: int, sealed: frozenset[str]) -> Problems:
     for table in (IMAGES, SAFETY, CAPTIONS, SCORES, SELECTION):
         if _column(store, table, part, "key") != items:
             yield part_path(table, part), "its keys are not those of items"
-    judged, kept, split = (_column(store, SELECTION, part, name) for name in ("key", "kept", "split"))
+    judged, kept, split, verdict = (
+        _column(store, SELECTION, part, name) for name in ("key", "kept", "split", "verdict")
+    )
     splits = {key: of_key for key, is_kept, of_key in zip(judged, kept, split, strict=True) if is_kept}
+    classified = zip(_column(store, SAFETY, part, "key"), _column(store, SAFETY, part, "verdict"), strict=True)
+    doubtful = {key for key, said in (*zip(judged, verdict, strict=True), *classified) if said == DOUBTFUL}
     yield from _caption_problems(store, part, set(splits))
     packed: dict[str, str] = {}
     for name in SETS:
@@ -43,11 +47,18 @@ def part_problems(store: Store, part: int, sealed: frozenset[str]) -> Problems:
             yield from _shard_problems(store, name, part, packed)
     for key in sorted(set(splits) - set(packed)):
         yield key, f"kept, but in no shard of part {part:05d}"
+    yield from _set_problems(part, packed, splits, doubtful)
+
+
+def _set_problems(part: int, packed: Mapping[str, str], splits: Mapping[str, str], doubtful: set[str]) -> Problems:
+    """What lies in a set in which it does not belong; ``packed`` and ``splits`` by key."""
     for key, name in sorted(packed.items()):
         if key not in splits:
             yield key, f"in shards/{name}/{part:05d}.tar, but not kept"
         elif name not in (splits[key], PRIVATE):
             yield key, f"in {name}, but its split is {splits[key]}"
+        elif name != PRIVATE and key in doubtful:
+            yield key, f"in {name}, but its picture is doubtful and belongs into {PRIVATE}"
 
 
 def _column(store: Store, table: Table, part: int, name: str) -> list[Any]:

@@ -36,6 +36,7 @@ _LEFTOVERS: tuple[tuple[Table, str, str], ...] = (
     (ITEMS, _STILL_SAID, "items still tells of it"),
     (IMAGES, f"bytes IS NOT NULL OR status <> '{TAKEN_DOWN}'", "images still hold it"),
     (CAPTIONS, "summary IS NOT NULL OR stimuli IS NOT NULL OR assessment IS NOT NULL", "it still has a caption"),
+    (CAPTIONS, "nudity IS NOT NULL OR gore IS NOT NULL", "captions/ still says what it shows"),
     (SELECTION, f"kept OR reason IS DISTINCT FROM '{TAKEN_DOWN}'", "it still counts as something else than taken down"),
 )
 _TEXTS = ("report/index.html", "crawl/answers", "logs")

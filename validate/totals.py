@@ -36,11 +36,13 @@ def _totals(parts: Sequence[Sidecar]) -> dict[str, Any]:
     failures: Counter[str] = Counter()
     for part in parts:
         failures.update(part.failures)
+    doubtful = sum(part.doubtful for part in parts)
     return {
         "parts": len(parts),
         "rows": sum(part.rows for part in parts),
         "failures": dict(failures),
         "bytes": sum(part.bytes for part in parts),
+        **({"doubtful": doubtful} if doubtful else {}),
     }
 
 

@@ -59,7 +59,7 @@ class Contents(Manifest):
     code_version: str
     settings: Mapping[str, Any]
     counts: Mapping[str, Any]
-    """Parts, rows, failures by kind and bytes of each table."""
+    """Parts, rows, failures by kind and bytes of each table; doubtful rows where there are any."""
     sets: Mapping[str, Any]
     """Shards and samples of each shard set."""
     sources: Mapping[str, int]

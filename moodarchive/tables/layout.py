@@ -3,6 +3,9 @@
 PRIVATE = "private"
 """The shard set of images that may not be passed on."""
 
+DOUBTFUL = "doubtful"
+"""The verdict on a picture that may not be safe for work: it is kept, in the private shards only."""
+
 TAKEN_DOWN = "taken_down"
 """The status of what was erased on request, and the reason why it is not kept."""
 

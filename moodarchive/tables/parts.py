@@ -4,6 +4,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass, field
 
 import pyarrow as pa
@@ -12,7 +13,7 @@ import pyarrow.parquet as pq
 from moodarchive.errors import NotAnArchiveError
 from moodarchive.storage.store import HashingFile, Store
 from moodarchive.tables.keys import canonical_json, digest
-from moodarchive.tables.layout import TAKEN_DOWN
+from moodarchive.tables.layout import DOUBTFUL, TAKEN_DOWN
 from moodarchive.tables.parquet import row_groups
 from moodarchive.tables.schemas import SCHEMA_VERSION, Table, explain_version
 
@@ -25,10 +26,11 @@ ROW_GROUP_BYTES = 64 << 20
 class Sidecar:
     """What is known of a finished part without opening it.
 
-    ``failures`` counts rows by error kind (and unsafe or dropped rows by reason); ``inputs`` maps ``table/NNNNN`` (or a
-    run of parts) to the digest of what the part was made from; ``files`` maps every file of the part to its sha256;
-    ``sets`` counts a shard part's samples by set. ``started`` and ``finished`` are Unix seconds; they and ``measured``,
-    figures that the worker took of its own work, differ between equal runs.
+    ``failures`` counts rows by error kind (and unsafe or dropped rows by reason), ``doubtful`` those whose picture may
+    not be safe and is kept all the same (release 0.2.0 counted them among the failures); ``inputs`` maps
+    ``table/NNNNN`` (or a run of parts) to the digest of what the part was made from; ``files`` maps every file of the
+    part to its sha256; ``sets`` counts a shard part's samples by set. ``started`` and ``finished`` are Unix seconds;
+    they and ``measured``, figures that the worker took of its own work, differ between equal runs.
     """
 
     table: str
@@ -44,6 +46,17 @@ class Sidecar:
     sets: Mapping[str, int]
     measured: Mapping[str, float] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
+    doubtful: int = 0
+
+    @property
+    def lost(self) -> int:
+        """Rows that failed or were dropped."""
+        return sum(count for kind, count in self.failures.items() if kind != DOUBTFUL)
+
+    @property
+    def doubts(self) -> int:
+        """Rows whose picture is doubtful, whatever release counted them."""
+        return self.doubtful + self.failures.get(DOUBTFUL, 0)
 
     @property
     def sha256(self) -> str:
@@ -51,9 +64,13 @@ class Sidecar:
         digests = list(self.files.values())
         return digests[0] if len(digests) == 1 else canonical_json(dict(self.files))
 
+    def to_fields(self) -> dict[str, object]:
+        """What its file holds; ``doubtful`` only where there are any: earlier sidecars stay as they were sealed."""
+        return {name: value for name, value in asdict(self).items() if name != "doubtful" or value}
+
     def without_timings(self) -> dict[str, object]:
         """The fields that equal runs share."""
-        return {name: value for name, value in asdict(self).items() if name not in TIMINGS}
+        return {name: value for name, value in self.to_fields().items() if name not in TIMINGS}
 
 
 def part_path(table: Table, part: int) -> str:
@@ -129,10 +146,25 @@ def input_digest(name: str, digests: Mapping[str, str]) -> str | None:
 def read_part(
     store: Store, table: Table, part: int, *, columns: Sequence[str] | None = None, batch_rows: int = 64
 ) -> Iterator[pa.RecordBatch]:
-    """The part's rows in order, a bounded number at a time."""
+    """The part's rows in order, a bounded number at a time; nulls for later columns that it lacks."""
+    wanted = table.schema.names if columns is None else list(columns)
     with store.open_for_arrow(part_path(table, part)) as file:
         parquet = pq.ParquetFile(file, pre_buffer=False)
-        yield from parquet.iter_batches(batch_size=batch_rows, columns=list(columns) if columns else None)
+        lacking = {*table.later} & {*wanted} - {*parquet.schema_arrow.names}
+        if not lacking:
+            yield from parquet.iter_batches(batch_size=batch_rows, columns=None if columns is None else wanted)
+            return
+        # a batch of no column would not know how many rows it has
+        present = [name for name in wanted if name not in lacking] or [parquet.schema_arrow.names[0]]
+        for batch in parquet.iter_batches(batch_size=batch_rows, columns=present):
+            yield _add_nulls(table, batch, wanted, lacking)
+
+
+def _add_nulls(table: Table, batch: pa.RecordBatch, wanted: Sequence[str], lacking: AbstractSet[str]) -> pa.RecordBatch:
+    """The wanted columns in the table's order, null where they are lacking."""
+    fields = [field for field in table.schema if field.name in wanted]
+    columns = [pa.nulls(batch.num_rows, field.type) if field.name in lacking else batch[field.name] for field in fields]
+    return pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +181,7 @@ class Origin:
 def write_part(store: Store, table: Table, part: int, batches: Iterable[pa.RecordBatch], origin: Origin) -> Sidecar:
     """Writes the part's rows, then its sidecar. Memory is bounded by one row group."""
     file, rows, counts = _write_file(store, table, part, batches)
+    doubtful = counts.pop(DOUBTFUL, 0)
     sidecar = Sidecar(
         table=table.name,
         part=part,
@@ -162,6 +195,7 @@ def write_part(store: Store, table: Table, part: int, batches: Iterable[pa.Recor
         finished=time.time(),
         sets={},
         measured=dict(origin.measured),
+        doubtful=doubtful,
     )
     write_sidecar(store, table, sidecar)
     return sidecar
@@ -175,20 +209,20 @@ def write_part_file(store: Store, table: Table, part: int, batches: Iterable[pa.
 def _write_file(
     store: Store, table: Table, part: int, batches: Iterable[pa.RecordBatch]
 ) -> tuple[HashingFile, int, Counter[str]]:
-    """The written file, its rows, and its failures by kind."""
+    """The written file, its rows, and its failures by kind, doubtful rows among them."""
     counts: Counter[str] = Counter()
     rows = 0
     with store.draft(part_path(table, part)) as file, _parquet_writer(table, file) as writer:
         for group in _row_groups(table, batches):
             writer.write_table(group, row_group_size=max(1, group.num_rows))
-            counts.update(_failures(group))
+            counts.update(_count_kinds(group))
             rows += group.num_rows
     return file, rows, counts
 
 
 def write_sidecar(store: Store, table: Table, sidecar: Sidecar) -> None:
     """Marks the part as done."""
-    store.write_bytes(sidecar_path(table, sidecar.part), (canonical_json(asdict(sidecar)) + "\n").encode())
+    store.write_bytes(sidecar_path(table, sidecar.part), (canonical_json(sidecar.to_fields()) + "\n").encode())
 
 
 def _parquet_writer(table: Table, file: HashingFile) -> pq.ParquetWriter:
@@ -214,7 +248,7 @@ def _within_bytes(group: pa.Table) -> Iterator[pa.Table]:
     yield from _within_bytes(group.slice(half).combine_chunks())
 
 
-def _failures(group: pa.Table) -> Counter[str]:
+def _count_kinds(group: pa.Table) -> Counter[str]:
     counts: Counter[str] = Counter()
     for column in ("error", "reason"):
         if column in group.column_names:
@@ -222,5 +256,7 @@ def _failures(group: pa.Table) -> Counter[str]:
     if "status" in group.column_names:
         counts.update(value for value in group["status"].to_pylist() if value == TAKEN_DOWN)
     if "verdict" in group.column_names:
-        counts.update(value for value in group["verdict"].to_pylist() if value in ("unsafe", "doubtful"))
+        # what selection/ drops is counted by its reason
+        judged = group.filter(group["kept"]) if "kept" in group.column_names else group
+        counts.update(value for value in judged["verdict"].to_pylist() if value in ("unsafe", DOUBTFUL))
     return counts

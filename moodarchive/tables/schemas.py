@@ -5,7 +5,9 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 SCHEMA_VERSION = 3
-"""Raised by one whenever a column's name, type or meaning changes; a root of another version is refused."""
+"""Raised by one whenever a column's name, type or meaning changes; a root of another version is refused.
+
+A column that only adds to the others does not raise it: see ``Table.later``."""
 MIGRATED_VERSION = 2
 """``moodarchive migrate`` brings a root of this version to the present one."""
 
@@ -26,7 +28,8 @@ def explain_version(root: str, version: object) -> str:
 class Table:
     """One folder of numbered Parquet parts, rows sorted by ``key`` where there is one.
 
-    ``rows_per_group`` bounds a row group; the writer splits further where 64 MB would be exceeded.
+    ``rows_per_group`` bounds a row group; the writer splits further where 64 MB would be exceeded. ``later`` are the
+    columns that came within a schema version: parts that were written before lack them, and every reader gives null.
     """
 
     name: str
@@ -34,6 +37,7 @@ class Table:
     says: str
     schema: pa.Schema
     rows_per_group: int = 10_000
+    later: tuple[str, ...] = ()
 
 
 def _schema(*columns: tuple[str, pa.DataType, str]) -> pa.Schema:
@@ -173,13 +177,16 @@ REPEATS = Table(
 CAPTIONS = Table(
     name="captions",
     written_by="annotate.caption",
-    says="Five sentences for each safe picture: summary, three stimuli, assessment.",
+    says="Five sentences for each picture that is not unsafe: summary, three stimuli, assessment.",
+    later=("nudity", "gore"),
     schema=_schema(
         _KEY,
         ("summary", pa.string(), "sentence 1: the whole scene"),
         ("stimuli", pa.list_(pa.string()), "sentences 2 to 4: three visual triggers"),
         ("assessment", pa.string(), "sentence 5: the overall emotion"),
         ("emotions", pa.list_(pa.string()), "one to three of the 27 that the model itself sees"),
+        ("nudity", pa.bool_(), "the model's own yes or no: bare breasts, buttocks or genitals; null: not answered"),
+        ("gore", pa.bool_(), "the same: open wounds, much blood, a dead or maimed body; null: not answered"),
         ("model", pa.string(), "the model's name, as its server gives it"),
         ("prompt_hash", pa.string(), "digest of the prompt file"),
         ("seed", pa.int64(), "sampling seed of the accepted (or last) answer"),
@@ -212,6 +219,7 @@ SELECTION = Table(
     name="selection",
     written_by="filter.cut",
     says="The verdict on every image ever merged.",
+    later=("verdict",),
     schema=_schema(
         _KEY,
         ("kept", pa.bool_(), "true: the image is in the shards"),
@@ -220,6 +228,12 @@ SELECTION = Table(
         ("context", pa.string(), "the context in which that emotion found it"),
         ("split", pa.string(), "`train`, `validation` or `heldout`, by content hash; null without content"),
         ("round", pa.int32(), "the crawl round that first met the image"),
+        (
+            "verdict",
+            pa.string(),
+            "`safe`, `doubtful` or `unsafe`: that of safety/, but `doubtful` in place of `safe` where captions/ says "
+            "yes to nudity or gore; null where there is none, and once taken down",
+        ),
     ),
 )
 SHARD_INDEX = Table(

@@ -1,6 +1,7 @@
 """DuckDB over a table's Parquet parts, within a memory limit, on any store."""
 
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -55,17 +56,29 @@ def view(
 ) -> None:
     """Makes the parts readable as a view of the table's name; without parts, an empty one of the same columns.
 
-    ``columns`` may use ``filename``, the path of a row's part.
+    ``columns`` may use ``filename``, the path of a row's part. A column that came later is null where a part lacks it.
     """
     paths = [store.path(part_path(table, part)) for part in parts]
     if paths and store.is_local:
         quoted = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
         rows = f"read_parquet([{quoted}])"
+        # every part's footer is read to unite them, so only where a later column is asked for
+        if {"*", *table.later} & set(re.findall(r"\w+|\*", columns)) and table.later:
+            rows = _unite_columns(connection, table, quoted)
+            columns = re.sub(r"\*", ", ".join(table.schema.names), columns)
     else:
         rows = f'"rows of {table.name}"'
         connection.register(rows.strip('"'), _read_by_arrow(store, table, paths))
         columns = "* EXCLUDE (filename)" if columns == "*" else columns
     connection.execute(f'CREATE OR REPLACE VIEW "{table.name}" AS SELECT {columns} FROM {rows}')
+
+
+def _unite_columns(connection: duckdb.DuckDBPyConnection, table: Table, quoted: str) -> str:
+    """The rows of parts that may lack the table's later columns; no part need have them."""
+    columns = f'"columns of {table.name}"'
+    connection.register(columns.strip('"'), table.schema.empty_table())
+    united = f"SELECT *, filename FROM read_parquet([{quoted}], union_by_name = true)"
+    return f"({united} UNION ALL BY NAME FROM {columns})"
 
 
 def _read_by_arrow(store: Store, table: Table, paths: list[str]) -> object:

@@ -17,6 +17,12 @@ def markdown() -> str:
         for field in table.schema:
             doc = (field.metadata or {})[b"doc"].decode()
             lines.append(f"| {field.name} | {str(field.type).replace('element: ', '')} | {doc} |")
+        if table.later:
+            names = " and ".join(f"`{name}`" for name in table.later)
+            lines += [
+                "",
+                f"Parts that release 0.2.0 wrote lack {names}; `moodarchive.open` and the commands read null.",
+            ]
     return "\n".join(lines)
 
 

@@ -179,7 +179,7 @@ def _part_numbers(store: Store, folder: str) -> list[int]:
 
 def _lacks_columns(store: Store, table: Table, path: str) -> bool:
     with store.open_for_arrow(path) as file:
-        return not set(table.schema.names) <= set(read_column_names(file))
+        return not set(table.schema.names) <= {*read_column_names(file), *table.later}
 
 
 def _carry_out(store: Store, migration: Migration) -> None:

@@ -41,6 +41,9 @@ StateOption = Annotated[
 ]
 
 
+WithDoubtful = Annotated[
+    bool, typer.Option("--with-doubtful", help="Show doubtful pictures to people whom you did not choose, too.")
+]
 PanelOption = Annotated[str, typer.Option(help="A panel's file (TOML): your texts, codes, pay; docs/study.md.")]
 
 
@@ -50,6 +53,9 @@ def sample(
     *,
     n: Annotated[int, typer.Option(help="Images to draw, held-out ones left out.", min=1)] = 10_000,
     heldout: Annotated[int, typer.Option(help="Held-out images to be verified.", min=0)] = 5_000,
+    doubtful: Annotated[
+        int, typer.Option(help="Pictures that may not be safe, asked first, of your own annotators.", min=0)
+    ] = 0,
     workers: Annotated[int, typer.Option(help="Answers an item.", min=1)] = 5,
     gold: Annotated[float, typer.Option(help="Share of gold questions.", min=0, max=0.5)] = 0.05,
     seed: Annotated[int, typer.Option(help="The draw by lot.")] = 0,
@@ -67,7 +73,7 @@ def sample(
 
         typer.echo(draw_edits(store, edits, workers=workers, seed=seed))
         return
-    options = SampleOptions(n=n, heldout=heldout, workers=workers, gold=gold, seed=seed)
+    options = SampleOptions(n=n, heldout=heldout, doubtful=doubtful, workers=workers, gold=gold, seed=seed)
     typer.echo(draw(store, options))
 
 
@@ -87,13 +93,21 @@ def serve(
     port: Annotated[int, typer.Option(help="0 takes a free one.", min=0, max=65_535)] = 8765,
     kind: StudyKindOption = StudyKind.CAPTIONS,
     state: StateOption = "",
+    with_doubtful: WithDoubtful = False,
 ) -> None:
     """Serve our own page: one process, a link for each annotator; stop it with Ctrl-C and start it again at will."""
     from moodarchive.storage.store import Store
     from pipelines.study.serving import ServeOptions, serve_study
 
     options = ServeOptions(
-        annotators=annotators, guests=guests, closes=closes, panel=panel, host=host, port=port, state=state
+        annotators=annotators,
+        guests=guests,
+        closes=closes,
+        panel=panel,
+        host=host,
+        port=port,
+        state=state,
+        with_doubtful=with_doubtful,
     )
     serve_study(Store(root), kind.value, options, typer.echo)
 
@@ -112,6 +126,7 @@ def export(
     live: Annotated[bool, typer.Option("--live", help="Publish where it costs money.")] = False,
     confirm_cost: Annotated[str, typer.Option(help="The estimated cost in dollars, typed out, for --publish.")] = "",
     panel: PanelOption = "",
+    with_doubtful: WithDoubtful = False,
 ) -> None:
     """Write what MTurk, Label Studio or Prolific needs; or publish HITs after confirming their cost."""
     from moodarchive.storage.store import Store
@@ -125,6 +140,7 @@ def export(
         live=live,
         confirmed=confirm_cost,
         panel=panel,
+        with_doubtful=with_doubtful,
     )
     for line in export(Store(root), to.value, options):
         typer.echo(line)

@@ -10,7 +10,7 @@ from rich.markup import escape
 from moodarchive.errors import UnknownKeyError
 from moodarchive.storage.store import Store
 from moodarchive.tables.parquet import read_table as read_parquet
-from moodarchive.tables.parts import finished_parts, part_path
+from moodarchive.tables.parts import finished_parts, read_part
 from moodarchive.tables.schemas import (
     CAPTIONS,
     IMAGES,
@@ -61,10 +61,10 @@ def _item_row(store: Store, key: str) -> tuple[int, dict[str, Any]]:
 
 
 def _row(store: Store, table: Table, part: int, key: str, columns: list[str]) -> dict[str, Any] | None:
-    with store.open_read(part_path(table, part)) as file:
-        rows = read_parquet(file, columns=["key", *(name for name in columns if name != "key")])
-    matches = rows.filter(pc.field("key") == key).select(columns).to_pylist()
-    return matches[0] if matches else None
+    for batch in read_part(store, table, part, columns=list({"key", *columns}), batch_rows=10_000):
+        for row in batch.filter(pc.equal(batch["key"], key)).select(columns).to_pylist():
+            return dict(row)
+    return None
 
 
 def _has(store: Store, path: str, key: str) -> bool:

@@ -7,7 +7,7 @@ from rich.table import Table as RichTable
 
 from annotate.part_facts import sum_costs
 from moodarchive.storage.store import Store
-from moodarchive.tables.layout import MANIFEST_PATH
+from moodarchive.tables.layout import DOUBTFUL, MANIFEST_PATH
 from moodarchive.tables.parts import Sidecar, finished_parts
 from moodarchive.tables.schemas import CAPTIONS, REPEATS, TABLES
 from pipelines.runner.settings_record import require_recorded_settings
@@ -34,7 +34,7 @@ def show_status(store: Store, console: Console) -> None:
 def _counts(sidecars: dict[str, dict[int, Sidecar]]) -> RichTable:
     table = RichTable(box=None, pad_edge=False)
     table.add_column("table")
-    for name in ("parts", "rows", "failed or dropped", "MB"):
+    for name in ("parts", "rows", "failed or dropped", "doubtful", "MB"):
         table.add_column(name, justify="right")
     for name, of_table in sidecars.items():
         parts = of_table.values()
@@ -42,7 +42,8 @@ def _counts(sidecars: dict[str, dict[int, Sidecar]]) -> RichTable:
             name,
             str(len(of_table)),
             f"{sum(part.rows for part in parts):,}",
-            f"{sum(sum(part.failures.values()) for part in parts):,}",
+            f"{sum(part.lost for part in parts):,}",
+            f"{doubts:,}" if (doubts := sum(part.doubts for part in parts)) else "",
             f"{sum(part.bytes for part in parts) / 1e6:.1f}",
         )
     return table
@@ -56,7 +57,7 @@ def _failures(sidecars: dict[str, dict[int, Sidecar]]) -> RichTable:
     for name, of_table in sidecars.items():
         reasons: Counter[str] = Counter()
         for sidecar in of_table.values():
-            reasons.update(sidecar.failures)
+            reasons.update({kind: count for kind, count in sidecar.failures.items() if kind != DOUBTFUL})
         for reason, count in reasons.most_common():
             table.add_row(name, reason, f"{count:,}")
     return table

@@ -21,7 +21,7 @@ CREATE TEMP MACRO ending(stage, kind) AS {'stage': stage, 'kind': coalesce(kind,
 _JOURNEY = """
 CREATE TEMP TABLE journey AS
 WITH ended AS (
-    SELECT d.key, p.set_name,
+    SELECT d.key, p.set_name, 'doubtful' IN (s.verdict, k.verdict) AS doubtful,
            CASE WHEN k.emotion <> sc.emotion THEN sc.emotion_scores[list_position($emotions, k.emotion)]
                 ELSE sc.score END AS score, coalesce(k.kept, false) AS kept,
            coalesce(k.emotion, sc.emotion, d.queries[1].emotion) AS emotion,
@@ -104,6 +104,8 @@ class Flow:
     found: int
     kept: int
     packed: int
+    doubtful: int
+    """Of the packed."""
 
     @property
     def widest(self) -> int:
@@ -120,9 +122,9 @@ def trace(tables: Tables, *, sealed: bool) -> Flow:
     """Makes the temporary table ``journey`` and counts it."""
     tables.sql.execute(_MACROS)
     tables.sql.execute(_JOURNEY, {"emotions": list(EMOTIONS)})
-    found, kept, packed = tables.numbers(
-        "SELECT count(*), count(*) FILTER (stage IN ('pack', 'packed')), "
-        "count(*) FILTER (stage = 'packed') FROM journey"
+    found, kept, packed, doubtful = tables.numbers(
+        "SELECT count(*), count(*) FILTER (stage IN ('pack', 'packed')), count(*) FILTER (stage = 'packed'), "
+        "count(*) FILTER (stage = 'packed' AND doubtful) FROM journey"
     )
     ends: dict[str, list[Loss]] = {}
     for stage, kind, count in tables.rows(
@@ -136,7 +138,7 @@ def trace(tables: Tables, *, sealed: bool) -> Flow:
         losses = tuple(ends.get(stage, ()))
         left -= sum(loss.count for loss in losses)
         steps.append(Step(stage=stage, label=label, says=says, passed=left, losses=losses))
-    return Flow(steps=tuple(steps), sets=_sets(tables), found=found, kept=kept, packed=packed)
+    return Flow(steps=tuple(steps), sets=_sets(tables), found=found, kept=kept, packed=packed, doubtful=doubtful)
 
 
 def _searched(tables: Tables, found: int, *, sealed: bool) -> list[Step]:

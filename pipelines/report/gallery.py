@@ -1,7 +1,7 @@
 """Which samples a person is shown: the same ones every time, spread over emotions, contexts and reasons.
 
-Only pictures that the safety check found safe, that the site does not mark as mature, that nobody asked to take down,
-and whose source and licence allow them to be handed on.
+Only pictures that the safety check found safe and the captioner did not doubt, that the site does not mark as mature,
+that nobody asked to take down, and whose source and licence allow them to be handed on.
 """
 
 from dataclasses import dataclass
@@ -24,8 +24,9 @@ UNSHOWN = ("unsafe", "taken_down")
 SHOWABLE = """
 CREATE TEMP TABLE picked AS
 WITH showable AS (
-    SELECT j.* FROM journey j JOIN safety s USING (key) JOIN items d USING (key)
-    WHERE s.verdict = 'safe' AND NOT coalesce(d.mature, false) AND j.kind <> 'taken_down'
+    SELECT j.* FROM journey j JOIN safety s USING (key) JOIN items d USING (key) LEFT JOIN captions c USING (key)
+    WHERE s.verdict = 'safe' AND NOT coalesce(c.nudity OR c.gore, false) AND NOT coalesce(d.mature, false)
+      AND j.kind <> 'taken_down'
       AND NOT EXISTS (FROM withheld w WHERE w.source IS NOT DISTINCT FROM d.source
           AND w.licence IS NOT DISTINCT FROM d.licence AND w.licence_url IS NOT DISTINCT FROM d.licence_url)
       AND j.set_name IS DISTINCT FROM 'private'),

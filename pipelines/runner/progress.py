@@ -80,7 +80,7 @@ class _Follower:
             parts_done=len(mine),
             parts=len(self.parts),
             rows=rows,
-            failures=sum(sum(sidecar.failures.values()) for sidecar in mine),
+            failures=sum(sidecar.lost for sidecar in mine),
             rate=rate,
             eta_s=left / rate if rate and left else None,
             costs=sum_costs(mine),

@@ -42,6 +42,7 @@ class ExportOptions:
     live: bool = False
     confirmed: str = ""
     panel: str = ""
+    with_doubtful: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +114,7 @@ def read_rows(store: Store, design: StudyDesign, options: ImportOptions) -> Iter
 def _export_label_studio(store: Store, design: StudyDesign, options: ExportOptions) -> Iterator[str]:
     from validate.study.label_studio.files import write_label_studio
 
-    items, pictures = _asked_items(store)
+    items, pictures = _asked_items(store, options)
     where = write_label_studio(store, design, items, pictures, options.pictures_url)
     yield f"{len(items)} tasks, to be answered {design.workers} times each: {store.root.rstrip('/')}/{where}/"
 
@@ -124,7 +125,7 @@ def _export_mturk(store: Store, design: StudyDesign, options: ExportOptions) -> 
     from validate.study.mturk.terms import Terms, compute_cost
 
     terms = Terms(reward=options.reward, masters=options.masters)
-    items, pictures = _asked_items(store)
+    items, pictures = _asked_items(store, options)
     if not options.publish:
         where = write_mturk(store, design, items, pictures, terms=terms, pictures_url=options.pictures_url)
         yield f"{len(items)} HITs: {store.root.rstrip('/')}/{where}/"
@@ -144,7 +145,7 @@ def _export_prolific(store: Store, design: StudyDesign, options: ExportOptions) 
 
     if not options.panel:
         raise StudyError("--to prolific needs --panel; remedy: a TOML file with your texts, codes and the pay")
-    items, _ = _asked_items(store)
+    items, _ = _asked_items(store, options)
     yield from write_study(store, design, sum(not item.gold for item in items), read_panel(options.panel))
 
 
@@ -163,7 +164,8 @@ def export(store: Store, vendor: str, options: ExportOptions) -> Iterator[str]:
         yield from VENDORS[vendor](store, design, options)
 
 
-def _asked_items(store: Store) -> tuple[list[Item], Pictures]:
+def _asked_items(store: Store, options: ExportOptions) -> tuple[list[Item], Pictures]:
     items = read_items(store)
-    pictures = find_pictures(store, {item.key for item in items})
+    doubtful = {item.key for item in items if item.is_doubtful and options.with_doubtful}
+    pictures = find_pictures(store, {item.key for item in items}, doubtful)
     return select_asked(items, pictures), pictures

@@ -7,6 +7,7 @@ from moodarchive.archive.writer_lock import only_writer
 from moodarchive.errors import StudyError
 from moodarchive.storage.store import Store
 from moodarchive.tables.layout import VERIFIED_FOLDER
+from pipelines.report.recorded_settings import recorded_settings
 from pipelines.runner.settings_record import require_recorded_settings
 from pipelines.study import edit_steps as edit_study_steps
 from pipelines.study.channels import CHANNELS, ImportOptions, read_rows
@@ -39,24 +40,29 @@ def draw(store: Store, options: SampleOptions) -> str:
     require_recorded_settings(store)
     with only_writer(store):
         forget_taken_down(store)
-        design = sample(store, options, find_rejected_heldout(store))
+        terms = recorded_settings(store).shards
+        design = sample(store, options, find_rejected_heldout(store), is_withheld=terms.keeps_private)
     items = read_items(store)
     gold = sum(item.gold for item in items)
-    heldout = sum(item.split == "heldout" and not item.gold for item in items)
+    doubtful = sum(item.is_doubtful for item in items)
+    heldout = sum(item.split == "heldout" and not (item.gold or item.is_doubtful) for item in items)
+    seen_first = f", {doubtful} doubtful" if doubtful else ""
     left_out = ", ".join(f"{reason} {count}" for reason, count in design.left_out.items()) or "none"
     return (
-        f"{len(items) - gold} images ({heldout} held out) and {gold} gold questions, {design.workers} answers each; "
+        f"{len(items) - gold} images ({heldout} held out{seen_first}) and {gold} gold questions, "
+        f"{design.workers} answers each; "
         f"strata: {' x '.join(design.strata) or 'none'}; images that may not be shown: {left_out}"
     )
 
 
-def questionnaire(store: Store, kind: str) -> Questionnaire:
-    """What the page asks."""
+def questionnaire(store: Store, kind: str, *, with_doubtful: bool = False) -> Questionnaire:
+    """What the page asks, of doubtful pictures too or not."""
     if kind == EDITS:
         return edit_study_steps.questions(store)
     design = read_design(store, kind)
     items = {item.item: item for item in read_items(store)}
-    return CaptionQuestions(design, items, find_pictures(store, {item.key for item in items.values()}))
+    doubtful = {item.key for item in items.values() if item.is_doubtful and with_doubtful}
+    return CaptionQuestions(design, items, find_pictures(store, {item.key for item in items.values()}, doubtful))
 
 
 def import_results(store: Store, options: ImportOptions) -> Iterator[str]:

@@ -33,11 +33,12 @@ GOOD: dict[str, Any] = {
 
 @dataclass
 class ReceivedRequest:
-    """One request as the server saw it; ``phrase`` is the search phrase in it."""
+    """One request as the server saw it; ``phrase`` is the search phrase in it, ``size`` that of the picture."""
 
     body: dict[str, Any]
     phrase: str
     size: tuple[int, int]
+    jpeg: bytes
 
 
 Reply = str | tuple[str, str] | int | dict[str, Any] | tuple[int, dict[str, Any]]
@@ -70,11 +71,11 @@ class VisionServer:
 
     async def _answer(self, body: dict[str, Any]) -> web.Response:
         picture, text = body["messages"][-1]["content"]
-        with Image.open(io.BytesIO(base64.b64decode(picture["image_url"]["url"].partition(",")[2]))) as image:
+        jpeg = base64.b64decode(picture["image_url"]["url"].partition(",")[2])
+        with Image.open(io.BytesIO(jpeg)) as image:
             size = image.size
-        self.requests.append(
-            ReceivedRequest(body=body, phrase=text["text"].rpartition("Search phrase: ")[2], size=size)
-        )
+        phrase = text["text"].rpartition("Search phrase: ")[2]
+        self.requests.append(ReceivedRequest(body=body, phrase=phrase, size=size, jpeg=jpeg))
         reply = self.reply(self.requests[-1])
         await asyncio.sleep(self.delay_s)
         if isinstance(reply, int):

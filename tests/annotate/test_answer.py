@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from annotate.answer import MAX_CLIP_TOKENS, Annotation, answer_schema, read_answer
+from annotate.caption import CaptionSettings
 from annotate.clip_tokens import token_counter
 from annotate.prompt import load_prompt
 from moodarchive.chat.answers import ChatAnswer
@@ -15,7 +16,7 @@ from moodarchive.emotions.taxonomy import EMOTIONS
 from moodarchive.errors import ConfigError, MissingExtraError, RowError
 from tests.annotate.described_part import GOOD
 
-PROMPT = load_prompt("five_sentences")
+PROMPT = load_prompt("five_sentences_2")
 ASKED = PROMPT.fill("joy", "natural_scenery", "an old lighthouse on a cliff in the morning fog")
 COUNT = token_counter()
 
@@ -79,7 +80,9 @@ def _sentences(annotation: Annotation) -> tuple[str, tuple[str, ...], str]:
 
 def test_the_schema_bounds_every_string_and_admits_no_control_character_quote_or_backslash() -> None:
     schema = answer_schema()
-    assert list(schema["properties"]) == ["summary", "stimuli", "assessment", "emotions"]
+    assert list(schema["properties"]) == ["summary", "stimuli", "assessment", "emotions", "nudity", "gore"]
+    assert schema["required"] == list(schema["properties"])
+    assert {tuple(schema["properties"][flag]["enum"]) for flag in ("nudity", "gore")} == {("no", "yes")}
     assert schema["additionalProperties"] is False
     assert schema["properties"]["emotions"]["items"]["enum"] == list(EMOTIONS)
     for sentence in (schema["properties"]["summary"], schema["properties"]["stimuli"]["items"]):
@@ -90,6 +93,35 @@ def test_the_schema_bounds_every_string_and_admits_no_control_character_quote_or
             assert not re.fullmatch(pattern, f"A tree stands {letter} in the field.")
     for sentence in (GOOD["summary"], *GOOD["stimuli"], GOOD["assessment"]):
         assert re.fullmatch(schema["properties"]["summary"]["pattern"], sentence)
+
+
+@pytest.mark.parametrize(
+    ("answer", "means"),
+    [("yes", True), ("no", False), (" Yes. ", True), ("NO", False), (True, True), (False, False), (None, None)],
+)
+def test_nudity_and_gore_are_answered_with_yes_or_no(answer: object, means: bool | None) -> None:
+    assert (read(nudity=answer).nudity, read(nudity=answer).gore) == (means, None)
+    assert (read(gore=answer, nudity="no").gore, read(gore=answer, nudity="no").nudity) == (means, False)
+
+
+def test_an_answer_without_the_flags_says_nothing_of_them() -> None:
+    assert not {"nudity", "gore"} & set(GOOD)
+    assert (read().nudity, read().gore) == (None, None)
+
+
+@pytest.mark.parametrize("answer", ["maybe", "", "partly", 1, ["yes"], {"is": "no"}, "not sure, yes"])
+def test_anything_but_yes_or_no_is_asked_about_again(answer: object) -> None:
+    with pytest.raises(RowError, match="gore is neither yes nor no") as error:
+        read(gore=answer)
+    assert error.value.kind == "wrong_schema"
+
+
+def test_the_prompt_asks_about_nudity_and_gore_and_the_one_of_earlier_archives_stays_as_it_was() -> None:
+    assert CaptionSettings().prompt == "five_sentences_2" and PROMPT.version == 2
+    assert '"nudity": "yes" if' in PROMPT.system and '"gore": "yes" if' in PROMPT.system
+    earlier = load_prompt("five_sentences")
+    assert (earlier.version, earlier.hash) == (1, "9769ac8435c636fe")
+    assert "nudity" not in earlier.system
 
 
 def test_the_prompt_names_all_emotions_and_its_hash_follows_its_content() -> None:

@@ -57,8 +57,23 @@ def test_each_safe_picture_gets_five_sentences(tmp_path: Path, server: VisionSer
     assert {name: row[name] for name in GOOD} == GOOD
     assert (row["key"], row["status"], row["error"], row["attempts"]) == (picture.key, "ok", None, 1)
     assert (row["model"], row["prompt_tokens"], row["completion_tokens"]) == ("test-model", 100, 10)
-    assert row["prompt_hash"] == load_prompt("five_sentences").hash
+    assert row["prompt_hash"] == load_prompt("five_sentences_2").hash
     assert row["seed"] == server.requests[0].body["seed"]
+
+
+def test_what_is_said_of_nudity_and_gore_stands_in_the_row_and_is_null_where_nothing_is_said(
+    tmp_path: Path, server: VisionServer
+) -> None:
+    flags = {"a": {"nudity": "yes", "gore": "no"}, "b": {}, "c": {"gore": "perhaps"}}
+    server.reply = lambda request: bad(**flags[request.phrase])
+    store, pictures = write_inputs(tmp_path, [Picture(phrase=phrase) for phrase in flags])
+    rows = {row["key"]: row for row in caption(store, settings_for(server))}
+    said = {p.phrase: tuple(rows[p.key][name] for name in ("nudity", "gore", "status", "error")) for p in pictures}
+    assert said == {
+        "a": (True, False, "ok", None), "b": (None, None, "ok", None), "c": (None, None, "failed", "wrong_schema"),
+    }  # fmt: skip
+    schema = server.requests[0].body["response_format"]["json_schema"]["schema"]
+    assert {"nudity", "gore"} <= set(schema["required"])
 
 
 def test_the_hint_is_the_best_query_and_stands_last(tmp_path: Path, server: VisionServer) -> None:

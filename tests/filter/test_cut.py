@@ -12,7 +12,7 @@ from moodarchive.storage.store import Store
 from moodarchive.tables.parts import finished_parts
 from moodarchive.tables.schemas import CAPTIONS, IMAGES, ITEMS, REDISCOVERED, SAFETY, SCORES, SELECTION, Table
 from tests.filter.reference import Case, crowd, crowd_found_again, judged, write_cases
-from tests.making import Row, rows_of, write_rows
+from tests.making import Row, rows_of, write_earlier_rows, write_rows
 
 SETTINGS = CutSettings(heldout=0.05, validation=0.05)
 WHOLE = CutSettings(percentile=0, heldout=0.05, validation=0.05)
@@ -233,6 +233,37 @@ def test_splits_follow_the_content_hash_in_the_wanted_shares(store: Store) -> No
     rows = _cut(store, cases, WHOLE)
     expected = ["heldout"] * 2 + ["validation"] * 2 + ["train"] * 3
     assert [rows[case.key]["split"] for case in cases] == expected
+
+
+@pytest.mark.parametrize("nudity", [None, False, True])
+@pytest.mark.parametrize("gore", [None, False, True])
+@pytest.mark.parametrize("classified", ["safe", "doubtful", "unsafe", None])
+def test_the_captioners_yes_makes_a_safe_picture_doubtful_and_nothing_else_changes_a_verdict(
+    store: Store, classified: str | None, nudity: bool | None, gore: bool | None
+) -> None:
+    parts = write_cases(store, _apart(6))
+    changed = rows_of(store, CAPTIONS, 1)[0]["key"]
+    for table, values in ((SAFETY, {"verdict": classified}), (CAPTIONS, {"nudity": nudity, "gore": gore})):
+        rows = [row | values if row["key"] == changed else row for row in rows_of(store, table, 1)]
+        write_rows(store, table, 1, rows)
+    cut(store, SETTINGS, parts)
+    verdicts = {row["key"]: row["verdict"] for part in parts for row in rows_of(store, SELECTION, part)}
+    assert verdicts.pop(changed) == ("doubtful" if classified == "safe" and (nudity or gore) else classified)
+    assert set(verdicts.values()) == {"safe"}
+
+
+def test_captions_of_an_earlier_release_change_no_verdict_beside_those_of_this_one(store: Store) -> None:
+    parts = write_cases(store, _apart(30))
+    rows = rows_of(store, CAPTIONS, 1)
+    write_rows(store, CAPTIONS, 1, [row | {"gore": True} for row in rows])
+    for part in (0, 2):
+        write_earlier_rows(store, CAPTIONS, part)
+    cut(store, SETTINGS, parts)
+    verdicts = {part: {row["verdict"] for row in rows_of(store, SELECTION, part)} for part in parts}
+    assert verdicts == {0: {"safe"}, 1: {"doubtful"}, 2: {"safe"}}
+    flagged = sum(row["kept"] for row in rows_of(store, SELECTION, 1))
+    sidecar = finished_parts(store, SELECTION)[1]
+    assert sidecar.doubtful == sidecar.doubts == flagged and "doubtful" not in sidecar.failures
 
 
 CHANGES: list[tuple[Table, Row]] = [

@@ -1,5 +1,7 @@
 """The real classifier judges the pictures there are, and passes over those there are not; verdicts go by thresholds."""
 
+import re
+import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -7,8 +9,9 @@ import pytest
 from PIL import Image
 
 from filter.safety import BATCH, OpenNsfw, SafetyJudge, SafetySettings, _providers, safety_stage
-from moodarchive.errors import StageError
+from moodarchive.errors import ConfigError, StageError
 from moodarchive.running.stage import run_part
+from moodarchive.settings import load
 from moodarchive.storage.store import Store
 from moodarchive.tables.parts import Sidecar, read_sidecar
 from moodarchive.tables.schemas import IMAGES, SAFETY
@@ -55,8 +58,15 @@ def test_the_thresholds_are_settings(store: Store) -> None:
     strict = SafetySettings(threshold=0.2, doubtful_from=0.01)
     verdicts = [verdict for _, verdict in _verdicts(store, [0.005, 0.01, 0.2], settings=strict)]
     assert verdicts == ["safe", "doubtful", "unsafe"]
-    two = SafetySettings(threshold=0.5, doubtful_from=1.0)
-    assert [verdict for _, verdict in _verdicts(store, [0.4, 0.5], settings=two)] == ["safe", "unsafe"]
+
+
+@pytest.mark.parametrize("text", ["threshold = 0.2\ndoubtful_from = 0.2", "doubtful_from = 0.75", "threshold = 0.04"])
+def test_what_is_doubtful_begins_below_what_is_unsafe(text: str) -> None:
+    safety = tomllib.loads(text)
+    threshold, doubtful_from = safety.get("threshold", 0.5), safety.get("doubtful_from", 0.05)
+    says = f"my.toml: doubtful_from = {doubtful_from}: must be below safety.threshold = {threshold}, "
+    with pytest.raises(ConfigError, match=re.escape(says)):
+        load(SafetySettings, text, "my.toml")
 
 
 def test_a_second_classifier_can_only_make_a_verdict_severer(store: Store) -> None:
@@ -167,7 +177,7 @@ def test_a_part_without_any_picture_is_a_part(store: Store) -> None:
 
 @needs_opennsfw
 def test_above_the_threshold_a_picture_is_unsafe(store: Store) -> None:
-    sidecar = _judged(store, [_picture(1)], SafetySettings(threshold=1e-9))
+    sidecar = _judged(store, [_picture(1)], SafetySettings(threshold=1e-9, doubtful_from=1e-10))
     (row,) = rows_of(store, SAFETY, 0)
     assert (row["verdict"], row["status"]) == ("unsafe", "ok")
     assert sidecar.failures == {"unsafe": 1}

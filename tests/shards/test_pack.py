@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from moodarchive.running.stage import run_part
 from moodarchive.storage.store import Store
 from moodarchive.tables.parts import Sidecar, read_sidecar
-from moodarchive.tables.schemas import SAFETY, SHARD_INDEX
+from moodarchive.tables.schemas import CAPTIONS, SAFETY, SELECTION, SHARD_INDEX
 from shards.pack import ShardSettings, pack_stage
 from tests.making import Fate, Row, fates, opened, rows_of, sentences, write_fates, write_rows
 
@@ -181,6 +181,19 @@ def test_a_current_shard_is_left_alone_and_a_stale_one_packed_again(store: Store
 def test_pictures_of_the_shard_open(store: Store) -> None:
     _packed(store)
     assert {opened(data).size for name, data in _members(store).items() if name.endswith(".jpg")} == {(96, 72)}
+
+
+def test_what_the_captioner_made_doubtful_is_packed_into_the_private_shards_only(store: Store) -> None:
+    chosen = _packed(store)
+    doubtful = _keys(chosen, "train")[0]
+    for table, changes in ((CAPTIONS, {"nudity": True, "gore": False}), (SELECTION, {"verdict": "doubtful"})):
+        rows = [{**row, **changes} if row["key"] == doubtful else row for row in rows_of(store, table, 0)]
+        write_rows(store, table, 0, rows)
+    _pack(store)
+    assert [row["key"] for row in _index(store, "private")] == [doubtful]
+    assert [row["key"] for row in _index(store, "train")] == _keys(chosen, "train")[1:]
+    told = json.loads(_members(store, "private")[f"{doubtful}.json"])
+    assert (told["nudity"], told["gore"]) == (True, False)
 
 
 def test_doubtful_pictures_are_packed_into_the_private_shards_only(store: Store) -> None:

@@ -10,6 +10,8 @@ from pipelines.demo.captioner.sentences import Composed
 def fill_schema(schema: Mapping[str, Any], composed: Composed) -> Any:
     """A value of the schema's shape: fields of a caption's names get its parts, text elsewhere gets its sentences.
 
+    What is asked of safety is answered with no: the demo's pictures are drawings of harmless scenes.
+
     It follows type, properties, items, enum, minItems, maxItems, minimum and maxLength; a pattern is not followed.
     """
     parts = {
@@ -17,6 +19,8 @@ def fill_schema(schema: Mapping[str, Any], composed: Composed) -> Any:
         "stimuli": composed.stimuli,
         "assessment": (composed.assessment,),
         "emotions": composed.emotions,
+        "nudity": ("no",),
+        "gore": ("no",),
     }
     sentences = (composed.summary, *composed.stimuli, composed.assessment)
     if "properties" not in schema:

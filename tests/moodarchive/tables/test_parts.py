@@ -31,7 +31,7 @@ from moodarchive.tables.schemas import (
     as_batch,
     empty_row,
 )
-from tests.making import ORIGIN, rows_of, write_rows
+from tests.making import ORIGIN, rows_of, write_earlier_rows, write_rows
 
 Row = dict[str, object]
 
@@ -176,3 +176,37 @@ def test_a_run_of_parts_is_one_input_and_any_changed_part_changes_it(store: Stor
     assert input_digest("selection/00003", digests) == digests["selection/00003"]
     assert input_digest("selection/00002-00005", digests) is None and input_digest("selection/00005", digests) is None
     assert run_of_parts(SELECTION, done, []) == {}
+
+
+def test_a_part_of_an_earlier_release_gives_nulls_for_columns_that_came_later(store: Store) -> None:
+    write_rows(store, CAPTIONS, 0, [{"key": f"k{i}", "status": "ok", "nudity": True, "gore": False} for i in range(3)])
+    whole = rows_of(store, CAPTIONS, 0)
+    write_earlier_rows(store, CAPTIONS, 0)
+    assert rows_of(store, CAPTIONS, 0) == [row | {"nudity": None, "gore": None} for row in whole]
+    (batch,) = read_part(store, CAPTIONS, 0)
+    assert batch.schema.equals(CAPTIONS.schema)
+    (batch,) = read_part(store, CAPTIONS, 0, columns=["gore", "key"])
+    assert batch.to_pydict() == {"key": ["k0", "k1", "k2"], "gore": [None] * 3}
+    (batch,) = read_part(store, CAPTIONS, 0, columns=["gore"])
+    assert batch.to_pydict() == {"gore": [None] * 3}
+
+
+def test_doubtful_rows_are_counted_by_their_own_name_and_earlier_sidecars_are_read_as_they_are(store: Store) -> None:
+    verdicts = ["safe", "doubtful", "unsafe", "doubtful", None]
+    write_rows(store, SAFETY, 0, [{"key": f"k{i}", "verdict": one} for i, one in enumerate(verdicts)])
+    sidecar = finished_parts(store, SAFETY)[0]
+    assert (sidecar.failures, sidecar.doubtful, sidecar.doubts, sidecar.lost) == ({"unsafe": 1}, 2, 2, 1)
+    kept = [{"key": "a", "kept": True, "verdict": "doubtful"}, {"key": "b", "kept": True, "verdict": "safe"}]
+    cut = {"key": "c", "kept": False, "reason": "low_score", "verdict": "doubtful"}
+    write_rows(store, SELECTION, 0, [*kept, cut])
+    selected = finished_parts(store, SELECTION)[0]
+    assert (selected.failures, selected.doubtful, selected.lost) == ({"low_score": 1}, 1, 1)
+
+    path = sidecar_path(SAFETY, 0)
+    fields = json.loads(store.read_bytes(path))
+    del fields["doubtful"]
+    earlier = fields | {"failures": {"unsafe": 1, "doubtful": 2}}
+    store.write_bytes(path, json.dumps(earlier).encode())
+    read = finished_parts(store, SAFETY)[0]
+    assert (read.doubtful, read.doubts, read.lost) == (0, 2, 1)
+    assert read.to_fields() == earlier

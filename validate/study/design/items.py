@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 from moodarchive.emotions.captions import caption_text
 from moodarchive.storage.store import Store
 from moodarchive.tables.keys import digest
+from moodarchive.tables.layout import DOUBTFUL
 from moodarchive.tables.parquet import read_table as read_parquet
 from validate.study.design.study import CAPTIONS, folder
 
@@ -46,6 +47,11 @@ class Item:
     licence: str
     licence_url: str
     landing_url: str
+
+    @property
+    def is_doubtful(self) -> bool:
+        """True when the picture may not be safe for work: for annotators of one's own, first of all."""
+        return self.stratum == DOUBTFUL
 
     @property
     def inclusion(self) -> float:

@@ -37,15 +37,19 @@ class Pictures:
             return address.span.read(file)
 
 
-def find_pictures(store: Store, keys: Collection[str]) -> Pictures:
-    """Where the pictures of these keys lie; keys without a picture are left out."""
+def find_pictures(store: Store, keys: Collection[str], private: Collection[str] = ()) -> Pictures:
+    """Where the pictures of these keys lie; keys without a picture are left out.
+
+    In the private shards only ``private`` are looked for.
+    """
     import pyarrow as pa
 
-    wanted = pa.array(sorted(keys), pa.string())
+    public_keys, private_keys = (pa.array(sorted(of_set), pa.string()) for of_set in (keys, {*keys} & {*private}))
     addresses: dict[str, _Address] = {}
     for sidecar in finished_parts(store, SHARD_INDEX).values():
         for path in sidecar.files:
-            if not path.endswith(".parquet") or path.split("/")[1] == PRIVATE:
+            wanted = private_keys if path.split("/")[1] == PRIVATE else public_keys
+            if not path.endswith(".parquet") or not len(wanted):
                 continue
             with store.open_read(path) as file:
                 rows = read_parquet(file, columns=["key", "jpg_offset", "jpg_size"])

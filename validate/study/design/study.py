@@ -17,9 +17,10 @@ KINDS = (CAPTIONS, EDITS)
 class StudyDesign:
     """How the study was drawn.
 
-    ``n`` items of the archive, held-out images left out; ``heldout`` images are to be verified; ``workers`` answer each
-    item; ``gold`` is the share of gold questions; ``strata`` are the columns that divide the archive; ``left_out``
-    counts images that could not be asked about, by reason; ``batches`` counts the items of each drawing.
+    ``n`` items of the archive, held-out and doubtful images left out; ``heldout`` images are to be verified;
+    ``doubtful`` ones are asked first, of annotators of one's own; ``workers`` answer each item; ``gold`` is the share
+    of gold questions; ``strata`` are the columns that divide the archive; ``left_out`` counts images that could not be
+    asked about, by reason; ``batches`` counts the items of each drawing.
     """
 
     kind: str
@@ -32,6 +33,7 @@ class StudyDesign:
     left_out: dict[str, int]
     batches: tuple[int, ...]
     simulated: bool = False
+    doubtful: int = 0
 
     def as_simulated(self) -> "StudyDesign":
         """The same, marked for good as answered by a program."""

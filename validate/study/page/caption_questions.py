@@ -35,9 +35,10 @@ class CaptionQuestions:
         return select_examples(list(self.items.values()))
 
     def queue(self) -> list[str]:
-        """Items in an order drawn by lot, gold questions among them."""
-        shown = (item for item in self.items.values() if item.key in self.pictures and item.item not in self._examples)
-        return sorted((item.item for item in shown), key=lambda name: turn(self.design.seed, name))
+        """Items in an order drawn by lot, gold questions among them; doubtful pictures come before all others."""
+        shown = [item for item in self.items.values() if item.key in self.pictures and item.item not in self._examples]
+        shown.sort(key=lambda item: (not item.is_doubtful, turn(self.design.seed, item.item)))
+        return [item.item for item in shown]
 
     def for_everyone(self) -> frozenset[str]:
         """The gold questions."""

@@ -7,13 +7,15 @@ from typing import Any
 
 from moodarchive.errors import StudyError
 from moodarchive.storage.store import Store
+from moodarchive.tables.layout import DOUBTFUL
 from validate.study.design.items import Item, read_items, write_items
 from validate.study.design.study import CAPTIONS, StudyDesign, find_design, write_design
 from validate.study.sampling.allocation import SMALLEST, allocate, draw_number, take_first
-from validate.study.sampling.frame import read_frame, read_texts
+from validate.study.sampling.frame import Withholds, read_frame, read_texts, withhold_nothing
 from validate.study.sampling.gold import make_gold
 
 HELDOUT = "heldout"
+_OWN_STRATA = (HELDOUT, DOUBTFUL)
 _LEVELS = (("emotion", "context", "source"), ("emotion", "context"), ("emotion",), ())
 """Strata, finest first: the finest is used of which every stratum can give SMALLEST images."""
 
@@ -24,6 +26,7 @@ class SampleOptions:
 
     n: int = 10_000
     heldout: int = 5_000
+    doubtful: int = 0
     workers: int = 5
     gold: float = 0.05
     seed: int = 0
@@ -37,30 +40,39 @@ class _Stratum:
     taken: frozenset[str]
 
 
-def sample(store: Store, options: SampleOptions, rejected: Collection[str] = ()) -> StudyDesign:
+def sample(
+    store: Store,
+    options: SampleOptions,
+    rejected: Collection[str] = (),
+    *,
+    is_withheld: Withholds = withhold_nothing,
+) -> StudyDesign:
     """Draws, or extends what was drawn; asked items stay, with the texts that were asked about.
 
-    ``rejected`` are held-out images that people did not verify: others are asked in their place. StudyError when the
-    call contradicts the study there is.
+    ``rejected`` are held-out images that people did not verify: others are asked in their place; ``is_withheld`` tells
+    which terms keep doubtful images out. StudyError when the call contradicts the study there is.
     """
     known = find_design(store, CAPTIONS)
     _refuse_other(known, options)
-    frame = read_frame(store)
+    earlier = read_items(store)
+    with_doubtful = bool(options.doubtful) or any(item.is_doubtful for item in earlier)
+    frame = read_frame(store, with_doubtful=with_doubtful, is_withheld=is_withheld)
     if not frame.table.num_rows:
         raise StudyError(f"{store.root} holds no image that a study may show; left out: {frame.left_out or 'none'}")
-    earlier = read_items(store)
     rows = {row["key"]: row for row in frame.table.to_pylist()}
     levels = known.strata if known else _levels(rows.values(), options.n)
     asked = frozenset(item.key for item in earlier if not item.gold)
     strata = _strata(rows, levels, options, asked, frozenset(rejected))
     items = _with_inclusion(earlier, rows, strata)
     fresh = _fresh(store, rows, strata, asked, batch=len(known.batches) if known else 0)
-    items += fresh + make_gold(fresh, items, options)
+    # everybody is asked the gold questions, so that none shows a doubtful picture
+    items += fresh + make_gold([item for item in fresh if not item.is_doubtful], items, options)
     design = StudyDesign(
         kind=CAPTIONS,
         seed=options.seed,
         n=options.n,
         heldout=options.heldout,
+        doubtful=options.doubtful,
         workers=options.workers,
         gold=options.gold,
         strata=levels,
@@ -86,10 +98,17 @@ def _refuse_other(known: StudyDesign | None, options: SampleOptions) -> None:
 
 def _levels(rows: Collection[Mapping[str, Any]], n: int) -> tuple[str, ...]:
     for level in _LEVELS:
-        strata = {tuple(row[name] for name in level) for row in rows if row["split"] != HELDOUT}
+        strata = {tuple(row[name] for name in level) for row in rows if _own_stratum(row) is None}
         if len(strata) * SMALLEST <= n:
             return level
     return ()
+
+
+def _own_stratum(row: Mapping[str, Any]) -> str | None:
+    """The stratum of images that are drawn for themselves, beside those of the archive."""
+    if row["doubtful"]:
+        return DOUBTFUL
+    return HELDOUT if row["split"] == HELDOUT else None
 
 
 def _strata(
@@ -101,13 +120,15 @@ def _strata(
 ) -> dict[str, _Stratum]:
     orders: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for key, row in rows.items():
-        if row["split"] == HELDOUT:
+        own = _own_stratum(row)
+        if own == HELDOUT:
             # their content hash is a draw by lot, and the order in which MoodArchive-5k takes them
             orders[HELDOUT].append((row["hash"], key))
         else:
-            name = " / ".join(str(row[level]) for level in levels) or "all"
+            name = own or " / ".join(str(row[level]) for level in levels) or "all"
             orders[name].append((draw_number(options.seed, key), key))
-    wanted = allocate({name: len(order) for name, order in orders.items() if name != HELDOUT}, options.n)
+    wanted = allocate({name: len(order) for name, order in orders.items() if name not in _OWN_STRATA}, options.n)
+    wanted[DOUBTFUL] = options.doubtful
     wanted[HELDOUT] = options.heldout + sum(key in rejected for _, key in orders.get(HELDOUT, []))
     return {
         name: _Stratum(order=order, taken=frozenset(take_first(sorted(order), wanted[name], asked)))

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from moodarchive.archive.manifest import VerifiedManifest
 from moodarchive.storage.store import Store
-from moodarchive.tables.layout import MANIFEST_PATH, VERIFIED_FOLDER
+from moodarchive.tables.layout import DOUBTFUL, MANIFEST_PATH, VERIFIED_FOLDER
 from moodarchive.tables.parquet import read_table as read_parquet
 from moodarchive.tables.parts import finished_parts, read_part
 from moodarchive.tables.schemas import SELECTION
@@ -65,8 +65,12 @@ def _strangers(store: Store, indexes: list[str]) -> Iterator[tuple[str, str]]:
     """Images that the archive no longer keeps among the held-out ones, such as those that were taken down."""
     heldout: set[str] = set()
     for part in finished_parts(store, SELECTION):
-        for batch in read_part(store, SELECTION, part, columns=["key", "kept", "split"], batch_rows=10_000):
-            heldout |= {row["key"] for row in batch.to_pylist() if row["kept"] and row["split"] == "heldout"}
+        for batch in read_part(store, SELECTION, part, columns=["key", "kept", "split", "verdict"], batch_rows=10_000):
+            heldout |= {
+                row["key"]
+                for row in batch.to_pylist()
+                if row["kept"] and row["split"] == "heldout" and row["verdict"] != DOUBTFUL
+            }
     for path in indexes:
         if not store.exists(path):
             continue
