@@ -56,7 +56,7 @@ def _rows(parts: Mapping[int, Sidecar]) -> int:
 
 def _good_rows(parts: Mapping[int, Sidecar]) -> int:
     """Rows that are neither failed nor dropped nor skipped."""
-    return sum(sidecar.rows - sum(sidecar.failures.values()) for sidecar in parts.values())
+    return sum(sidecar.rows - sidecar.lost for sidecar in parts.values())
 
 
 def _busy_seconds(parts: Iterable[Sidecar]) -> float:
