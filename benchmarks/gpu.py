@@ -28,9 +28,13 @@ import torch  # noqa: E402
 
 from moodarchive.models.long_text import stretch  # noqa: E402
 from train import flops  # noqa: E402
+from train.checkpoint import copy_state  # noqa: E402
 from train.compiling import choose_compiling, compile_blocks, compile_potential  # noqa: E402
+from train.feed import Feeder  # noqa: E402
 from train.model import Batch, MoodifyClip  # noqa: E402
+from train.samples import Sample, collate  # noqa: E402
 from train.settings import LossSettings, OptimiserSettings  # noqa: E402
+from train.setup import embeddings_read  # noqa: E402
 from train.step import Stepper  # noqa: E402
 from train.texts import pack_texts  # noqa: E402
 
@@ -67,14 +71,18 @@ def seconds(step: Callable[[int], object], rounds: int) -> float:
     return statistics.median(taken[2:])
 
 
-def our_step(clip: Any, losses: LossSettings, batches: list[Batch], *, compiled: bool) -> Callable[[int], object]:
-    """A step of ours, each over the next batch, whose texts have other lengths."""
-    read = {"short": losses.reads_short, "fine": losses.reads_stimuli}
-    model = MoodifyClip(clip, PREPARED, **read).to(batches[0].pixels.device).train()
+def our_stepper(clip: Any, losses: LossSettings, device: torch.device, *, compiled: bool) -> Stepper:
+    """With the embeddings that the losses read."""
+    model = MoodifyClip(clip, PREPARED, **embeddings_read(losses)).to(device).train()
     if compiled:
         compile_blocks(model)
     find_potential = compile_potential() if compiled else None
-    stepper = Stepper(model, OptimiserSettings(), losses, steps=1000, find_potential=find_potential)
+    return Stepper(model, OptimiserSettings(), losses, steps=1000, find_potential=find_potential)
+
+
+def our_step(clip: Any, losses: LossSettings, batches: list[Batch], *, compiled: bool) -> Callable[[int], object]:
+    """A step of ours, each over the next batch, whose texts have other lengths."""
+    stepper = our_stepper(clip, losses, batches[0].pixels.device, compiled=compiled)
     return lambda number: stepper([batches[number % len(batches)]], number, bf16=True)
 
 
@@ -126,6 +134,59 @@ def measure(name: str, config: dict[str, Any], n: int, rounds: int, device: torc
         print(json.dumps(line), flush=True)
 
 
+def make_samples(n: int) -> list[Sample]:
+    """As the reading processes hand them over: pictures of 224 pixels and a caption's texts."""
+    random = np.random.default_rng(0)
+
+    def draw(length: int) -> list[int]:
+        return [49406, *random.integers(1, 49406, length - 2).tolist(), 49407]
+
+    return [
+        Sample(
+            str(row),
+            draw(101),
+            draw(45),
+            [draw(23) for _ in range(3)],
+            (),
+            torch.from_numpy(random.integers(0, 256, (224, 224, 3), dtype=np.uint8)),
+        )
+        for row in range(n)
+    ]
+
+
+def measure_feeding(name: str, config: dict[str, Any], n: int, rounds: int, device: torch.device) -> None:
+    """Steps over batches that a feeder collates and copies, beside the same steps over one that lies on the device."""
+    samples, losses = make_samples(n), LossSettings()
+    lying = collate(samples).on(device)
+    compiled = choose_compiling("auto", device)
+    step = our_step(make_clip(config, device), losses, [lying], compiled=compiled)
+    alone = seconds(step, rounds)
+    model = our_stepper(make_clip(config, device), losses, device, compiled=compiled)
+    waited, began = 0.0, time.perf_counter()
+    with Feeder(iter([samples] * (rounds + 2)), lambda batch: [collate(batch)], device, ahead=True) as feeder:
+        for number, batch in enumerate(feeder):
+            if number == 2:
+                if torch.cuda.is_available():
+                    torch.cuda.synchronize()
+                waited, began = 0.0, time.perf_counter()
+            waited += batch.waited
+            model(batch.slices, number, bf16=True)
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+    taken = (time.perf_counter() - began) / rounds
+    line = {"measured": f"{name}, batch {n}: fed", "samples_per_s": round(n / taken, 1),
+            "lying_samples_per_s": round(n / alone, 1), "waiting": round(waited / rounds / taken, 4)}  # fmt: skip
+    print(json.dumps(line), flush=True)
+    began = time.perf_counter()
+    state = copy_state(model)
+    asked = time.perf_counter() - began
+    if state.copied is not None:
+        state.copied.synchronize()
+    copied = time.perf_counter() - began
+    line = {"measured": f"{name}: a checkpoint's copy", "asked_s": round(asked, 3), "copied_s": round(copied, 3)}
+    print(json.dumps(line), flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--batch", type=int, default=256)
@@ -154,6 +215,7 @@ def main() -> None:
         if options.layers:
             config["vision_cfg"]["layers"] = config["text_cfg"]["layers"] = options.layers
         measure(name, config, options.batch, options.rounds, device)
+        measure_feeding(name, config, options.batch, options.rounds, device)
     for script in ("score.py", "edit.py"):  # what they need beyond the above: pyarrow, diffusers, transformers
         run = [sys.executable, f"benchmarks/{script}", "--rounds", "3"]
         print(json.dumps({script: subprocess.run(run, check=False, cwd=HOUSE).returncode}), flush=True)

@@ -39,9 +39,9 @@ def explain_device_errors(device: torch.device) -> Iterator[None]:
         yield
     except torch.OutOfMemoryError as error:
         raise StageError(
-            f"rank {rank()}: {_memory(device)}, and the step needs more ({_first_line(error)}); remedy: a larger "
-            "loop.accumulate, loop.activation_checkpoints = true, or end what else runs on this GPU (nvidia-smi "
-            f"names it); {again}"
+            f"rank {rank()}: {_memory(device)}, and the step needs more ({_first_line(error)}); remedy: "
+            "loop.activation_checkpoints = true, a smaller data.batch in a new output, or end what else runs on this "
+            f"GPU (nvidia-smi names it); {again}, in more slices where more can be cut"
         ) from error
     except torch.AcceleratorError as error:
         raise StageError(

@@ -8,10 +8,24 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 
+_rehearsed_ranks: int | None = None
+"""Set while this rank computes alone; not of a context: a GPU's backward pass runs in threads of its own"""
+
 
 def world_size() -> int:
     """Ranks of the job; 1 without a process group."""
     return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+@contextmanager
+def without_other_ranks() -> Iterator[None]:
+    """Nobody is met: this rank's rows stand in for the others', so that all has the size that it has among them."""
+    global _rehearsed_ranks  # noqa: PLW0603
+    _rehearsed_ranks = world_size()
+    try:
+        yield
+    finally:
+        _rehearsed_ranks = None
 
 
 def rank() -> int:
@@ -24,15 +38,19 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, local: Tensor) -> Tensor:
-        everyone = [torch.empty_like(local) for _ in range(world_size())]
-        distributed.all_gather(everyone, local.contiguous())
+        if _rehearsed_ranks is None:
+            everyone = [torch.empty_like(local) for _ in range(world_size())]
+            distributed.all_gather(everyone, local.contiguous())
+        else:
+            everyone = [local] * _rehearsed_ranks
         ctx.rows = local.shape[0]
         return torch.cat(everyone)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         total = gradients[0].contiguous()
-        distributed.all_reduce(total)
+        if _rehearsed_ranks is None:
+            distributed.all_reduce(total)
         return total.narrow(0, rank() * ctx.rows, ctx.rows)
 
 
@@ -54,8 +72,7 @@ def global_mean(values: Tensor, valid: Tensor | None = None) -> Tensor:
     """
     valid = torch.ones_like(values, dtype=torch.bool) if valid is None else valid
     count = valid.sum().to(values.dtype)
-    if world_size() > 1:
-        distributed.all_reduce(count)
+    sum_over_ranks(count)
     local = torch.where(valid, values, torch.zeros_like(values)).sum()
     return local * world_size() / count.clamp(min=1)
 
@@ -79,6 +96,15 @@ def process_group(device: torch.device) -> Iterator[None]:
 
 def sum_over_ranks(values: Tensor) -> Tensor:
     """Added up, on the device where they are; without gradient."""
-    if world_size() > 1:
+    if world_size() > 1 and _rehearsed_ranks is None:
         distributed.all_reduce(values)
     return values
+
+
+def max_over_ranks(value: int, device: torch.device) -> int:
+    """The largest; every rank must bring one, and waits for it."""
+    if world_size() == 1:
+        return value
+    largest = torch.tensor(value, device=device)
+    distributed.all_reduce(largest, distributed.ReduceOp.MAX)
+    return int(largest)

@@ -5,10 +5,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from moodarchive.archive.writer_lock import only_writer
 from moodarchive.errors import ConfigError, StageError
@@ -27,17 +28,18 @@ from train.checkpoint import (
     remedy_for_nan,
     run_identity,
 )
-from train.compiling import choose_compiling, compile_blocks, compile_potential
+from train.compiling import choose_compiling
 from train.device import choose_device, explain_device_errors
 from train.export import export
 from train.feed import FedBatch, Feeder, choose_workers
 from train.gather import process_group, rank, world_size
-from train.model import Batch, MoodifyClip
+from train.model import Batch
 from train.order import Order
 from train.records import StepRecord, StepRecords
 from train.samples import Decoder, Sample, collate
 from train.settings import TrackerSettings, TrainSettings
-from train.step import Stepper
+from train.setup import build_stepper, embeddings_read, steps_in_bf16
+from train.slicing import Slicing, free_failed_step
 from train.stream import RankStream
 from train.towers import Towers, open_towers
 from train.trackers import Track, trackers
@@ -81,7 +83,7 @@ def train(settings: TrainSettings, root: str, tell: Listener, start: str = "") -
     with process_group(device), explain_device_errors(device):
         if settings.loop.threads:
             torch.set_num_threads(settings.loop.threads)
-        archives = _archives(settings, root)
+        archives = open_archives(settings, root)
         store = Store(settings.output or archives[0].root)
         with _only_trainer(store):
             _train(_Run(settings, archives, device, store, start), tell)
@@ -119,7 +121,7 @@ class _Run:
         self, settings: TrainSettings, archives: Sequence[SealedArchive], device: torch.device, store: Store, start: str
     ) -> None:
         self.settings, self.device, self.store = settings, device, store
-        self.compiles = choose_compiling(settings.loop.compile, device)
+        compiles = choose_compiling(settings.loop.compile, device)
         torch.manual_seed(settings.loop.seed)  # random starting weights are the same on all ranks
         self.towers: Towers = open_towers(settings.model)
         self.decoder = Decoder(
@@ -132,14 +134,8 @@ class _Run:
         self.order.check_ranks(world_size())
         self.shards = [shard for archive in archives for shard in archive.shards]
         self.steps = self.order.steps * settings.data.epochs
-        self.stepper = Stepper(
-            self._model(),
-            settings.optimiser,
-            settings.loss,
-            steps=self.steps,
-            find_potential=compile_potential() if self.compiles and device.type == "cuda" else None,
-        )
-        self.slices = settings.loop.accumulate
+        self.stepper = build_stepper(settings, self.towers, device, steps=self.steps, compiles=compiles)
+        self.slicing = Slicing(store, settings.loop.accumulate, device)
         self.progress = Progress(
             step=0,
             settings=settings.of_kind(SettingScope.TRAINING),
@@ -153,19 +149,8 @@ class _Run:
         if rank() == 0:
             check_room(self.store, self.towers.clip)
         self.records = StepRecords(device)
+        self._read = embeddings_read(settings.loss)
         self._saved = time.monotonic()
-
-    def _model(self) -> nn.Module:
-        if self.settings.loop.activation_checkpoints:
-            self.towers.clip.set_grad_checkpointing(True)
-        model = MoodifyClip(self.towers.clip, self.towers.preprocess_config, **self._read).to(self.device).train()
-        if self.compiles:
-            compile_blocks(model)
-        if world_size() == 1:
-            return model
-        devices = [self.device.index] if self.device.type == "cuda" else None
-        # a term that is switched off leaves no parameter without gradient: all towers serve the terms that remain
-        return nn.parallel.DistributedDataParallel(model, device_ids=devices)
 
     def check_shards(self) -> None:
         """Each rank compares its share of the shards with the seal, and holds their captions against the context."""
@@ -190,20 +175,24 @@ class _Run:
 
     def go(self, tell: Listener) -> None:
         """Steps to the end."""
+        first = self.progress.step
         stream = RankStream(
             shards=self.shards,
             order=self.order,
             decoder=self.decoder,
             rank=rank(),
             ranks=world_size(),
-            first_step=self.progress.step,
+            first_step=first,
             last_step=self.steps,
         )
         workers = choose_workers(self.settings.data.workers, self.device, self.order.streams // world_size())
         feeder = Feeder(stream.batches(workers), self._collate, self.device, ahead=workers > 0)
         with CheckpointWriter(self.store, keep=self.settings.loop.keep_checkpoints) as writer, feeder:
             self._began, self._waited = time.monotonic(), 0.0
-            for step, batch in enumerate(feeder, self.progress.step):
+            for step, batch in enumerate(feeder, first):
+                if world_size() > 1 and step == first:
+                    rows, cut = len(batch.samples), partial(feeder.copy, batch.samples)
+                    self.slicing.agree(self.stepper, rows, cut, bf16=self._bf16)
                 self._waited += batch.waited
                 self._step(step, batch, feeder)
                 self._take_records(tell)
@@ -226,33 +215,25 @@ class _Run:
         (torch.cuda.manual_seed if self.device.type == "cuda" else torch.default_generator.manual_seed)(seed)
 
     def _backward(self, batch: FedBatch, feeder: Feeder) -> dict[str, Tensor]:
-        """Gradients and losses of the rank's batch; in twice as many slices where the memory does not hold it.
-
-        Ranks that wait for each other cannot slice by themselves: there OutOfMemoryError ends the run.
-        """
-        samples, slices = batch.samples, batch.slices
+        """Gradients and losses of the rank's batch, in more slices where the memory does not hold it (``Slicing``)."""
+        slices, rows = batch.slices, len(batch.samples)
         while True:
-            if len(slices[0].pixels) != self._rows_at_once(len(samples)):  # fed before the number of slices grew
-                slices = feeder.copy(samples)
+            if len(slices[0].pixels) != self.slicing.rows_at_once(rows):  # fed before the number of slices grew
+                slices = feeder.copy(batch.samples)
             try:
                 self._flops = self._count_flops(slices)
                 return self.stepper.backward(slices, bf16=self._bf16)
             except torch.OutOfMemoryError:
-                if world_size() > 1 or self.slices >= len(samples):
+                if world_size() > 1:
+                    self.slicing.remember(rows)
                     raise
-            # out of the handler, whose traceback would keep the failed step's tensors
-            self.slices = min(2 * self.slices, len(samples))
-            self.stepper.optimiser.zero_grad(set_to_none=True)
-            if self.device.type == "cuda":
-                torch.cuda.empty_cache()
-
-    def _rows_at_once(self, rows: int) -> int:
-        """Samples of a slice of a batch of so many."""
-        return -(-rows // self.slices)
+                if not self.slicing.double(rows):
+                    raise
+            free_failed_step(self.stepper, self.device)
 
     def _collate(self, samples: Sequence[Sample]) -> list[Batch]:
         """The batch in slices; the feeder's thread calls it, too."""
-        size = self._rows_at_once(len(samples))
+        size = self.slicing.rows_at_once(len(samples))
         return [collate(samples[i : i + size], **self._read) for i in range(0, len(samples), size)]
 
     def _count_flops(self, slices: Sequence[Batch]) -> float:
@@ -288,14 +269,8 @@ class _Run:
         )
 
     @property
-    def _read(self) -> dict[str, bool]:
-        """Which embeddings the losses read."""
-        return {"short": self.settings.loss.reads_short, "fine": self.settings.loss.reads_stimuli}
-
-    @property
     def _bf16(self) -> bool:
-        precision = self.settings.loop.precision
-        return precision == "bf16" or (precision == "auto" and self.device.type == "cuda")
+        return steps_in_bf16(self.settings.loop, self.device)
 
     def _is_checkpoint_due(self, step: int) -> bool:
         loop = self.settings.loop
@@ -322,7 +297,8 @@ def _order(settings: TrainSettings, archives: Sequence[SealedArchive]) -> Order:
     )
 
 
-def _archives(settings: TrainSettings, root: str) -> list[SealedArchive]:
+def open_archives(settings: TrainSettings, root: str) -> list[SealedArchive]:
+    """Those that the settings name, or the one at ``root``. ConfigError where neither names one."""
     roots = [share.root for share in settings.data.archives] or [root]
     if not all(roots):
         raise ConfigError("no archive: neither --root nor data.archives names one")

@@ -8,11 +8,11 @@ outside autocast.
 
 from collections.abc import Callable, Sequence
 from enum import StrEnum
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.utils.checkpoint import checkpoint
 
 from train.gather import gather_mask, gather_rows, global_mean, rank
 
@@ -63,15 +63,18 @@ def fine_grained(
     tau_a: float = 0.07,
     attention: Attention = Attention.STIMULI,
     negatives: Negatives = Negatives.IMAGE,
+    similarity: Tensor | None = None,
 ) -> Tensor:
     """L_fg (eq. 2): each stimulus against what it attends to.
 
     ``patches`` [n, M, D], ``stimuli`` [n, J, D], ``present`` [n, J] is False for stimuli that a caption lacks; they
     neither count nor serve as negatives. The printed denominator runs over patches while its numerator is a
-    grouped vector V_j; here both are grouped vectors.
+    grouped vector V_j; here both are grouped vectors. ``similarity`` [n, J, M] of each image's own stimuli is taken
+    where it is known already (``transport_and_similarity``).
     """
     patches, stimuli = _in_float32(patches), _in_float32(stimuli)
-    grouped = functional.normalize(_weights(stimuli @ patches.mT, present, tau_a, attention) @ patches, dim=-1)
+    similarity = stimuli @ patches.mT if similarity is None else similarity
+    grouped = functional.normalize(_weights(similarity, present, tau_a, attention) @ patches, dim=-1)
     if negatives is Negatives.IMAGE:
         logits = scale * grouped @ stimuli.mT
         labels = torch.arange(stimuli.shape[1], device=stimuli.device).expand(len(stimuli), -1)
@@ -120,54 +123,101 @@ def optimal_transport(
     without stimuli are no columns. Memory is bounded by ``columns_at_once`` captions. ``find_potential`` may be
     ``potential_of_stimuli`` compiled.
     """
-    find_potential = find_potential or potential_of_stimuli
-    patches, stimuli = _in_float32(patches), _in_float32(stimuli)
-    labels = torch.arange(len(patches), device=patches.device)
-    columns, valid = stimuli, present
-    if scope_is_global:
-        columns, valid, labels = gather_rows(stimuli), gather_mask(present), labels + rank() * len(patches)
-    logits = [
-        _transport_similarity(patches, texts, mask, epsilon, find_potential)
-        for texts, mask in zip(torch.split(columns, columns_at_once), torch.split(valid, columns_at_once), strict=True)
-    ]
-    losses = _cross_entropy(scale * torch.cat(logits, dim=1), labels, valid.any(1))
-    return global_mean(losses, present.any(1))
-
-
-def _transport_similarity(
-    patches: Tensor, stimuli: Tensor, present: Tensor, epsilon: float, find_potential: FindPotential
-) -> Tensor:
-    """[n, c]: sum over stimuli and patches of plan times similarity, for every image and caption.
-
-    Of all pairs only the potentials are kept for the backward pass, from which it finds the plans again in one round.
-    """
-    with torch.no_grad():
-        potential = find_potential(_similarity(patches, stimuli), present, epsilon)
-    transported: Tensor = checkpoint(
-        _similarity_under_plan,
+    loss, _ = transport_and_similarity(
         patches,
         stimuli,
         present,
-        potential,
-        epsilon,
-        use_reentrant=False,
-        preserve_rng_state=False,
+        scale,
+        epsilon=epsilon,
+        scope_is_global=scope_is_global,
+        columns_at_once=columns_at_once,
+        find_potential=find_potential,
     )
-    return transported
+    return loss
 
 
-def _similarity_under_plan(
-    patches: Tensor, stimuli: Tensor, present: Tensor, potential: Tensor, epsilon: float
-) -> Tensor:
-    similarity = _similarity(patches, stimuli)
-    with torch.no_grad():
+def transport_and_similarity(
+    patches: Tensor,
+    stimuli: Tensor,
+    present: Tensor,
+    scale: Tensor,
+    *,
+    epsilon: float = 0.1,
+    scope_is_global: bool = False,
+    columns_at_once: int = 64,
+    find_potential: FindPotential | None = None,
+) -> tuple[Tensor, Tensor]:
+    """``optimal_transport``, and from the same products each image's similarity to its own stimuli, [n, J, M].
+
+    ``fine_grained`` takes the latter; gradient flows through it.
+    """
+    patches, stimuli = _in_float32(patches), _in_float32(stimuli)
+    n, columns, valid, first = len(patches), stimuli, present, 0
+    if scope_is_global:
+        columns, valid, first = gather_rows(stimuli), gather_mask(present), rank() * n
+    logits, own = [], []
+    for start in range(0, len(columns), columns_at_once):
+        chunk = slice(start, start + columns_at_once)
+        transported, similarity = _Transported.apply(  # type: ignore[no-untyped-call]
+            patches, columns[chunk], valid[chunk], epsilon, find_potential or potential_of_stimuli, start - first
+        )
+        logits.append(transported)
+        own.append(similarity)
+    labels = first + torch.arange(n, device=patches.device)
+    losses = _cross_entropy(scale * torch.cat(logits, dim=1), labels, valid.any(1))
+    return global_mean(losses, present.any(1)), torch.cat(own)
+
+
+class _Transported(torch.autograd.Function):
+    """[n, c]: sum over stimuli and patches of plan times similarity; and [k, J, M], the pairs' that belong together.
+
+    Column j belongs to image j + ``shift``. Of all pairs only the potentials are kept for the backward pass, which
+    computes the similarities again, and from them the plans in one round.
+    """
+
+    @staticmethod
+    def forward(  # noqa: PLR0917  autograd's functions take no keywords
+        ctx: Any,
+        patches: Tensor,
+        stimuli: Tensor,
+        present: Tensor,
+        epsilon: float,
+        find_potential: FindPotential,
+        shift: int,
+    ) -> tuple[Tensor, Tensor]:
+        similarity = _similarity(patches, stimuli)
+        potential = find_potential(similarity, present, epsilon)
+        ctx.save_for_backward(patches, stimuli, present, potential)
+        ctx.epsilon, ctx.shift = epsilon, shift
+        own = _own_pairs(similarity, shift).permute(2, 0, 1).clone()
         plan = _plan(similarity, present, potential, epsilon)
-    return (plan * similarity).sum((-1, -2))
+        return similarity.mul_(plan).sum((-1, -2)), own
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        of_transported, of_own = gradients
+        patches, stimuli, present, potential = ctx.saved_tensors
+        plan = _plan(_similarity(patches, stimuli), present, potential, ctx.epsilon)
+        of_pairs = plan.mul_(of_transported[..., None, None])
+        _own_pairs(of_pairs, ctx.shift).add_(of_own.permute(1, 2, 0))
+        # [n x M, c x J], as the similarities lie in memory
+        flat = of_pairs.permute(0, 3, 1, 2).reshape(-1, stimuli.shape[0] * stimuli.shape[1])
+        of_patches = (flat @ stimuli.flatten(0, 1)).reshape(patches.shape)
+        of_stimuli = (flat.T @ patches.flatten(0, 1)).reshape(stimuli.shape)
+        return of_patches, of_stimuli, None, None, None, None
+
+
+def _own_pairs(pairs: Tensor, shift: int) -> Tensor:
+    """A view [J, M, k] of [n, c, J, M]: the pairs of column j and image j + ``shift``, those that there are."""
+    images = slice(max(0, shift), max(0, shift + pairs.shape[1]))
+    columns = slice(max(0, -shift), max(0, len(pairs) - shift))
+    return pairs[images, columns].diagonal(dim1=0, dim2=1)
 
 
 def _similarity(patches: Tensor, stimuli: Tensor) -> Tensor:
-    """[n, c, J, M] of [n, M, D] and [c, J, D]."""
-    return (stimuli.flatten(0, 1) @ patches.mT).reshape(len(patches), *stimuli.shape[:2], -1)
+    """[n, c, J, M] of [n, M, D] and [c, J, D], from one product."""
+    products = patches.flatten(0, 1) @ stimuli.flatten(0, 1).T
+    return products.reshape(*patches.shape[:2], *stimuli.shape[:2]).permute(0, 2, 3, 1)
 
 
 def transport_plan(similarity: Tensor, present: Tensor, *, epsilon: float = 0.1) -> Tensor:
@@ -191,8 +241,10 @@ def _scores(similarity: Tensor, present: Tensor, epsilon: float) -> Tensor:
     return similarity / epsilon + absent[..., None]
 
 
-def potential_of_stimuli(similarity: Tensor, present: Tensor, epsilon: float) -> Tensor:
+def potential_of_stimuli(similarity: Tensor, present: Tensor, epsilon: float, *, may_ask: bool | None = None) -> Tensor:
     """[..., J] potentials of the transport plan, within ``VIOLATION``.
+
+    ``may_ask``: whether the rounds end once all pairs are settled; None: on a CPU.
 
     The patches' potential is always the softmax's own normaliser, so that their marginal is exact and only that of the
     stimuli is sought: the maximum of the concave semi-dual of Sinkhorn's problem (Cuturi 2013; Peyré and Cuturi 2019,
@@ -209,7 +261,7 @@ def potential_of_stimuli(similarity: Tensor, present: Tensor, epsilon: float) ->
         error = torch.where(present, marginal - plan.mean(-1), 0.0)
         unsettled = error.abs().sum(-1, keepdim=True) > VIOLATION
         # a GPU is not asked: the answer would have to wait for all work before it, and further rounds change nothing
-        if similarity.device.type == "cpu" and not unsettled.any():
+        if (may_ask if may_ask is not None else similarity.device.type == "cpu") and not unsettled.any():
             break
         potential = potential + torch.where(present & unsettled, _newton_step(plan, error), 0.0)
     return potential

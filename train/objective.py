@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from train.losses import FindPotential, fine_grained, info_nce, optimal_transport
+from train.losses import FindPotential, fine_grained, info_nce, transport_and_similarity
 from train.model import Embeddings
 from train.settings import LossSettings
 
@@ -19,6 +19,17 @@ def objective(
         if texts:
             losses = info_nce(embeddings.images, list(texts.values()), embeddings.scale)
             terms = dict(zip(texts, losses, strict=True))
+        own: Tensor | None = None
+        if settings.transport:
+            terms["transport"], own = transport_and_similarity(
+                embeddings.patches,
+                embeddings.stimuli,
+                present,
+                embeddings.scale,
+                epsilon=settings.epsilon,
+                scope_is_global=settings.transport_scope == "global",
+                find_potential=find_potential,
+            )
         if settings.fine_grained:
             terms["fine_grained"] = fine_grained(
                 embeddings.patches,
@@ -28,16 +39,8 @@ def objective(
                 tau_a=settings.tau_a,
                 attention=settings.attention,
                 negatives=settings.negatives,
+                similarity=own,
             )
-        if settings.transport:
-            terms["transport"] = optimal_transport(
-                embeddings.patches,
-                embeddings.stimuli,
-                present,
-                embeddings.scale,
-                epsilon=settings.epsilon,
-                scope_is_global=settings.transport_scope == "global",
-                find_potential=find_potential,
-            )
+        terms = {name: terms[name] for name in ("full", "short", "fine_grained", "transport") if name in terms}
         total = torch.stack([getattr(settings, name) * term for name, term in terms.items()]).sum()
     return total, {name: term.detach() for name, term in terms.items()}

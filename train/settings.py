@@ -115,7 +115,8 @@ class LoopSettings(Settings):
     precision: Annotated[Literal["auto", "fp32", "bf16"], SettingScope.TRAINING] = "auto"
     """auto: bf16 on a GPU, fp32 on a CPU."""
     accumulate: Annotated[int, Field(ge=1), SettingScope.EXECUTION] = 1
-    """Slices of the rank's batch that pass the towers one after another; the losses still see the whole batch."""
+    """Slices of the rank's batch, at least, that pass the towers one after another; the losses still see the whole
+    batch. More are cut where the memory does not hold it."""
     activation_checkpoints: Annotated[bool, SettingScope.EXECUTION] = False
     """Computes each block's activations again in the backward pass in place of keeping them."""
     compile: Annotated[bool | Literal["auto"], SettingScope.EXECUTION] = "auto"

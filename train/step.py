@@ -8,6 +8,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from train.gather import without_other_ranks
 from train.losses import FindPotential
 from train.model import Batch, Embeddings
 from train.objective import objective
@@ -52,6 +53,20 @@ class Stepper:
         precision = torch.autocast(slices[0].pixels.device.type, torch.bfloat16, enabled=bf16)
         total, terms = self._whole(slices[0], precision) if len(slices) == 1 else self._sliced(slices, precision)
         return {"loss": total, **terms}
+
+    def rehearse(self, slices: Sequence[Batch], *, bf16: bool) -> None:
+        """Takes the memory of a whole step, the optimiser's state included, without other ranks; changes nothing."""
+        buffers = {name: buffer.clone() for name, buffer in self.clip.named_buffers()}
+        model, self.model = self.model, cast(nn.Module, getattr(self.model, "module", self.model))
+        try:
+            with without_other_ranks():
+                self.backward(slices, bf16=bf16)
+                self.update(0, torch.tensor(False, device=slices[0].pixels.device))
+        finally:
+            self.model = model
+            for name, buffer in self.clip.named_buffers():  # of a ResNet's norms
+                buffer.copy_(buffers[name])
+            self.optimiser.zero_grad(set_to_none=True)
 
     def update(self, step: int, is_sound: Tensor) -> None:
         """Changes the weights by the gradients; where ``is_sound``, a scalar, is False nothing changes.

@@ -15,13 +15,20 @@ def train(
         str,
         typer.Option("--from", help="OUTPUT/checkpoints/NUMBER of another run, whose weights a new one begins with."),
     ] = "",
+    *,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what a step takes of the memory, and the largest batch.")
+    ] = False,
 ) -> None:
     """Train MoodifyCLIP on sealed shards, or go on from its last checkpoint; a process alone or under torchrun."""
     from rich.console import Console
 
-    from pipelines.model.training import run_training
+    from pipelines.model.training import run_training, show_memory
 
-    run_training(config, root, Console(), start)
+    if dry_run:
+        show_memory(config, root, Console())
+    else:
+        run_training(config, root, Console(), start)
 
 
 @model_verbs.command("eval", rich_help_panel="Train")

@@ -1,5 +1,6 @@
 """Runs a training job from its settings file, and shows on a terminal how it goes."""
 
+import math
 import os
 import time
 from pathlib import Path
@@ -11,7 +12,9 @@ from rich.text import Text
 from moodarchive.errors import ConfigError
 from moodarchive.settings import load
 from moodarchive.storage.store import Store
-from train.loop import StepReport, train
+from train.device import choose_device, explain_device_errors
+from train.loop import StepReport, open_archives, train
+from train.memory import MemoryPlan, plan_memory
 from train.ray_job import train_on_ray
 from train.settings import TrainSettings
 
@@ -24,17 +27,57 @@ def run_training(config: str, root: str, console: Console, start: str = "") -> N
     """Trains to the end, or goes on from the last checkpoint; of torchrun's ranks only the first one talks."""
     if os.environ.get("RANK", "0") != "0":
         console = Console(quiet=True)
-    try:
-        text = Path(config).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"the settings file {config} cannot be read: {error}") from None
-    settings = load(TrainSettings, text, config)
+    settings = _load_settings(config)
     if not settings.model.pretrained and not settings.model.name.startswith("local-dir:"):
         console.print("the model starts from random weights: model.pretrained is empty", style="yellow")
     if settings.ray.workers:
         _done(train_on_ray(settings, root, start), console)
         return
     _done(train_and_tell(settings, root, console, start), console)
+
+
+def show_memory(config: str, root: str, console: Console) -> None:
+    """Says what a step takes of the memory, of one rank of as many as torchrun or the settings name; writes nothing."""
+    if os.environ.get("RANK", "0") != "0":
+        return
+    settings = _load_settings(config)
+    device = choose_device()
+    ranks = int(os.environ.get("WORLD_SIZE", "0")) or settings.ray.workers or 1
+    with explain_device_errors(device):
+        plan = plan_memory(settings, open_archives(settings, root)[0], device, ranks)
+    for line in _memory_lines(plan, settings):
+        console.print(line)
+
+
+def _memory_lines(plan: MemoryPlan, settings: TrainSettings) -> list[str]:
+    how = (
+        "measured by steps" if plan.is_measured else "added up from the tensors' shapes; kernels take some beside them"
+    )
+    lines = [f"memory of a step on {plan.device}, of which {_gib(plan.available)} can be had ({how}):"]
+    for slices, peak in plan.peaks.items():
+        fits = "fits" if peak <= plan.available else "does not fit"
+        of_slices = "in one pass" if slices == 1 else f"in {slices} slices"
+        size = "more than there is" if math.isinf(peak) else _gib(peak)
+        lines.append(f"  a rank's batch of {plan.rows:,} {of_slices}: {size}, {fits}")
+    lines.append(f"  the largest batch of a rank in one pass: {plan.largest:,}")
+    slices, peak = next(reversed(plan.peaks.items()))
+    if peak > plan.available:
+        lines.append("remedy: loop.activation_checkpoints = true, or more memory")
+    elif slices > settings.loop.accumulate:
+        lines.append(f"the run will cut the batch into {slices} slices by itself, which costs a second forward pass")
+    return lines
+
+
+def _gib(size: float) -> str:
+    return f"{size / 2**30:.2f} GiB"
+
+
+def _load_settings(config: str) -> TrainSettings:
+    try:
+        text = Path(config).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the settings file {config} cannot be read: {error}") from None
+    return load(TrainSettings, text, config)
 
 
 def train_and_tell(settings: TrainSettings, root: str, console: Console, start: str = "") -> Store:

@@ -81,7 +81,7 @@ def test_a_checkpoint_of_a_gpu_goes_on_on_a_cpu(tmp_path: Path, monkeypatch: pyt
     [
         (
             torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
-            r"2\.00 GiB.*remedy: a larger loop\.acc",
+            r"2\.00 GiB.*remedy: loop\.activation_checkpoints",
         ),
         (
             torch.AcceleratorError("CUDA error: device lost"),

@@ -12,7 +12,7 @@ from moodarchive.storage.store import Store
 from tests.making import sealed_archive
 from tests.train.small import tiny_clip
 from train.archive import open_archive
-from train.evaluation import Embedded, _classify, evaluate
+from train.evaluation import Embedded, _classify, embed_archive, emotion_embeddings, evaluate
 from train.scoring import recall_figures
 
 
@@ -67,6 +67,21 @@ def test_a_model_that_sees_no_difference_gets_no_credit() -> None:
     same = np.tile(np.eye(27, dtype=np.float32)[:1], (50, 1))
     found = Embedded(images=same, captions=same, emotions=["joy"] * 50)
     assert recall_figures(found.images, found.captions, [np.arange(50)])["image to text, R@10"].mean == 0.0
+
+
+def test_in_bfloat16_a_set_is_embedded_and_measured_as_in_float32(root: str, tmp_path: Path) -> None:
+    archive, name = open_archive(root, ("heldout",)), tiny_clip(tmp_path)
+    full, half = (ClipEncoder(model=name, precision=precision) for precision in ("fp32", "bf16"))
+    exact, near = embed_archive(archive, full), embed_archive(archive, half)
+    for one, other in ((exact.images, near.images), (exact.captions, near.captions)):
+        assert other.dtype == np.float32
+        assert not np.array_equal(one, other)
+        assert ((one * other).sum(-1) > 0.999).all()
+    prompts = emotion_embeddings(full), emotion_embeddings(half)
+    assert ((prompts[0] * prompts[1]).sum(-1) > 0.999).all()
+    # what a cosine of either says of a picture's emotions moves by less than emotions of a trained model differ
+    assert np.abs(exact.images @ prompts[0].T - near.images @ prompts[1].T).max() < 0.02
+    assert evaluate(archive, half).figures.keys() == evaluate(archive, full).figures.keys()
 
 
 def test_a_set_that_is_not_there_is_refused(root: str, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What only a GPU can show: the kernel for packed texts, steps that never wait, checkpoints that leave the GPU."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -8,8 +9,11 @@ import torch
 from moodarchive.storage.store import Store
 from tests.train.small import random_batch, small_model, small_stepper
 from train import packed_text
-from train.checkpoint import Progress, load_newest, save
+from train.checkpoint import Progress, copy_state, load_newest, save
 from train.compiling import choose_compiling, compile_blocks, compile_potential
+from train.feed import Feeder
+from train.model import Batch
+from train.samples import Sample, collate
 from train.texts import pack_texts
 
 pytestmark = [
@@ -54,6 +58,56 @@ def test_a_step_never_waits_for_the_gpu(compiled: bool) -> None:
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert torch.isfinite(torch.stack(losses)).all()
+
+
+def test_a_feeder_brings_what_was_collated_and_neither_it_nor_the_step_waits() -> None:
+    def samples(number: int) -> list[Sample]:
+        pixels = torch.full((32, 32, 3), number, dtype=torch.uint8)
+        return [Sample(f"{number}-{row}", [1, number, 2], [1, 2], [[1, row, 2]], (), pixels) for row in range(4)]
+
+    def collate_whole(batch: Any) -> list[Batch]:
+        return [collate(batch)]
+
+    stepper = small_stepper(small_model().to(CUDA))
+    stepper([random_batch(1).on(CUDA)], 0, bf16=True)
+    torch.cuda.synchronize()
+    with Feeder(iter([samples(number) for number in range(6)]), collate_whole, CUDA, ahead=True) as feeder:
+        kept = []
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            for batch in feeder:
+                kept.append(batch.slices[0])
+                stepper(batch.slices, 1, bf16=True)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    for number, piece in enumerate(kept):
+        expected = collate(samples(number))
+        assert torch.equal(piece.pixels.cpu(), expected.pixels)
+        assert torch.equal(piece.texts.tokens.cpu(), expected.texts.tokens)
+
+
+def test_a_state_that_is_copied_aside_is_of_its_own_step() -> None:
+    stepper = small_stepper(small_model().to(CUDA))
+    stepper([random_batch(1).on(CUDA)], 0, bf16=True)
+    expected = {name: tensor.cpu().clone() for name, tensor in stepper.clip.state_dict().items()}
+    state = copy_state(stepper)
+    stepper([random_batch(2).on(CUDA)], 1, bf16=True)
+    assert state.copied is not None
+    state.copied.synchronize()
+    assert all(torch.equal(state.weights[name], tensor) for name, tensor in expected.items())
+    assert all(tensor.is_pinned() for tensor in state.weights.values())
+
+
+def test_the_memory_of_a_step_is_measured_and_the_rehearsal_changes_nothing() -> None:
+    stepper = small_stepper(small_model().to(CUDA))
+    before = {name: tensor.clone() for name, tensor in stepper.clip.state_dict().items()}
+    peaks = []
+    for rows in (8, 64):
+        torch.cuda.reset_peak_memory_stats()
+        stepper.rehearse([random_batch(1, rows).on(CUDA)], bf16=True)
+        peaks.append(torch.cuda.max_memory_allocated())
+    assert peaks[0] < peaks[1]
+    assert all(torch.equal(before[name], tensor) for name, tensor in stepper.clip.state_dict().items())
 
 
 def test_a_step_follows_the_cpus_in_float32() -> None:

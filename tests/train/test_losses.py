@@ -11,20 +11,30 @@ from tests.train.ranks import on_ranks
 from train.losses import (
     Attention,
     Negatives,
+    _Transported,
     fine_grained,
     info_nce,
     optimal_transport,
     potential_of_stimuli,
+    transport_and_similarity,
     transport_plan,
 )
 
 SCALE = torch.tensor(20.0)
+
+
+def _both_over_all_ranks(*given: Tensor) -> Tensor:
+    transport, similarity = transport_and_similarity(*given, scope_is_global=True, columns_at_once=5)
+    return transport + fine_grained(*given, similarity=similarity)
+
+
 _TERMS = {
     "fine_grained": fine_grained,
     "fine_grained against the batch": lambda *given: fine_grained(*given, negatives=Negatives.BATCH),
     "fine_grained, sparc": lambda *given: fine_grained(*given, attention=Attention.SPARC),
     "optimal_transport": optimal_transport,
     "optimal_transport over all ranks": lambda *given: optimal_transport(*given, scope_is_global=True),
+    "both over all ranks": _both_over_all_ranks,
 }
 
 
@@ -185,6 +195,38 @@ def test_columns_in_chunks_change_neither_loss_nor_gradient() -> None:
         found.append((loss.item(), patches.grad))
     assert found[0][0] == pytest.approx(found[2][0], rel=1e-12)
     assert torch.allclose(found[0][1], found[2][1], atol=1e-6 * float(found[2][1].abs().max()))
+
+
+@pytest.mark.parametrize("columns", [3, 64])
+@pytest.mark.parametrize("negatives", list(Negatives))
+def test_the_terms_from_shared_similarities_equal_each_by_itself(columns: int, negatives: Negatives) -> None:
+    results = []
+    for shared in (False, True):
+        patches, stimuli, present = _stimuli()
+        patches.requires_grad_(), stimuli.requires_grad_()
+        given = (patches, stimuli, present, SCALE)
+        transport, similarity = transport_and_similarity(*given, columns_at_once=columns)
+        if not shared:
+            transport, similarity = optimal_transport(*given), None
+        fine = fine_grained(*given, negatives=negatives, similarity=similarity)
+        gradients = torch.autograd.grad(0.7 * fine + 1.3 * transport, [patches, stimuli])
+        results.append([fine, transport, *gradients])
+    for apart, together in zip(*results, strict=True):
+        assert (apart - together).abs().max() < 1e-12 * apart.abs().max()
+
+
+def test_the_gradient_through_the_transported_similarities_is_that_of_autograd() -> None:
+    patches, stimuli, present = _stimuli(n=5, m=9)
+    patches.requires_grad_(), stimuli.requires_grad_()
+    weights = torch.linspace(-1, 1, 25, dtype=torch.float64).reshape(5, 5)
+    transported, own = _Transported.apply(patches, stimuli, present, 0.1, potential_of_stimuli, 0)
+    found = torch.autograd.grad((weights * transported).sum() + own.square().sum(), [patches, stimuli])
+    similarity = torch.einsum("imd,kjd->ikjm", patches, stimuli)
+    plan = transport_plan(similarity.detach(), present)
+    alone = torch.einsum("imd,ijd->ijm", patches, stimuli)
+    plain = (weights * (plan * similarity).sum((-1, -2))).sum() + alone.square().sum()
+    for one, other in zip(found, torch.autograd.grad(plain, [patches, stimuli]), strict=True):
+        assert torch.allclose(one, other, rtol=1e-11, atol=1e-12)
 
 
 def _gradients(rank: int, ranks: int) -> dict[str, list[Tensor]]:

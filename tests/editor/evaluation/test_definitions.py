@@ -9,7 +9,7 @@ import pytest
 from editor.evaluation.aggregate import mean_of_means
 from editor.evaluation.background import Background
 from editor.evaluation.clip_score import ClipScore
-from editor.evaluation.esmi import Esmi, emotion_half, structure_half
+from editor.evaluation.esmi import Esmi, _small, emotion_half, structure_half
 from editor.evaluation.frames import Frames
 from editor.evaluation.grad_cam import cam, logits_and_heat
 from editor.evaluation.measure import Measure
@@ -239,6 +239,18 @@ def test_esmi_is_the_mean_of_its_halves(models: MeasuringModels) -> None:
     assert emotion == pytest.approx(max(0, kl[0] - kl[1]) / kl[0], rel=1e-3, abs=1e-6)
     assert structure == pytest.approx(change[heat > 0.5].sum() / change.sum(), rel=1e-3)
     assert esmi == pytest.approx((emotion + structure) / 2)  # type: ignore[operator]
+
+
+def test_in_bfloat16_the_classifier_says_nearly_what_it_says_in_float32(models: MeasuringModels) -> None:
+    esmi = ready(Esmi(models.emotions))
+    pixels = esmi._pixels(_small(frames(emotion="awe").source))
+    logits, heat = logits_and_heat(esmi._network, pixels)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded, rounded_heat = logits_and_heat(esmi._network, pixels)
+    assert rounded.dtype is torch.bfloat16
+    assert (logits.softmax(-1) - rounded.float().softmax(-1)).abs().max() < 0.02
+    assert rounded_heat.dtype == np.float32
+    assert np.abs(heat - rounded_heat).mean() < 0.05
 
 
 def test_emotions_without_a_class_of_the_eight_have_no_esmi(models: MeasuringModels) -> None:
