@@ -93,10 +93,10 @@ class ClipEncoder:
         loaded = self._loaded
         with torch.inference_mode():
             rows = [
-                loaded.clip.encode_text(loaded.tokenizer(list(texts[i : i + 64])).to(loaded.device), normalize=True)
+                _of_length_one(loaded.clip.encode_text(loaded.tokenizer(list(texts[i : i + 64])).to(loaded.device)))
                 for i in range(0, len(texts), 64)
             ]
-        return np.asarray(np.concatenate([part.float().cpu().numpy() for part in rows]), dtype=np.float32)
+        return np.asarray(np.concatenate([part.cpu().numpy() for part in rows]), dtype=np.float32)
 
     def images(self, images: Sequence[Image.Image]) -> Embeddings:
         """[len(images), width], each row of length 1."""
@@ -201,7 +201,7 @@ class ClipEncoder:
         loaded = self._loaded
         with torch.inference_mode():
             batch = loaded.transform.to_batch(pixels, loaded.device).to(loaded.dtype)
-            return loaded.clip.encode_image(batch, normalize=True).float()
+            return _of_length_one(loaded.clip.encode_image(batch))
 
     def patches(self, image: Image.Image) -> Embeddings:
         """[rows, columns, width], each of length 1, of the whole picture, squeezed into the tower's square."""
@@ -215,7 +215,7 @@ class ClipEncoder:
         with torch.inference_mode():
             pixels = loaded.transform.to_batch([squeezed], loaded.device).to(loaded.dtype)
             _, patches = image_and_patches(loaded.clip.visual, pixels)
-            vectors = torch.nn.functional.normalize(patches[0].float(), dim=-1).cpu().numpy()
+            vectors = _of_length_one(patches[0]).cpu().numpy()
         rows = math.isqrt(len(vectors))
         return np.asarray(vectors.reshape(rows, -1, vectors.shape[-1]), dtype=np.float32)
 
@@ -233,6 +233,13 @@ def _decode_small(data: bytes, width: int, height: int) -> Image.Image:
     image = Image.open(io.BytesIO(data))
     image.draft(None, (width, height))
     return image.convert("RGB")
+
+
+def _of_length_one(vectors: Any) -> Any:
+    """In float32: lengths that are rounded to bfloat16 differ by half a per cent, and with them every cosine."""
+    import torch
+
+    return torch.nn.functional.normalize(vectors.float(), dim=-1)
 
 
 def _to_numpy(vectors: Any) -> Embeddings:

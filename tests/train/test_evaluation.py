@@ -76,6 +76,7 @@ def test_in_bfloat16_a_set_is_embedded_and_measured_as_in_float32(root: str, tmp
     for one, other in ((exact.images, near.images), (exact.captions, near.captions)):
         assert other.dtype == np.float32
         assert not np.array_equal(one, other)
+        assert np.allclose(np.linalg.norm(other, axis=1), 1, atol=1e-6)
         assert ((one * other).sum(-1) > 0.999).all()
     prompts = emotion_embeddings(full), emotion_embeddings(half)
     assert ((prompts[0] * prompts[1]).sum(-1) > 0.999).all()
