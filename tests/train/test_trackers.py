@@ -1,5 +1,6 @@
 """TensorBoard and W&B hold what the run's own log holds, and a resumed run goes on where it stood."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,9 @@ def test_weights_and_biases_keeps_a_run_offline(tmp_path: Path, monkeypatch: pyt
         track(1, {"loss": 4.25, "full": 1.5})
         track(2, {"loss": 4.0, "full": 1.25})
     (kept,) = (tmp_path / "wandb").glob("offline-run-*/run-*.wandb")
+    deadline = time.monotonic() + 30
+    while not kept.stat().st_size and time.monotonic() < deadline:  # its own process may write after the end
+        time.sleep(0.1)
     written = _joined(kept.read_bytes())
     for told in (b"train/loss", b"4.25", b"1.25", b"moods", b"batch"):
         assert told in written
