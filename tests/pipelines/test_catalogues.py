@@ -108,12 +108,17 @@ def test_licence_creator_and_landing_page_of_each_sample_are_those_of_its_row(bu
 
 def test_the_cut_finds_rows_whose_words_are_wrong(built: Built) -> None:
     store = Store(str(built.root))
-    wrong = {image_key("common", str(700_000 + row.number)) for row in drawn_rows(ROWS) if row.drawn != row.titled}
-    wrong |= {image_key("pd", one.id) for one in healthy_pictures(IMAGES_OF_SITE) if one.fault == "wrong_title"}
-    parts = range(len(list(built.root.glob("selection/*.parquet"))))
+    drawn = {image_key("common", str(700_000 + row.number)): row.drawn.emotion for row in drawn_rows(ROWS)}
+    drawn |= {image_key("pd", one.id): one.drawn.emotion for one in healthy_pictures(IMAGES_OF_SITE) if one.drawn}
+    parts = range(len(list(built.root.glob("items/*.parquet"))))
+    items = [row for part in parts for row in rows_of(store, ITEMS, part)]
+    # in so short a list some are found under the emotion that they do show, too, and are judged under it
+    wrong = {
+        row["key"] for row in items if drawn[str(row["key"])] not in {query["emotion"] for query in row["queries"]}
+    }
     cut = {row["key"] for part in parts for row in rows_of(store, SELECTION, part) if row["reason"] == "low_score"}
-    # a fifth of a cell of six is one picture: the second wrong one of a cell stays
-    assert len(wrong & cut) >= 0.7 * len(wrong), (len(wrong), len(wrong & cut))
+    assert len(wrong) >= 4
+    assert len(wrong & cut) >= 0.8 * len(wrong), (len(wrong), len(wrong & cut))
 
 
 def test_the_record_says_what_was_read_and_what_each_cell_found(built: Built) -> None:
