@@ -33,7 +33,7 @@ class CatalogueSettings(SourceSettings):
     match: Annotated[Literal["words", "meaning", "both"], SettingScope.GROWTH] = "words"
     """How a phrase finds rows: by its words, by the embeddings of pictures or captions, or by both."""
     word_floor: Annotated[float, Field(ge=0, le=1), SettingScope.GROWTH] = 0.5
-    """Share of a phrase's weight of words that a row must hold."""
+    """Share of a phrase's weight of words that a row must hold; words that hardly any row has count for less."""
     cosine_floor: Annotated[float, Field(ge=-1, le=1), SettingScope.GROWTH] = 0.18
     """Cosine between a phrase and a row's embedding below which the row does not fit."""
     embeddings: Annotated[tuple[str, ...], SettingScope.EXECUTION] = ()
