@@ -12,14 +12,16 @@ def read_table(source: Any, columns: Sequence[str] | None = None) -> pa.Table:
 
     ``pyarrow.parquet.read_table`` on an open file leaves threads of its dataset scanner behind: with pyarrow 26 every
     second process that ended right after it was aborted ("terminate called without an active exception").
+    Arrow's own pools, whose threads may just be starting when a short program ends, abort one in some hundreds on a
+    busy machine: they are not used here either.
     """
-    with pq.ParquetFile(source) as file:
-        return file.read(columns=list(columns) if columns else None)
+    with pq.ParquetFile(source, pre_buffer=False) as file:
+        return file.read(columns=list(columns) if columns else None, use_threads=False)
 
 
 def read_column_names(source: Any) -> list[str]:
     """The file's columns; ``source`` is an open file or a local path."""
-    with pq.ParquetFile(source) as file:
+    with pq.ParquetFile(source, pre_buffer=False) as file:
         return list(file.schema_arrow.names)
 
 

@@ -63,7 +63,7 @@ def seal_made(store: Store, pictures: Sequence[Made]) -> None:
     store.write_bytes("settings.json", json.dumps({"schema_version": SCHEMA_VERSION, "per_row": {}}).encode())
     only = Round(number=0, growth={}, queries=(), first_candidates_part=0, first_part=0, parts=len(parts), merged=True)
     write_round(store, only)
-    stage = pack_stage(ShardSettings())
+    stage = pack_stage(ShardSettings(permitted_sources=(SOURCE,)))  # of whoever made them
     origin = Origin(settings="made", inputs={}, started=time.time())
     for part, made in enumerate(parts):
         rows = list(_rows(made))

@@ -52,10 +52,13 @@ def test_weights_and_biases_keeps_a_run_offline(tmp_path: Path, monkeypatch: pyt
     with trackers(TrackerSettings(wandb="moods"), "0123abcd", {"data": {"batch": 12}}, 0) as track:
         track(1, {"loss": 4.25, "full": 1.5})
         track(2, {"loss": 4.0, "full": 1.25})
-    (kept,) = (tmp_path / "wandb").glob("offline-run-*/run-*.wandb")
-    deadline = time.monotonic() + 30
-    while not kept.stat().st_size and time.monotonic() < deadline:  # its own process may write after the end
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:  # its own process may write after the end
+        files = list((tmp_path / "wandb").glob("offline-run-*/run-*.wandb"))
+        if files and files[0].stat().st_size:
+            break
         time.sleep(0.1)
+    (kept,) = files
     written = _joined(kept.read_bytes())
     for told in (b"train/loss", b"4.25", b"1.25", b"moods", b"batch"):
         assert told in written

@@ -22,6 +22,8 @@ from moodarchive.storage.remote import explain_refusals, open_file_system
 BATCH_ROWS = 20_000
 MOST_LINE = 1 << 20
 """Characters."""
+MOST_CELL = 1 << 17
+"""Characters."""
 DAMAGE = (EOFError, OSError, zlib.error)
 """What a compressed file raises that is cut off or damaged."""
 _MOST_REREAD = 1000
@@ -123,6 +125,7 @@ def _open(reading: Reading, raw: IO[bytes]) -> _Opened:
         first = next(lines, "")
     delimiter = preset.format.delimiter or _delimiter_of(first, file.name)
     quoting: Any = csv.QUOTE_MINIMAL if preset.format.quoting else csv.QUOTE_NONE
+    csv.field_size_limit(MOST_CELL)  # of the whole process; a library that lifts it would let one quote swallow a file
     dialect: dict[str, Any] = {"delimiter": delimiter or _NO_DELIMITER, "strict": True, "quoting": quoting}
     try:
         written = next(csv.reader([first], **dialect), [])

@@ -39,6 +39,8 @@ def fake_gpu(monkeypatch: pytest.MonkeyPatch, *models: Any) -> Iterator[torch.de
 def _device() -> torch.device:
     """Registered once a process."""
     backend_registration._setup_privateuseone_for_python_backend("pretended")  # type: ignore[no-untyped-call]
+    # the rest of the process takes it for the machine's accelerator: gradient checkpoints ask it for its autocast
+    torch.pretended.get_amp_supported_dtype = lambda: [torch.bfloat16]  # type: ignore[attr-defined]
     return torch.device("pretended", 0)
 
 

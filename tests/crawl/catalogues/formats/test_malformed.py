@@ -1,5 +1,6 @@
 """Malformed lists, more than forty: each ends in a count and a name, and the sound rows beside the bad are read."""
 
+import csv
 import gzip
 import io
 import json
@@ -139,6 +140,16 @@ def test_what_is_no_row_is_counted_and_named(tmp_path: Path, what: str) -> None:
     again = LeftOut(file.name)
     positions = [int(row) for rows, _, _ in read_texts(file, PRESETS["own"], {}, again) for row in rows]
     assert positions == [row["row"] for row in rows] and again == left_out, "both readings take the same rows"
+
+
+def test_a_limit_that_another_library_has_lifted_holds_all_the_same(
+    tmp_path: Path,
+) -> None:
+    before = csv.field_size_limit(10**9)
+    try:
+        test_what_is_no_row_is_counted_and_named(tmp_path, "a cell of 200,000 letters")
+    finally:
+        csv.field_size_limit(before)
 
 
 @pytest.mark.parametrize("what", REFUSED)
