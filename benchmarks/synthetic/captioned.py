@@ -55,6 +55,14 @@ def seal_captioned(root: str, parts: int, rows: int) -> None:
     assert seal(store)
 
 
+def _public_licence(rows: int) -> dict[str, list[str]]:
+    """One that lets every row into the shards that are trained on."""
+    return {
+        "licence": ["by 2.0"] * rows,
+        "licence_url": ["https://creativecommons.org/licenses/by/2.0/"] * rows,
+    }
+
+
 def _write(store: Store, part: int, rows: int) -> None:
     image = np.arange(part * rows, (part + 1) * rows)
     word = np.sort(hashed(image, 4))
@@ -66,7 +74,10 @@ def _write(store: Store, part: int, rows: int) -> None:
     pictures = [photograph(number) for number in image]
     score = np.full(rows, 0.25, np.float32)
     tables = {
-        ITEMS: {**provenance(image), "queries": [[query]] * rows, "retrieved_on": ["2026-11-21"] * rows},
+        ITEMS: {
+            **provenance(image), **_public_licence(rows),
+            "queries": [[query]] * rows, "retrieved_on": ["2026-11-21"] * rows,
+        },
         IMAGES: {
             "bytes": pictures, "stored_sha256": [hashlib.sha256(picture).hexdigest() for picture in pictures],
             "sha256": pc.binary_join_element_wise(*(hexed(hashed(word, 11 + i)) for i in range(4)), ""),

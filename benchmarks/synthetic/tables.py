@@ -15,6 +15,7 @@ from PIL import Image
 from crawl.rounds.rounds import QUERIES_PER_PART, Round, write_round
 from crawl.source import Query
 from moodarchive.emotions.taxonomy import CONTEXTS, EMOTIONS
+from moodarchive.licences import find_licence
 from moodarchive.storage.store import Store
 from moodarchive.tables.parts import Origin, part_path, write_part
 from moodarchive.tables.schemas import CANDIDATES, CAPTIONS, IMAGES, ITEMS, SAFETY, SCORES, Table
@@ -133,7 +134,7 @@ def provenance(image: NDArray[np.int64]) -> Columns:
         "creator": _text("Photographer ", maker),
         "creator_url": _text("https://www.photos.example/people/", maker),
         "licence": np.array(_LICENCES)[kind],
-        "licence_url": np.array([f"https://licences.example/{name.replace(' ', '/')}/" for name in _LICENCES])[kind],
+        "licence_url": np.array([find_licence(name, None).url for name in _LICENCES])[kind],
         "width": 1024 + image % 4096,
         "height": 768 + image % 3072,
         "mature": image % 500 == 0,
