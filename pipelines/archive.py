@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from annotate.caption import caption_stage
 from annotate.part_facts import require_described
 from crawl.catalogues.answers import forget_matches
-from crawl.catalogues.catalogue import Catalogue
 from crawl.http.search_cache import forget_answers
 from crawl.images.stage import download_stage
 from crawl.phrases.descriptors import write_descriptors
@@ -33,7 +32,13 @@ from pipelines.runner.execute import pending_parts, run_stages
 from pipelines.runner.progress import Progress
 from pipelines.runner.rounds import open_rounds
 from pipelines.runner.settings_record import check_settings, require_archive_or_empty
-from pipelines.runner.sources import all_sources, enabled_sources, make_rate_limits, report_image_uses, shard_settings
+from pipelines.runner.sources import (
+    enabled_sources,
+    make_catalogues,
+    make_rate_limits,
+    report_image_uses,
+    shard_settings,
+)
 from pipelines.servers.pool import ManagedServers, make_servers
 from pipelines.settings import ArchiveSettings
 from shards.pack import pack_stage
@@ -137,9 +142,7 @@ class ArchiveRun:
                 make_rate_limits(self.store, settings),
                 settings.sources.urls.folder,
                 store=self.store,
-                catalogues={
-                    source.name: source for source in all_sources(settings.sources) if isinstance(source, Catalogue)
-                },
+                catalogues=make_catalogues(settings.sources),
             ),
             safety_stage(settings.safety),
             caption_stage(

@@ -87,7 +87,8 @@ def _write(path: Path, rows: int, vectors: Vectors) -> int:
         table[positions] = block
         written += len(positions)
     if table is None:
-        np.save(draft.open("wb"), np.zeros((rows, 1), np.float16))
+        with draft.open("wb") as file:
+            np.save(file, np.zeros((rows, 1), np.float16))
     else:
         table.flush()
     os.replace(draft, path)

@@ -2,6 +2,7 @@
 
 import re
 import tokenize
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -100,15 +101,16 @@ def read_embeddings(
 
 
 @dataclass(frozen=True)
-class _Vectors:
+class _Vectors(ABC):
     """A file of embeddings; ``by_column`` names the column that says which rows they belong to."""
 
     file: ListFile
     rows: int
     by_column: str = ""
 
+    @abstractmethod
     def read(self, segment: Segment, ids: pa.Array | None, left_out: LeftOut) -> Iterator[Block]:
-        raise NotImplementedError
+        """The segment's blocks, positions being those of the list's file."""
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,14 @@ part, nor on the order in which they end.
 """
 
 import io
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
-from pathlib import Path
+from pathlib import PurePath
 from typing import Any
 
-import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -49,7 +47,7 @@ from moodarchive.running.parallel_map import Spread
 from moodarchive.settings import SettingScope
 from moodarchive.storage.store import Store
 from moodarchive.tables.keys import digest
-from moodarchive.tables.sql import spill_folder
+from moodarchive.tables.sql import connect, location
 
 _ANSWERS_PER_GROUP = 2_000
 """A query reads the groups that hold its rows, and at most one other's."""
@@ -200,12 +198,14 @@ def match_catalogue(store: Store, catalogue: Catalogue, queries: Sequence[Query]
     numbers = range(len(catalogue.files))
     facts = list(spread(match.count_file, numbers))
     found = _of_queries(_match_phrases(match, facts, spread), phrases, queries)
-    cells = list(dict.fromkeys((query.emotion, query.context) for query in queries))
-    cell_of_query = [cells.index((query.emotion, query.context)) for query in queries]
+    number_of_cell: dict[tuple[str, str], int] = {}
+    cell_of_query = [
+        number_of_cell.setdefault((query.emotion, query.context), len(number_of_cell)) for query in queries
+    ]
     kept = limit_cells(found, cell_of_query, catalogue.settings.images_per_cell)
     pieces = list(spread(match.describe_rows, _rows_of_files(kept)))
+    write_coverage(store, PurePath(folder).name, _cover(match, facts, found, kept))
     _write_answers(match, kept, pieces)
-    write_coverage(store, Path(folder).name, _cover(match, facts, found, kept))
     for path in store.files(folder):
         if not path.endswith(ANSWERS):
             store.remove(path)
@@ -299,34 +299,24 @@ def _write_answers(match: _Match, kept: Matches, pieces: Sequence[str]) -> None:
     )
     schema = answers_schema()
     described = ", ".join(f"d.{name}" for name in FIELDS if name != "retrieved_on")
-    with tempfile.TemporaryDirectory(prefix="moodarchive-match-") as here:
-        paths = [_bring(match.store, piece, Path(here)) for piece in pieces]
-        with duckdb.connect(":memory:", config={"memory_limit": "2GB", "temp_directory": spill_folder()}) as connection:
-            connection.register("pairs", pairs)
-            source = f"read_parquet({paths!r})" if paths else f"(SELECT {_NOTHING_LISTED})"
-            reader = connection.sql(f"""
-                SELECT p.query, p.rank, {described}, '{match.catalogue.day}' AS retrieved_on
-                FROM pairs p JOIN {source} d USING (id) ORDER BY p.query, p.rank
-            """).to_arrow_reader(_ANSWERS_PER_GROUP)
-            with (
-                match.store.draft(f"{match.folder}/{ANSWERS}") as file,
-                pq.ParquetWriter(file, schema, compression="zstd") as writer,
-            ):
-                for batch in reader:
-                    writer.write_table(pa.Table.from_batches([batch]).select(schema.names).cast(schema))
+    quoted = ", ".join("'" + location(match.store, piece).replace("'", "''") + "'" for piece in pieces)
+    source = f"read_parquet([{quoted}])" if pieces else f"(SELECT {_NOTHING_LISTED})"
+    with connect(match.store) as connection:
+        connection.register("pairs", pairs)
+        reader = connection.sql(f"""
+            SELECT p.query, p.rank, {described}, '{match.catalogue.day}' AS retrieved_on
+            FROM pairs p JOIN {source} d USING (id) ORDER BY p.query, p.rank
+        """).to_arrow_reader(_ANSWERS_PER_GROUP)
+        with (
+            match.store.draft(f"{match.folder}/{ANSWERS}") as file,
+            pq.ParquetWriter(file, schema, compression="zstd") as writer,
+        ):
+            for batch in reader:
+                writer.write_table(pa.Table.from_batches([batch]).select(schema.names).cast(schema))
 
 
 _NOTHING_LISTED = ", ".join(["0::UBIGINT AS id", *(f"NULL AS {name}" for name in FIELDS if name != "retrieved_on")])
 """A relation's columns, where nothing was chosen; its one row joins with nothing."""
-
-
-def _bring(store: Store, path: str, folder: Path) -> str:
-    """The file's path on this machine; of another store's file a copy is made."""
-    if store.is_local:
-        return store.path(path)
-    copy = folder / Path(path).name
-    copy.write_bytes(store.read_bytes(path))
-    return str(copy)
 
 
 def _cover(match: _Match, facts: Sequence[_FileFacts], found: Matches, kept: Matches) -> Coverage:
@@ -334,7 +324,7 @@ def _cover(match: _Match, facts: Sequence[_FileFacts], found: Matches, kept: Mat
     cells: dict[tuple[str, str], list[int]] = {}
     for number, query in enumerate(match.queries):
         cells.setdefault((query.emotion, query.context), []).append(number)
-    without = np.setdiff1d(np.arange(len(match.queries)), found.phrase)
+    without = np.flatnonzero(found.fitted == 0)
     return Coverage(
         catalogue=match.catalogue.name,
         preset=match.catalogue.settings.preset,

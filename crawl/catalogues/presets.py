@@ -1,7 +1,7 @@
 """Presets: the published formats of catalogues, as their authors describe them, with terms, licences and hosts."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 from crawl.source import Policy
@@ -126,6 +126,25 @@ def _policy(
     )
 
 
+_UNSPLASH_FULL = Preset(
+    name="unsplash-full",
+    rows=7_400_000,
+    policy=_policy(
+        "https://github.com/unsplash/datasets/blob/master/TERMS.md",
+        "non-commercial machine learning once you accept the dataset's terms; neither the pictures nor comparisons "
+        "of the dataset may be published",
+        redistribute=False,
+        locked=True,
+        ml=True,
+    ),
+    columns=_UNSPLASH_COLUMNS,
+    required=("source_id", "url", "landing_url", "alt_text"),
+    templates=_UNSPLASH_TEMPLATES,
+    format=Format(kind="tsv", delimiter="\t"),
+    pattern="photos.tsv*",
+    companion=Companion("keywords.tsv*", "photo_id", "keyword"),
+    default_licence=_UNSPLASH,
+)
 _ALL = (
     Preset(
         name="pd12m",
@@ -228,26 +247,9 @@ _ALL = (
         ),
         pattern="yfcc100m_dataset*",
     ),
-    Preset(
-        name="unsplash-full",
-        rows=7_400_000,
-        policy=_policy(
-            "https://github.com/unsplash/datasets/blob/master/TERMS.md",
-            "non-commercial machine learning once you accept the dataset's terms; neither the pictures nor comparisons "
-            "of the dataset may be published",
-            redistribute=False,
-            locked=True,
-            ml=True,
-        ),
-        columns=_UNSPLASH_COLUMNS,
-        required=("source_id", "url", "landing_url", "alt_text"),
-        templates=_UNSPLASH_TEMPLATES,
-        format=Format(kind="tsv", delimiter="\t"),
-        pattern="photos.tsv*",
-        companion=Companion("keywords.tsv*", "photo_id", "keyword"),
-        default_licence=_UNSPLASH,
-    ),
-    Preset(
+    _UNSPLASH_FULL,
+    replace(
+        _UNSPLASH_FULL,
         name="unsplash-lite",
         rows=25_000,
         policy=_policy(
@@ -257,13 +259,6 @@ _ALL = (
             locked=True,
             ml=True,
         ),
-        columns=_UNSPLASH_COLUMNS,
-        required=("source_id", "url", "landing_url", "alt_text"),
-        templates=_UNSPLASH_TEMPLATES,
-        format=Format(kind="tsv", delimiter="\t"),
-        pattern="photos.tsv*",
-        companion=Companion("keywords.tsv*", "photo_id", "keyword"),
-        default_licence=_UNSPLASH,
     ),
     Preset(
         name="wikimedia-commons",

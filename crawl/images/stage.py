@@ -1,7 +1,7 @@
 """Dealt rows become pictures: many fetched at once, decoded aside, written in key order."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -38,6 +38,8 @@ from moodarchive.tables.parts import finished_parts, part_path
 from moodarchive.tables.schemas import IMAGES, ITEMS, as_batch, empty_row
 
 BATCH_ROWS = 50
+Address = tuple[str, str, str | None]
+"""(key, source, address) of a row; no address when the row was taken down."""
 UNREACHABLE = ("unreachable", "unknown_host", "robots_unreachable")
 FEWEST_TO_JUDGE, OUTAGE_SHARE = 10, 0.9
 """A part mixes many hosts: when more than this share of at least so many rows fails so, it is not the hosts."""
@@ -129,11 +131,12 @@ class Downloader:
     def __call__(self, part: int, readers: Readers) -> Iterator[pa.RecordBatch]:
         """Batches in key order. ServiceError when nearly no host could be reached: then our own network is down."""
         rows = unreachable = 0
+        addresses = list(_addresses(readers))
         with (
             LoopThread() as loop,
-            read_stored_pictures(self.catalogues, _addresses(readers), self.settings.max_bytes) as stored,
+            read_stored_pictures(self.catalogues, addresses, self.settings.max_bytes) as stored,
         ):
-            pictures = self._pictures(readers, stored)
+            pictures = self._pictures(addresses, stored)
             try:
                 while batch := loop.run(_take(pictures, BATCH_ROWS)):
                     rows += len(batch)
@@ -147,7 +150,9 @@ class Downloader:
                 f"remedy: mend the network and run again{explain_unused_proxy()}"
             )
 
-    async def _pictures(self, readers: Readers, stored: StoredPictures) -> AsyncGenerator[dict[str, object], None]:
+    async def _pictures(
+        self, addresses: Sequence[Address], stored: StoredPictures
+    ) -> AsyncGenerator[dict[str, object], None]:
         settings = self.settings
         limits = FetchLimits(max_bytes=settings.max_bytes, deadline_s=settings.deadline_s)
         async with Fetcher(
@@ -158,9 +163,9 @@ class Downloader:
             self.rate_limits,
             self._robots,
         ) as fetcher:
-            accepted = {key: url for key, _, url in _addresses(readers) if url and self._is_accepted(url)}
+            accepted = {key: url for key, _, url in addresses if url and self._is_accepted(url)}
             async with fetch_in_bulk(accepted, fetcher, settings.in_flight) as bulk:
-                jobs = self._jobs(fetcher, bulk, stored, readers)
+                jobs = self._jobs(fetcher, bulk, stored, addresses)
                 async with aclosing(run_in_order(jobs, settings.in_flight, finished_ahead=2)) as rows:
                     async for row in rows:
                         yield row
@@ -175,9 +180,9 @@ class Downloader:
             return False
 
     async def _jobs(
-        self, fetcher: Fetcher, bulk: Bulk, stored: StoredPictures, readers: Readers
+        self, fetcher: Fetcher, bulk: Bulk, stored: StoredPictures, addresses: Sequence[Address]
     ) -> AsyncIterator[Coroutine[Any, Any, dict[str, object]]]:
-        for key, _, url in _addresses(readers):
+        for key, _, url in addresses:
             yield self._row(fetcher, bulk, stored, key, url)
 
     @cached_property
@@ -215,8 +220,7 @@ class Downloader:
         )
 
 
-def _addresses(readers: Readers) -> Iterator[tuple[str, str, str | None]]:
-    """(key, source, address) of each row; no address when the row was taken down."""
+def _addresses(readers: Readers) -> Iterator[Address]:
     for batch in readers[ITEMS.name]():
         for row in batch.select(["key", "source", "url"]).to_pylist():
             yield row["key"], row["source"], row["url"]

@@ -6,6 +6,7 @@ from moodarchive.errors import ConfigError
 from moodarchive.storage.store import Store
 from moodarchive.tables.parts import Sidecar, finished_parts, read_part
 from moodarchive.tables.schemas import CANDIDATES, CAPTIONS, IMAGES, ITEMS, SAFETY, SCORES, SELECTION
+from pipelines.inspect.plan import count_captioning_gpus
 from pipelines.runner.settings_record import require_recorded_settings
 from pipelines.settings import ArchiveSettings
 
@@ -39,8 +40,7 @@ def measure_rates(store: Store, settings: ArchiveSettings) -> dict[str, float]:
     if safe := _good_rows({part: sidecar for part, sidecar in safety.items() if part in images}):
         rates["safe_share"] = safe / _good_rows({part: images[part] for part in safety if part in images})
     if answered := _good_rows(captions):
-        gpus = max(1, settings.servers.count * settings.servers.tensor_parallel or len(settings.caption.servers))
-        rates["captions_per_gpu_s"] = answered / _busy_seconds(captions.values()) / gpus
+        rates["captions_per_gpu_s"] = answered / _busy_seconds(captions.values()) / count_captioning_gpus(settings)
     if scored := _good_rows(scores):
         rates["scores_per_gpu_s"] = scored / _busy_seconds(scores.values()) / settings.score.workers
     if judged := _good_rows({part: safety[part] for part in selection if part in safety}):

@@ -127,8 +127,8 @@ def make_plan(settings: ArchiveSettings, images: int, assume: Assumptions) -> Pl
         slowest: searching_days,
         "download.host_limit": min(from_sites, images_found) / host_pace,
         f"pictures_per_s = {assume.pictures_per_s:g}": images_found / assume.pictures_per_s / DAY_S,
-        f"captions_per_gpu_s = {assume.captions_per_gpu_s:g} on {_captioning_gpus(settings):g} GPUs": captions
-        / _captioning_gpus(settings)
+        f"captions_per_gpu_s = {assume.captions_per_gpu_s:g} on {count_captioning_gpus(settings):g} GPUs": captions
+        / count_captioning_gpus(settings)
         / 24,
         f"scores_per_gpu_s = {assume.scores_per_gpu_s:g} on {settings.score.workers} workers": scores
         / settings.score.workers
@@ -165,7 +165,7 @@ def _phrases(settings: DescriptorSettings) -> tuple[int, int]:
     return listed, len(cells) * settings.phrases_per_cell - listed if settings.writer.model else 0
 
 
-def _captioning_gpus(settings: ArchiveSettings) -> float:
+def count_captioning_gpus(settings: ArchiveSettings) -> float:
     """GPUs that serve captions: of the run's own servers, or one for each server that the settings name."""
     servers = settings.servers
     return max(1, servers.count * servers.tensor_parallel if servers.count else len(settings.caption.servers))
@@ -175,7 +175,8 @@ def _plan_catalogue(
     source: Catalogue, settings: ArchiveSettings, phrases: int, host_pace: float, assume: Assumptions
 ) -> SourcePlan:
     """A catalogue's pictures come at the pace of their hosts; those in its rows as fast as they are worked on."""
-    own, limits = source.settings, [parse_limit(host_limits(settings)[host]) for host in source.preset.hosts]
+    own, paces = source.settings, host_limits(settings)
+    limits = [parse_limit(paces[host]) for host in source.preset.hosts]
     pace = sum(limit.requests / limit.per_s for limit in limits) * DAY_S or host_pace
     if source.preset.bytes_column:
         pace = assume.pictures_per_s * DAY_S

@@ -44,8 +44,13 @@ def all_sources(chosen: SourcesSettings) -> tuple[Source, ...]:
         make_html_site("foodiesfeed", chosen.foodiesfeed),
         make_html_site("freenaturestock", chosen.freenaturestock),
         Urls(chosen.urls),
-        *(Catalogue(name, chosen.catalogues[name]) for name in sorted(chosen.catalogues)),
+        *make_catalogues(chosen).values(),
     )
+
+
+def make_catalogues(chosen: SourcesSettings) -> dict[str, Catalogue]:
+    """The catalogues by their names, enabled or not."""
+    return {name: Catalogue(name, chosen.catalogues[name]) for name in sorted(chosen.catalogues)}
 
 
 def enabled_sources(chosen: SourcesSettings) -> tuple[Source, ...]:
@@ -106,7 +111,7 @@ def requests_left(store: Store, source: Source) -> float:
 
 def host_limits(settings: ArchiveSettings) -> dict[str, str]:
     """Hosts that consent to a pace of their own: those of the enabled catalogues' presets, then the settings'."""
-    catalogues = [source for source in all_sources(settings.sources) if isinstance(source, Catalogue)]
+    catalogues = make_catalogues(settings.sources).values()
     offered = {host: limit for one in catalogues if one.settings.enabled for host, limit in one.preset.hosts.items()}
     return offered | settings.download.host_limits
 
