@@ -20,7 +20,7 @@ from pipelines.demo.scenes.pen import Pen, Point
 from pipelines.demo.scenes.people import draw_head
 from pipelines.demo.scenes.weather import draw_rain
 
-_BACKGROUNDS: dict[str, tuple[tuple[Colour, Colour], ...]] = {
+BACKGROUNDS: dict[str, tuple[tuple[Colour, Colour], ...]] = {
     "joy": (((255, 226, 120), (255, 186, 84)), ((150, 214, 250), (240, 250, 214)), ((190, 236, 160), (255, 244, 170))),
     "anger": (((120, 16, 18), (44, 8, 12)), ((190, 50, 24), (70, 14, 14)), ((70, 26, 28), (160, 34, 24))),
     "sadness": (((96, 112, 134), (56, 66, 86)), ((130, 142, 154), (84, 96, 112)), ((60, 74, 100), (108, 122, 140))),
@@ -32,7 +32,7 @@ _BACKGROUNDS: dict[str, tuple[tuple[Colour, Colour], ...]] = {
     ),
     "surprise": (((60, 206, 214), (30, 140, 196)), ((255, 214, 40), (250, 140, 60)), ((150, 96, 220), (70, 180, 230))),
 }
-_STIMULI: dict[str, tuple[str, str, str]] = {
+STIMULI: dict[str, tuple[str, str, str]] = {
     "joy": ("a broad smile", "raised cheeks", "bright confetti"),
     "anger": ("lowered brows", "a tense mouth", "steam beside a flushed face"),
     "sadness": ("falling tears", "a downturned mouth", "rain in front of a grey wall"),
@@ -48,7 +48,7 @@ _ABOUT: dict[str, tuple[str, ...]] = {
     "love": ("smitten", "shy"),
     "surprise": ("eyebrows", "round", "jaw"),
 }
-_ALT: dict[str, str] = {
+FACE_WORDS: dict[str, str] = {
     "joy": "smiling broadly with raised cheeks",
     "anger": "glaring with lowered brows and a tense mouth",
     "sadness": "crying with a downturned mouth",
@@ -60,7 +60,7 @@ _ALT: dict[str, str] = {
 
 def _backdrop(canvas: Canvas, rng: random.Random, emotion: str) -> None:
     """Paint the wall of light behind the head, with large shapes that differ by seed."""
-    upper, lower = rng.choice(_BACKGROUNDS[emotion])
+    upper, lower = rng.choice(BACKGROUNDS[emotion])
     upper, lower = jitter(rng, upper, 14), jitter(rng, lower, 14)
     canvas.gradient((lower, upper) if rng.random() < 0.4 else (upper, lower))
     pen = canvas.pen()
@@ -91,7 +91,7 @@ def _backdrop(canvas: Canvas, rng: random.Random, emotion: str) -> None:
     )
 
 
-def _rays(canvas: Canvas, rng: random.Random, x: float, y: float, colour: Colour) -> None:
+def draw_rays(canvas: Canvas, rng: random.Random, x: float, y: float, colour: Colour) -> None:
     """Draw a burst of rays behind a head at (x, y)."""
     pen, count, start = canvas.pen(x, y), rng.randint(8, 15), rng.uniform(0, 1)
     for i in range(count):
@@ -184,8 +184,8 @@ def _surprise(canvas: Canvas, rng: random.Random, heads: list[Pen]) -> None:
 
 
 _Extra = Callable[[Canvas, random.Random, list[Pen]], None]
-_BEHIND: dict[str, _Extra] = {"joy": _joy, "anger": _anger, "surprise": _surprise}
-_IN_FRONT: dict[str, _Extra] = {"sadness": _sadness, "fear": _fear, "love": _love}
+EXTRAS_BEHIND: dict[str, _Extra] = {"joy": _joy, "anger": _anger, "surprise": _surprise}
+EXTRAS_IN_FRONT: dict[str, _Extra] = {"sadness": _sadness, "fear": _fear, "love": _love}
 
 
 def _pose(canvas: Canvas, rng: random.Random, count: int) -> list[Pen]:
@@ -204,17 +204,17 @@ def draw_face(canvas: Canvas, rng: random.Random, emotion: str) -> Depiction:
     _backdrop(canvas, rng, emotion)
     heads = _pose(canvas, rng, 2 if rng.random() < 0.25 else 1)
     if emotion in ("joy", "anger", "surprise") and rng.random() < 0.55:
-        _rays(canvas, rng, *heads[0].place(0, 0), (255, 255, 200, 60) if emotion != "anger" else (230, 60, 20, 70))
-    if emotion in _BEHIND:
-        _BEHIND[emotion](canvas, rng, heads)
+        draw_rays(canvas, rng, *heads[0].place(0, 0), (255, 255, 200, 60) if emotion != "anger" else (230, 60, 20, 70))
+    if emotion in EXTRAS_BEHIND:
+        EXTRAS_BEHIND[emotion](canvas, rng, heads)
     for head in heads:
         draw_head(head, rng, emotion)
-    if emotion in _IN_FRONT:
-        _IN_FRONT[emotion](canvas, rng, heads)
+    if emotion in EXTRAS_IN_FRONT:
+        EXTRAS_IN_FRONT[emotion](canvas, rng, heads)
     who = "Two people" if len(heads) == 2 else "A person"
     return Depiction(
-        alt_text=f"{who} {_ALT[emotion]}, with {_STIMULI[emotion][2]}.",
-        stimuli=_STIMULI[emotion],
+        alt_text=f"{who} {FACE_WORDS[emotion]}, with {STIMULI[emotion][2]}.",
+        stimuli=STIMULI[emotion],
         about=_ABOUT[emotion],
         detail="two portraits" if len(heads) == 2 else rng.choice(("close portrait", "portrait", "head and shoulders")),
     )

@@ -19,8 +19,8 @@ from pipelines.demo.scenes.palette import (
 from pipelines.demo.scenes.pen import Pen
 
 HAIR_STYLES = ("short", "long", "bun", "curly", "bald", "cap", "scarf", "bob", "spiky")
-_COVERED = ("cap", "scarf")
-_IRISES: tuple[Colour, ...] = ((70, 44, 30), (60, 90, 120), (64, 100, 70), (40, 30, 28))
+COVERED_STYLES = ("cap", "scarf")
+IRIS_COLOURS: tuple[Colour, ...] = ((70, 44, 30), (60, 90, 120), (64, 100, 70), (40, 30, 28))
 
 
 def _crown(width: float, height: float, fringe: float) -> list[tuple[float, float]]:
@@ -30,7 +30,7 @@ def _crown(width: float, height: float, fringe: float) -> list[tuple[float, floa
     return [(width * math.cos(t), height * math.sin(t)) for t in turns]
 
 
-def _hair_behind(head: Pen, style: str, colour: Colour) -> None:
+def draw_hair_behind(head: Pen, style: str, colour: Colour) -> None:
     if style == "long":
         head.oval(0, -0.15, 0.98, 1.05, colour)
         head.shape([(-0.98, -0.15), (0.98, -0.15), (1.05, 1.45), (-1.05, 1.45)], colour)
@@ -48,7 +48,7 @@ def _hair_behind(head: Pen, style: str, colour: Colour) -> None:
         head.shape([(-0.9, 0.2), (0.9, 0.2), (0.8, 1.5), (-0.8, 1.5)], colour)
 
 
-def _hair_above(head: Pen, rng: random.Random, style: str, colour: Colour, face_width: float) -> None:
+def draw_hair_above(head: Pen, rng: random.Random, style: str, colour: Colour, face_width: float) -> None:
     if style == "bald":
         return
     width = face_width + 0.06
@@ -81,7 +81,7 @@ def _hair_above(head: Pen, rng: random.Random, style: str, colour: Colour, face_
             )
 
 
-def _shoulders(head: Pen, colour: Colour, trim: Colour) -> None:
+def draw_shoulders(head: Pen, colour: Colour, trim: Colour) -> None:
     """Draw covered shoulders and a high collar, so that little skin is seen."""
     head.shape(
         [
@@ -111,7 +111,7 @@ def _clothes(rng: random.Random, emotion: str) -> Colour:
     return jitter(rng, rng.choice(wardrobe.get(emotion, DULL_COLOURS)))
 
 
-def _skull(head: Pen, skin: Colour, width: float) -> None:
+def draw_skull(head: Pen, skin: Colour, width: float) -> None:
     """Draw the bare head: ears, face and nose."""
     for side in (-1, 1):
         head.oval(side * width, 0.02, 0.12, 0.2, darken(skin, 0.08))
@@ -131,21 +131,21 @@ def draw_head(head: Pen, rng: random.Random, emotion: str) -> None:
     skin = mix(jitter(rng, rng.choice(SKIN_TONES), 6), *expression.tint)
     style, clothes = rng.choice(HAIR_STYLES), _clothes(rng, emotion)
     hair = jitter(rng, rng.choice(HAIR_COLOURS), 8)
-    covering = darken(clothes, 0.2) if style in _COVERED else hair
+    covering = darken(clothes, 0.2) if style in COVERED_STYLES else hair
     width = rng.uniform(0.72, 0.84)
-    _hair_behind(head, style, covering)
-    _shoulders(head, clothes, darken(clothes, 0.18))
-    _skull(head, skin, width)
+    draw_hair_behind(head, style, covering)
+    draw_shoulders(head, clothes, darken(clothes, 0.18))
+    draw_skull(head, skin, width)
     draw_flush(head, expression)
-    draw_eyes(head, expression, rng.choice(_IRISES), skin)
+    draw_eyes(head, expression, rng.choice(IRIS_COLOURS), skin)
     draw_brows(head, expression, darken(hair, 0.25 if sum(hair) < 420 else 0.45))
     draw_mouth(head, rng, expression)
-    _hair_above(head, rng, style, covering, width)
+    draw_hair_above(head, rng, style, covering, width)
     if rng.random() < 0.16:
-        _glasses(head, (40, 36, 40))
+        draw_glasses(head, (40, 36, 40))
 
 
-def _glasses(head: Pen, colour: Colour) -> None:
+def draw_glasses(head: Pen, colour: Colour) -> None:
     for side in (-1, 1):
         head.arc(side * 0.32, -0.08, 0.26, 0, 360, 0.035, colour)
     head.stroke([(-0.06, -0.1), (0.06, -0.1)], 0.035, colour)
