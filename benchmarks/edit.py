@@ -23,7 +23,8 @@ from PIL import Image
 
 from editor.edit import Edit, EditSettings
 from editor.loading import load_method
-from editor.methods.base import choose_device_and_dtype, diffusion_library
+from editor.methods.base import choose_device_and_dtype
+from moodarchive.diffusion.parts import diffusion_library
 from moodarchive.models.clip_vocabulary import merges, symbols
 
 STEPS, ROWS = 12, 3

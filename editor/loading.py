@@ -1,11 +1,12 @@
 """Loads a method: finds its weights, then opens them and sees that they fit together."""
 
 from editor.edit import EditSettings, Method, require_method
-from editor.methods.base import choose_device_and_dtype, diffusion_library, open_base
+from editor.methods.base import choose_device_and_dtype, open_base
 from editor.methods.baselines import Baseline
 from editor.methods.moodifier import InversionFree
-from editor.methods.text import TextTower, require_fitting_text
 from editor.weights import base_folder, moodify_folder
+from moodarchive.diffusion.parts import diffusion_library
+from moodarchive.diffusion.text import TextTower, require_fitting_text
 
 
 def load_method(name: str, base: str, model: str | None, settings: EditSettings) -> Method:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from moodarchive.diffusion.parts import SHARDS_SUFFIX, WEIGHTS_SUFFIX, variant_name, weights_variant
 from moodarchive.errors import MissingWeightsError, ServiceError
 from moodarchive.models.hub import cached_folder, download
 
@@ -17,9 +18,6 @@ FILES = {
 """What each part of a diffusion model's folder needs. Only safetensors: a pickle from outside may run anything."""
 _GIGABYTES = {"unet": 3.44, "vae": 0.34, "text_encoder": 0.49, "tokenizer": 0.0, "scheduler": 0.0}
 """In float32, of the SD 1.5 family."""
-VARIANTS = ("fp16", "bf16", "fp32")
-"""Other names under which the hub's repositories keep a part's weights, as in model.fp16.safetensors."""
-_WEIGHTS, _SHARDS = ".safetensors", ".index.json"
 _UNREAD = (".bin", ".ckpt", ".pt", ".pth", ".msgpack", ".h5", ".onnx")
 
 
@@ -58,7 +56,7 @@ def base_folder(base: str, method: str, parts: Sequence[str]) -> Path:
         return folder
     if folder.is_absolute() or base.startswith((".", "~")) or base.count("/") != 1:
         raise MissingWeightsError(f"there is no folder {base}; {_needed(method, parts)}")
-    variants = [_variant_name(name, "*") for name in patterns if name.endswith(_WEIGHTS)]
+    variants = [variant_name(name, "*") for name in patterns if name.endswith(WEIGHTS_SUFFIX)]
     downloaded = cached_folder(base, [*patterns, *variants])
     if downloaded and not _lacking(downloaded, patterns):
         return downloaded
@@ -73,17 +71,6 @@ def base_folder(base: str, method: str, parts: Sequence[str]) -> Path:
     if lacking := _lacking(folder, patterns):
         raise MissingWeightsError(f"{base} lacks {', '.join(lacking)}; {_needed(method, parts)}")
     return folder
-
-
-def weights_variant(folder: Path, name: str) -> str | None:
-    """Which variant of a part's weights is read: None for ``name`` itself or its shards, else the first of VARIANTS."""
-    if (folder / name).is_file() or (folder / f"{name}{_SHARDS}").is_file():
-        return None
-    for variant in VARIANTS:
-        file = folder / _variant_name(name, variant)
-        if file.is_file() or file.with_name(_variant_name(f"{name}{_SHARDS}", variant)).is_file():
-            return variant
-    return None
 
 
 def moodify_folder(model: str | None) -> Path:
@@ -126,22 +113,15 @@ def _lacking(folder: Path, names: Sequence[str]) -> list[str]:
 def _is_there(folder: Path, name: str) -> bool:
     if (folder / name).is_file():
         return True
-    if not name.endswith(_WEIGHTS):
+    if not name.endswith(WEIGHTS_SUFFIX):
         return False
     whole = folder / name
-    return (folder / f"{name}{_SHARDS}").is_file() or weights_variant(whole.parent, whole.name) is not None
-
-
-def _variant_name(name: str, variant: str) -> str:
-    """model.safetensors → model.fp16.safetensors, model.safetensors.index.json → model.safetensors.index.fp16.json."""
-    if name.endswith(_SHARDS):
-        return f"{name.removesuffix('.json')}.{variant}.json"
-    return f"{name.removesuffix(_WEIGHTS)}.{variant}{_WEIGHTS}"
+    return (folder / f"{name}{SHARDS_SUFFIX}").is_file() or weights_variant(whole.parent, whole.name) is not None
 
 
 def _unread(folder: Path, lacking: Sequence[str]) -> str:
     """Names the weights that are there in a form that is not read, with the remedy; empty where there are none."""
-    parts = {Path(name).parent for name in lacking if name.endswith(_WEIGHTS)}
+    parts = {Path(name).parent for name in lacking if name.endswith(WEIGHTS_SUFFIX)}
     files = [file for part in sorted(parts) for file in sorted((folder / part).glob("*")) if file.suffix in _UNREAD]
     if not files:
         return ""

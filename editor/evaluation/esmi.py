@@ -10,8 +10,7 @@ from PIL import Image
 from editor.evaluation.frames import Frames, Pixels
 from editor.evaluation.grad_cam import Heat, logits_and_heat
 from editor.evaluation.measure import Column, Values, Weights, device, imports, loaded, weights_digest
-from editor.evaluation.pairs import MIKELS_EIGHT
-from moodarchive.emotions.taxonomy import MIKELS
+from moodarchive.emotions.taxonomy import MIKELS, MIKELS_EIGHT
 from moodarchive.errors import EditError
 
 WEIGHTS = Weights(

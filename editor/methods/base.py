@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from editor.edit import EditSettings
-from editor.weights import weights_variant
-from moodarchive.errors import EditError, MissingExtraError
+from moodarchive.diffusion.parts import diffusion_library, read_model
+from moodarchive.errors import EditError
 from moodarchive.models.device import choose_device
 
 
@@ -53,38 +53,12 @@ def choose_device_and_dtype(settings: EditSettings) -> tuple[torch.device, torch
     return device, torch.bfloat16 if named == "bfloat16" else torch.float32
 
 
-def diffusion_library() -> Any:
-    """The diffusers module; MissingExtraError where it is not installed."""
-    from moodarchive.models.torch_compat import import_torchvision_safely
-
-    try:
-        import_torchvision_safely()
-        import diffusers
-        import transformers
-    except ImportError as error:
-        raise MissingExtraError(error.name or "diffusers", "editor") from error
-    logging: Any = transformers.utils.logging
-    # a bar and a table of the image tower's unused weights for each read; what matters is checked where it is read
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    return diffusers
-
-
 def open_base(folder: Path, settings: EditSettings) -> Base:
     """A base of the SD 1.5 family; EditError when the files cannot be read or the UNet takes other channels."""
     diffusers = diffusion_library()
     device, dtype = choose_device_and_dtype(settings)
-    loaded = []
-    for part, cls in (("unet", diffusers.UNet2DConditionModel), ("vae", diffusers.AutoencoderKL)):
-        try:
-            variant = weights_variant(folder / part, "diffusion_pytorch_model.safetensors")
-            model = cls.from_pretrained(
-                folder / part, torch_dtype=dtype, use_safetensors=True, local_files_only=True, variant=variant
-            )
-        except Exception as error:  # diffusers raises anything from OSError to safetensors' own errors
-            raise EditError(f"{folder / part} cannot be read as {cls.__name__}: {str(error)[:200]}") from error
-        loaded.append(model.to(device).eval())
-    unet, vae = loaded
+    unet = read_model(diffusers.UNet2DConditionModel, folder / "unet", dtype).to(device)
+    vae = read_model(diffusers.AutoencoderKL, folder / "vae", dtype).to(device)
     channels, latent = unet.config.in_channels, vae.config.latent_channels
     if channels != latent:
         raise EditError(

@@ -9,11 +9,11 @@ import torch
 from PIL import Image
 
 from editor.edit import Edit, EditSettings, Progress, Stopped
-from editor.methods.base import choose_device_and_dtype, diffusion_library
+from editor.methods.base import choose_device_and_dtype
 from editor.methods.batches import Batch, Steps, batches
 from editor.methods.canvas import resized_to
-from editor.methods.text import unread_words
-from editor.weights import weights_variant
+from moodarchive.diffusion.parts import TRANSFORMERS_WEIGHTS, diffusion_library, read_model, weights_variant
+from moodarchive.diffusion.text import unread_words
 from moodarchive.errors import EditError
 
 
@@ -97,22 +97,18 @@ def _open_pipeline(diffusers: Any, cls: Any, folder: Path, dtype: torch.dtype) -
 
     try:
         plain: dict[str, Any] = {"local_files_only": True}
-        weights, model = plain | {"use_safetensors": True}, "diffusion_pytorch_model.safetensors"
         config = diffusers.DDIMScheduler.load_config(folder / "scheduler")
         named = getattr(diffusers, str(config["_class_name"]))
         assert issubclass(named, diffusers.SchedulerMixin)
         return cls(
-            unet=diffusers.UNet2DConditionModel.from_pretrained(
-                folder / "unet", torch_dtype=dtype, variant=weights_variant(folder / "unet", model), **weights
-            ),
-            vae=diffusers.AutoencoderKL.from_pretrained(
-                folder / "vae", torch_dtype=dtype, variant=weights_variant(folder / "vae", model), **weights
-            ),
+            unet=read_model(diffusers.UNet2DConditionModel, folder / "unet", dtype),
+            vae=read_model(diffusers.AutoencoderKL, folder / "vae", dtype),
             text_encoder=CLIPTextModel.from_pretrained(
                 folder / "text_encoder",
                 dtype=dtype,
-                variant=weights_variant(folder / "text_encoder", "model.safetensors"),
-                **weights,
+                variant=weights_variant(folder / "text_encoder", TRANSFORMERS_WEIGHTS),
+                use_safetensors=True,
+                **plain,
             ),
             tokenizer=CLIPTokenizer.from_pretrained(folder / "tokenizer", **plain),
             scheduler=named.from_config(config),

@@ -24,7 +24,7 @@ from editor.methods.batches import Steps, batches
 from editor.methods.canvas import resized_to, to_bytes, to_image, to_pixels
 from editor.methods.masks import blend, layer_weights
 from editor.methods.replay import Recorder, recorder_for, replay
-from editor.methods.text import TextTower
+from moodarchive.diffusion.text import TextTower
 from moodarchive.errors import EditError
 
 

@@ -30,6 +30,12 @@ SENTIMENT: dict[str, str] = _members_to_group("sentiment")
 MIKELS: dict[str, str] = _members_to_group("mikels")
 """emotion → one of Mikels' eight; realization, confusion and curiosity have none."""
 
+MIKELS_EIGHT: tuple[str, ...] = tuple(sorted(_TAXONOMY["mikels"]))
+"""Mikels' eight in their alphabetical order, which is that of every distribution over them."""
+
+MIKELS_POSITIVE = frozenset({"amusement", "awe", "contentment", "excitement"})
+"""Those of Mikels' eight that are pleasant; the other four are not."""
+
 
 def words(name: str) -> str:
     """The name as a person writes it: ``facial_expressions`` → ``facial expressions``."""

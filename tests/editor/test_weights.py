@@ -9,7 +9,8 @@ import pytest
 from editor.edit import METHODS, Edit, EditSettings
 from editor.job import settings_with
 from editor.loading import load_method
-from editor.weights import BASES, base_folder, moodify_folder, weights_variant
+from editor.weights import BASES, base_folder, moodify_folder
+from moodarchive.diffusion.parts import weights_variant
 from moodarchive.errors import EditError, MissingWeightsError
 from moodarchive.models import hub
 from tests.editor.small_models import SmallModels

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from editor.evaluation.pairs import MIKELS_EIGHT
+from moodarchive.emotions.taxonomy import MIKELS_EIGHT
 from moodarchive.models.clip_vocabulary import merges, symbols
 from moodarchive.models.torch_compat import import_torchvision_safely
 

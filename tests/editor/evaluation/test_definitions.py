@@ -13,9 +13,9 @@ from editor.evaluation.esmi import Esmi, _small, emotion_half, structure_half
 from editor.evaluation.frames import Frames
 from editor.evaluation.grad_cam import cam, logits_and_heat
 from editor.evaluation.measure import Measure
-from editor.evaluation.pairs import MIKELS_EIGHT
 from editor.evaluation.perceptual import Lpips
 from editor.evaluation.structure import Structure
+from moodarchive.emotions.taxonomy import MIKELS_EIGHT
 from moodarchive.errors import EditError, MissingWeightsError
 from tests.editor.evaluation import plain
 from tests.editor.evaluation.measuring_models import DEVIATION, MEAN, SIDE, MeasuringModels, classifier

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from editor.weights import weights_variant
+from moodarchive.diffusion.parts import TRANSFORMERS_WEIGHTS, weights_variant
 from moodarchive.errors import EditError
 
 
@@ -26,7 +26,7 @@ class TextTower:
                 use_safetensors=True,
                 dtype=dtype,
                 output_loading_info=True,
-                variant=weights_variant(model, "model.safetensors"),
+                variant=weights_variant(model, TRANSFORMERS_WEIGHTS),
             )
         except Exception as error:  # transformers raises anything from OSError to safetensors' own errors
             raise EditError(f"the text tower in {model} cannot be read: {str(error)[:200]}") from error

@@ -7,7 +7,7 @@ import torch
 
 from editor.edit import EditSettings
 from editor.loading import load_method
-from editor.methods.text import TextTower
+from moodarchive.diffusion.text import TextTower
 from moodarchive.errors import EditError
 from tests.editor.small_models import WIDTH, SmallModels
 
