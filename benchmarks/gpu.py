@@ -28,15 +28,16 @@ import torch  # noqa: E402
 
 from moodarchive.models.long_text import stretch  # noqa: E402
 from train import flops  # noqa: E402
-from train.checkpoint import copy_state  # noqa: E402
-from train.compiling import choose_compiling, compile_blocks, compile_potential  # noqa: E402
-from train.feed import Feeder  # noqa: E402
-from train.model import Batch, MoodifyClip  # noqa: E402
-from train.samples import Sample, collate  # noqa: E402
+from train.data.batch import Batch  # noqa: E402
+from train.data.feed import Feeder  # noqa: E402
+from train.data.samples import Sample, collate  # noqa: E402
+from train.data.texts import pack_texts  # noqa: E402
+from train.model.compiling import choose_compiling, compile_blocks, compile_potential  # noqa: E402
+from train.model.moodify_clip import MoodifyClip  # noqa: E402
+from train.saving.checkpoint import copy_state  # noqa: E402
 from train.settings import LossSettings, OptimiserSettings  # noqa: E402
-from train.setup import embeddings_read  # noqa: E402
-from train.step import Stepper  # noqa: E402
-from train.texts import pack_texts  # noqa: E402
+from train.step.build import embeddings_read  # noqa: E402
+from train.step.stepper import Stepper  # noqa: E402
 
 CONTEXT = 248
 PREPARED = {"mean": [0.5] * 3, "std": [0.5] * 3}

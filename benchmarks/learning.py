@@ -32,8 +32,8 @@ from moodarchive.storage.store import Store  # noqa: E402
 from pipelines.demo.drawn_samples import Drawing, draw_samples  # noqa: E402
 from pipelines.demo.made_archive import seal_made  # noqa: E402
 from pipelines.demo.scenes.scene import DRAWN_EMOTIONS  # noqa: E402
-from train.archive import open_archive  # noqa: E402
-from train.evaluation import Embedded, embed_archive, emotion_embeddings, evaluate_embedded  # noqa: E402
+from train.data.archive import open_archive  # noqa: E402
+from train.evaluation.evaluate import Embedded, embed_archive, emotion_embeddings, evaluate_embedded  # noqa: E402
 from train.loop import train  # noqa: E402
 from train.settings import TrainSettings  # noqa: E402
 

@@ -35,13 +35,14 @@ from synthetic.captioned import seal_captioned  # noqa: E402
 from torch.utils.data import DataLoader  # noqa: E402
 
 from moodarchive.models.long_text import stretch  # noqa: E402
-from train.archive import Shard, open_archive  # noqa: E402
-from train.model import Batch, MoodifyClip  # noqa: E402
-from train.order import Order  # noqa: E402
-from train.samples import Decoder, Sample, collate  # noqa: E402
+from train.data.archive import Shard, open_archive  # noqa: E402
+from train.data.batch import Batch  # noqa: E402
+from train.data.order import Order  # noqa: E402
+from train.data.samples import Decoder, Sample, collate  # noqa: E402
+from train.data.stream import RankStream  # noqa: E402
+from train.model.moodify_clip import MoodifyClip  # noqa: E402
 from train.settings import LossSettings, OptimiserSettings  # noqa: E402
-from train.step import Stepper  # noqa: E402
-from train.stream import RankStream  # noqa: E402
+from train.step.stepper import Stepper  # noqa: E402
 
 PARTS, ROWS, CONTEXT = 4, 32, 248
 STREAM_BATCH, PREFETCHED = 16, 4

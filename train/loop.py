@@ -16,9 +16,19 @@ from moodarchive.errors import ConfigError, StageError
 from moodarchive.running.parallel_map import in_threads
 from moodarchive.settings import SettingScope
 from moodarchive.storage.store import Store
-from train import flops
-from train.archive import SealedArchive, Shard, open_archive
-from train.checkpoint import (
+from train.data.archive import SealedArchive, Shard, open_archive
+from train.data.batch import Batch
+from train.data.feed import FedBatch, Feeder, choose_workers
+from train.data.order import Order
+from train.data.records import StepRecord, StepRecords
+from train.data.samples import Decoder, Sample, collate
+from train.data.stream import RankStream
+from train.devices import flops
+from train.devices.device import choose_device, explain_device_errors
+from train.devices.gather import process_group, rank, world_size
+from train.model.compiling import choose_compiling
+from train.model.towers import Towers, open_towers
+from train.saving.checkpoint import (
     CheckpointWriter,
     Progress,
     check_room,
@@ -28,20 +38,10 @@ from train.checkpoint import (
     remedy_for_nan,
     run_identity,
 )
-from train.compiling import choose_compiling
-from train.device import choose_device, explain_device_errors
-from train.export import export
-from train.feed import FedBatch, Feeder, choose_workers
-from train.gather import process_group, rank, world_size
-from train.model import Batch
-from train.order import Order
-from train.records import StepRecord, StepRecords
-from train.samples import Decoder, Sample, collate
+from train.saving.export import export
 from train.settings import TrackerSettings, TrainSettings
-from train.setup import build_stepper, embeddings_read, steps_in_bf16
-from train.slicing import Slicing, free_failed_step
-from train.stream import RankStream
-from train.towers import Towers, open_towers
+from train.step.build import build_stepper, embeddings_read, steps_in_bf16
+from train.step.slicing import Slicing, free_failed_step
 from train.trackers import Track, trackers
 
 

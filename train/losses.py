@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from train.gather import gather_mask, gather_rows, global_mean, rank
+from train.devices.gather import gather_mask, gather_rows, global_mean, rank
 
 FindPotential = Callable[[Tensor, Tensor, float], Tensor]
 VIOLATION = 1e-4

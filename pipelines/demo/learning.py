@@ -13,8 +13,8 @@ from moodarchive.errors import ConfigError, NotAnArchiveError
 from moodarchive.models.clip import ClipEncoder
 from moodarchive.storage.store import Store
 from pipelines.demo.bundled import CLIP
-from train.archive import SealedArchive, open_archive
-from train.evaluation import embed_archive, emotion_embeddings
+from train.data.archive import SealedArchive, open_archive
+from train.evaluation.evaluate import embed_archive, emotion_embeddings
 
 if TYPE_CHECKING:
     from train.settings import TrainSettings

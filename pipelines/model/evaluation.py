@@ -15,11 +15,11 @@ from moodarchive.tables.layout import SETS, VERIFIED_FOLDER
 from pipelines.model.evaluated_model import EvaluatedModel, archive_of, evaluated
 from pipelines.model.model_card import with_figures
 from pipelines.model.paper_tables import PAPER, Row, paper_figure, tables
-from train.archive import SealedArchive, open_archive
-from train.evaluation import evaluate
+from train.data.archive import SealedArchive, open_archive
+from train.data.verified import open_verified
+from train.evaluation.evaluate import evaluate
+from train.evaluation.scoring import Evaluation
 from train.published.measure import measure, read_published
-from train.scoring import Evaluation
-from train.verified import open_verified
 
 Measure = Callable[[ClipEncoder], Evaluation]
 _SEALED = "MoodArchive-5k"

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from train.scoring import Evaluation
+from train.evaluation.scoring import Evaluation
 
 BEGIN, END = "<!-- evaluation: begin -->", "<!-- evaluation: end -->"
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
-from train.scoring import Evaluation, Figure
+from train.evaluation.scoring import Evaluation, Figure
 
 PAPER: Mapping[str, Any] = tomllib.loads((files("pipelines.model") / "moodifier_tables.toml").read_text("utf-8"))
 """arXiv 2507.14024, tables 1 to 3, as printed."""

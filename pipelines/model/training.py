@@ -12,11 +12,11 @@ from rich.text import Text
 from moodarchive.errors import ConfigError
 from moodarchive.settings import load
 from moodarchive.storage.store import Store
-from train.device import choose_device, explain_device_errors
+from train.devices.device import choose_device, explain_device_errors
 from train.loop import StepReport, open_archives, train
-from train.memory import MemoryPlan, plan_memory
 from train.ray_job import train_on_ray
 from train.settings import TrainSettings
+from train.step.memory import MemoryPlan, plan_memory
 
 _EVERY_SECONDS = 10.0
 _FED = 0.05

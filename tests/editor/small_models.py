@@ -11,10 +11,10 @@ from moodarchive.models.clip_vocabulary import merges, symbols
 from moodarchive.models.torch_compat import import_torchvision_safely
 from moodarchive.storage.store import Store
 from tests.train.small import CONFIG, PREPROCESS, small_settings
-from train.checkpoint import Progress
-from train.export import export
+from train.model.towers import open_towers
+from train.saving.checkpoint import Progress
+from train.saving.export import export
 from train.settings import ModelSettings
-from train.towers import open_towers
 
 WIDTH = 64
 """Of the text states that the small UNets' cross-attention takes."""

@@ -14,8 +14,8 @@ from tests.field_cases.cases import case, ids, needs_cases, rows
 from tests.making import sealed_archive
 from tests.train.small import tiny_clip
 from train.loop import train
+from train.model.towers import open_towers
 from train.settings import ModelSettings, TrainSettings
-from train.towers import open_towers
 
 pytestmark = needs_cases
 

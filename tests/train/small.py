@@ -10,10 +10,11 @@ import torch
 
 from moodarchive.models.long_text import stretch
 from moodarchive.models.torch_compat import import_torchvision_safely
-from train.model import Batch, MoodifyClip
+from train.data.batch import Batch
+from train.data.texts import pack_texts
+from train.model.moodify_clip import MoodifyClip
 from train.settings import LossSettings, OptimiserSettings, TrainSettings
-from train.step import Stepper
-from train.texts import pack_texts
+from train.step.stepper import Stepper
 
 CONFIG: dict[str, Any] = {
     "embed_dim": 32,

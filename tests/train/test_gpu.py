@@ -8,13 +8,13 @@ import torch
 
 from moodarchive.storage.store import Store
 from tests.train.small import random_batch, small_model, small_stepper
-from train import packed_text
-from train.checkpoint import Progress, copy_state, load_newest, save
-from train.compiling import choose_compiling, compile_blocks, compile_potential
-from train.feed import Feeder
-from train.model import Batch
-from train.samples import Sample, collate
-from train.texts import pack_texts
+from train.data.batch import Batch
+from train.data.feed import Feeder
+from train.data.samples import Sample, collate
+from train.data.texts import pack_texts
+from train.model.compiling import choose_compiling, compile_blocks, compile_potential
+from train.model.moodify_clip import packed_text
+from train.saving.checkpoint import Progress, copy_state, load_newest, save
 
 pytestmark = [
     pytest.mark.gpu,

@@ -14,11 +14,11 @@ from moodarchive.errors import ConfigError, DamagedPartError, NotAnArchiveError,
 from moodarchive.storage.store import Store
 from tests.making import sealed_archive
 from tests.train.small import PREPROCESS, log_of, small_settings, tiny_clip
-from train.archive import open_archive
+from train.data.archive import open_archive
+from train.data.samples import Decoder
+from train.data.stream import RankStream
 from train.loop import StepReport, train
-from train.samples import Decoder
 from train.settings import TrainSettings
-from train.stream import RankStream
 
 
 @pytest.fixture(scope="module")

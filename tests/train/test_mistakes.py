@@ -13,8 +13,8 @@ from moodarchive.storage.store import Store
 from pipelines.model.training import run_training
 from tests.making import sealed_archive
 from tests.train.small import small_settings, tiny_clip
-from train import checkpoint
 from train.loop import train
+from train.saving import checkpoint
 from train.settings import TrainSettings
 
 

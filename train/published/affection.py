@@ -4,9 +4,9 @@ import csv
 import io
 from pathlib import Path
 
+from train.evaluation.scoring import LeftOut
 from train.published.dataset import Captioned, Located, Pair, Publication
 from train.published.listing import list_text
-from train.scoring import LeftOut
 
 PUBLISHED = Publication(
     name="Affection",

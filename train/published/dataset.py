@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from moodarchive.errors import DatasetError
-from train.scoring import LeftOut
+from train.evaluation.scoring import LeftOut
 
 
 class Located(NamedTuple):

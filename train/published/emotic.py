@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from moodarchive.errors import MissingExtraError
+from train.evaluation.scoring import LeftOut
 from train.published.dataset import Labelled, Located, Publication
 from train.published.listing import MAX_LIST_BYTES
-from train.scoring import LeftOut
 
 CLASSES = (
     "Affection", "Anger", "Annoyance", "Anticipation", "Aversion", "Confidence", "Disapproval", "Disconnection",

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from moodarchive.errors import DatasetError, MissingExtraError
+from train.evaluation.scoring import FOLDS, Fold
 from train.published.dataset import Captioned, Located
-from train.scoring import FOLDS, Fold
 
 FOLD_PAIRS = 1000
 _RARE = "\0rare"

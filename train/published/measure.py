@@ -8,7 +8,8 @@ import numpy.typing as npt
 
 from moodarchive.errors import DatasetError
 from moodarchive.models.clip import ClipEncoder, Embeddings
-from train.prompts import class_embeddings
+from train.evaluation.prompts import class_embeddings
+from train.evaluation.scoring import Evaluation, Fold, LeftOut, recall_figures, top_figures
 from train.published.affection import read_affection
 from train.published.dataset import Captioned, Labelled, Located
 from train.published.emoset import read_emoset
@@ -17,7 +18,6 @@ from train.published.emotion6 import read_emotion6
 from train.published.folds import pair_folds, stratified_folds
 from train.published.pictures import batches
 from train.published.senticap import read_senticap
-from train.scoring import Evaluation, Fold, LeftOut, recall_figures, top_figures
 
 READERS: Mapping[str, Callable[[Path], Labelled | Captioned]] = {
     "emotion6": read_emotion6,

@@ -11,8 +11,8 @@ from typing import TypeVar
 from PIL import Image
 
 from moodarchive.errors import RowError
+from train.evaluation.scoring import LeftOut
 from train.published.dataset import Located
-from train.scoring import LeftOut
 
 MAX_BYTES = 64 << 20
 MAX_PIXELS = 100_000_000

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from train.evaluation.scoring import LeftOut
 from train.published.dataset import Captioned, Located, Pair, Publication
 from train.published.listing import list_json
-from train.scoring import LeftOut
 
 PUBLISHED = Publication(
     name="SentiCap",

@@ -12,8 +12,8 @@ from moodarchive.models import hub
 from moodarchive.models.clip import ClipEncoder
 from pipelines.model.evaluated_model import evaluated
 from tests.hub_server import hub_of
+from train.model.towers import open_towers
 from train.settings import ModelSettings
-from train.towers import open_towers
 
 CHECKPOINT = Path(__file__).parents[3] / "pipelines" / "demo" / "checkpoint"
 NAME = "somebody/small-clip"

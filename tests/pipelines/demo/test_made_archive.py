@@ -12,7 +12,7 @@ from moodarchive.storage.store import Store
 from pipelines.demo.drawn_samples import CELLS, Drawing, draw_samples
 from pipelines.demo.made_archive import Caption, Made, seal_made
 from pipelines.demo.scenes.scene import Scene, draw_scene
-from train.archive import open_archive
+from train.data.archive import open_archive
 
 DRAWING = Drawing(split="train", first_seed=5, per_cell=1, size=(48, 36))
 

@@ -18,14 +18,14 @@ from pipelines.demo.drawn_samples import CELLS
 from pipelines.demo.scenes.scene import draw_scene
 from tests.making import encoded, sealed_archive
 from tests.train.small import small_settings
-from train.archive import open_archive
-from train.checkpoint import Progress
-from train.evaluation import evaluate
-from train.export import export
-from train.prompts import TEMPLATES
+from train.data.archive import open_archive
+from train.evaluation.evaluate import evaluate
+from train.evaluation.prompts import TEMPLATES
+from train.model.towers import open_towers
 from train.published.measure import measure, read_published
+from train.saving.checkpoint import Progress
+from train.saving.export import export
 from train.settings import ModelSettings
-from train.towers import open_towers
 
 pytestmark = pytest.mark.slow
 CLASSES = sorted({emotion for emotion, _ in CELLS})

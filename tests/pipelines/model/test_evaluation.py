@@ -16,10 +16,10 @@ from pipelines.model.paper_tables import CLASSIFIED, PAPER, RETRIEVED
 from tests.making import sealed_archive
 from tests.train.published import made
 from tests.train.small import small_settings, tiny_clip
-from train.checkpoint import Progress
-from train.export import export
+from train.model.towers import open_towers
+from train.saving.checkpoint import Progress
+from train.saving.export import export
 from train.settings import ModelSettings
-from train.towers import open_towers
 
 SETS = ("emotion6", "emoset", "emotic", "senticap", "affection")
 

@@ -13,9 +13,9 @@ from moodarchive.storage.store import Store
 from pipelines.model.training import _memory_lines, _waiting_line, show_memory, train_and_tell
 from tests.making import sealed_archive
 from tests.train.small import small_settings, tiny_clip
-from train import memory
-from train.memory import MemoryPlan
 from train.settings import TrainSettings
+from train.step.memory import MemoryPlan
+from train.step.stepper import memory
 
 
 def test_a_run_says_at_each_line_and_at_its_end_how_long_it_waited_for_data(tmp_path: Path) -> None:

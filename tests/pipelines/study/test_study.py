@@ -21,8 +21,8 @@ from shards.seal import seal
 from tests.making import pack_parts, rows_of, write_rows
 from tests.train.small import tiny_clip
 from tests.validate.study.archives import HOSTILE, study_archive
-from train.evaluation import evaluate
-from train.verified import open_verified
+from train.data.verified import open_verified
+from train.evaluation.evaluate import evaluate
 from validate.study.answers.table import read_table
 from validate.study.design.items import read_items
 from validate.study.verdicts.table import read_verdicts

@@ -10,7 +10,7 @@ from moodarchive.errors import DatasetError
 from moodarchive.models.clip import ClipEncoder, Embeddings
 from tests.train.published import made
 from tests.train.small import tiny_clip
-from train.prompts import TEMPLATES
+from train.evaluation.prompts import TEMPLATES
 from train.published.dataset import Captioned, Labelled
 from train.published.folds import pair_folds, stratified_folds
 from train.published.measure import measure, read_published

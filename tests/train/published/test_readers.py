@@ -13,10 +13,10 @@ from PIL import Image
 from moodarchive.errors import DatasetError, RowError
 from tests.making import encoded, textured
 from tests.train.published import made
+from train.evaluation.scoring import LeftOut
 from train.published.dataset import Captioned, Labelled, Located
 from train.published.measure import READERS, read_published
 from train.published.pictures import MAX_PIXELS, batches, open_picture
-from train.scoring import LeftOut
 
 MAKERS: dict[str, Callable[[Path], Path]] = {name: getattr(made, name) for name in READERS}
 

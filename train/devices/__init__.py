@@ -1,0 +1,1 @@
+"""Where a step runs: the device of a rank, gathering over ranks, operation counts."""
