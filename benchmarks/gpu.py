@@ -27,11 +27,11 @@ import open_clip  # noqa: E402
 import torch  # noqa: E402
 
 from moodarchive.models.long_text import stretch  # noqa: E402
-from train import flops  # noqa: E402
 from train.data.batch import Batch  # noqa: E402
 from train.data.feed import Feeder  # noqa: E402
 from train.data.samples import Sample, collate  # noqa: E402
 from train.data.texts import pack_texts  # noqa: E402
+from train.devices import flops  # noqa: E402
 from train.model.compiling import choose_compiling, compile_blocks, compile_potential  # noqa: E402
 from train.model.moodify_clip import MoodifyClip  # noqa: E402
 from train.saving.checkpoint import copy_state  # noqa: E402

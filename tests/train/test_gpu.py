@@ -12,8 +12,8 @@ from train.data.batch import Batch
 from train.data.feed import Feeder
 from train.data.samples import Sample, collate
 from train.data.texts import pack_texts
+from train.model import packed_text
 from train.model.compiling import choose_compiling, compile_blocks, compile_potential
-from train.model.moodify_clip import packed_text
 from train.saving.checkpoint import Progress, copy_state, load_newest, save
 
 pytestmark = [

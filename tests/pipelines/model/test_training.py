@@ -14,8 +14,8 @@ from pipelines.model.training import _memory_lines, _waiting_line, show_memory, 
 from tests.making import sealed_archive
 from tests.train.small import small_settings, tiny_clip
 from train.settings import TrainSettings
+from train.step import memory
 from train.step.memory import MemoryPlan
-from train.step.stepper import memory
 
 
 def test_a_run_says_at_each_line_and_at_its_end_how_long_it_waited_for_data(tmp_path: Path) -> None:

@@ -16,10 +16,10 @@ from moodarchive.models.clip import ClipEncoder
 from moodarchive.storage.store import Store
 from tests.making import sealed_archive
 from tests.train.small import log_of, random_batch, small_model, small_settings, small_stepper, tiny_clip
-from train import compiling, packed_text
 from train.data.batch import Batch
 from train.data.texts import pack_texts
 from train.loop import train
+from train.model import compiling, packed_text
 from train.model.compiling import choose_compiling, compile_blocks
 
 

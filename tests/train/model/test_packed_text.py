@@ -12,7 +12,8 @@ from torch.utils._pytree import tree_leaves
 
 from tests.train.small import random_batch, small_model, small_stepper
 from train.data.texts import pack_texts
-from train.model.moodify_clip import MoodifyClip, packed_text
+from train.model import packed_text
+from train.model.moodify_clip import MoodifyClip
 
 
 def _lengths(seed: int) -> list[int]:

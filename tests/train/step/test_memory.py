@@ -13,8 +13,8 @@ from tests.train.small import small_model, small_settings, small_stepper, tiny_c
 from train.data.archive import SealedArchive, open_archive
 from train.model.towers import open_towers
 from train.settings import TrainSettings
+from train.step import memory
 from train.step.memory import LiveBytes, find_largest, plan_memory
-from train.step.stepper import memory
 
 CPU, MIB = torch.device("cpu"), 2.0**20
 

@@ -16,8 +16,9 @@ from tests.train.ranks import on_ranks
 from tests.train.small import log_of, random_batch, small_model, small_settings, small_stepper, tiny_clip
 from train.loop import train
 from train.settings import LossSettings, TrainSettings
+from train.step import slicing
 from train.step.slicing import Slicing
-from train.step.stepper import Stepper, slicing
+from train.step.stepper import Stepper
 
 CPU = torch.device("cpu")
 
