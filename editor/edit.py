@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from moodarchive.errors import EditError, MoodArchiveError
 from moodarchive.settings import Settings, SettingScope
@@ -17,7 +17,7 @@ Progress = Callable[[int, int], None]
 """Receives (steps done, steps in all) over all the edits of a call."""
 Stopped = Callable[[], bool]
 
-METHODS = ("moodifier", "infedit", "instruct-pix2pix", "sdedit")
+METHODS = ("moodifier", "infedit", "instruct-pix2pix", "sdedit", "emoeditor")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,13 +26,15 @@ class Edit:
 
     ``mask`` is [height, width] in [0, 1] at the picture's size, None for everywhere; whatever is above 0 may change.
     ``source_prompt`` tells what the picture shows now; empty where nobody knows. For instruct-pix2pix ``prompt`` is
-    the instruction. instruct-pix2pix, sdedit and infedit know no masks and pay this one no heed.
+    the instruction. Only moodifier knows masks, the others pay this one no heed. Only emoeditor knows an ``emotion``;
+    it reads no prompt, unless its model was trained on instructions.
     """
 
     image: Image.Image
     prompt: str
     source_prompt: str = ""
     mask: Mask | None = None
+    emotion: str = ""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -49,6 +51,36 @@ class Edit:
             )
         if not (self.mask.min() >= 0 and self.mask.max() <= 1):
             raise EditError("the mask's values must lie between 0 and 1")
+
+
+class IeiSettings(Settings):
+    """EmoEditor's loop (IEI): passes over a picture until it is near enough to the source and evokes the target."""
+
+    rounds: Annotated[int, Field(ge=1, le=1000), SettingScope.PER_ROW] = 30
+    """At most so many passes over a picture; 1 is a single pass, whatever it gives."""
+    strict: Annotated[bool, SettingScope.PER_ROW] = False
+    """Whether only that is fed back which lies in the band and is sure (the paper), or what lies in the band or is
+    named as the target (its code)."""
+    ssim_low: Annotated[float, Field(ge=-1, le=1), SettingScope.PER_ROW] = 0.5
+    """Below this likeness to the source an edit counts as another picture."""
+    ssim_high: Annotated[float, Field(ge=-1, le=1), SettingScope.PER_ROW] = 0.8
+    """Above this likeness an edit counts as no change."""
+    ssim_window: Annotated[int, Field(ge=3, le=511), SettingScope.PER_ROW] = 51
+    """Side in pixels of the window of that likeness; odd, and cut to what the working picture holds."""
+    confidence: Annotated[float, Field(ge=0, le=1), SettingScope.PER_ROW] = 0.6
+    """The predictor's probability of the target above which the loop is done."""
+    start_low: Annotated[int, Field(ge=1, le=1000), SettingScope.PER_ROW] = 700
+    """What is edited is noised up to a time that is drawn between this one …"""
+    start_high: Annotated[int, Field(ge=1, le=1000), SettingScope.PER_ROW] = 980
+    """… and this one, of 1,000."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "IeiSettings":
+        if self.ssim_low >= self.ssim_high:
+            raise ValueError(f"ssim_low = {self.ssim_low} must lie below ssim_high = {self.ssim_high}")
+        if self.start_low > self.start_high:
+            raise ValueError(f"start_low = {self.start_low} must not lie above start_high = {self.start_high}")
+        return self
 
 
 class EditSettings(Settings):
@@ -75,6 +107,8 @@ class EditSettings(Settings):
     """Width in pixels of the working picture over which a mask fades out; 0 is the paper's hard mask."""
     text_encoder: Annotated[Literal["moodify", "clip"], SettingScope.PER_ROW] = "moodify"
     """MoodifyCLIP's tower (248 tokens), or the diffusion model's own CLIP (77 tokens)."""
+    iei: IeiSettings = IeiSettings()
+    """Emoeditor's loop."""
     batch: Annotated[int, Field(ge=1, le=256), SettingScope.EXECUTION] = 4
     """Edits that share a pass through the model."""
     replay: Annotated[Literal["auto", "off"], SettingScope.EXECUTION] = "auto"
@@ -91,6 +125,8 @@ class Method(Protocol):
     """A way of editing, its models loaded."""
 
     name: str
+    outcomes: Sequence[str]
+    """What is to be said of each edit of the last call, in its order; empty where there is nothing."""
 
     def edit(self, edits: Sequence[Edit], progress: Progress, stopped: Stopped) -> list[Image.Image]:
         """The edited pictures, RGB, in their sources' order and sizes; EditStopped as soon as ``stopped()`` is true.
@@ -109,6 +145,8 @@ def default_settings(name: str) -> EditSettings:
         return EditSettings(steps=100, guidance=7.5, text_encoder="clip")
     if name == "sdedit":
         return EditSettings(steps=50, guidance=7.5, strength=0.75, text_encoder="clip")
+    if name == "emoeditor":
+        return EditSettings(steps=30, guidance=1.0, size=256, text_encoder="clip")
     return EditSettings(text_encoder="moodify" if name == "moodifier" else "clip")
 
 

@@ -1,17 +1,17 @@
 """One picture, its requests: understood, edited, put back into the source's surroundings, and recorded."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
 
 from PIL import Image
 from pydantic import ValidationError
 
-from editor.edit import Edit, EditSettings, Method, Progress, Stopped, default_settings
+from editor.edit import Edit, EditSettings, IeiSettings, Method, Progress, Stopped, default_settings
 from editor.loading import load_method
 from editor.pictures import SourcePicture
-from editor.planning.plan import OWN, SERVED, EditPlan, EditRequest, Planner
+from editor.planning.plan import NOBODY, OWN, PERSON, SERVED, EditPlan, EditRequest, Planner
 from editor.planning.regions import with_own_surroundings
 from editor.provenance import EditRecord, folder_name, mask_digest
 from moodarchive.errors import EditError
@@ -56,9 +56,9 @@ class Editor:
         """The edits of one picture, in the requests' order; EditStopped when ``stopped()`` said yes."""
         method = self.loaded  # weights that are missing are told before a server is asked
         with explain_device_errors(EditError, "a prompt and a region", "--prompt and --box of your own"):
-            plans = [self._fit_to_method(self.planner.plan(source.image, request), request) for request in requests]
+            plans = [self._plan(source, request) for request in requests]
         edits = [
-            Edit(image=source.image, prompt=plan.prompt, mask=plan.mask, seed=request.seed)
+            Edit(image=source.image, prompt=plan.prompt, mask=plan.mask, emotion=request.emotion, seed=request.seed)
             for plan, request in zip(plans, requests, strict=True)
         ]
         with explain_device_errors(
@@ -67,6 +67,10 @@ class Editor:
             "a smaller --size, or fewer emotions in a call",
         ):
             images = method.edit(edits, progress, stopped)
+        if method.outcomes:
+            plans = [
+                replace(plan, notes=(*plan.notes, said)) for plan, said in zip(plans, method.outcomes, strict=True)
+            ]
         return [
             EditResult(
                 image=with_own_surroundings(source.image, image, plan.mask) if self.own_surroundings else image,
@@ -75,6 +79,21 @@ class Editor:
             )
             for image, plan, request in zip(images, plans, requests, strict=True)
         ]
+
+    def _plan(self, source: SourcePicture, request: EditRequest) -> EditPlan:
+        """What the planner finds, as the method takes it; nobody is asked for a method that reads the emotion alone."""
+        if self.method != "emoeditor":
+            return self._fit_to_method(self.planner.plan(source.image, request), request)
+        whole = replace(request, whole=not request.region_given or request.whole, plain=not request.prompt)
+        plan = self.planner.plan(source.image, whole)
+        notes = ("emoeditor reads the emotion; a prompt only where it was trained on instructions",)
+        return replace(
+            plan,
+            prompt=request.prompt,
+            prompt_by=PERSON if request.prompt else NOBODY,
+            region_by=PERSON if request.region_given else NOBODY,
+            notes=notes if request.prompt else (),
+        )
 
     def _fit_to_method(self, plan: EditPlan, request: EditRequest) -> EditPlan:
         """As the method takes it: only Moodifier knows regions, and InstructPix2Pix is told what to do."""
@@ -102,6 +121,8 @@ class Editor:
     def _record(self, source: SourcePicture, request: EditRequest, plan: EditPlan) -> EditRecord:
         base, model = self._names
         settings = self.settings.of_kind(SettingScope.PER_ROW)
+        if self.method != "emoeditor":
+            del settings["iei"]
         return EditRecord(
             source_sha256=source.sha256,
             emotion=request.emotion,
@@ -119,12 +140,17 @@ class Editor:
 
 
 def settings_with(method: str, **given: object) -> EditSettings:
-    """The method's own settings, but for those that are given and not None; EditError names a bad value."""
+    """The method's own settings, but for those that are given and not None; EditError names a bad value.
+
+    Those of emoeditor's loop go by their own names.
+    """
     own = default_settings(method).model_dump()
+    values = {name: value for name, value in given.items() if value is not None}
+    of_loop = {name: values.pop(name) for name in IeiSettings.model_fields if name in values}
     try:
-        return EditSettings(**{**own, **{name: value for name, value in given.items() if value is not None}})
+        return EditSettings(**{**own, **values, "iei": {**own["iei"], **of_loop}})
     except ValidationError as error:
-        problems = [f"{problem['loc'][0]} = {problem['input']!r}: {problem['msg']}" for problem in error.errors()]
+        problems = [f"{problem['loc'][-1]} = {problem['input']!r}: {problem['msg']}" for problem in error.errors()]
         raise EditError("; ".join(problems)) from None
 
 

@@ -3,8 +3,9 @@
 from editor.edit import EditSettings, Method, require_method
 from editor.methods.base import choose_device_and_dtype, open_base
 from editor.methods.baselines import Baseline
+from editor.methods.emoeditor import EmoEditor
 from editor.methods.moodifier import InversionFree
-from editor.weights import base_folder, moodify_folder
+from editor.weights import base_folder, emoeditor_folder, moodify_folder
 from moodarchive.diffusion.parts import diffusion_library
 from moodarchive.diffusion.text import TextTower, require_fitting_text
 
@@ -12,10 +13,13 @@ from moodarchive.diffusion.text import TextTower, require_fitting_text
 def load_method(name: str, base: str, model: str | None, settings: EditSettings) -> Method:
     """The method with its weights in memory; every folder is looked for before the first model is read.
 
-    ``base`` is a diffusion model's folder or hub id, ``model`` an exported MoodifyCLIP's folder (None where the text
-    encoder is "clip"). MissingWeightsError tells what is not there, EditError what does not fit together.
+    ``base`` is a diffusion model's folder or hub id (for emoeditor an exported one's folder), ``model`` an exported
+    MoodifyCLIP's folder (None where the text encoder is "clip"). MissingWeightsError tells what is not there, EditError
+    what does not fit together.
     """
     require_method(name)
+    if name == "emoeditor":
+        return EmoEditor(emoeditor_folder(base), settings)
     if name in ("instruct-pix2pix", "sdedit"):
         parts = ("unet", "vae", "scheduler", "text_encoder", "tokenizer")
         return Baseline(name=name, folder=base_folder(base, name, parts), settings=settings)

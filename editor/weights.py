@@ -14,6 +14,7 @@ FILES = {
     "text_encoder": ("config.json", "model.safetensors"),
     "tokenizer": ("tokenizer_config.json", "vocab.json", "merges.txt"),
     "scheduler": ("scheduler_config.json",),
+    "predictor": ("config.json", "model.safetensors", "preprocessor_config.json"),
 }
 """What each part of a diffusion model's folder needs. Only safetensors: a pickle from outside may run anything."""
 _GIGABYTES = {"unet": 3.44, "vae": 0.34, "text_encoder": 0.49, "tokenizer": 0.0, "scheduler": 0.0}
@@ -38,6 +39,8 @@ INSTRUCT = Known(
     repository="timbrooks/instruct-pix2pix",
     licence="MIT by its page, tuned from Stable Diffusion 1.5, whose CreativeML OpenRAIL-M binds its uses",
 )
+EMOEDITOR_PARTS = ("unet", "vae", "scheduler", "predictor")
+"""Beside the emotion encoder; a model that was trained on instructions also has its text encoder and tokenizer."""
 BASES = {"moodifier": LCM, "infedit": LCM, "instruct-pix2pix": INSTRUCT, "sdedit": SD15}
 
 
@@ -73,6 +76,21 @@ def base_folder(base: str, method: str, parts: Sequence[str]) -> Path:
     return folder
 
 
+def emoeditor_folder(base: str) -> Path:
+    """The folder of a trained EmoEditor; MissingWeightsError names what is not there."""
+    from moodarchive.diffusion.emotion import CONFIG_FILE, WEIGHTS_FILE
+
+    if not base:
+        raise MissingWeightsError(f"no EmoEditor is named; {_EMOEDITOR}")
+    folder = Path(base).expanduser()
+    if not folder.is_dir():
+        raise MissingWeightsError(f"there is no folder {base} with an EmoEditor; {_EMOEDITOR}")
+    names = [f"{part}/{name}" for part in EMOEDITOR_PARTS for name in FILES[part]]
+    if lacking := _lacking(folder, [*names, WEIGHTS_FILE, CONFIG_FILE]):
+        raise MissingWeightsError(f"{folder} lacks {', '.join(lacking)}{_unread(folder, lacking)}; {_EMOEDITOR}")
+    return folder
+
+
 def moodify_folder(model: str | None) -> Path:
     """The folder of an exported MoodifyCLIP that transformers reads: ``model`` itself, or hub/ or model/hub/ in it."""
     if model is None:
@@ -92,6 +110,12 @@ def moodify_folder(model: str | None) -> Path:
 _MOODIFY = (
     "needed is the folder that `moodarchive train` exports (ROOT/model; a ViT-L/14 takes 1.7 GB twice; nobody has "
     "published one). Remedy: train one from ViT-L-14, or use the diffusion model's own CLIP (text_encoder = clip)"
+)
+
+
+_EMOEDITOR = (
+    "emoeditor needs the folder that `moodarchive train` exports with kind = emoeditor (OUTPUT/model); nobody has "
+    "published one in this form. Remedy: train one, and give the folder as --base"
 )
 
 

@@ -20,6 +20,8 @@ from moodarchive.errors import EditError
 class Baseline:
     """A pipeline of diffusers behind the method's interface; it changes the whole picture."""
 
+    outcomes: Sequence[str] = ()
+
     def __init__(self, *, name: str, folder: Path, settings: EditSettings) -> None:
         diffusers = diffusion_library()
         self.name, self._settings = name, settings

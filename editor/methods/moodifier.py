@@ -110,6 +110,8 @@ class InversionFree:
     ``record`` records the models' passes; by default what the settings and the device allow.
     """
 
+    outcomes: Sequence[str] = ()
+
     def __init__(
         self,
         *,

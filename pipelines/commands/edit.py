@@ -7,17 +7,18 @@ import typer
 
 edit_verbs = typer.Typer()
 
-SETTINGS = ("steps", "guidance", "tau_c", "strength", "size", "text_encoder")
+SETTINGS = ("steps", "guidance", "tau_c", "strength", "size", "text_encoder", "rounds")
 """Those of ``editor.edit.EditSettings`` that are options; one that is left out keeps the method's own value."""
 
 Model = Annotated[str, typer.Option(help="The exported MoodifyCLIP: ROOT/model after `moodarchive train`.")]
 Base = Annotated[str, typer.Option(help="The diffusion model: a folder or a hub id; the method's own by default.")]
-MethodName = Annotated[str, typer.Option("--method", help="moodifier, infedit, instruct-pix2pix or sdedit.")]
+MethodName = Annotated[str, typer.Option("--method", help="moodifier, infedit, instruct-pix2pix, sdedit, emoeditor.")]
 Server = Annotated[str, typer.Option(help="A served vision-language model that finds prompt and region.")]
 ServerModel = Annotated[str, typer.Option(help="The name under which the server knows it.")]
 TextEncoder = Annotated[str | None, typer.Option(help="moodify, or clip: the diffusion model's own.")]
 Steps = Annotated[int | None, typer.Option(help="Denoising steps.")]
 Size = Annotated[int | None, typer.Option(help="Side in pixels at which the model works; 512 fits SD 1.5.")]
+Rounds = Annotated[int | None, typer.Option(help="The most passes of emoeditor over a picture; 1 is a single one.")]
 Guidance = Annotated[float | None, typer.Option(help="How strongly the prompt guides.")]
 
 
@@ -44,6 +45,7 @@ def edit(
     strength: Annotated[float | None, typer.Option(help="Share of the steps that is run: less keeps more.")] = None,
     seed: Annotated[int, typer.Option(help="Another seed gives another edit.", min=0)] = 0,
     text_encoder: TextEncoder = None,
+    rounds: Rounds = None,
     own_surroundings: Annotated[
         bool, typer.Option(help="Keep the photo's own pixels outside the region, or the autoencoder's.")
     ] = True,
@@ -59,7 +61,7 @@ def edit(
     from pipelines.editing.edit import Given, Tools, edit_files
     from pipelines.editing.pairs import PairsWanted
 
-    settings = dict(zip(SETTINGS, (steps, guidance, tau_c, strength, size, text_encoder), strict=True))
+    settings = dict(zip(SETTINGS, (steps, guidance, tau_c, strength, size, text_encoder, rounds), strict=True))
     tools = Tools(method=method, model=model, base=base, server=server, server_model=server_model, settings=settings)
     given = Given(prompt=prompt, mask=mask, boxes=tuple(box or ()), whole=whole, plain_prompt=plain_prompt, seed=seed)
     tools, console = replace(tools, own_surroundings=own_surroundings), Console(stderr=True)
@@ -79,6 +81,7 @@ def studio(
     guidance: Guidance = None,
     size: Size = None,
     text_encoder: TextEncoder = None,
+    rounds: Rounds = None,
     host: Annotated[str, typer.Option(help="Where to listen; the page knows no passwords.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0 takes a free one.", min=0, max=65535)] = 7860,
     root_path: Annotated[str, typer.Option(help="The path under which a proxy shows the page, such as /studio.")] = "",
@@ -93,7 +96,7 @@ def studio(
     from editor.studio.serve import Address, serve
     from pipelines.editing.edit import Tools, make_editor
 
-    settings = dict(zip(SETTINGS, (steps, guidance, None, None, size, text_encoder), strict=True))
+    settings = dict(zip(SETTINGS, (steps, guidance, None, None, size, text_encoder, rounds), strict=True))
     tools = Tools(method=method, model=model, base=base, server=server, server_model=server_model, settings=settings)
     address = Address(host=host, port=port, root_path=root_path, public_hosts=tuple(public_host or ()))
     serve(make_editor(tools), Path(folder), address=address, tell=typer.echo)

@@ -59,7 +59,7 @@ def make_editor(tools: Tools) -> Editor:
     served = ServedPlanner(server=tools.server, model=tools.server_model or CaptionSettings().model)
     return Editor(
         method=tools.method,
-        base=tools.base or BASES[tools.method].repository,
+        base=tools.base or (BASES[tools.method].repository if tools.method in BASES else ""),
         model=tools.model or None,
         settings=settings,
         planner=Planner(served=served if tools.server else None, lexicon=(lambda: lexicon) if lexicon else None),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from editor.edit import METHODS, Edit, EditSettings
+from editor.edit import Edit, EditSettings
 from editor.job import settings_with
 from editor.loading import load_method
 from editor.weights import BASES, base_folder, moodify_folder
@@ -31,7 +31,7 @@ def _empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_DISABLE_TELEMETRY", "1")
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", BASES)
 def test_a_folder_that_lacks_files_is_told_which_and_how_to_get_them(
     small: SmallModels, tmp_path: Path, method: str
 ) -> None:

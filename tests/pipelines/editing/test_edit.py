@@ -17,6 +17,7 @@ from moodarchive.errors import EditError, MissingWeightsError, PictureError
 from pipelines.commands.app import app
 from tests.editor.plan_server import GOOD, plan_server
 from tests.editor.small_models import SmallModels, small_models
+from tests.moodarchive.diffusion.small_emoeditor import small_emoeditor
 
 
 @pytest.fixture(scope="module")
@@ -227,3 +228,20 @@ def test_a_prompt_over_the_encoders_length_is_edited_and_told(small: SmallModels
     assert done.exit_code == 0 and "longer than the text encoder reads" in done.stderr and "'thunder'" in done.stderr
     done = _edit(photo, "-o", tmp_path / "b.png", "--emotion", "joy", "--whole", "--prompt", "grass", *_small(small))
     assert done.exit_code == 0 and "longer than" not in done.stderr
+
+
+def test_emoeditor_needs_the_emotion_alone_and_says_how_the_loop_ended(
+    small: SmallModels, photo: Path, tmp_path: Path
+) -> None:
+    folder = small_emoeditor(tmp_path / "emoeditor", small.instruct)
+    out = tmp_path / "out.png"
+    asked = ("--method", "emoeditor", "--emotion", "fear", "-o", out, "--size", 32, "--steps", 2, "--rounds", 1)
+    done = _edit(photo, *asked, "--base", folder)
+    assert done.exit_code == 0, done.output
+    assert "after 1 round" in done.stderr and "region (none): everywhere" in done.stderr
+    record = read_record(out)
+    assert record is not None and record.settings["iei"]["rounds"] == 1 and record.prompt == ""
+    with Image.open(out) as made:
+        assert made.size == (120, 200)
+    refused = _edit(photo, *asked)
+    assert isinstance(refused.exception, MissingWeightsError) and "kind = emoeditor" in str(refused.exception)
