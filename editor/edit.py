@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from moodarchive.errors import EditError, MoodArchiveError
 from moodarchive.settings import Settings, SettingScope
@@ -56,6 +56,8 @@ class Edit:
 class IeiSettings(Settings):
     """EmoEditor's loop (IEI): passes over a picture until it is near enough to the source and evokes the target."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     rounds: Annotated[int, Field(ge=1, le=1000), SettingScope.PER_ROW] = 30
     """At most so many passes over a picture; 1 is a single pass, whatever it gives."""
     strict: Annotated[bool, SettingScope.PER_ROW] = False
@@ -85,6 +87,8 @@ class IeiSettings(Settings):
 
 class EditSettings(Settings):
     """How an edit is made; the defaults are Moodifier's, ``default_settings`` gives those of another method."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
     steps: Annotated[int, Field(ge=1, le=1000), SettingScope.PER_ROW] = 12
     """Denoising steps."""

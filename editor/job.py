@@ -54,9 +54,25 @@ class Editor:
         self, source: SourcePicture, requests: Sequence[EditRequest], progress: Progress, stopped: Stopped
     ) -> list[EditResult]:
         """The edits of one picture, in the requests' order; EditStopped when ``stopped()`` said yes."""
-        method = self.loaded  # weights that are missing are told before a server is asked
+        self.loaded  # noqa: B018  weights that are missing are told before a server is asked
+        plans = [self.plan(source, request) for request in requests]
+        return self.edit_as_planned(source, requests, plans, progress, stopped)
+
+    def plan(self, source: SourcePicture, request: EditRequest) -> EditPlan:
+        """Prompt and region as the method takes them: what was given, or what is found."""
         with explain_device_errors(EditError, "a prompt and a region", "--prompt and --box of your own"):
-            plans = [self._plan(source, request) for request in requests]
+            return self._plan(source, request)
+
+    def edit_as_planned(
+        self,
+        source: SourcePicture,
+        requests: Sequence[EditRequest],
+        plans: Sequence[EditPlan],
+        progress: Progress,
+        stopped: Stopped,
+    ) -> list[EditResult]:
+        """The edits by plans of ``plan``, one for each request; emotion and seed are the requests'."""
+        method = self.loaded
         edits = [
             Edit(image=source.image, prompt=plan.prompt, mask=plan.mask, emotion=request.emotion, seed=request.seed)
             for plan, request in zip(plans, requests, strict=True)

@@ -47,7 +47,7 @@ def to_picture(served: bytes, name: str) -> SourcePicture:
         warnings.simplefilter("ignore")
         opened = _open(served, name)
         image = opened.image
-        _refuse_shape(image, name)
+        refuse_shape(image, name)
         _refuse_frames(image, name)
         if image.info.get("progressive") and served.count(b"\xff\xda") > MOST_SCANS:
             raise PictureError(f"{name} is a JPEG of more than {MOST_SCANS} scans; remedy: save it anew")
@@ -115,7 +115,8 @@ def _open(served: bytes, name: str) -> OpenedImage:
         raise PictureError(f"{name} is damaged ({type(error).__name__}); remedy: take an undamaged copy") from None
 
 
-def _refuse_shape(image: Image.Image, name: str) -> None:
+def refuse_shape(image: Image.Image, name: str) -> None:
+    """PictureError for a picture that is too large, too small or a strip."""
     width, height = image.size
     if width * height > MOST_PIXELS:
         raise PictureError(f"{name} is {width} x {height}, more than {MOST_PIXELS:,} pixels; remedy: make it smaller")

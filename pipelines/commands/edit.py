@@ -1,4 +1,4 @@
-"""The verbs of the editor: edit, studio and edit-eval."""
+"""The verbs of the editor: edit, studio, integrate and edit-eval."""
 
 from pathlib import Path
 from typing import Annotated
@@ -58,7 +58,8 @@ def edit(
 
     from rich.console import Console
 
-    from pipelines.editing.edit import Given, Tools, edit_files
+    from editor.tools import Tools
+    from pipelines.editing.edit import Given, edit_files
     from pipelines.editing.pairs import PairsWanted
 
     settings = dict(zip(SETTINGS, (steps, guidance, tau_c, strength, size, text_encoder, rounds), strict=True))
@@ -94,12 +95,39 @@ def studio(
     from pathlib import Path
 
     from editor.studio.serve import Address, serve
-    from pipelines.editing.edit import Tools, make_editor
+    from editor.tools import Tools
+    from pipelines.editing.edit import make_editor
 
     settings = dict(zip(SETTINGS, (steps, guidance, None, None, size, text_encoder, rounds), strict=True))
     tools = Tools(method=method, model=model, base=base, server=server, server_model=server_model, settings=settings)
     address = Address(host=host, port=port, root_path=root_path, public_hosts=tuple(public_host or ()))
     serve(make_editor(tools), Path(folder), address=address, tell=typer.echo)
+
+
+@edit_verbs.command(rich_help_panel="Edit")
+def integrate(
+    program: Annotated[str, typer.Argument(metavar="PROGRAM", help="diffusers or comfyui.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder, or one of an earlier version.")],
+    *,
+    model: Model = "",
+    base: Base = "",
+    method: Annotated[str, typer.Option(help="For diffusers: the method that the folder loads.")] = "",
+    server: Server = "",
+    server_model: ServerModel = "",
+) -> None:
+    """Write the folder that another program loads: blocks of diffusers, nodes of ComfyUI."""
+    from editor.edit import require_method
+    from editor.integrations.write import write_folder
+
+    if method:
+        require_method(method)
+    absolute = {
+        name: str(Path(value).absolute()) if value and Path(value).is_dir() else value
+        for name, value in (("base", base), ("model", model))
+    }
+    config = {**absolute, "method": method, "server": server, "server_model": server_model}
+    for path in write_folder(program, folder, config):
+        typer.echo(str(path))
 
 
 @edit_verbs.command("edit-eval", rich_help_panel="Edit")

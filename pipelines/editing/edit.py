@@ -1,8 +1,8 @@
 """What `moodarchive edit` does: pictures and emotions in, edits with their records out."""
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import typer
@@ -10,32 +10,15 @@ from rich.console import Console
 from rich.progress import Progress
 
 from annotate.caption import CaptionSettings
-from editor.edit import require_method
-from editor.job import Editor, EditResult, settings_with
+from editor.job import Editor, EditResult
 from editor.pictures import read_mask, read_picture
-from editor.planning.lexicon import LexiconPlanner, open_clip_folder
-from editor.planning.plan import EditRequest, Planner
+from editor.planning.plan import EditRequest
 from editor.planning.regions import Box
-from editor.planning.served import ServedPlanner
 from editor.provenance import SUFFIXES, require_edit_or_nothing, write_edit
-from editor.weights import BASES
+from editor.tools import Tools
+from editor.tools import make_editor as tools_to_editor
 from moodarchive.errors import EditError, PictureError
-from moodarchive.models.clip import ClipEncoder
 from pipelines.editing.pairs import PairsWanted
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tools:
-    """What edits: the method with its weights, and the model that is asked; empty means the default or none."""
-
-    method: str = "moodifier"
-    model: str = ""
-    base: str = ""
-    server: str = ""
-    server_model: str = ""
-    settings: Mapping[str, object] = field(default_factory=dict)
-    """What is given of ``editor.edit.EditSettings``; None where the method's own value holds."""
-    own_surroundings: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,20 +34,8 @@ class Given:
 
 
 def make_editor(tools: Tools) -> Editor:
-    """Nothing is loaded yet; EditError for settings that no method takes."""
-    require_method(tools.method)
-    settings = settings_with(tools.method, **tools.settings)
-    eye = open_clip_folder(tools.model) if tools.model else None
-    lexicon = LexiconPlanner(encoder=ClipEncoder(model=f"local-dir:{eye}")) if eye else None
-    served = ServedPlanner(server=tools.server, model=tools.server_model or CaptionSettings().model)
-    return Editor(
-        method=tools.method,
-        base=tools.base or (BASES[tools.method].repository if tools.method in BASES else ""),
-        model=tools.model or None,
-        settings=settings,
-        planner=Planner(served=served if tools.server else None, lexicon=(lambda: lexicon) if lexicon else None),
-        own_surroundings=tools.own_surroundings,
-    )
+    """Nothing is loaded yet; a server whose model is not named is asked for the captioner's."""
+    return tools_to_editor(replace(tools, server_model=tools.server_model or CaptionSettings().model))
 
 
 def edit_files(
