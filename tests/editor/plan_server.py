@@ -35,8 +35,8 @@ class PlanServer:
 
 
 @contextmanager
-def plan_server(*answers: dict[str, Any] | str | int) -> Iterator[PlanServer]:
-    """The server until the block ends."""
+def plan_server(*answers: dict[str, Any] | str | int, port: int = 0) -> Iterator[PlanServer]:
+    """The server until the block ends, on any port that is free or on this one."""
     told = PlanServer(answers or (GOOD,))
 
     class Handler(BaseHTTPRequestHandler):
@@ -52,7 +52,7 @@ def plan_server(*answers: dict[str, Any] | str | int) -> Iterator[PlanServer]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     told.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()

@@ -18,14 +18,14 @@ class Texts(NamedTuple):
     """[T]: each token's position in its text"""
     bounds: Tensor
     """[texts + 1], int32: where each packed text begins, and where the last one ends"""
-    ends: Tensor
-    """[texts]: the last token of each text, in the order in which the texts were given"""
+    ranks: Tensor
+    """[texts]: which of the packed texts each given one is"""
     runs: tuple[tuple[int, int], ...]
     """How many texts follow each other with which same length"""
 
     def map(self, change: Callable[[Tensor], Tensor]) -> "Texts":
         """The same with every tensor changed."""
-        return Texts(change(self.tokens), change(self.positions), change(self.bounds), change(self.ends), self.runs)
+        return Texts(change(self.tokens), change(self.positions), change(self.bounds), change(self.ranks), self.runs)
 
 
 def pack_texts(texts: Sequence[Sequence[int]]) -> Texts:
@@ -36,18 +36,18 @@ def pack_texts(texts: Sequence[Sequence[int]]) -> Texts:
     np.cumsum(lengths[order], out=bounds[1:])
     tokens = np.array(list(chain.from_iterable(texts[index] for index in order)), dtype=np.int64)
     positions = np.arange(len(tokens)) - np.repeat(bounds[:-1], lengths[order])
-    ends = np.empty(len(texts), dtype=np.int64)
-    ends[order] = bounds[1:] - 1
+    ranks = np.empty(len(texts), dtype=np.int64)
+    ranks[order] = np.arange(len(texts))
     return Texts(
         tokens=torch.from_numpy(tokens),
         positions=torch.from_numpy(positions),
         bounds=torch.from_numpy(bounds.astype(np.int32)),
-        ends=torch.from_numpy(ends),
+        ranks=torch.from_numpy(ranks),
         runs=tuple((len(list(run)), length) for length, run in groupby(lengths[order].tolist())),
     )
 
 
 def unpack_texts(texts: Texts) -> list[list[int]]:
     """The token ids of each text, in the order in which the texts were given."""
-    tokens, positions = texts.tokens.tolist(), texts.positions.tolist()
-    return [tokens[end - positions[end] : end + 1] for end in texts.ends.tolist()]
+    tokens, bounds = texts.tokens.tolist(), texts.bounds.tolist()
+    return [tokens[bounds[rank] : bounds[rank + 1]] for rank in texts.ranks.tolist()]

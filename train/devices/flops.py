@@ -39,18 +39,23 @@ def step_flops(config: Mapping[str, Any], images: int, runs: Sequence[tuple[int,
     pixels = 2 * 3 * patch**2 * width * patches
     forward = images * (
         pixels
-        + _tower(vision["layers"], width, vision.get("mlp_ratio", 4.0), patches + 1)
+        + _tower(vision["layers"], width, vision.get("mlp_ratio", 4.0), patches + 1, last=patches + 1 if fine else 1)
         + 2 * width * joint * (1 + patches * fine)
     )
     for rows, length in runs:
         forward += rows * (
-            _tower(text["layers"], text["width"], text.get("mlp_ratio", 4.0), length) + 2 * text["width"] * joint
+            _tower(text["layers"], text["width"], text.get("mlp_ratio", 4.0), length, last=1)
+            + 2 * text["width"] * joint
         )
     # the backward pass does each product twice, but for the pixels, which need no gradient
     return float(3 * forward - images * pixels)
 
 
-def _tower(layers: int, width: int, mlp_ratio: float, tokens: int) -> float:
-    """Forward, of one row: the projections of each token, and all tokens' attention to all."""
-    each = 2 * (4 * width**2 + 2 * width * int(mlp_ratio * width))
-    return layers * (each * tokens + 4 * tokens**2 * width)
+def _tower(layers: int, width: int, mlp_ratio: float, tokens: int, *, last: int) -> float:
+    """Forward, of one row, of whose last block so many tokens are read: projections, attention, MLP."""
+    keys_and_values, rest = 4 * width**2, 4 * width**2 + 4 * width * int(mlp_ratio * width)
+
+    def block(asking: int) -> float:
+        return keys_and_values * tokens + rest * asking + 4 * tokens * asking * width
+
+    return (layers - 1) * block(tokens) + block(last)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from moodarchive.errors import ConfigError
-from moodarchive.models.clip_patches import image_and_patches
+from moodarchive.models.clip_patches import image_alone, image_and_patches
 from moodarchive.models.long_text import KEPT_POSITIONS, PLAIN_CONTEXT
 from train.data.batch import Batch
 from train.data.texts import Texts
@@ -76,7 +76,7 @@ class MoodifyClip(nn.Module):
         """[n, D] images and [n, M, D] patches: the last layer's tokens, normed and projected as the image is."""
         visual = self.clip.visual
         if not self.fine:
-            return functional.normalize(visual(pixels), dim=-1), pixels.new_empty(0)
+            return functional.normalize(image_alone(visual, pixels), dim=-1), pixels.new_empty(0)
         pooled, patches = image_and_patches(visual, pixels)
         return functional.normalize(pooled, dim=-1), functional.normalize(patches, dim=-1)
 
@@ -84,7 +84,7 @@ class MoodifyClip(nn.Module):
         """[texts, D] in the order in which they were given; the last token of each stands for it."""
         clip = self.clip
         embedded = clip.token_embedding(texts.tokens) + functional.embedding(texts.positions, clip.positional_embedding)
-        normed = clip.ln_final(self.text_tower(embedded, texts)[texts.ends])
+        normed = clip.ln_final(self.text_tower(embedded, texts)[texts.ranks])
         projection = clip.text_projection
         projected = projection(normed) if isinstance(projection, nn.Linear) else normed @ projection
         return functional.normalize(projected, dim=-1)

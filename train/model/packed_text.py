@@ -1,4 +1,7 @@
-"""Runs open_clip's text blocks over packed texts: every token once, causal attention within each text alone."""
+"""Runs open_clip's text blocks over packed texts: every token once, causal attention within each text alone.
+
+Of the last block only each text's last token is read, so only that one asks, and only it passes the block's MLP.
+"""
 
 import inspect
 from collections.abc import Callable, Sequence
@@ -34,14 +37,15 @@ class PackedTower:
         self._block = compile_function(_block_with_kernel())
 
     def __call__(self, tokens: Tensor, texts: Texts) -> Tensor:
-        """[T, W] of [T, W] embedded tokens."""
+        """[texts, W] of [T, W] embedded tokens: the last token of each text, in the order of ``texts.bounds``."""
         blocks: Any = self.transformer.get_submodule("resblocks")
         saves_memory = bool(self.transformer.grad_checkpointing) and torch.is_grad_enabled()
-        for block in blocks:
+        for number, block in enumerate(blocks):
+            apply = self._apply if number < len(blocks) - 1 else _apply_to_ends
             if saves_memory:
-                tokens = checkpoint(self._apply, block, tokens, texts, use_reentrant=False, preserve_rng_state=False)
+                tokens = checkpoint(apply, block, tokens, texts, use_reentrant=False, preserve_rng_state=False)
             else:
-                tokens = self._apply(block, tokens, texts)
+                tokens = apply(block, tokens, texts)
         return tokens
 
     def _apply(self, block: Any, tokens: Tensor, texts: Texts) -> Tensor:
@@ -57,6 +61,39 @@ class PackedTower:
         if self._is_compiled:
             torch._dynamo.maybe_mark_dynamic(tensor, 0)
         return tensor
+
+
+def _apply_to_ends(block: Any, tokens: Tensor, texts: Texts) -> Tensor:
+    """[texts, W]: the block's last token of each text, which attends to all tokens of its own text.
+
+    It is not compiled: beside the keys and values it computes a row a text.
+    """
+    attention, ends = block.attn, texts.bounds[1:] - 1
+    normed, width = block.ln_1(tokens), tokens.shape[1]
+    weight, bias = attention.in_proj_weight, attention.in_proj_bias
+    query = functional.linear(normed[ends], weight[:width], bias[:width])
+    query = query.reshape(-1, attention.num_heads, attention.head_dim)
+    projected = functional.linear(normed, weight[width:], bias[width:])
+    projected = projected.reshape(len(tokens), 2, attention.num_heads, attention.head_dim)
+    if has_kernel(tokens, attention.head_dim):
+        attend, one_each = _varlen(), torch.arange(len(texts.bounds), dtype=torch.int32, device=tokens.device)
+        longest = texts.runs[-1][1]
+        attended = attend(query, *projected.unbind(1), one_each, texts.bounds, 1, longest)
+    else:
+        attended = _attend_ends_by_length(query, projected, texts.runs)
+    return _finish(block, tokens[ends], attended)
+
+
+def _attend_ends_by_length(query: Tensor, projected: Tensor, runs: Sequence[tuple[int, int]]) -> Tensor:
+    """[texts, heads, width of a head]: one call for all texts of a length."""
+    queries = torch.split(query, [count for count, _ in runs])
+    parts = torch.split(projected, [count * length for count, length in runs])
+    attended = []
+    for ask, part, (texts, length) in zip(queries, parts, runs, strict=True):
+        key, value = part.reshape(texts, length, *part.shape[1:]).permute(2, 0, 3, 1, 4)
+        of_run = functional.scaled_dot_product_attention(ask[:, :, None], key, value)
+        attended.append(of_run[:, :, 0])
+    return torch.cat(attended)
 
 
 def _block_with_kernel() -> Callable[..., Tensor]:

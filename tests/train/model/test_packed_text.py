@@ -85,14 +85,15 @@ class _Kernel:
         self, query: Tensor, key: Tensor, value: Tensor, cu_seq_q: Tensor, cu_seq_k: Tensor, max_q: int, max_k: int,
         *, window_size: tuple[int, int] = (-1, -1),
     ) -> Tensor:  # fmt: skip
-        assert window_size == (-1, 0), "not causal"
-        assert cu_seq_q is cu_seq_k and cu_seq_q.dtype == torch.int32
-        lengths = cu_seq_q.diff().tolist()
-        assert max(lengths) <= max_q == max_k
+        assert cu_seq_q.dtype == cu_seq_k.dtype == torch.int32
+        asking, lengths = cu_seq_q.diff().tolist(), cu_seq_k.diff().tolist()
+        assert max(asking) <= max_q and max(lengths) <= max_k
+        causal = window_size == (-1, 0)
+        assert asking == (lengths if causal else [1] * len(lengths))
         self.calls.append((len(lengths), len(query)))
         attended = [
-            torch.nn.functional.scaled_dot_product_attention(*(t.transpose(0, 1) for t in parts), is_causal=True)
-            for parts in zip(*(t.split(lengths) for t in (query, key, value)), strict=True)
+            torch.nn.functional.scaled_dot_product_attention(*(t.transpose(0, 1) for t in parts), is_causal=causal)
+            for parts in zip(query.split(asking), key.split(lengths), value.split(lengths), strict=True)
         ]
         return torch.cat([part.transpose(0, 1) for part in attended])
 
@@ -106,7 +107,7 @@ def test_the_kernel_of_a_gpu_is_called_once_a_block_with_all_texts(monkeypatch: 
     with torch.inference_mode():
         by_kernel = model.texts(pack_texts(texts))
         assert (by_kernel - _padded(plain, texts)).abs().max() < 1e-5
-    assert kernel.calls == [(5, 344), (5, 344)]
+    assert kernel.calls == [(5, 344), (5, 5)]  # of the last block each text's last token alone
 
 
 class _OneDevice(TorchDispatchMode):
