@@ -4,7 +4,7 @@ import hashlib
 import io
 import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,7 +19,8 @@ from moodarchive.tables.parts import Origin, Sidecar, write_sidecar
 from moodarchive.tables.schemas import Table
 from moodarchive.tables.spans import sample_sha256
 
-MEMBERS = ("jpg", "json", "txt")
+MEMBERS = {"jpg": "jpg", "json": "json", "txt": "txt"}
+"""The members of a sample, in the tar's order: the name in batches and indexes → the ending of the file's name."""
 SAMPLES = pa.schema(
     [
         ("set", pa.string()),
@@ -33,6 +34,7 @@ SAMPLES = pa.schema(
 """What a packing worker yields: set, key, the bytes of each member, and the digest that the picture came with."""
 
 _PADDING = [bytes(size) for size in range(tarfile.BLOCKSIZE)]
+_SMALL = 8192
 _NAME_BYTES, _SIZE_AT, _SIZE_DIGITS, _CHECKSUM_AT = 100, 124, 11, 148
 
 
@@ -58,23 +60,30 @@ class _Tar:
     """One set's tar of a part, being written."""
 
     file: HashingFile | LargeFile
+    members: Mapping[str, str]
     rows: list[dict[str, Any]] = field(default_factory=list)
 
-    def add(self, key: str, jpg: memoryview, jpg_sha256: str, json: memoryview, txt: memoryview) -> None:
-        """Writes the sample's members and notes where they lie."""
+    def add(self, key: str, contents: Sequence[memoryview], digests: Sequence[bytes]) -> None:
+        """Writes the sample's members and notes where they lie; ``digests`` are their SHA-256."""
         start = end = self.file.bytes_written
         row: dict[str, Any] = {"key": key, "offset": start}
         blocks: list[bytes | memoryview] = []
-        for member, data in zip(MEMBERS, (jpg, json, txt), strict=True):
+        for (member, ending), data in zip(self.members.items(), contents, strict=True):
             size = len(data)
             padding = -size % tarfile.BLOCKSIZE
             row[f"{member}_offset"], row[f"{member}_size"] = end + tarfile.BLOCKSIZE, size
-            blocks += (member_header(f"{key}.{member}", size), data, _PADDING[padding])
+            blocks.append(member_header(f"{key}.{ending}", size))
+            if size < _SMALL:
+                blocks.append(data)
+            else:  # a picture is not copied
+                self.file.write(b"".join(blocks))
+                self.file.write(data)
+                blocks = []
+            blocks.append(_PADDING[padding])
             end += tarfile.BLOCKSIZE + size + padding
-        row |= {"size": end - start, "sha256": sample_sha256(bytes.fromhex(jpg_sha256), _digest(json), _digest(txt))}
+        self.file.write(b"".join(blocks))
+        row |= {"size": end - start, "sha256": sample_sha256(*digests)}
         self.rows.append(row)
-        for block in (blocks[0], jpg, b"".join(blocks[2:])):
-            self.file.write(block)
 
     def close(self) -> None:
         """Ends the tar: two empty blocks, then up to a whole record."""
@@ -82,18 +91,31 @@ class _Tar:
         self.file.write(bytes(end + -(self.file.bytes_written + end) % tarfile.RECORDSIZE))
 
 
-def write_shards(store: Store, table: Table, part: int, batches: Iterator[pa.RecordBatch], origin: Origin) -> Sidecar:
+def write_shards(  # noqa: PLR0917  the first five are a stage's ``finish``
+    store: Store,
+    table: Table,
+    part: int,
+    batches: Iterator[pa.RecordBatch],
+    origin: Origin,
+    members: Mapping[str, str] = MEMBERS,
+) -> Sidecar:
     """Writes the part's tars and indexes, removes those of sets that became empty, then marks the part done.
 
+    A batch has ``set``, ``key``, the bytes of each of ``members``, and for those whose digest is known ``NAME_sha256``.
     Memory is bounded by one batch of samples: bytes go to the drafts as they come.
     """
     tars: dict[str, _Tar] = {}
     with ExitStack() as drafts:
         for batch in batches:
-            for name, key, *members in zip(*map(_values, batch.columns), strict=True):
+            contents = zip(*(_views(batch[member]) for member in members), strict=True)
+            known = [f"{member}_sha256" if f"{member}_sha256" in batch.schema.names else None for member in members]
+            given = (batch[name].to_pylist() if name else [None] * batch.num_rows for name in known)
+            names, keys = batch["set"].to_pylist(), batch["key"].to_pylist()
+            for name, key, data, digests in zip(names, keys, contents, zip(*given, strict=True), strict=True):
                 if name not in tars:
-                    tars[name] = _Tar(drafts.enter_context(store.large_draft(tar_path(name, part))))
-                tars[name].add(key, *members)
+                    tars[name] = _Tar(drafts.enter_context(store.large_draft(tar_path(name, part))), members)
+                taken = [bytes.fromhex(sha) if sha else _digest(one) for sha, one in zip(digests, data, strict=True)]
+                tars[name].add(key, data, taken)
         for tar in tars.values():
             tar.close()
     files: dict[str, str] = {}
@@ -124,11 +146,9 @@ def _digest(data: memoryview) -> bytes:
     return hashlib.sha256(data).digest()
 
 
-def _values(column: pa.Array) -> list[Any]:
-    """Texts as they are; bytes as views into the batch, which keep it in memory."""
-    if pa.types.is_binary(column.type):
-        return [memoryview(value.as_buffer()) for value in column]
-    return list(column.to_pylist())
+def _views(column: pa.Array) -> list[memoryview]:
+    """The bytes as views into the batch, which keep it in memory."""
+    return [memoryview(value.as_buffer()) for value in column]
 
 
 def member_header(name: str, size: int) -> bytes:

@@ -133,6 +133,28 @@ class VerifiedManifest(Manifest):
     """Every file of the set → its sha256; sidecars and the manifest left out."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class PairManifest(Manifest):
+    """``manifest.json`` of an EmoPair set; ``licences`` counts the kept pairs by their source's licence."""
+
+    name: str
+    code_version: str
+    settings: Mapping[str, Any]
+    pairs: int
+    """All that were to be made."""
+    kept: int
+    reasons: Mapping[str, int]
+    """Pairs that are not kept, by reason."""
+    subsets: Mapping[str, int]
+    """Kept pairs."""
+    sets: Mapping[str, int]
+    """Kept pairs by shard set."""
+    classes: Mapping[str, int]
+    """Kept pairs by source and target, as `fear > awe`."""
+    files: Mapping[str, str]
+    """Every file of the set → its sha256; sidecars and the manifest left out."""
+
+
 def _sidecars(parts: Mapping[str, Any]) -> Iterator[tuple[str, Sidecar]]:
     names = {table.name for table in TABLES}
     for name, values in parts.items():

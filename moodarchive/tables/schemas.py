@@ -275,6 +275,94 @@ HUMAN_VERDICTS = Table(
 )
 """Written after the seal, and not covered by it."""
 
+_EIGHT = pa.list_(pa.float64())
+PAIR_REQUESTS = Table(
+    name="requests",
+    written_by="pipelines.emopair.requests",
+    says="The pairs that an EmoPair set, a root of its own, is to hold: what each is of, how its pictures are had.",
+    schema=_schema(
+        ("key", pa.string(), "16 hex digits, a digest of the paths, the target and the instruction"),
+        ("number", pa.int64(), "position in the set; the authors' JSON keeps this order"),
+        ("subset", pa.string(), "`EPAS` (pairs that exist), `EPGS` (edits that are made) or `drawn`"),
+        ("img_src_path", pa.string(), "the source's path in the authors' form"),
+        ("img_tgt_path", pa.string(), "the target's path in the authors' form"),
+        ("prompt", pa.string(), "the instruction that leads from source to target"),
+        ("class_source", pa.string(), "one of Mikels' eight, where it is known beforehand"),
+        ("class_target", pa.string(), "one of Mikels' eight, where it is known beforehand"),
+        ("source_softmax", _EIGHT, "the source's distribution over the eight, where it is known beforehand"),
+        ("group", pa.string(), "pairs of one group fall into one split"),
+        ("recipe", pa.string(), "JSON: how the two pictures are had"),
+        ("source", pa.string(), "who offers the source picture"),
+        ("title", pa.string(), "its title"),
+        ("creator", pa.string(), "who made it"),
+        ("creator_url", pa.string(), "their page"),
+        ("licence", pa.string(), "its licence"),
+        ("licence_url", pa.string(), "the licence's text"),
+        ("landing_url", pa.string(), "the page that shows it"),
+        ("permitted", pa.bool_(), "a recorded permission covers passing it on"),
+    ),
+)
+PAIR_PICTURES = Table(
+    name="pictures",
+    written_by="pipelines.emopair.pictures",
+    says="The two pictures of each pair of an EmoPair set.",
+    rows_per_group=100,
+    schema=_schema(
+        ("key", pa.string(), "as in requests/"),
+        ("source_bytes", pa.binary(), "the source, encoded anew; null unless ok"),
+        ("target_bytes", pa.binary(), "the target, encoded anew; null unless ok"),
+        ("source_sha256", pa.string(), "of `source_bytes`"),
+        ("target_sha256", pa.string(), "of `target_bytes`"),
+        *_OUTCOME,
+    ),
+)
+PAIRS = Table(
+    name="pairs",
+    written_by="pipelines.emopair.judging",
+    says="EmoPair: one row a pair, as the authors' JSON has it, with what was measured and why it is left out.",
+    schema=_schema(
+        ("key", pa.string(), "as in requests/"),
+        ("number", pa.int64(), "position in the set"),
+        ("class_source", pa.string(), "one of Mikels' eight; null where nobody says"),
+        ("class_target", pa.string(), "one of Mikels' eight; null where nobody says"),
+        ("prompt", pa.string(), "the instruction"),
+        ("img_src_path", pa.string(), "the source's path in the authors' form"),
+        ("img_tgt_path", pa.string(), "the target's path in the authors' form"),
+        ("source_softmax", _EIGHT, "the source's distribution over the eight, in alphabetical order"),
+        ("target_softmax", _EIGHT, "the target's; null without a predictor"),
+        ("subset", pa.string(), "`EPAS`, `EPGS` or `drawn`"),
+        ("split", pa.string(), "`train`, `validation` or `heldout`, by the digest of the group; null without pictures"),
+        ("source_sha256", pa.string(), "of the stored source"),
+        ("target_sha256", pa.string(), "of the stored target"),
+        ("clip_image", pa.float64(), "cosine between the two pictures; null unless it was measured"),
+        ("clip_text", pa.float64(), "cosine between the target and the instruction; null unless it was measured"),
+        ("kept", pa.bool_(), "true: the pair is in the shards"),
+        ("reason", pa.string(), "why not; null when kept"),
+    ),
+)
+PAIR_MEMBERS = ("source", "target", "json", "txt")
+PAIR_INDEX = Table(
+    name="shards",
+    written_by="pipelines.emopair.packing",
+    says="Beside every tar of an EmoPair set: where each pair lies in it (shards/SET/NNNNN.parquet).",
+    schema=_schema(
+        ("key", pa.string(), "as in requests/"),
+        ("offset", pa.int64(), "of the sample's first tar header"),
+        ("size", pa.int64(), "bytes up to the next sample's first header"),
+        *(
+            column
+            for member in PAIR_MEMBERS
+            for column in (
+                (f"{member}_offset", pa.int64(), f"of the {member}'s bytes"),
+                (f"{member}_size", pa.int64(), f"length of the {member}"),
+            )
+        ),
+        ("sha256", pa.string(), "of the SHA-256 (32 bytes each) of source, target, json and txt, one after the other"),
+    ),
+)
+PAIR_TABLES: tuple[Table, ...] = (PAIR_REQUESTS, PAIR_PICTURES, PAIRS, PAIR_INDEX)
+"""Of an EmoPair set, in the order of its flow."""
+
 TABLES: tuple[Table, ...] = (
     DESCRIPTORS,
     CANDIDATES,

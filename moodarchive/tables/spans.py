@@ -32,9 +32,9 @@ def member_span(row: Mapping[str, Any], member: str) -> Span:
     return Span(row[f"{member}_offset"], row[f"{member}_size"])
 
 
-def sample_sha256(jpg: bytes, json: bytes, txt: bytes) -> str:
-    """The sample's digest in the index: SHA-256 of its members' SHA-256 digests, 32 bytes each.
+def sample_sha256(*digests: bytes) -> str:
+    """The sample's digest in the index: SHA-256 of its members' SHA-256 digests, 32 bytes each, in the tar's order.
 
     A picture's digest is taken when it is stored and goes with it: what changes on the way to the shard shows there.
     """
-    return hashlib.sha256(jpg + json + txt).hexdigest()
+    return hashlib.sha256(b"".join(digests)).hexdigest()

@@ -1,0 +1,50 @@
+"""The verbs of EmoPair sets: pairs build, export and verify."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+pairs = typer.Typer(no_args_is_help=True, help="Pairs of pictures that EmoEditor is trained on (EmoPair).")
+Root = Annotated[str, typer.Argument(metavar="ROOT", help="The set's folder, or a bucket.")]
+
+
+@pairs.command()
+def build(
+    config: Annotated[str, typer.Argument(help="The settings, a TOML file; see configs/pairs/.")], root: Root
+) -> None:
+    """Build a set, or go on where a killed build stood: pictures are had, pairs judged and packed, the set sealed."""
+    from pipelines.emopair.build import build_pairs, read_pair_settings
+
+    manifest = build_pairs(read_pair_settings(config), root)
+    left = ", ".join(f"{count:,} {reason}" for reason, count in manifest.reasons.items())
+    typer.echo(f"{manifest.kept:,} of {manifest.pairs:,} pairs kept{f'; left out: {left}' if left else ''}")
+    typer.echo(", ".join(f"{name} {count:,}" for name, count in manifest.sets.items()))
+
+
+@pairs.command()
+def export(
+    root: Root,
+    file: Annotated[Path, typer.Argument(help="The JSON file to write.")],
+    *,
+    kept: Annotated[bool, typer.Option("--kept", help="Only pairs that are in the shards.")] = False,
+) -> None:
+    """Write a set's rows as the authors' data_EmoPair.json."""
+    from pipelines.emopair.build import export_json
+
+    typer.echo(f"{export_json(root, file, kept_only=kept):,} pairs in {file}")
+
+
+@pairs.command()
+def verify(root: Root) -> None:
+    """Prove a set whole: every file, row and sample is what the manifest says."""
+    from pipelines.emopair.verify import verify_pairs
+
+    problems = 0
+    for problem in verify_pairs(root):
+        problems += 1
+        typer.echo(str(problem))
+    if problems:
+        typer.echo(f"{problems:,} problems", err=True)
+        raise typer.Exit(1)
+    typer.echo("the set is whole")

@@ -1,0 +1,131 @@
+"""The settings of an EmoPair set, read from one TOML file."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from moodarchive.settings import Settings, SettingScope
+
+Kind = Literal["emopair", "instruct-pix2pix", "generated", "drawn"]
+
+Maker = Literal["instruct-pix2pix", "emoeditor", "moodifier", "infedit", "sdedit"]
+
+
+class PairSource(Settings):
+    """Where pairs come from; which settings a kind needs stands with each."""
+
+    kind: Annotated[Kind, SettingScope.PER_ROW]
+    """emopair: the authors' JSON; instruct-pix2pix: InstructPix2Pix's folders (EPAS); generated: pictures that a base
+    edits (EPGS); drawn: exact pairs of the demo's drawer."""
+    folder: Annotated[str, SettingScope.EXECUTION] = ""
+    """The pictures: EmoPair/, InstructPix2Pix's clip-filtered-dataset/, or a folder of sources."""
+    json_file: Annotated[str, SettingScope.EXECUTION] = ""
+    """emopair: data_EmoPair.json."""
+    instructions: Annotated[str, SettingScope.EXECUTION] = ""
+    """generated: a JSON file, class → instructions with their scores; the best ``kept_instructions`` are used."""
+    kept_instructions: Annotated[int, Field(ge=1), SettingScope.PER_ROW] = 10
+    """generated: instructions of a class that stay."""
+    count: Annotated[int, Field(ge=1), SettingScope.PER_ROW] = 2000
+    """generated and drawn: pairs."""
+    size: Annotated[int, Field(ge=16, le=2048), SettingScope.PER_ROW] = 64
+    """drawn: side in pixels."""
+    first_place: Annotated[int, Field(ge=0), SettingScope.PER_ROW] = 0
+    """drawn: the first place's seed."""
+    mixed: Annotated[float, Field(ge=0, le=1), SettingScope.PER_ROW] = 0.2
+    """drawn: share of the sources that are halfway between two moods."""
+    licence: Annotated[str, SettingScope.PER_ROW] = ""
+    """Of the source pictures, as archives name it (`by 4.0`); empty: unknown, which is packed into private shards."""
+    licence_url: Annotated[str, SettingScope.PER_ROW] = ""
+    """The licence's text."""
+    creator: Annotated[str, SettingScope.PER_ROW] = ""
+    """Who made the pictures."""
+    permission: Annotated[str, SettingScope.PER_ROW] = ""
+    """In whose words the pairs may be passed on, where the licence does not say so."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        needed = {
+            "emopair": ("folder", "json_file"),
+            "instruct-pix2pix": ("folder",),
+            "generated": ("folder", "instructions"),
+            "drawn": (),
+        }
+        if missing := [name for name in needed[self.kind] if not getattr(self, name)]:
+            raise ValueError(f"kind = {self.kind!r} needs {', '.join(missing)}")
+        return self
+
+
+class FilterSettings(Settings):
+    """What a generated pair must reach: EmoEdit's public thresholds, and the target's own class."""
+
+    clip: Annotated[str, SettingScope.PER_ROW] = ""
+    """The CLIP that compares pictures and instructions, of open_clip or local-dir:FOLDER; empty: none."""
+    clip_pretrained: Annotated[str, SettingScope.PER_ROW] = ""
+    """A tag of open_clip."""
+    image_low: Annotated[float, Field(ge=-1, le=1), SettingScope.PER_ROW] = 0.75
+    """Least cosine between source and edit."""
+    image_high: Annotated[float, Field(ge=-1, le=1), SettingScope.PER_ROW] = 0.95
+    """Greatest; above it nothing was edited."""
+    text: Annotated[float, Field(ge=-1, le=1), SettingScope.PER_ROW] = 0.25
+    """Least cosine between edit and instruction."""
+    probability: Annotated[float, Field(ge=0, le=1), SettingScope.PER_ROW] = 0.5
+    """Least probability of the target class in the edit, which must also be the likeliest."""
+
+
+class MakerSettings(Settings):
+    """What edits the sources of generated pairs."""
+
+    method: Annotated[Maker, SettingScope.PER_ROW] = "instruct-pix2pix"
+    """The editor's method."""
+    base: Annotated[str, SettingScope.PER_ROW] = ""
+    """Its diffusion model; empty: the one that the method was published with."""
+    model: Annotated[str, SettingScope.PER_ROW] = ""
+    """An exported MoodifyCLIP, for moodifier."""
+    steps: Annotated[int, Field(ge=0, le=1000), SettingScope.PER_ROW] = 0
+    """Denoising steps; 0: the method's own."""
+    size: Annotated[int, Field(ge=0, le=2048), SettingScope.PER_ROW] = 0
+    """The working size in pixels; 0: the method's own."""
+
+
+class PairSettings(Settings):
+    """The whole file."""
+
+    sources: Annotated[tuple[PairSource, ...], Field(min_length=1), SettingScope.PER_ROW]
+    """One or several."""
+    seed: Annotated[int, SettingScope.PER_ROW] = 0
+    """Of all draws."""
+    predictor: Annotated[str, SettingScope.PER_ROW] = ""
+    """The folder of an emotion predictor; needed by instruct-pix2pix and generated."""
+    maker: MakerSettings = MakerSettings()
+    filter: FilterSettings = FilterSettings()
+    heldout: Annotated[float, Field(ge=0, lt=0.5), SettingScope.PER_ROW] = 0.05
+    """Share of the groups that no training sees."""
+    validation: Annotated[float, Field(ge=0, lt=0.5), SettingScope.PER_ROW] = 0.05
+    """Share of the groups by which training is judged."""
+    pairs_per_part: Annotated[int, Field(ge=1), SettingScope.PER_ROW] = 500
+    """Pairs of a part: what is done again after a kill."""
+    workers: Annotated[int, Field(ge=1), SettingScope.EXECUTION] = 1
+    """Worker processes of each stage."""
+    gpus_per_worker: Annotated[float, Field(ge=0), SettingScope.EXECUTION] = 0.0
+    """Share of a GPU that each worker of a stage with a model gets."""
+    ray_address: Annotated[str, SettingScope.EXECUTION] = ""
+    """A cluster; empty: a Ray of this run's own."""
+
+    @model_validator(mode="after")
+    def _judged(self) -> Self:
+        needing = sorted({one.kind for one in self.sources if one.kind in ("instruct-pix2pix", "generated")})
+        if needing and not self.predictor:
+            raise ValueError(f"sources of kind {', '.join(needing)} need a predictor")
+        return self
+
+    def recorded(self) -> dict[str, object]:
+        """What rows depend on, the sources among them without their folders."""
+        from editor.provenance import folder_name
+
+        own = self.of_kind(SettingScope.PER_ROW)
+        maker = self.maker.of_kind(SettingScope.PER_ROW)
+        # a path may name a person, and says nothing of the weights
+        maker |= {name: folder_name(str(maker[name])) for name in ("base", "model") if maker[name]}
+        predictor = folder_name(self.predictor) if self.predictor else ""
+        sources = [source.of_kind(SettingScope.PER_ROW) for source in self.sources]
+        return own | {"sources": sources, "maker": maker, "predictor": predictor}

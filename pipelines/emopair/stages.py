@@ -1,0 +1,288 @@
+"""The three stages of an EmoPair set: pictures are had, pairs are judged, kept pairs become samples."""
+
+import hashlib
+import io
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, cast
+
+import pyarrow as pa
+from PIL import Image
+
+from moodarchive.emotions.taxonomy import MIKELS_EIGHT
+from moodarchive.errors import PictureError, RowError
+from moodarchive.licences import may_be_published
+from moodarchive.running.stage import Readers, Resources, Stage, join_rows
+from moodarchive.settings import SettingScope
+from moodarchive.storage.store import Store
+from moodarchive.tables.keys import digest
+from moodarchive.tables.layout import PRIVATE
+from moodarchive.tables.parts import Origin, Sidecar
+from moodarchive.tables.schemas import (
+    PAIR_INDEX,
+    PAIR_PICTURES,
+    PAIR_REQUESTS,
+    PAIRS,
+    Table,
+    as_batch,
+    empty_row,
+)
+from pipelines.emopair.requests import require_inner
+from pipelines.emopair.settings import FilterSettings, MakerSettings, PairSettings
+from shards.tars import write_shards
+
+Row = dict[str, Any]
+MEMBERS = {"source": "source.png", "target": "target.png", "json": "json", "txt": "txt"}
+"""WebDataset's names: KEY.source.png, KEY.target.png, KEY.json and the instruction as KEY.txt."""
+JSON_FIELDS = (
+    "class_source", "class_target", "prompt", "img_src_path", "img_tgt_path", "source_softmax", "target_softmax",
+    "subset", "split", "source_sha256", "target_sha256",
+)  # fmt: skip
+PROVENANCE = ("source", "title", "creator", "creator_url", "licence", "licence_url", "landing_url")
+
+
+@dataclass(kw_only=True)
+class PictureMaker:
+    """Reads, edits or draws the two pictures of each request; what cannot be had is a failed row."""
+
+    maker: MakerSettings
+    folders: Sequence[str]
+    """Of the settings' sources, in their order"""
+
+    def __call__(self, part: int, readers: Readers) -> Iterator[pa.RecordBatch]:
+        for (requests,) in join_rows(readers, PAIR_REQUESTS.name):
+            yield as_batch(PAIR_PICTURES, [self._row(request) for request in requests])
+
+    def _row(self, request: Row) -> Row:
+        try:
+            source, target = self._pictures(request)
+        except RowError as error:
+            return empty_row(PAIR_PICTURES, key=request["key"], status="failed", error=error.kind)
+        contents = [_encode(image) for image in (source, target)]
+        digests = [hashlib.sha256(content).hexdigest() for content in contents]
+        return empty_row(
+            PAIR_PICTURES,
+            key=request["key"],
+            source_bytes=contents[0],
+            target_bytes=contents[1],
+            source_sha256=digests[0],
+            target_sha256=digests[1],
+            status="ok",
+        )
+
+    def _pictures(self, request: Row) -> tuple[Image.Image, Image.Image]:
+        recipe = json.loads(request["recipe"])
+        if "drawn" in recipe:
+            return _draw(recipe)
+        if "files" in recipe:
+            source, target = (_read(self.folders[recipe["of"]], name) for name in recipe["files"])
+            return source, target
+        source = _read(self.folders[recipe["of"]], recipe["edit"])
+        return source, self._edit(source, request, recipe["seed"])
+
+    def _edit(self, source: Image.Image, request: Row, seed: int) -> Image.Image:
+        from editor.edit import Edit
+
+        edit = Edit(image=source, prompt=request["prompt"], emotion=request["class_target"], seed=seed)
+        (edited,) = self._method.edit([edit], lambda done, total: None, lambda: False)
+        return cast(Image.Image, edited)
+
+    @cached_property
+    def _method(self) -> Any:
+        """Loaded when the first picture is edited, and once a process."""
+        from editor.job import settings_with
+        from editor.loading import load_method
+        from editor.weights import BASES
+
+        maker = self.maker
+        settings = settings_with(maker.method, steps=maker.steps or None, size=maker.size or None)
+        base = maker.base or (BASES[maker.method].repository if maker.method in BASES else "")
+        return load_method(maker.method, base, maker.model or None, settings)
+
+
+def _read(folder: str, name: str) -> Image.Image:
+    from editor.pictures import read_picture
+
+    path = Path(folder).expanduser() / require_inner(name)
+    if not path.is_file():
+        raise RowError("missing_picture", f"{path} is not there")
+    try:
+        return read_picture(path).image
+    except PictureError as error:
+        raise RowError("bad_picture", str(error)) from None
+
+
+def _draw(recipe: Row) -> tuple[Image.Image, Image.Image]:
+    from pipelines.demo.pairs.drawing import draw_paired
+    from pipelines.demo.pairs.moods import Mood
+
+    kind, place, size = recipe["drawn"]
+    source, target = (draw_paired(kind, place, Mood(*recipe[side]), size).image for side in ("source", "target"))
+    return source, target
+
+
+def _encode(image: Image.Image) -> bytes:
+    """Without loss, and without anything but the pixels."""
+    sink = io.BytesIO()
+    Image.frombytes("RGB", image.size, image.tobytes()).save(sink, "PNG", compress_level=6)
+    return sink.getvalue()
+
+
+@dataclass(kw_only=True)
+class PairJudge:
+    """Labels both sides by the predictor where nobody else has, measures, and says why a pair is left out."""
+
+    predictor: str
+    rules: FilterSettings
+    heldout: float
+    validation: float
+
+    def __call__(self, part: int, readers: Readers) -> Iterator[pa.RecordBatch]:
+        for requests, pictures in join_rows(readers, PAIR_REQUESTS.name, PAIR_PICTURES.name):
+            yield as_batch(PAIRS, [self._row(*both) for both in zip(requests, pictures, strict=True)])
+
+    def _row(self, request: Row, pictures: Row) -> Row:
+        row: Row = empty_row(PAIRS, **{name: request[name] for name in request if name in PAIRS.schema.names})
+        if pictures["status"] != "ok":
+            return row | {"kept": False, "reason": pictures["error"]}
+        row |= {name: pictures[name] for name in ("source_sha256", "target_sha256")}
+        row["split"] = split_of(request["group"], self.heldout, self.validation)
+        sides = [_open(pictures[f"{side}_bytes"]) for side in ("source", "target")]
+        if self.predictor:
+            source, target = (self._distribution(image) for image in sides)
+            row["target_softmax"] = target
+            if row["source_softmax"] is None:
+                row["source_softmax"] = source
+        row["class_source"] = row["class_source"] or _likeliest(row["source_softmax"])
+        row["class_target"] = row["class_target"] or _likeliest(row["target_softmax"])
+        if request["subset"] == "EPGS" and "edit" in json.loads(request["recipe"]) and self.rules.clip:
+            row["clip_image"], row["clip_text"] = self._cosines(sides, request["prompt"])
+        reason = self._reason(row, is_generated="edit" in json.loads(request["recipe"]))
+        return row | {"kept": not reason, "reason": reason or None}
+
+    def _reason(self, row: Row, *, is_generated: bool) -> str:
+        if row["class_source"] == row["class_target"]:
+            return "same_class"  # a zero direction with a changed target teaches noise
+        if not is_generated:
+            return ""
+        rules, target = self.rules, MIKELS_EIGHT.index(row["class_target"])
+        if rules.clip and not rules.image_low <= row["clip_image"] <= rules.image_high:
+            return "clip_image"
+        if rules.clip and row["clip_text"] <= rules.text:
+            return "clip_text"
+        if _likeliest(row["target_softmax"]) != row["class_target"]:
+            return "not_the_target"
+        return "probability" if row["target_softmax"][target] <= rules.probability else ""
+
+    def _distribution(self, image: Image.Image) -> list[float]:
+        import numpy as np
+        import torch
+
+        pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255
+        return [float(value) for value in self._opened.probabilities(pixels)[0].double()]
+
+    @cached_property
+    def _opened(self) -> Any:
+        from moodarchive.diffusion.predictor import open_predictor
+        from moodarchive.models.device import choose_device
+
+        return open_predictor(Path(self.predictor).expanduser(), choose_device())
+
+    def _cosines(self, sides: Sequence[Image.Image], prompt: str) -> tuple[float, float]:
+        source, target = self._clip.images(list(sides))
+        (text,) = self._clip.texts([prompt])
+        return float(source @ target), float(target @ text)
+
+    @cached_property
+    def _clip(self) -> Any:
+        from moodarchive.models.clip import ClipEncoder
+
+        return ClipEncoder(model=self.rules.clip, pretrained=self.rules.clip_pretrained)
+
+
+def _open(content: bytes) -> Image.Image:
+    image = Image.open(io.BytesIO(content))
+    image.load()
+    return image
+
+
+def _likeliest(distribution: Sequence[float] | None) -> str | None:
+    if distribution is None:
+        return None
+    return MIKELS_EIGHT[max(range(len(MIKELS_EIGHT)), key=lambda index: distribution[index])]
+
+
+def split_of(group: str, heldout: float, validation: float) -> str:
+    """By a digest of the group: the same source, or the same place, falls into one split."""
+    share = int.from_bytes(hashlib.sha256(group.encode()).digest()[:8], "big") / 2**64
+    return "heldout" if share < heldout else "validation" if share < heldout + validation else "train"
+
+
+class PairPacker:
+    """Kept pairs as samples; those that may not be passed on go into the private shards."""
+
+    def __call__(self, part: int, readers: Readers) -> Iterator[pa.RecordBatch]:
+        names = (PAIR_REQUESTS.name, PAIR_PICTURES.name, PAIRS.name)
+        for requests, pictures, pairs in join_rows(readers, *names):
+            rows = [self._sample(*each) for each in zip(requests, pictures, pairs, strict=True) if each[2]["kept"]]
+            if rows:
+                yield pa.RecordBatch.from_pylist(rows, schema=_SAMPLES)
+
+    def _sample(self, request: Row, pictures: Row, pair: Row) -> Row:
+        public = may_be_published(request["licence"], request["licence_url"], permitted=bool(request["permitted"]))
+        metadata = {name: pair[name] for name in JSON_FIELDS} | {name: request[name] for name in PROVENANCE}
+        return {
+            "set": pair["split"] if public else PRIVATE,
+            "key": pair["key"],
+            "source": pictures["source_bytes"],
+            "source_sha256": pictures["source_sha256"],
+            "target": pictures["target_bytes"],
+            "target_sha256": pictures["target_sha256"],
+            "json": json.dumps(metadata, sort_keys=True, ensure_ascii=False).encode(),
+            "txt": pair["prompt"].encode(),
+        }
+
+
+_SAMPLES = pa.schema(
+    [
+        ("set", pa.string()), ("key", pa.string()), ("source", pa.binary()), ("source_sha256", pa.string()),
+        ("target", pa.binary()), ("target_sha256", pa.string()), ("json", pa.binary()), ("txt", pa.binary()),
+    ]
+)  # fmt: skip
+
+
+def pair_stages(settings: PairSettings) -> list[Stage]:
+    """In their order; what a stage's rows depend on is in its digest."""
+    recorded = settings.recorded()
+    filters = settings.filter.of_kind(SettingScope.PER_ROW)
+    common = {"heldout": settings.heldout, "validation": settings.validation}
+    judge = partial(
+        PairJudge,
+        predictor=settings.predictor,
+        rules=settings.filter,
+        heldout=settings.heldout,
+        validation=settings.validation,
+    )
+    resources = Resources(cpus=1.0, gpus=settings.gpus_per_worker, min_workers=1, max_workers=settings.workers)
+    return [
+        Stage(
+            name="pictures", reads=(PAIR_REQUESTS,), writes=PAIR_PICTURES, resources=resources,
+            make_worker=partial(PictureMaker, maker=settings.maker, folders=[one.folder for one in settings.sources]),
+            settings=digest(recorded["maker"]),
+        ),
+        Stage(
+            name="judging", reads=(PAIR_REQUESTS, PAIR_PICTURES), writes=PAIRS, resources=resources, make_worker=judge,
+            settings=digest({**common, "filter": filters, "predictor": recorded["predictor"]}),
+        ),
+        Stage(
+            name="packing", reads=(PAIR_REQUESTS, PAIR_PICTURES, PAIRS), writes=PAIR_INDEX, make_worker=PairPacker,
+            resources=Resources(cpus=1.0, max_workers=settings.workers), settings=digest("pairs 1"), finish=_write,
+        ),
+    ]  # fmt: skip
+
+
+def _write(store: Store, table: Table, part: int, batches: Iterator[pa.RecordBatch], origin: Origin) -> Sidecar:
+    return write_shards(store, table, part, batches, origin, members=MEMBERS)
