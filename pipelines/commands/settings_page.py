@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 
 from editor.edit import EditSettings
 from moodarchive.settings import Settings, SettingScope, named_sections
+from pipelines.emopair.settings import PairSettings
 from pipelines.settings import ArchiveSettings
 from train.settings import TrainSettings
 from validate.study.panel.settings import PanelSettings
@@ -32,6 +33,11 @@ _SECTIONS: tuple[tuple[str, str, type[Settings]], ...] = (
         "moodarchive edit",
         "Options of `moodarchive edit` and `studio`, and the argument of `editor.load_method`.",
         EditSettings,
+    ),
+    (
+        "moodarchive pairs",
+        "The file of `moodarchive pairs build`; [configs/pairs/](../configs/pairs/) holds two to start from.",
+        PairSettings,
     ),
     (
         "moodarchive study",

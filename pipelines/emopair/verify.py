@@ -6,14 +6,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from moodarchive.archive.manifest import PairManifest
 from moodarchive.emotions.taxonomy import MIKELS_EIGHT
 from moodarchive.errors import MoodArchiveError, NotWholeError
 from moodarchive.licences import may_be_published
 from moodarchive.storage.store import Store
 from moodarchive.tables.layout import MANIFEST_PATH, PRIVATE
+from moodarchive.tables.parquet import read_table
 from moodarchive.tables.parts import finished_parts, read_part
 from moodarchive.tables.schemas import PAIR_INDEX, PAIR_MEMBERS, PAIR_REQUESTS, PAIR_TABLES, PAIRS
 from moodarchive.tables.spans import member_span, sample_sha256
@@ -128,7 +127,7 @@ def _samples(store: Store, manifest: PairManifest) -> Iterator[Problem]:
         for index in (path for path in sidecar.files if path.endswith(".parquet")):
             name = index.split("/")[1]
             with store.open_read(index) as file:
-                rows = pq.read_table(file).to_pylist()
+                rows = read_table(file).to_pylist()
             with store.open_read(index.removesuffix(".parquet") + ".tar") as tar:
                 for row in rows:
                     seen[row["key"]] += 1
