@@ -23,7 +23,9 @@ from validate.study.verdicts.verified_set import find_problems
 from validate.takedowns import takedown_problems, unfinished_takedowns
 from validate.totals import provenance_problems, stale_parts, total_problems, unequal_parts
 
-FREE_FOLDERS = ("report", "logs", "crawl", "study", "human_verdicts", "checkpoints", "model", VERIFIED_FOLDER)
+FREE_FOLDERS = (
+    "report", "logs", "crawl", "study", "human_verdicts", "marks", "checkpoints", "model", VERIFIED_FOLDER,
+)  # fmt: skip
 """What an archive may hold beside what its manifest covers."""
 TASK_BYTES, TASK_FILES = 256 << 20, 500
 """So much is digested, and so many files are looked at, by one task."""

@@ -8,6 +8,8 @@ import crawl.rounds.merge
 import crawl.rounds.search
 import filter.safety
 import filter.score
+import pipelines.browse.cache
+import pipelines.browse.marks
 import pipelines.report.write
 import pipelines.study.verified_set
 import shards.pack
@@ -43,5 +45,7 @@ def erase(store: Store, keys: frozenset[str]) -> None:
     filter.score.forget(store, keys)
     shards.pack.forget(store, keys)
     pipelines.report.write.forget(store)
+    pipelines.browse.marks.forget(store, keys)
+    pipelines.browse.cache.forget_root(store)
     validate.study.verdicts.forgetting.forget(store, keys)
     pipelines.study.verified_set.forget(store, keys)

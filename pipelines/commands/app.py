@@ -12,6 +12,7 @@ import typer
 
 from moodarchive import __version__
 from moodarchive.errors import MoodArchiveError
+from pipelines.commands.browse import browse_verbs
 from pipelines.commands.build import build_verbs
 from pipelines.commands.change import change_verbs
 from pipelines.commands.edit import edit_verbs
@@ -29,6 +30,7 @@ app = typer.Typer(
 
 app.add_typer(build_verbs)
 app.add_typer(inspect_verbs)
+app.add_typer(browse_verbs)
 app.add_typer(change_verbs)
 app.add_typer(study, name="study", rich_help_panel="Study")
 app.add_typer(model_verbs)

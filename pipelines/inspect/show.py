@@ -1,6 +1,7 @@
 """One image's history, from the query that found it to the shard that holds it."""
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pyarrow.compute as pc
@@ -10,7 +11,7 @@ from rich.markup import escape
 from moodarchive.errors import UnknownKeyError
 from moodarchive.storage.store import Store
 from moodarchive.tables.parquet import read_table as read_parquet
-from moodarchive.tables.parts import finished_parts, read_part
+from moodarchive.tables.parts import finished_parts, read_part, read_sidecar
 from moodarchive.tables.schemas import (
     CAPTIONS,
     IMAGES,
@@ -31,32 +32,42 @@ _LEFT_OUT = ("bytes", "key", "emotion_scores", "emotion_phrases")
 def show_image(store: Store, key: str, console: Console) -> None:
     """Prints what every table says of the key; UnknownKeyError when none has it."""
     require_recorded_settings(store)
-    part, item = _item_row(store, key)
-    _print_row(console, f"item part {part:05d}", item)
+    for title, row in collect_history(store, key):
+        if isinstance(row, str):
+            console.print(f"[bold]{title}[/]: {row}", highlight=False)
+        else:
+            _print_row(console, title, row)
+
+
+def collect_history(store: Store, key: str, part: int | None = None) -> Iterator[tuple[str, dict[str, Any] | str]]:
+    """What every table says of the key, in the order of the flow: a title with a row, or with a word on its absence.
+
+    ``part`` spares the search for it. UnknownKeyError when no table has the key.
+    """
+    part, item = _item_row(store, key, part)
+    yield f"item part {part:05d}", item
     for number in finished_parts(store, REDISCOVERED):
         if again := _row(store, REDISCOVERED, number, key, ["queries"]):
-            _print_row(console, f"found again in round {number}", again)
+            yield f"found again in round {number}", again
     for table in _FOLLOWED:
         columns = [name for name in table.schema.names if name not in _LEFT_OUT]
-        if part in finished_parts(store, table):
-            _print_row(console, table.name, _row(store, table, part, key, columns) or {"": "no such row"})
+        if read_sidecar(store, table, part) is not None:
+            yield table.name, _row(store, table, part, key, columns) or {"": "no such row"}
         else:
-            console.print(f"[bold]{table.name}[/]: not done yet")
-    sidecar = finished_parts(store, SHARD_INDEX).get(part)
+            yield table.name, "not done yet"
+    sidecar = read_sidecar(store, SHARD_INDEX, part)
     holding = [
         path for path in (sidecar.files if sidecar else ()) if path.endswith(".parquet") and _has(store, path, key)
     ]
-    console.print(
-        f"[bold]shard[/]: {holding[0].replace('.parquet', '.tar') if holding else 'in none'}", highlight=False
-    )
+    yield "shard", holding[0].replace(".parquet", ".tar") if holding else "in none"
 
 
-def _item_row(store: Store, key: str) -> tuple[int, dict[str, Any]]:
+def _item_row(store: Store, key: str, part: int | None) -> tuple[int, dict[str, Any]]:
     if not re.fullmatch("[0-9a-f]{16}", key):
         raise UnknownKeyError(f"{key!r} is no key: keys are 16 hex digits; remedy: take one from the report or a shard")
-    for part in finished_parts(store, ITEMS):
-        if row := _row(store, ITEMS, part, key, ITEMS.schema.names):
-            return part, row
+    for number in finished_parts(store, ITEMS) if part is None else (part,):
+        if row := _row(store, ITEMS, number, key, ITEMS.schema.names):
+            return number, row
     raise UnknownKeyError(f"no image of {store.root} has the key {key}; remedy: take one from the report or a shard")
 
 
@@ -76,12 +87,13 @@ def _print_row(console: Console, title: str, row: dict[str, Any]) -> None:
     console.print(f"[bold]{title}[/]", highlight=False)
     for name, value in row.items():
         if value is not None and name != "key":
-            console.print(f"  {name}: {escape(_printable(value))}", highlight=False, soft_wrap=True)
+            console.print(f"  {name}: {escape(printable(value))}", highlight=False, soft_wrap=True)
 
 
-def _printable(value: Any) -> str:
+def printable(value: Any) -> str:
+    """A value in one line, without control characters."""
     if isinstance(value, list):
-        return "; ".join(_printable(item) for item in value)
+        return "; ".join(printable(item) for item in value)
     if isinstance(value, dict):
         return ", ".join(f"{name} {item}" for name, item in value.items())
     # control characters of a hostile title must not reach the terminal

@@ -1,7 +1,6 @@
 """The page's server: a few addresses under each annotator's link, and nothing outside the study."""
 
-import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -13,22 +12,11 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from moodarchive.running.local_page import WithHeaders, read_object
 from validate.study.page.flow import Flow, TeamFlow
 from validate.study.page.ledger import Annotator, Ledger
 from validate.study.page.questionnaire import Questionnaire
 
-MOST_BODY = 20_000
-"""Bytes of an answer."""
-_HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; connect-src 'self'; "
-        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cache-Control": "no-store",
-}
 _STATIC = {
     **dict.fromkeys(("send.js", "task.js", "captions.js", "edits.js"), "text/javascript"),
     "page.css": "text/css",
@@ -51,7 +39,7 @@ def make_app(
         *doors,
     ]
     app = Starlette(routes=routes, exception_handlers={HTTPException: _refuse, 500: _fail})
-    return _WithHeaders(app)  # type: ignore[return-value]
+    return WithHeaders(app)  # type: ignore[return-value]
 
 
 class _Pages:
@@ -90,7 +78,7 @@ class _Pages:
 
     async def consent(self, request: Request) -> Response:
         annotator = await self._annotator(request)
-        agreed = (await _read_object(request)).get("agreed")
+        agreed = (await read_object(request)).get("agreed")
         if not isinstance(agreed, bool):
             raise HTTPException(422, "agreed must be true or false")
         await run_in_threadpool(lambda: self._flow.consent(annotator, agreed=agreed))
@@ -106,7 +94,7 @@ class _Pages:
 
     async def answer(self, request: Request) -> Response:
         annotator = await self._annotator(request)
-        body = await _read_object(request)
+        body = await read_object(request)
         item = body.get("item")
         if not isinstance(item, str) or item not in self._allowed:
             raise HTTPException(404, "no such item")
@@ -130,42 +118,6 @@ class _Pages:
         if annotator is None:
             raise HTTPException(404)
         return annotator
-
-
-async def _read_object(request: Request) -> dict[str, Any]:
-    """The body as a JSON object; refused when it is of another type or too long."""
-    if request.headers.get("content-type", "").split(";")[0] != "application/json":
-        raise HTTPException(415)
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MOST_BODY:
-            raise HTTPException(413)
-    try:
-        message = json.loads(body)
-    except (ValueError, RecursionError):
-        raise HTTPException(400) from None
-    if not isinstance(message, dict):
-        raise HTTPException(400)
-    return message
-
-
-class _WithHeaders:
-    """Every answer carries the headers that keep a browser from doing more than the page needs."""
-
-    def __init__(self, app: Starlette) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Any, receive: Any, send: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
-        async def with_headers(message: dict[str, Any]) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [
-                    *message["headers"],
-                    *((name.lower().encode(), value.encode()) for name, value in _HEADERS.items()),
-                ]
-            await send(message)
-
-        await self._app(scope, receive, with_headers)  # type: ignore[arg-type]
 
 
 async def _refuse(request: Request, error: Exception) -> Response:

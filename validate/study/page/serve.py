@@ -1,12 +1,12 @@
 """Starts the page: one process, one SQLite file, a link for each annotator."""
 
-import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from moodarchive.errors import MissingExtraError, StudyError
+from moodarchive.running.local_page import listen
 from moodarchive.storage.store import Store
 from validate.study.design.study import folder
 from validate.study.page.questionnaire import Questionnaire
@@ -57,7 +57,7 @@ def serve(
         from validate.study.page.ledger import Ledger
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "starlette", "study") from None
-    with _listening(host, port) as listening:
+    with listen(host, port, StudyError) as listening:
         kept = Ledger(ledger)
         address = f"http://{host}:{listening.getsockname()[1]}"
         extension = extend(kept, address) if extend else Extension()
@@ -72,10 +72,3 @@ def serve(
             uvicorn.Server(config).run(sockets=[listening])
         finally:
             kept.close()
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    try:
-        return socket.create_server((host, port), backlog=128)
-    except OSError as error:
-        raise StudyError(f"cannot listen on {host}:{port} ({error.strerror}); remedy: --port with a free one") from None
