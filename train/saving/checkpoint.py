@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from shutil import disk_usage
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,11 +17,20 @@ from moodarchive.errors import ConfigError, StageError, StorageFullError
 from moodarchive.settings import differences
 from moodarchive.storage.store import Store
 from moodarchive.tables.keys import canonical_json
-from train.step.stepper import Stepper
 
 LOG_PATH = "checkpoints/training.jsonl"
 _PROBE, _IDENTITY = "checkpoints/writable", "checkpoints/run-id"
 _WEIGHTS, _OPTIMISER, _STATE = "model.safetensors", "optimiser.pt", "state.json"
+
+
+class Learning(Protocol):
+    """What a checkpoint keeps: all weights, and the optimiser of those that learn."""
+
+    @property
+    def module(self) -> nn.Module: ...
+
+    @property
+    def optimiser(self) -> torch.optim.Optimizer: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,21 +103,21 @@ class HostState:
     """Set where a GPU still copies"""
 
 
-def copy_state(stepper: Stepper) -> HostState:
+def copy_state(learner: Learning) -> HostState:
     """A copy that later steps do not change; a GPU makes it in its turn, into pinned memory, and is not waited for."""
-    state = stepper.optimiser.state_dict()
+    state = learner.optimiser.state_dict()
     optimiser = {
         "state": {
             number: {name: _copy(value) for name, value in values.items()} for number, values in state["state"].items()
         },
         "param_groups": [dict(group) for group in state["param_groups"]],
     }
-    weights = {name: _copy(tensor) for name, tensor in stepper.clip.state_dict().items()}
+    weights = {name: _copy(tensor) for name, tensor in learner.module.state_dict().items()}
     copied = None
-    if any(parameter.is_cuda for parameter in stepper.clip.parameters()):
+    if any(parameter.is_cuda for parameter in learner.module.parameters()):
         copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
         copied.record()
-    trained = frozenset(name for name, _ in stepper.clip.named_parameters())
+    trained = frozenset(name for name, _ in learner.module.named_parameters())
     return HostState(weights, trained, optimiser, copied)
 
 
@@ -138,11 +147,11 @@ class CheckpointWriter:
         if error is None:
             self.finish()
 
-    def begin(self, stepper: Stepper, progress: Progress, log: Sequence[Mapping[str, Any]]) -> None:
+    def begin(self, learner: Learning, progress: Progress, log: Sequence[Mapping[str, Any]]) -> None:
         """Copies the state as it stands, once the write before has ended, and begins to write it."""
         self.finish()
         self._writing = self._pool.submit(
-            _write, self._store, copy_state(stepper), progress, list(log), keep=self._keep
+            _write, self._store, copy_state(learner), progress, list(log), keep=self._keep
         )
 
     def check(self) -> None:
@@ -157,12 +166,12 @@ class CheckpointWriter:
             writing.result()
 
 
-def save(store: Store, stepper: Stepper, progress: Progress, log: Sequence[Mapping[str, Any]], *, keep: int) -> None:
+def save(store: Store, learner: Learning, progress: Progress, log: Sequence[Mapping[str, Any]], *, keep: int) -> None:
     """Writes a checkpoint and the log up to it; removes all but the newest ``keep``.
 
     ConfigError when another run has begun to write here, StageError for weights that are not finite.
     """
-    _write(store, copy_state(stepper), progress, log, keep=keep)
+    _write(store, copy_state(learner), progress, log, keep=keep)
 
 
 def _write(store: Store, state: HostState, progress: Progress, log: Sequence[Mapping[str, Any]], *, keep: int) -> None:
@@ -221,7 +230,7 @@ def load_start(checkpoint: str, clip: nn.Module, expected: Progress) -> str:
     return f"step {progress.step} of a run on {', '.join(progress.seals)} ({changes or 'the same settings'})"
 
 
-def load_newest(store: Store, stepper: Stepper, expected: Progress) -> tuple[Progress, list[dict[str, Any]]] | None:
+def load_newest(store: Store, learner: Learning, expected: Progress) -> tuple[Progress, list[dict[str, Any]]] | None:
     """Continues from the newest checkpoint whose bytes are whole; None when there is none.
 
     ConfigError when it was made from another archive, under other settings, or has another shape.
@@ -234,7 +243,7 @@ def load_newest(store: Store, stepper: Stepper, expected: Progress) -> tuple[Pro
             continue
         _check_same(store, progress, expected)
         try:
-            stepper.clip.load_state_dict(unpacked(store.read_bytes(f"{_folder(step)}/{_WEIGHTS}")))
+            learner.module.load_state_dict(unpacked(store.read_bytes(f"{_folder(step)}/{_WEIGHTS}")))
         except RuntimeError as error:
             raise ConfigError(
                 f"{store.root}/{_folder(step)} holds a model of another shape: {str(error)[:300]}; remedy: the model "
@@ -243,7 +252,7 @@ def load_newest(store: Store, stepper: Stepper, expected: Progress) -> tuple[Pro
         data = io.BytesIO(store.read_bytes(f"{_folder(step)}/{_OPTIMISER}"))
         # the optimiser moves its state to its parameters, wherever the checkpoint was written
         state = torch.load(data, map_location="cpu", weights_only=True)
-        stepper.optimiser.load_state_dict(state)
+        learner.optimiser.load_state_dict(state)
         return progress, [line for line in _log(store) if line["step"] <= step]
     return None
 

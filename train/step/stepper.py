@@ -42,6 +42,11 @@ class Stepper:
             fused=True,
         )
 
+    @property
+    def module(self) -> nn.Module:
+        """What a checkpoint keeps."""
+        return self.clip
+
     def __call__(self, slices: Sequence[Batch], step: int, *, bf16: bool) -> dict[str, Tensor]:
         """``backward`` and ``update`` by the rank's own loss."""
         losses = self.backward(slices, bf16=bf16)

@@ -1,0 +1,22 @@
+"""A base as the folder that diffusers and the editor open: vae/, unet/, scheduler/, in half precision."""
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+from train.diffusion.denoiser import SCHEDULER
+
+
+def write_base(folder: Path, vae: Any, unet: Any) -> None:
+    """Writes the three parts; equal weights give equal bytes."""
+    import torch
+
+    for name, model in (("vae", vae), ("unet", unet)):
+        halved = copy.deepcopy(model).to("cpu", torch.float16)
+        halved.save_pretrained(folder / name, safe_serialization=True)
+        for file in (folder / name).iterdir():
+            file.chmod(0o644)  # safetensors leaves it readable by its owner alone
+    (folder / "scheduler").mkdir(parents=True, exist_ok=True)
+    config = {"_class_name": "DDIMScheduler", **SCHEDULER}
+    (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps(config, indent=2) + "\n", "utf-8")
