@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, cast
@@ -266,20 +266,21 @@ def pair_stages(settings: PairSettings) -> list[Stage]:
         heldout=settings.heldout,
         validation=settings.validation,
     )
-    resources = Resources(cpus=1.0, gpus=settings.gpus_per_worker, min_workers=1, max_workers=settings.workers)
+    with_model = Resources(cpus=0.5, gpus=settings.gpus_per_worker, max_workers=settings.workers)
+    light = Resources(cpus=0.25, max_workers=settings.workers)
     return [
         Stage(
-            name="pictures", reads=(PAIR_REQUESTS,), writes=PAIR_PICTURES, resources=resources,
+            name="pictures", reads=(PAIR_REQUESTS,), writes=PAIR_PICTURES, resources=with_model,
             make_worker=partial(PictureMaker, maker=settings.maker, folders=[one.folder for one in settings.sources]),
             settings=digest(recorded["maker"]),
         ),
         Stage(
-            name="judging", reads=(PAIR_REQUESTS, PAIR_PICTURES), writes=PAIRS, resources=resources, make_worker=judge,
+            name="judging", reads=(PAIR_REQUESTS, PAIR_PICTURES), writes=PAIRS, resources=replace(with_model, cpus=0.25), make_worker=judge,
             settings=digest({**common, "filter": filters, "predictor": recorded["predictor"]}),
         ),
         Stage(
             name="packing", reads=(PAIR_REQUESTS, PAIR_PICTURES, PAIRS), writes=PAIR_INDEX, make_worker=PairPacker,
-            resources=Resources(cpus=1.0, max_workers=settings.workers), settings=digest("pairs 1"), finish=_write,
+            resources=light, settings=digest("pairs 1"), finish=_write,
         ),
     ]  # fmt: skip
 

@@ -1,0 +1,138 @@
+"""The loss of a step: the error of the predicted noise, and how far the emotion's states are from the instruction's.
+
+L = mean (eps - U)² + 0.5 · mean_b (1 - cos(vec T_b, vec M(e_b))), arXiv 2403.08255.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from moodarchive.diffusion.emotion import direction, embedding_loss, onehot
+from moodarchive.diffusion.parts import diffusion_library
+from train.diffusion.denoiser import KeptStates
+from train.diffusion.pictures import generator_of_step, rows_of_step, to_signed
+from train.emoeditor.model import EmoEditorModel, Frozen
+from train.emoeditor.pairs import Pairs
+from train.emoeditor.settings import EmoEditorSettings
+
+_ENCODED_AT_ONCE = 16
+
+
+class EmoEditorLoss:
+    """A function of the step alone; ``terms`` holds the parts of the last one."""
+
+    def __init__(
+        self,
+        *,
+        model: EmoEditorModel,
+        frozen: Frozen,
+        pairs: Pairs,
+        latents: npt.NDArray[np.float32],
+        settings: EmoEditorSettings,
+        distributions: Tensor,
+        precision: torch.autocast,
+    ) -> None:
+        """``latents`` are ``encode_pairs``'; ``distributions`` [N, 8] are the sources'."""
+        self._model, self._pairs, self._latents, self._settings = model, pairs, latents, settings
+        self._distributions, self._precision = distributions, precision
+        self._texts = KeptStates(frozen.text)
+        self._scale = float(frozen.vae.config.scaling_factor)
+        cls: Any = diffusion_library().DDIMScheduler
+        self._abar: Tensor = cls.from_config(cls.load_config(frozen.base / "scheduler")).alphas_cumprod
+        self.terms: dict[str, float] = {}
+
+    def __call__(self, step: int) -> Tensor:
+        """A scalar."""
+        settings, draw = self._settings, generator_of_step(step, self._settings.seed)
+        rows = rows_of_step(step, settings.schedule.batch, len(self._pairs), settings.seed)
+        device = next(self._model.parameters()).device
+        is_identity = torch.rand(len(rows), generator=draw) < settings.identity
+        moments = torch.from_numpy(np.stack([self._latents[row] for row in rows]))
+        source, target = moments[:, 0], moments[:, 1]  # each mean and deviation, [B, 2, 4, h, w]
+        chosen = torch.where(is_identity[:, None, None, None, None], source, target)
+        clean = self._scale * (chosen[:, 0] + chosen[:, 1] * torch.randn(chosen[:, 0].shape, generator=draw))
+        noise = torch.randn(clean.shape, generator=draw)
+        times = torch.randint(len(self._abar), (len(rows),), generator=draw)
+        abar = self._abar[times][:, None, None, None]
+        noisy = abar.sqrt() * clean + (1 - abar).sqrt() * noise
+        emotions = self._emotions(rows, is_identity).to(device)
+        prompts = ["" if same else self._pairs.prompts[row] for row, same in zip(rows, is_identity, strict=True)]
+        texts = self._texts(prompts).to(device)
+        with self._precision:
+            states = texts if settings.condition == "text" else self._model.encoder(emotions)
+            predicted = self._model(noisy.to(device), source[:, 0].to(device), times.to(device), states)
+        error = nn.functional.mse_loss(predicted.float(), noise.to(device))
+        self.terms = {"noise": float(error.detach())}
+        learns = ~is_identity.to(device)
+        if settings.condition == "text" or not learns.any():
+            return error
+        alignment = embedding_loss(texts[learns], states[learns].float())
+        self.terms |= {"alignment": float(alignment.detach()), "margin": self._margin(rows, texts, states, learns)}
+        return error + settings.embedding_weight * alignment
+
+    def _emotions(self, rows: list[int], is_identity: Tensor) -> Tensor:
+        """The encoder's input [B, 8]; an identity row's direction is zero, its target its own likeliest class."""
+        own = self._distributions[rows]
+        targets = torch.tensor([self._pairs.targets[row] for row in rows])
+        targets = torch.where(is_identity, own.argmax(1), targets)
+        if self._settings.condition == "onehot":
+            return onehot(targets)
+        return direction(targets, own) * (~is_identity)[:, None]
+
+    @torch.no_grad()
+    def _margin(self, rows: list[int], texts: Tensor, states: Tensor, learns: Tensor) -> float:
+        """How much nearer the states are to the own instruction than to the nearest one of another class in the batch.
+
+        A low alignment loss alone proves little: most of the text's rows are padding, alike in all instructions.
+        """
+        given, made = (nn.functional.normalize(each[learns].float().flatten(1), dim=1) for each in (texts, states))
+        classes = torch.tensor([self._pairs.targets[row] for row in rows], device=learns.device)[learns]
+        cosines = made @ given.T
+        others = cosines.masked_fill(classes[:, None] == classes[None], -1).amax(1)
+        return float((cosines.diagonal() - others)[others > -1].mean()) if (others > -1).any() else 0.0
+
+
+@torch.inference_mode()
+def encode_pairs(frozen: Frozen, pairs: Pairs, cache: Path) -> npt.NDArray[np.float32]:
+    """float32 [N, 2, 2, 4, h, w]: source and target, mean and deviation of each; kept in ``cache`` and read from there.
+
+    A cache of other pairs, another size or another VAE is made anew.
+    """
+    identity = f"{pairs.name}; {_digest(frozen.vae)}"
+    path, mark = cache / "latents.npy", cache / "latents.json"
+    if mark.is_file() and path.is_file() and json.loads(mark.read_text()) == identity:
+        return np.load(path, mmap_mode="r")  # type: ignore[no-any-return]
+    cache.mkdir(parents=True, exist_ok=True)
+    mark.unlink(missing_ok=True)
+    device = next(frozen.vae.parameters()).device
+    kept: npt.NDArray[np.float32] | None = None
+    for first in range(0, len(pairs), _ENCODED_AT_ONCE):
+        rows = range(first, min(first + _ENCODED_AT_ONCE, len(pairs)))
+        spreads = [
+            frozen.vae.encode(to_signed(pairs.pixels(side, rows)).to(device)).latent_dist
+            for side in ("source", "target")
+        ]
+        moments = torch.stack([torch.stack([spread.mean, spread.std], 1) for spread in spreads], 1).float().cpu()
+        if kept is None:
+            open_memmap: Any = np.lib.format.open_memmap
+            shape = (len(pairs), *moments.shape[1:])
+            kept = open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+        kept[first : first + len(rows)] = moments.numpy()
+    assert kept is not None
+    kept.flush()  # type: ignore[attr-defined]
+    mark.write_text(json.dumps(identity))
+    return np.load(path, mmap_mode="r")  # type: ignore[no-any-return]
+
+
+def _digest(model: nn.Module) -> str:
+    import hashlib
+
+    taken = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        taken.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
+    return taken.hexdigest()[:16]
