@@ -79,7 +79,10 @@ def test_every_setting_says_what_it_means() -> None:
 
 def test_every_shipped_config_is_valid() -> None:
     from moodarchive.settings import load
+    from pipelines.emopair.settings import PairSettings
+    from pipelines.model.training import kind_of
     from pipelines.settings import read_settings
+    from train.emoeditor.settings import EmoEditorSettings, PredictorSettings
     from train.settings import TrainSettings
 
     configs = sorted((HOUSE / "configs").glob("*.toml"))
@@ -88,8 +91,12 @@ def test_every_shipped_config_is_valid() -> None:
         read_settings(str(path))
     trainings = sorted((HOUSE / "configs" / "train").glob("*.toml"))
     assert trainings
+    classes = {"": TrainSettings, "emoeditor": EmoEditorSettings, "predictor": PredictorSettings}
     for path in trainings:
-        load(TrainSettings, path.read_text(), str(path))
+        text = path.read_text()
+        load(classes[kind_of(text, str(path))], text, str(path))
+    for path in sorted((HOUSE / "configs" / "pairs").glob("*.toml")):
+        load(PairSettings, path.read_text(), str(path))
 
 
 def test_the_error_tree_in_the_docstring_is_the_tree_in_the_code() -> None:

@@ -20,7 +20,7 @@ def train(
         bool, typer.Option("--dry-run", help="Only say what a step takes of the memory, and the largest batch.")
     ] = False,
 ) -> None:
-    """Train MoodifyCLIP on sealed shards, or go on from its last checkpoint; a process alone or under torchrun."""
+    """Train MoodifyCLIP on sealed shards (or what CONFIG's kind names: emoeditor, predictor), or go on from there."""
     from rich.console import Console
 
     from pipelines.model.training import run_training, show_memory

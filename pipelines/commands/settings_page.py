@@ -14,6 +14,7 @@ from editor.edit import EditSettings
 from moodarchive.settings import Settings, SettingScope, named_sections
 from pipelines.emopair.settings import PairSettings
 from pipelines.settings import ArchiveSettings
+from train.emoeditor.settings import EmoEditorSettings, PredictorSettings
 from train.settings import TrainSettings
 from validate.study.panel.settings import PanelSettings
 
@@ -28,6 +29,16 @@ _SECTIONS: tuple[tuple[str, str, type[Settings]], ...] = (
         "moodarchive train",
         "The file that `moodarchive train` reads; [configs/train/](../configs/train/) holds two to start from.",
         TrainSettings,
+    ),
+    (
+        'moodarchive train, kind = "emoeditor"',
+        "An EmoEditor's file; [configs/train/emoeditor.toml](../configs/train/emoeditor.toml) is one.",
+        EmoEditorSettings,
+    ),
+    (
+        'moodarchive train, kind = "predictor"',
+        "The file of its emotion predictor; [configs/train/predictor.toml](../configs/train/predictor.toml) is one.",
+        PredictorSettings,
     ),
     (
         "moodarchive edit",

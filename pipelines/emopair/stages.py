@@ -270,19 +270,33 @@ def pair_stages(settings: PairSettings) -> list[Stage]:
     light = Resources(cpus=0.25, max_workers=settings.workers)
     return [
         Stage(
-            name="pictures", reads=(PAIR_REQUESTS,), writes=PAIR_PICTURES, resources=with_model,
-            make_worker=partial(PictureMaker, maker=settings.maker, folders=[one.folder for one in settings.sources]),
+            name="pictures",
+            reads=(PAIR_REQUESTS,),
+            writes=PAIR_PICTURES,
+            make_worker=partial(
+                PictureMaker, maker=settings.maker, folders=[source.folder for source in settings.sources]
+            ),
+            resources=with_model,
             settings=digest(recorded["maker"]),
         ),
         Stage(
-            name="judging", reads=(PAIR_REQUESTS, PAIR_PICTURES), writes=PAIRS, resources=replace(with_model, cpus=0.25), make_worker=judge,
+            name="judging",
+            reads=(PAIR_REQUESTS, PAIR_PICTURES),
+            writes=PAIRS,
+            make_worker=judge,
+            resources=replace(with_model, cpus=0.25),
             settings=digest({**common, "filter": filters, "predictor": recorded["predictor"]}),
         ),
         Stage(
-            name="packing", reads=(PAIR_REQUESTS, PAIR_PICTURES, PAIRS), writes=PAIR_INDEX, make_worker=PairPacker,
-            resources=light, settings=digest("pairs 1"), finish=_write,
+            name="packing",
+            reads=(PAIR_REQUESTS, PAIR_PICTURES, PAIRS),
+            writes=PAIR_INDEX,
+            make_worker=PairPacker,
+            resources=light,
+            settings=digest("pairs 1"),
+            finish=_write,
         ),
-    ]  # fmt: skip
+    ]
 
 
 def _write(store: Store, table: Table, part: int, batches: Iterator[pa.RecordBatch], origin: Origin) -> Sidecar:

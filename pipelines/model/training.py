@@ -3,7 +3,11 @@
 import math
 import os
 import time
+import tomllib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.live import Live
@@ -24,10 +28,19 @@ _FED = 0.05
 
 
 def run_training(config: str, root: str, console: Console, start: str = "") -> None:
-    """Trains to the end, or goes on from the last checkpoint; of torchrun's ranks only the first one talks."""
+    """Trains to the end, or goes on from the last checkpoint; of torchrun's ranks only the first one talks.
+
+    The file's ``kind`` says what is trained; without one it is a MoodifyCLIP.
+    """
     if os.environ.get("RANK", "0") != "0":
         console = Console(quiet=True)
-    settings = _load_settings(config)
+    text = _read_text(config)
+    if kind := kind_of(text, config):
+        if root or start:
+            raise ConfigError(f"--root and --from are a MoodifyCLIP's; remedy: name the data in {config}")
+        KINDS[kind](text, config, console)
+        return
+    settings = load(TrainSettings, text, config)
     if not settings.model.pretrained and not settings.model.name.startswith("local-dir:"):
         console.print("the model starts from random weights: model.pretrained is empty", style="yellow")
     if settings.ray.workers:
@@ -72,12 +85,79 @@ def _gib(size: float) -> str:
     return f"{size / 2**30:.2f} GiB"
 
 
-def _load_settings(config: str) -> TrainSettings:
+def kind_of(text: str, origin: str) -> str:
+    """What a settings file is of; empty for a MoodifyCLIP. ConfigError for a kind that nothing trains."""
     try:
-        text = Path(config).read_text("utf-8")
+        kind = tomllib.loads(text).get("kind", "")
+    except tomllib.TOMLDecodeError:
+        return ""  # reading the settings says what is wrong
+    if kind not in ("", *KINDS):
+        raise ConfigError(f"{origin}: kind = {kind!r}: legal are {', '.join(KINDS)}, or none for a MoodifyCLIP")
+    return str(kind)
+
+
+def _train_emoeditor(text: str, origin: str, console: Console) -> None:
+    from train.emoeditor.run import train_emoeditor
+    from train.emoeditor.settings import EmoEditorSettings
+
+    settings = load(EmoEditorSettings, text, origin)
+    with steps_told(console) as tell:
+        folder = train_emoeditor(settings, tell)
+    console.print(f"the model is in {folder}: moodarchive edit --method emoeditor --base {folder}", soft_wrap=True)
+
+
+def _train_predictor(text: str, origin: str, console: Console) -> None:
+    from train.emoeditor.labelled import open_labelled
+    from train.emoeditor.predictor import train_predictor
+    from train.emoeditor.settings import PredictorSettings
+
+    settings = load(PredictorSettings, text, origin)
+    pictures, held_out = open_labelled(settings)
+    with steps_told(console) as tell:
+        report = train_predictor(settings, pictures, held_out, tell)
+    console.print(
+        f"accuracy {report.accuracy:.3f} on {report.rows:,} held-out pictures, temperature {report.temperature:.2f}; "
+        f"the predictor is in {report.folder}",
+        soft_wrap=True,
+    )
+
+
+KINDS: dict[str, Callable[[str, str, Console], None]] = {
+    "emoeditor": _train_emoeditor,
+    "predictor": _train_predictor,
+}
+"""What a settings file's ``kind`` has trained."""
+
+
+@contextmanager
+def steps_told(console: Console) -> Iterator[Callable[[Any], None]]:
+    """A line a step on a terminal, else one every ten seconds and one for the last."""
+    with Live(console=console, refresh_per_second=4, transient=True) as live:
+        last = 0.0
+
+        def tell(report: Any) -> None:
+            nonlocal last
+            line = (
+                f"{report.part}: step {report.step:,}/{report.steps:,}  loss {report.loss:.4f}  {report.seconds:.2f} s"
+            )
+            if console.is_terminal:
+                live.update(Text(line, overflow="ellipsis", no_wrap=True))
+            elif time.monotonic() - last > _EVERY_SECONDS or report.step == report.steps:
+                last = time.monotonic()
+                console.print(line)
+
+        yield tell
+
+
+def _load_settings(config: str) -> TrainSettings:
+    return load(TrainSettings, _read_text(config), config)
+
+
+def _read_text(config: str) -> str:
+    try:
+        return Path(config).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"the settings file {config} cannot be read: {error}") from None
-    return load(TrainSettings, text, config)
 
 
 def train_and_tell(settings: TrainSettings, root: str, console: Console, start: str = "") -> Store:

@@ -38,7 +38,9 @@ class StepReport:
 
 Listener = Callable[[StepReport], None]
 Loss = Callable[[int], Tensor]
-"""The loss of a step, counted from 0; all of its randomness comes from that number."""
+"""The loss of a step, counted from 0; all of its randomness comes from that number.
+
+Where it has ``terms``, the figures of its last step by name, they are logged, too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +72,14 @@ def run_steps(
                 value = float(loss.detach())
                 if not math.isfinite(value):
                     raise StageError(f"{part}: the loss of step {step + 1} is not finite; {remedy_for_nan(step)}")
-                log.append({"step": step + 1, "loss": value, "rate": rate_at(step, learner.settings)})
+                log.append(
+                    {
+                        "step": step + 1,
+                        "loss": value,
+                        **getattr(loss_of, "terms", {}),
+                        "rate": rate_at(step, learner.settings),
+                    }
+                )
                 now = time.monotonic()
                 tell(
                     StepReport(part=part, step=step + 1, steps=learner.settings.steps, loss=value, seconds=now - began)

@@ -82,7 +82,7 @@ def _instructions(pairs: Pairs, most: int) -> tuple[tuple[str, ...], ...]:
     counts: dict[int, Counter[str]] = {index: Counter() for index in range(len(MIKELS_EIGHT))}
     for target, prompt in zip(pairs.targets, pairs.prompts, strict=True):
         counts[target][prompt] += 1
-    ranked = (sorted(of_class, key=lambda text, of=of_class: (-of[text], text)) for of_class in counts.values())
+    ranked = ([text for _, text in sorted((-count, text) for text, count in of.items())] for of in counts.values())
     return tuple(tuple(texts[:most]) for texts in ranked)
 
 

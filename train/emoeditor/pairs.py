@@ -26,13 +26,25 @@ _COLUMNS = ("key", "kept", "class_target", "prompt", "source_softmax", "source_s
 class Pairs(Protocol):
     """Pairs of square pictures of one size, with what leads from one to the other."""
 
-    name: str
-    """Names all of them: equal names mean equal pictures and words."""
-    prompts: Sequence[str]
-    targets: Sequence[int]
-    """The target's class among Mikels' eight."""
-    distributions: Tensor
-    """float32 [N, 8], the source's."""
+    @property
+    def name(self) -> str:
+        """Names all of them: equal names mean equal pictures and words."""
+        ...
+
+    @property
+    def prompts(self) -> Sequence[str]:
+        """The instructions."""
+        ...
+
+    @property
+    def targets(self) -> Sequence[int]:
+        """The targets' classes among Mikels' eight."""
+        ...
+
+    @property
+    def distributions(self) -> Tensor:
+        """float32 [N, 8], the sources'."""
+        ...
 
     def __len__(self) -> int: ...
 

@@ -22,8 +22,11 @@ from train.emoeditor.settings import PredictorSettings
 class Labelled(Protocol):
     """Square pictures of one size, each of one of Mikels' eight."""
 
-    name: str
-    classes: Sequence[int]
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def classes(self) -> Sequence[int]: ...
 
     def __len__(self) -> int: ...
 
