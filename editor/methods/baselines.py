@@ -1,10 +1,12 @@
-"""The methods that Moodifier is held against, run by diffusers: InstructPix2Pix and SDEdit."""
+"""The methods that Moodifier is held against: InstructPix2Pix and SDEdit, run by diffusers, and colour transfer."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import torch
 from PIL import Image
 
@@ -84,6 +86,47 @@ class Baseline:
             **self._options,
         ).images
         return images
+
+
+class ColourTransfer:
+    """Reinhard et al. 2001: each channel of Lab takes the mean and the deviation of a picture that shows the emotion.
+
+    No model and no text: what of an emotion lies in its colours alone. It reads an edit's emotion and seed.
+    """
+
+    name = "colour-transfer"
+    outcomes: Sequence[str] = ()
+
+    def __init__(self, references: Mapping[str, Sequence[Image.Image]]) -> None:
+        """``references`` are RGB pictures of each emotion, of which an edit's seed takes one."""
+        self._references = references
+
+    def edit(self, edits: Sequence[Edit], progress: Progress, stopped: Stopped) -> list[Image.Image]:
+        """See ``Method``; EditError for an emotion without a reference."""
+        steps = Steps(total=len(edits), progress=progress, stopped=stopped)
+        edited = []
+        for edit in edits:
+            steps.begin()
+            if not (references := self._references.get(edit.emotion)):
+                raise EditError(f"colour-transfer has no picture of {edit.emotion!r}; remedy: one as a reference")
+            edited.append(_take_colours(edit.image, references[edit.seed % len(references)]))
+            steps.end()
+        return edited
+
+    def unread(self, prompt: str) -> str:
+        """See ``Method``: no prompt is read at all."""
+        return prompt
+
+
+def _take_colours(image: Image.Image, reference: Image.Image) -> Image.Image:
+    source, wanted = (
+        cv2.cvtColor(np.asarray(one, dtype=np.float32) / 255, cv2.COLOR_RGB2LAB) for one in (image, reference)
+    )
+    spread = source.std(axis=(0, 1))
+    moved = (source - source.mean(axis=(0, 1))) / np.where(spread > 0, spread, 1)
+    lab = (moved * wanted.std(axis=(0, 1)) + wanted.mean(axis=(0, 1))).astype(np.float32)
+    rgb = cv2.cvtColor(lab, cv2.COLOR_LAB2RGB)
+    return Image.fromarray((np.clip(rgb, 0, 1) * 255).round().astype(np.uint8))
 
 
 def _count_step(steps: Steps, _pipe: Any, step: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:

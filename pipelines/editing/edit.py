@@ -18,6 +18,7 @@ from editor.provenance import SUFFIXES, require_edit_or_nothing, write_edit
 from editor.tools import Tools
 from editor.tools import make_editor as tools_to_editor
 from moodarchive.errors import EditError, PictureError
+from pipelines.demo.bundled_base import with_bundled_base
 from pipelines.editing.pairs import PairsWanted
 
 
@@ -34,7 +35,8 @@ class Given:
 
 
 def make_editor(tools: Tools) -> Editor:
-    """Nothing is loaded yet; a server whose model is not named is asked for the captioner's."""
+    """Nothing is loaded yet; a server whose model is not named is x."""
+    tools = with_bundled_base(tools)
     return tools_to_editor(replace(tools, server_model=tools.server_model or CaptionSettings().model))
 
 

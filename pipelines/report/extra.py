@@ -1,4 +1,6 @@
-"""What a run adds to its report by hand: notes, planted faults, what a training learned (report/extra.json)."""
+"""What a run adds to its report by hand: notes, planted faults, what a training learned, edits (report/extra.json)."""
+
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -45,6 +47,46 @@ class Learned(BaseModel):
     changes: tuple[Changed, ...] = ()
 
 
+Shown = Annotated[str, Field(pattern=r"^data:image/(png|jpeg);base64,[A-Za-z0-9+/]+=*$")]
+"""A picture that lies in the page itself."""
+
+
+class EditStrip(BaseModel):
+    """A drawing, the same place truly redrawn in the emotion, and the drawing edited towards it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    emotion: str
+    before: str
+    source: Shown
+    true: Shown
+    edit: Shown
+
+
+class EditFigures(BaseModel):
+    """A method's means: per cent named as the target, dB and likeness to the true redraw."""
+
+    model_config = ConfigDict(frozen=True)
+
+    method: str
+    named: float
+    psnr: float
+    ssim: float
+
+
+class Edited(BaseModel):
+    """Edits of drawings whose true answer is known."""
+
+    model_config = ConfigDict(frozen=True)
+
+    drawings: int = Field(ge=0)
+    before: float
+    methods: tuple[EditFigures, ...]
+    outside: float
+    outside_rebuilt: float
+    strips: tuple[EditStrip, ...]
+
+
 class Extra(BaseModel):
     """The file's content."""
 
@@ -53,6 +95,7 @@ class Extra(BaseModel):
     notes: tuple[str, ...] = ()
     planted: tuple[Planted, ...] = ()
     learned: Learned | None = None
+    edited: Edited | None = None
 
 
 def read_extra(store: Store) -> Extra:

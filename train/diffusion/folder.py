@@ -13,7 +13,9 @@ def write_base(folder: Path, vae: Any, unet: Any) -> None:
     import torch
 
     for name, model in (("vae", vae), ("unet", unet)):
-        halved = copy.deepcopy(model).to("cpu", torch.float16)
+        halved = copy.deepcopy(model)
+        for tensor in (*halved.parameters(), *halved.buffers()):
+            tensor.data = tensor.data.to("cpu", torch.float16)
         halved.save_pretrained(folder / name, safe_serialization=True)
         for file in (folder / name).iterdir():
             file.chmod(0o644)  # safetensors leaves it readable by its owner alone

@@ -253,8 +253,17 @@ def load_newest(store: Store, learner: Learning, expected: Progress) -> tuple[Pr
         # the optimiser moves its state to its parameters, wherever the checkpoint was written
         state = torch.load(data, map_location="cpu", weights_only=True)
         learner.optimiser.load_state_dict(state)
+        _lay_out_as_weights(learner.optimiser)
         return progress, [line for line in _log(store) if line["step"] <= step]
     return None
+
+
+def _lay_out_as_weights(optimiser: torch.optim.Optimizer) -> None:
+    """Gives each mean its weight's strides: fused kernels walk both in memory order, and checkpoints keep none."""
+    for parameter, values in optimiser.state.items():
+        for name, value in values.items():
+            if value.shape == parameter.shape and value.stride() != parameter.stride():
+                values[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 def _progress(store: Store, step: int) -> Progress | None:

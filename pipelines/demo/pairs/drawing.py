@@ -57,6 +57,35 @@ class PairedScene:
     """RGB, square."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Words:
+    """What is true of a place in a mood, known without drawing it."""
+
+    content: str
+    caption: str
+    stimuli: tuple[str, str, str]
+
+
+def describe_paired(kind: str, place_seed: int, mood: Mood) -> Words:
+    """The words for what ``draw_paired`` draws."""
+    place = _place(kind, place_seed)
+    content = _CONTENTS[kind](place)
+    look = mood.look()
+    clause, stimuli = (portrait_words(mood), portrait_stimuli(mood)) if kind == "face" else (look.words, look.stimuli)
+    return Words(content=content, caption=f"{content} {clause}", stimuli=stimuli)
+
+
+def describe_local(kind: str, place_seed: int, mood: Mood, rest: Mood) -> Words:
+    """The words for what ``draw_local`` draws."""
+    kept, changed = (describe_paired(kind, place_seed, one) for one in (rest, mood))
+    clause = face_words(mood) if kind == "face" else mood.look().sky_words
+    return Words(
+        content=kept.content,
+        caption=f"{kept.caption}, but the {LOCAL_PART[kind]} {clause}",
+        stimuli=changed.stimuli,
+    )
+
+
 def draw_paired(kind: str, place_seed: int, mood: Mood, size: int = 64) -> PairedScene:
     """Draw the place of ``place_seed`` in ``mood``, ``size`` pixels a side.
 
@@ -67,37 +96,18 @@ def draw_paired(kind: str, place_seed: int, mood: Mood, size: int = 64) -> Paire
     canvas = Canvas((_drawn_side(size),) * 2)
     if kind == "face":
         paint_portrait(canvas, place, mood)
-        words, stimuli, content = portrait_words(mood), portrait_stimuli(mood), portrait_content(place)
     else:
         paint_sky(canvas, place, mood)
         (paint_land if kind == "land" else paint_house)(canvas, place, mood.look())
         paint_weather(canvas, mood)
-        words, stimuli = mood.look().words, mood.look().stimuli
-        content = (land_content if kind == "land" else house_content)(place)
-    return PairedScene(
-        kind=kind,
-        place_seed=place_seed,
-        mood=mood,
-        content=content,
-        caption=f"{content} {words}",
-        stimuli=stimuli,
-        image=_finished(canvas, place, size),
-    )
+    return _scene(kind, place_seed, mood, describe_paired(kind, place_seed, mood), _finished(canvas, place, size))
 
 
 def draw_local(kind: str, place_seed: int, mood: Mood, rest: Mood, size: int = 64) -> PairedScene:
     """Draw the place in ``rest`` but for its local part (``LOCAL_PART``: the face, the sky), which is in ``mood``."""
-    changed, kept = (draw_paired(kind, place_seed, one, size) for one in (mood, rest))
-    words = face_words(mood) if kind == "face" else mood.look().sky_words
-    return PairedScene(
-        kind=kind,
-        place_seed=place_seed,
-        mood=mood,
-        content=changed.content,
-        caption=f"{kept.caption}, but the {LOCAL_PART[kind]} {words}",
-        stimuli=changed.stimuli,
-        image=Image.composite(changed.image, kept.image, local_region(kind, place_seed, size)),
-    )
+    changed, kept = (draw_paired(kind, place_seed, one, size).image for one in (mood, rest))
+    image = Image.composite(changed, kept, local_region(kind, place_seed, size))
+    return _scene(kind, place_seed, mood, describe_local(kind, place_seed, mood, rest), image)
 
 
 def local_region(kind: str, place_seed: int, size: int = 64) -> Image.Image:
@@ -122,15 +132,27 @@ def changed_mask(source: Image.Image, target: Image.Image) -> BoolMask:
     return np.asarray(np.abs(one - other).max(axis=2) > EQUAL_LEVELS)
 
 
-_PLACES: dict[str, Callable[[Generators], str]] = {
+_CONTENTS: dict[str, Callable[[Generators], str]] = {
     "face": portrait_content,
     "land": land_content,
     "house": house_content,
 }
 
 
+def _scene(kind: str, place_seed: int, mood: Mood, words: Words, image: Image.Image) -> PairedScene:
+    return PairedScene(
+        kind=kind,
+        place_seed=place_seed,
+        mood=mood,
+        content=words.content,
+        caption=words.caption,
+        stimuli=words.stimuli,
+        image=image,
+    )
+
+
 def _place(kind: str, seed: int) -> Generators:
-    if kind not in _PLACES:
+    if kind not in _CONTENTS:
         raise ValueError(f"no scene is of kind {kind!r}; kinds are {', '.join(KINDS)}")
     return Generators(f"place/{kind}/{seed}")
 

@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property, partial
 from multiprocessing import get_context
 
@@ -15,7 +14,9 @@ from pipelines.demo.pairs.drawing import (
     CONTEXT_OF,
     KINDS,
     PAIRED_EMOTIONS,
-    PairedScene,
+    Words,
+    describe_local,
+    describe_paired,
     draw_local,
     draw_paired,
 )
@@ -30,14 +31,6 @@ PER_PLACE = len(PAIRED_EMOTIONS) + 2
 """Pictures of a place: in every mood, in a mixed one, and in a local one."""
 
 
-@dataclass(frozen=True)
-class _Words:
-    kind: str
-    mood: Mood
-    content: str
-    caption: str
-
-
 class DrawnPictures:
     """``places`` places of each kind from ``first_seed`` up: in every mood, in a mixed one, and in a local one."""
 
@@ -47,60 +40,64 @@ class DrawnPictures:
         self._size, self._processes = size, processes
 
     @cached_property
-    def _drawn(self) -> tuple[Tensor, list[_Words]]:
-        """Drawn when they are first needed: a run that has its latents needs no picture."""
+    def _drawn(self) -> Tensor:
+        """Drawn when a picture is first needed: a run that has its latents reads words alone."""
         draw = partial(_draw_place, self._size)
         if self._processes > 1:
             with get_context("spawn").Pool(self._processes) as workers:
                 drawn = workers.map(draw, self._jobs, chunksize=16)
         else:
             drawn = [draw(job) for job in self._jobs]
-        pixels = torch.from_numpy(np.concatenate([pixels for pixels, _ in drawn]))
-        return pixels, [words for _, of_place in drawn for words in of_place]
+        return torch.from_numpy(np.concatenate(drawn))
 
     def __len__(self) -> int:
         return len(self._jobs) * PER_PLACE
 
     def pixels(self, rows: Sequence[int]) -> Tensor:
         """See ``train.diffusion.pictures.Pictures``."""
-        return self._drawn[0][list(rows)]
+        return self._drawn[list(rows)]
 
     def prompt(self, row: int, rng: random.Random) -> str:
         """One of the forms in which a picture may be asked for: as described, as an emotion, as the planner does."""
-        words = self._drawn[1][row]
-        return prompt_for(words.kind, words.mood, words.content, words.caption, rng)
+        kind, seed = self._jobs[row // PER_PLACE]
+        mood, rest = _moods_of(kind, seed)[row % PER_PLACE]
+        words = describe_local(kind, seed, mood, rest) if rest else describe_paired(kind, seed, mood)
+        return prompt_for(kind, mood, words, rng)
 
 
-def prompt_for(kind: str, mood: Mood, content: str, caption: str, rng: random.Random) -> str:
+def prompt_for(kind: str, mood: Mood, words: Words, rng: random.Random) -> str:
     """A true prompt of a drawing; ``rng`` chooses its form."""
     emotion = " and ".join(mood.emotions)
     phrases = cell_phrases(rng.choice(mood.emotions), CONTEXT_OF[kind])
     forms = (
-        caption,
-        caption,
-        f"{caption}. A photo that evokes {emotion}.",
-        f"{content}. A photo that evokes {emotion}.",
+        words.caption,
+        words.caption,
+        f"{words.caption}. A photo that evokes {emotion}.",
+        f"{words.content}. A photo that evokes {emotion}.",
         f"A photo that evokes {emotion}.",
         f"A photo that evokes {emotion}: {', '.join(rng.sample(phrases, 3))}.",
-        content,
+        words.content,
     )
     return rng.choice(forms)
 
 
-def _draw_place(size: int, job: tuple[str, int]) -> tuple[npt.NDArray[np.uint8], list[_Words]]:
-    kind, seed = job
+def _moods_of(kind: str, seed: int) -> list[tuple[Mood, Mood | None]]:
+    """Of each picture of a place its mood; of the last one, which is local, the mood of the rest, too."""
     rng = Generators(f"training/{kind}/{seed}").of("moods")
-    scenes = [draw_paired(kind, seed, Mood(emotion, rng.randrange(1 << 30)), size) for emotion in PAIRED_EMOTIONS]
+    moods: list[tuple[Mood, Mood | None]] = [
+        (Mood(emotion, rng.randrange(1 << 30)), None) for emotion in PAIRED_EMOTIONS
+    ]
     one, other = rng.sample(PAIRED_EMOTIONS, 2)
-    scenes.append(draw_paired(kind, seed, Mood(one, rng.randrange(1 << 30), other), size))
+    moods.append((Mood(one, rng.randrange(1 << 30), other), None))
     one, other = rng.sample(PAIRED_EMOTIONS, 2)
-    scenes.append(draw_local(kind, seed, Mood(one, rng.randrange(1 << 30)), Mood(other, rng.randrange(1 << 30)), size))
-    return np.stack([_channels_first(scene) for scene in scenes]), [_words_of(scene) for scene in scenes]
+    moods.append((Mood(one, rng.randrange(1 << 30)), Mood(other, rng.randrange(1 << 30))))
+    return moods
 
 
-def _words_of(scene: PairedScene) -> _Words:
-    return _Words(scene.kind, scene.mood, scene.content, scene.caption)
-
-
-def _channels_first(scene: PairedScene) -> npt.NDArray[np.uint8]:
-    return np.ascontiguousarray(np.asarray(scene.image).transpose(2, 0, 1))
+def _draw_place(size: int, job: tuple[str, int]) -> npt.NDArray[np.uint8]:
+    kind, seed = job
+    scenes = [
+        draw_local(kind, seed, mood, rest, size) if rest else draw_paired(kind, seed, mood, size)
+        for mood, rest in _moods_of(kind, seed)
+    ]
+    return np.stack([np.ascontiguousarray(np.asarray(scene.image).transpose(2, 0, 1)) for scene in scenes])

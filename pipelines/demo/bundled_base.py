@@ -1,0 +1,92 @@
+"""`--base demo`: the shipped diffusion model with its text side, as the editor opens a base and a MoodifyCLIP."""
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from editor.tools import Tools
+from editor.weights_digest import cache_folder
+from moodarchive.errors import EditError, MissingWeightsError
+from pipelines.demo.bundled import BASE, CHECKPOINT
+
+NAME = "demo"
+METHODS = ("moodifier", "infedit", "sdedit")
+"""Those that a base of this class layout serves."""
+SIZE = 64
+SETTINGS: dict[str, dict[str, object]] = {
+    "moodifier": {"size": SIZE, "steps": 15, "guidance": 2.0},
+    "infedit": {"size": SIZE, "steps": 15, "guidance": 2.0},
+    "sdedit": {"size": SIZE, "steps": 20, "guidance": 4.0, "strength": 0.8},
+}
+"""What the drawn world is edited with, where a person names nothing else; measured by benchmarks/closed_world.py."""
+_WEIGHTS = "diffusion_pytorch_model.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BundledBase:
+    """Two folders: the base, and a MoodifyCLIP in the form in which a training exports one."""
+
+    base: Path
+    model: Path
+
+
+def with_bundled_base(tools: Tools) -> Tools:
+    """The tools as they are, or with the demo's base, model and settings where the base is called ``demo``."""
+    if tools.base != NAME:
+        return tools
+    if tools.method not in METHODS:
+        raise EditError(f"--base demo serves {', '.join(METHODS)}, not {tools.method}; remedy: one of them")
+    bundled = prepare_bundled_base()
+    named = {name: value for name, value in tools.settings.items() if value is not None}
+    return replace(
+        tools,
+        base=str(bundled.base),
+        model=tools.model or str(bundled.model),
+        settings={**SETTINGS[tools.method], **named},
+    )
+
+
+def prepare_bundled_base(shipped: Path = BASE) -> BundledBase:
+    """The folders, made once in the user's cache: the text side is the small CLIP's, which lies in the package."""
+    files = [shipped / part / _WEIGHTS for part in ("vae", "unet")] + [CHECKPOINT / "open_clip_model.safetensors"]
+    if lacking := [str(file) for file in files if not file.is_file()]:
+        raise MissingWeightsError(
+            f"this installation lacks {', '.join(lacking)}; remedy: install moodarchive anew, or train the base with "
+            "`python -m pipelines.demo.train_base`"
+        )
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.read_bytes())
+    folder = cache_folder() / f"demo-base-{digest.hexdigest()[:16]}"
+    if not folder.is_dir():
+        _make_whole(folder, lambda draft: _fill(draft, shipped))
+    return BundledBase(base=folder / "base", model=folder / "model")
+
+
+def _fill(folder: Path, shipped: Path) -> None:
+    from pipelines.demo.base_texts import write_bundled_hub
+
+    for part in ("vae", "unet", "scheduler"):
+        shutil.copytree(shipped / part, folder / "base" / part)
+    shutil.copytree(CHECKPOINT, folder / "model")
+    write_bundled_hub(folder / "model" / "hub")
+    for part in ("text_encoder", "tokenizer"):
+        shutil.copytree(folder / "model" / "hub", folder / "base" / part)
+
+
+def _make_whole(folder: Path, fill: Callable[[Path], None]) -> None:
+    """A killed command leaves no half-filled folder; of two at once the first one's stays."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
+    try:
+        fill(draft)
+        try:
+            draft.rename(folder)
+        except OSError:
+            if not folder.is_dir():
+                raise
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
