@@ -25,14 +25,16 @@ from moodarchive.running.part_log import LOGGER, forget_logs
 from moodarchive.running.stage import Readers, Resources, Stage, join_rows
 from moodarchive.settings import Settings, SettingScope
 from moodarchive.storage.store import Store
-from moodarchive.tables.forgetting import parts_holding
+from moodarchive.tables.forgetting import forget_rows, parts_holding
 from moodarchive.tables.keys import digest
-from moodarchive.tables.schemas import IMAGES, ITEMS, SAFETY, SCORES, as_batch, empty_row
+from moodarchive.tables.parts import Origin, Sidecar, part_path, sidecar_path, write_part
+from moodarchive.tables.schemas import IMAGES, ITEMS, SAFETY, SCORES, VECTORS, Table, as_batch, empty_row
 
 DECIMALS = 5
 DECODING = "jpeg at a power of two, at least 1.5 times the model's side; passes of one shape"
 """How a picture becomes the model's pixels, as far as scores depend on it: another way makes stored scores stale."""
 MOST_DECODERS = 16
+_VECTOR = "vector"
 PASSES_AHEAD = 2
 """Passes whose pictures are being decoded or that wait for the model; more would only cost memory."""
 
@@ -55,6 +57,12 @@ class ScoreSettings(Settings):
 
     Kernels choose their order of summation by the shapes, so that another batch moves last digits of some scores:
     it makes stored scores stale, as another model does.
+    """
+    keep_vectors: Annotated[bool, SettingScope.GROWTH] = False
+    """Keep each scored picture's embedding in vectors/, for searches by text and by picture in `moodarchive browse`.
+
+    Two bytes a number: 1,536 bytes a picture for ViT-L/14, 12 GB for eight million. Parts that were scored without it
+    stay without.
     """
     workers: Annotated[int, Field(ge=1), SettingScope.EXECUTION] = 1
     """Worker processes of the stage, on the whole cluster."""
@@ -99,10 +107,11 @@ class _Prepared(NamedTuple):
 
 
 class _Matches(NamedTuple):
-    """Of a pass's pictures the largest cosine to each emotion's phrases, to five decimals, and that phrase's index."""
+    """Of a pass's pictures the largest cosine to each emotion's phrases (rounded), that phrase's index; vectors."""
 
     scores: npt.NDArray[np.float64]
     phrases: npt.NDArray[np.int64]
+    vectors: npt.NDArray[np.float16]
 
 
 @dataclass
@@ -132,6 +141,7 @@ class Scorer:
     templates: tuple[str, ...]
     batch: int
     decoders: int = 1
+    keep_vectors: bool = False
 
     def __post_init__(self) -> None:
         # a worker that cannot load its model must die at once, not at its first part
@@ -157,13 +167,21 @@ class Scorer:
         model = ThreadPoolExecutor(1, "model")
         try:
             for rows in self._rows(readers, decoders, model, timing):
-                yield as_batch(SCORES, rows)
+                yield self._to_batch(rows)
         finally:
             for pool in (decoders, model):
                 pool.shutdown(cancel_futures=True)
         if timing.pictures:
             note(timing.figures())
             LOGGER.getChild("score").info(timing.line())
+
+    def _to_batch(self, rows: list[dict[str, object]]) -> pa.RecordBatch:
+        """The rows of scores/, with their vectors as one more column where these are kept."""
+        vectors = [row.pop(_VECTOR, None) for row in rows]
+        batch = as_batch(SCORES, rows)
+        if not self.keep_vectors:
+            return batch
+        return batch.append_column(_VECTOR, pa.array(vectors, VECTORS.schema.field(_VECTOR).type))
 
     def _rows(
         self, readers: Readers, decoders: ThreadPoolExecutor, model: ThreadPoolExecutor, timing: ScoringTime
@@ -208,7 +226,7 @@ class Scorer:
         ready = [picture.result() for picture in pictures]
         decoded, cpu = time.monotonic(), time.thread_time()
         with explain_device_errors(StageError, f"a batch of {self.batch} pictures", "a smaller score.batch"):
-            scores, phrases = self.encoder.match_batch(
+            scores, phrases, vectors = self.encoder.match_and_embed_batch(
                 [picture.pixels for picture in ready], self.batch, self._embedded
             )
         timing.add_decoding(sum(picture.seconds for picture in ready), sum(picture.cpu_s for picture in ready))
@@ -218,7 +236,7 @@ class Scorer:
             seconds=time.monotonic() - decoded,
             cpu_s=time.thread_time() - cpu if self.encoder.on_cpu else None,
         )
-        return _Matches(scores.round(DECIMALS), phrases)
+        return _Matches(scores.round(DECIMALS), phrases, vectors.astype(np.float16))
 
     def _score(self, batch: _Batch, timing: ScoringTime) -> list[dict[str, object]]:
         return [
@@ -247,6 +265,7 @@ class Scorer:
             "emotion_phrases": phrases,
             "status": "ok",
             "error": None,
+            _VECTOR: matches.vectors[place] if self.keep_vectors else None,
         }
 
 
@@ -296,7 +315,31 @@ def _pruned_error(keys: list[str]) -> PrunedPictureError:
 
 def _make_scorer(encoder: ClipEncoder, settings: ScoreSettings) -> Scorer:
     """In the worker, whose machine decides how many threads decode."""
-    return Scorer(encoder, settings.templates, settings.batch, decoding_threads(settings))
+    decoders = decoding_threads(settings)
+    return Scorer(encoder, settings.templates, settings.batch, decoders, keep_vectors=settings.keep_vectors)
+
+
+def _write_with_vectors(
+    store: Store, table: Table, part: int, batches: Iterator[pa.RecordBatch], origin: Origin
+) -> Sidecar:
+    """Writes vectors/ before the sidecar of scores/ says that the part is done; the part's vectors are held in memory.
+
+    A part that is scored without them has none that an earlier model made.
+    """
+    kept: list[pa.RecordBatch] = []
+
+    def scores() -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            if _VECTOR in batch.schema.names:
+                kept.append(batch.select(VECTORS.schema.names).cast(VECTORS.schema))
+            yield batch.select(table.schema.names).cast(table.schema)
+        if kept:
+            write_part(store, VECTORS, part, kept, origin)
+        elif store.exists(sidecar_path(VECTORS, part)):
+            store.remove(sidecar_path(VECTORS, part))
+            store.remove(part_path(VECTORS, part))
+
+    return write_part(store, table, part, scores(), origin)
 
 
 def score_stage(settings: ScoreSettings) -> Stage:
@@ -315,7 +358,13 @@ def score_stage(settings: ScoreSettings) -> Stage:
             max_workers=settings.workers,
         ),
         settings=digest([settings.digest(), phrases, SCORES.schema.names, DECODING]),
+        finish=_write_with_vectors,
     )
+
+
+def forget_vectors(store: Store, keys: frozenset[str]) -> dict[str, str]:
+    """Erases the keys' vectors, from which much of a picture can be told."""
+    return forget_rows(store, VECTORS, keys, [_VECTOR])
 
 
 def forget(store: Store, keys: frozenset[str]) -> None:

@@ -15,7 +15,7 @@ from moodarchive.storage.store import Store
 from moodarchive.tables.keys import canonical_json
 from moodarchive.tables.layout import MANIFEST_PATH, SETS
 from moodarchive.tables.parts import Sidecar, finished_parts
-from moodarchive.tables.schemas import IMAGES, ITEMS, REPEATS, SELECTION, SHARD_INDEX, TABLES
+from moodarchive.tables.schemas import IMAGES, ITEMS, OPTIONAL, SELECTION, SHARD_INDEX, TABLES
 from moodarchive.tables.sql import connect, view
 from shards.attribution import ATTRIBUTION_PATH, write_attribution
 from shards.card import CARD_PATH, render_card
@@ -23,6 +23,7 @@ from shards.croissant import CROISSANT_PATH, render_croissant
 from shards.history import digest_history, record_seal
 from shards.restored import remove_stashes
 
+_OPTIONAL = {table.name for table in OPTIONAL}
 Sidecars = Mapping[str, Mapping[int, Sidecar]]
 """Table name → part number → sidecar."""
 
@@ -59,7 +60,7 @@ def unseal(store: Store) -> None:
 def _gather_contents(store: Store, sidecars: Sidecars) -> Contents:
     """What is to be sealed; the digests of the records are taken once they are written."""
     licences, sources = _count_provenance(store, sorted(sidecars[SELECTION.name]))
-    counted = {name: of_table for name, of_table in sidecars.items() if of_table or name != REPEATS.name}
+    counted = {name: of_table for name, of_table in sidecars.items() if of_table or name not in _OPTIONAL}
     return Contents(
         code_version=version("moodarchive"),
         settings=json.loads(store.read_bytes("settings.json")),

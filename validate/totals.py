@@ -9,7 +9,7 @@ from moodarchive.archive.manifest import IMAGE_TABLES, ArchiveManifest
 from moodarchive.licences import count_by_licence
 from moodarchive.storage.store import Store
 from moodarchive.tables.parts import Sidecar, input_digest
-from moodarchive.tables.schemas import ITEMS, REPEATS, SELECTION, TABLES
+from moodarchive.tables.schemas import ITEMS, OPTIONAL, REPEATS, SELECTION, TABLES, VECTORS
 from moodarchive.tables.sql import connect, view
 
 
@@ -17,7 +17,7 @@ def total_problems(manifest: ArchiveManifest) -> Iterator[str]:
     """What the manifest says of tables and sets, and its parts do not."""
     for table in TABLES:
         parts = manifest.of_table(table.name)
-        if table is REPEATS and not parts and table.name not in manifest.counts:
+        if table in OPTIONAL and not parts and table.name not in manifest.counts:
             continue
         expected = _totals(parts)
         if manifest.counts.get(table.name) != expected:
@@ -51,8 +51,10 @@ def unequal_parts(manifest: ArchiveManifest) -> Iterator[tuple[int, str, str]]:
     optional = (REPEATS.name,) if manifest.of_table(REPEATS.name) else ()
     for part in manifest.image_parts:
         items = manifest.parts[f"items/{part:05d}"].rows
-        for table in (*IMAGE_TABLES, *optional):
+        for table in (*IMAGE_TABLES, *optional, VECTORS.name):
             name = f"{table}/{part:05d}"
+            if table == VECTORS.name and name not in manifest.parts:
+                continue  # scored before the setting was on
             if name not in manifest.parts:
                 yield part, name, f"no such part, items has {items} rows"
             elif manifest.parts[name].rows != items:

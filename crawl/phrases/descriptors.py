@@ -4,9 +4,9 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from crawl.phrases.phrase_writer import PhraseWriter, WriterSettings
 from crawl.phrases.phrases import LEXICON, Phrase
@@ -30,7 +30,29 @@ class DescriptorSettings(Settings):
     """Which of the four contexts are searched."""
     phrases_per_cell: Annotated[int, Field(ge=1, le=10_000), SettingScope.GROWTH] = 12
     """The lexicon has 14; further ones are written by the model, if there is one."""
+    drop: Annotated[tuple[str, ...], SettingScope.GROWTH] = ()
+    """Phrases that no further round searches for, in any cell; the lexicon's next ones take their places."""
+    more_like: Annotated[dict[str, tuple[str, ...]], SettingScope.GROWTH] = Field(default_factory=dict)
+    """Cells (`"joy/natural_scenery"`), each with phrases that found what was wanted.
+
+    The model writes for these cells in the manner of those phrases, and one answer's phrases more than for others.
+    """
     writer: WriterSettings = WriterSettings()
+
+    @field_validator("more_like")
+    @classmethod
+    def _known_cells(cls, wanted: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        for name, phrases in wanted.items():
+            _read_cell(name)
+            if not phrases:
+                raise ValueError(f"{name} names no phrase")
+        return wanted
+
+    @model_validator(mode="after")
+    def _more_needs_a_writer(self) -> Self:
+        if self.more_like and not self.writer.model:
+            raise ValueError("more_like needs a model that writes; remedy: set descriptors.writer.model")
+        return self
 
     @field_validator("emotions")
     @classmethod
@@ -41,6 +63,14 @@ class DescriptorSettings(Settings):
     @classmethod
     def _known_contexts(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         return _known(names, CONTEXTS, "context")
+
+
+def _read_cell(name: str) -> Cell:
+    """The cell of a name such as ``joy/natural_scenery``."""
+    emotion, _, context = name.partition("/")
+    _known((emotion,), EMOTIONS, "emotion")
+    _known((context,), CONTEXTS, "context")
+    return Cell(emotion, context)
 
 
 def _known(names: tuple[str, ...], legal: tuple[str, ...], what: str) -> tuple[str, ...]:
@@ -71,8 +101,8 @@ class SearchPhrases:
 
 
 def read_lexicon_phrases(settings: DescriptorSettings) -> dict[Cell, tuple[Phrase, ...]]:
-    """The lexicon's phrases of each chosen cell, in its order."""
-    lexicon = load_lexicon()
+    """The lexicon's phrases of each chosen cell, in its order; dropped ones are left out."""
+    lexicon = {cell: [text for text in texts if text not in settings.drop] for cell, texts in load_lexicon().items()}
     cells = [Cell(emotion, context) for emotion in settings.emotions for context in settings.contexts]
     return {cell: tuple(map(Phrase, lexicon[cell][: settings.phrases_per_cell])) for cell in cells}
 
@@ -82,7 +112,13 @@ def gather_phrases(store: Store, settings: DescriptorSettings) -> SearchPhrases:
     phrases = read_lexicon_phrases(settings)
     if not settings.writer.model:
         return SearchPhrases(phrases=phrases)
-    writer = PhraseWriter(store=store, settings=settings.writer, per_cell=settings.phrases_per_cell)
+    writer = PhraseWriter(
+        store=store,
+        settings=settings.writer,
+        per_cell=settings.phrases_per_cell,
+        drop=settings.drop,
+        more_like={_read_cell(name): examples for name, examples in settings.more_like.items()},
+    )
     return SearchPhrases(phrases=writer.fill(phrases), answers_asked=writer.asked, dropped=writer.dropped)
 
 

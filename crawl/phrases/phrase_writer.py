@@ -65,10 +65,11 @@ class WriterAnswer:
 
 @dataclass(kw_only=True)
 class _CellState:
-    """One cell while it grows: its phrases so far, the answers taken, and those in a row that brought nothing."""
+    """One cell while it grows: its phrases so far of those wanted, the answers taken, those in a row without news."""
 
     cell: Cell
     examples: tuple[str, ...]
+    wanted: int
     phrases: list[Phrase]
     answers: int = 0
     barren: int = 0
@@ -86,6 +87,10 @@ class PhraseWriter:
     store: Store
     settings: WriterSettings
     per_cell: int
+    drop: Sequence[str] = ()
+    """Phrases that are not wanted, nor any that say the same."""
+    more_like: Mapping[Cell, tuple[str, ...]] = field(default_factory=dict)
+    """Cells with the examples that they are written after; these cells get one answer's phrases more."""
     prompt: PromptFile = field(init=False)
     dropped: Counter[str] = field(default_factory=Counter)
     asked: int = 0
@@ -111,9 +116,8 @@ class PhraseWriter:
         lexicon = load_lexicon()
         for phrases in lexicon.values():
             self._known.add(phrases)
-        states = [
-            _CellState(cell=cell, examples=lexicon[cell], phrases=list(phrases)) for cell, phrases in begun.items()
-        ]
+        self._known.add(self.drop)
+        states = [self._begin(cell, lexicon[cell], phrases) for cell, phrases in begun.items()]
         try:
             asyncio.run(self._fill(states))
         except ServiceError as error:
@@ -121,6 +125,11 @@ class PhraseWriter:
                 f'{error}; what was written so far is kept (descriptors.writer.model = "" goes by the lexicon alone)'
             ) from None
         return {state.cell: tuple(state.phrases) for state in states}
+
+    def _begin(self, cell: Cell, lexicon: tuple[str, ...], phrases: Sequence[Phrase]) -> _CellState:
+        more = self.settings.phrases_per_answer if cell in self.more_like else 0
+        examples = self.more_like.get(cell) or tuple(text for text in lexicon if text not in self.drop)
+        return _CellState(cell=cell, examples=examples, wanted=self.per_cell + more, phrases=list(phrases))
 
     async def _fill(self, states: Sequence[_CellState]) -> None:
         settings = self.settings
@@ -137,7 +146,7 @@ class PhraseWriter:
                     self._merge(state, request.seed, answer)
 
     def _is_short(self, state: _CellState) -> bool:
-        return len(state.phrases) < self.per_cell and state.barren < self.settings.barren_answers
+        return len(state.phrases) < state.wanted and state.barren < self.settings.barren_answers
 
     async def _jobs(
         self, client: ChatClient, requests: Sequence[ChatRequest]
@@ -193,7 +202,7 @@ class PhraseWriter:
         before = len(state.phrases)
         try:
             for text in read_answer(answer):
-                if len(state.phrases) < self.per_cell:
+                if len(state.phrases) < state.wanted:
                     self._take(state, text, origin)
         except RowError as error:
             self.dropped[error.kind] += 1

@@ -177,13 +177,20 @@ class ClipEncoder:
         ``groups`` is what ``group_texts`` gave. They are summed in float64: rounded to a few decimals, no order of
         summation shows.
         """
+        return self.match_and_embed_batch(pixels, rows, groups)[:2]
+
+    def match_and_embed_batch(
+        self, pixels: Sequence[Any], rows: int, groups: Any
+    ) -> tuple[npt.NDArray[np.float64], Any, Embeddings]:
+        """``match_batch``, and of the same pass what ``embed_batch`` gives."""
         import torch
 
         with torch.inference_mode():
-            vectors = self._encode_filled(pixels, rows).to(torch.float64)
-            cosines = vectors @ groups.flatten(0, 1).T
+            vectors = self._encode_filled(pixels, rows)
+            cosines = vectors.to(torch.float64) @ groups.flatten(0, 1).T
             best = cosines.view(rows, *groups.shape[:2]).max(dim=-1)
-        return best.values[: len(pixels)].cpu().numpy(), best.indices[: len(pixels)].cpu().numpy()
+        many = len(pixels)
+        return best.values[:many].cpu().numpy(), best.indices[:many].cpu().numpy(), _to_numpy(vectors[:many])
 
     @cached_property
     def _batch(self) -> "_Batch":

@@ -215,6 +215,16 @@ SCORES = Table(
         *_OUTCOME,
     ),
 )
+VECTORS = Table(
+    name="vectors",
+    written_by="filter.score",
+    says="Each scored picture's embedding by the model that scored it; only with `score.keep_vectors`.",
+    rows_per_group=1_000,
+    schema=_schema(
+        _KEY,
+        ("vector", pa.list_(pa.float16()), "of length 1, rounded to 16 bits; null unless scored, and once taken down"),
+    ),
+)
 SELECTION = Table(
     name="selection",
     written_by="filter.cut",
@@ -256,7 +266,8 @@ SHARD_INDEX = Table(
 HUMAN_VERDICTS = Table(
     name="human_verdicts",
     written_by="validate.study",
-    says="What people say of captions: one row an image that a study has judged; no worker is named.",
+    says="What people say of captions: one row an image that a study or a person has judged; nobody is named.",
+    later=("by",),
     schema=_schema(
         ("key", pa.string(), "16 hex digits, as in every table"),
         ("accepted", pa.bool_(), "true: preferred to the web's alt-text, and all five sentences accurate"),
@@ -271,6 +282,7 @@ HUMAN_VERDICTS = Table(
         ("reasons", pa.list_(pa.string()), "reasons that were given, the most frequent first"),
         ("caption_hash", pa.string(), "names the caption that was judged; a verdict holds for no other"),
         ("simulated", pa.bool_(), "true: a program answered, as a rehearsal"),
+        ("by", pa.string(), "`browse`: one person's mark on the page of `moodarchive browse`; null: a study"),
     ),
 )
 """Written after the seal, and not covered by it."""
@@ -373,10 +385,13 @@ TABLES: tuple[Table, ...] = (
     REPEATS,
     CAPTIONS,
     SCORES,
+    VECTORS,
     SELECTION,
     SHARD_INDEX,
 )
 """In the order of the flow."""
+OPTIONAL = (REPEATS, VECTORS)
+"""The tables that an archive has only where its settings ask for them; without parts they are not spoken of."""
 
 
 def empty_row(table: Table, **values: object) -> dict[str, object]:

@@ -16,7 +16,7 @@ import shards.pack
 import validate.study.verdicts.forgetting
 from moodarchive.storage.store import Store
 from moodarchive.tables.forgetting import carry_inputs
-from moodarchive.tables.schemas import CANDIDATES, CAPTIONS, IMAGES, ITEMS, REDISCOVERED, SAFETY, SCORES, Table
+from moodarchive.tables.schemas import CANDIDATES, CAPTIONS, IMAGES, ITEMS, REDISCOVERED, SAFETY, SCORES, VECTORS, Table
 
 Forget = Callable[[Store, frozenset[str]], dict[str, str]]
 _ERASED: tuple[tuple[Table, Forget | None], ...] = (
@@ -27,6 +27,7 @@ _ERASED: tuple[tuple[Table, Forget | None], ...] = (
     (SAFETY, None),
     (CAPTIONS, annotate.caption.forget),
     (SCORES, None),
+    (VECTORS, filter.score.forget_vectors),
 )
 """The tables that lose words and pictures, or whose inputs do; what follows is found out of date and made anew."""
 

@@ -25,3 +25,36 @@ def browse(
 
     options = BrowseOptions(host=host, port=port, marks=marks, cache=cache, thumbnails_mb=thumbnails_mb)
     serve_browse(Store(root), options, typer.echo)
+
+
+@browse_verbs.command(rich_help_panel="Change")
+def marks(
+    root: Root,
+    *,
+    takedown: Annotated[
+        str, typer.Option(metavar="LIST", help="Write what is marked for a takedown, for moodarchive takedown.")
+    ] = "",
+    verdicts: Annotated[
+        bool, typer.Option("--verdicts", help="Write good and rejected ones into human_verdicts/.")
+    ] = False,
+    file: Annotated[str, typer.Option("--marks", help="The file that keeps marks; by default under the root.")] = "",
+) -> None:
+    """Count the marks made in browse; make a takedown list or verdicts of them."""
+    from collections import Counter
+
+    from moodarchive.storage.store import Store
+    from pipelines.browse.applying import apply_verdicts, write_takedown_list
+    from pipelines.browse.marks import MARKS, marks_path, read_marks
+    from pipelines.runner.settings_record import require_recorded_settings
+
+    store = Store(root)
+    require_recorded_settings(store)
+    standing = read_marks(marks_path(store, file)).values()
+    counts = Counter(mark.mark for mark in standing)
+    typer.echo(", ".join(f"{name} {counts[name]}" for name in MARKS))
+    if takedown:
+        count = write_takedown_list(standing, takedown)
+        typer.echo(f"{takedown}: {count} keys; to erase them: moodarchive takedown {root} {takedown}")
+    if verdicts:
+        for line in apply_verdicts(store, standing):
+            typer.echo(line)

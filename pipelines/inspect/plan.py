@@ -16,6 +16,9 @@ from moodarchive.errors import ConfigError
 from pipelines.runner.sources import DAY_S, all_sources, host_limits
 from pipelines.settings import ArchiveSettings
 
+VECTOR_BYTES = 2 * 768
+"""Of an embedding of ViT-L/14, the model that scores unless another is named."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Assumptions:
@@ -78,6 +81,8 @@ class Plan(NamedTuple):
     days_of: dict[str, float]
     served_gb: float
     stored_gb: float
+    vectors_gb: float
+    """Of the stored ones, what score.keep_vectors takes."""
     parts: int
     gpu_hours_captions: float
     gpu_hours_repeats: float
@@ -136,7 +141,8 @@ def make_plan(settings: ArchiveSettings, images: int, assume: Assumptions) -> Pl
     }
     bottleneck = max(days_of, key=lambda name: days_of[name])
     # images/ and the shards hold each picture once, until prune drops the former
-    stored = (downloaded + images) * assume.stored_kb / 1e6
+    vectors = downloaded * assume.safe_share * VECTOR_BYTES / 1e9 if settings.score.keep_vectors else 0.0
+    stored = (downloaded + images) * assume.stored_kb / 1e6 + vectors
     money = (captions + scores) * assume.price_gpu_h + stored * assume.price_gb_month * assume.months
     return Plan(
         sources=sources,
@@ -150,6 +156,7 @@ def make_plan(settings: ArchiveSettings, images: int, assume: Assumptions) -> Pl
         days_of=days_of,
         served_gb=downloaded * assume.served_kb / 1e6,
         stored_gb=stored,
+        vectors_gb=vectors,
         parts=math.ceil(images_found / settings.merge.rows_per_part),
         gpu_hours_captions=captions,
         gpu_hours_repeats=of_repeats,
@@ -264,6 +271,7 @@ def show_plan(
         else f"{plan.phrases:.1f} times too few: let a model write more (descriptors.writer), or add sources",
         "GB fetched": f"{plan.served_gb:,.0f}",
         "GB stored (images/ and shards)": f"{plan.stored_gb:,.0f}",
+        **({"of these for vectors/ (768 numbers each)": f"{plan.vectors_gb:,.1f}"} if plan.vectors_gb else {}),
         "parts, as many shards of each set": f"{plan.parts:,}",
         "GPU-hours for captions": f"{plan.gpu_hours_captions:,.1f}{_describe_repeats(settings, plan)}",
         "GPU-hours for scores": f"{plan.gpu_hours_scores:,.1f}",

@@ -9,16 +9,17 @@ from annotate.part_facts import sum_costs
 from moodarchive.storage.store import Store
 from moodarchive.tables.layout import DOUBTFUL, MANIFEST_PATH
 from moodarchive.tables.parts import Sidecar, finished_parts
-from moodarchive.tables.schemas import CAPTIONS, REPEATS, TABLES
+from moodarchive.tables.schemas import CAPTIONS, OPTIONAL, TABLES
 from pipelines.runner.settings_record import require_recorded_settings
+
+_OPTIONAL = {table.name for table in OPTIONAL}
 
 
 def show_status(store: Store, console: Console) -> None:
     """Prints the counts; NotAnArchiveError when there is no archive."""
     require_recorded_settings(store)
     sidecars = {table.name: finished_parts(store, table) for table in TABLES}
-    if not sidecars[REPEATS.name]:
-        del sidecars[REPEATS.name]
+    sidecars = {name: parts for name, parts in sidecars.items() if parts or name not in _OPTIONAL}
     console.print(_counts(sidecars))
     failures = _failures(sidecars)
     if failures.row_count:

@@ -15,8 +15,8 @@ from moodarchive.tables.schemas import (
     DESCRIPTORS,
     IMAGES,
     ITEMS,
+    OPTIONAL,
     REDISCOVERED,
-    REPEATS,
     SHARD_INDEX,
     TABLES,
     Table,
@@ -84,7 +84,7 @@ def open_tables(store: Store) -> Iterator[Tables]:
         yield Tables(
             store=store,
             sql=connection,
-            coverage=tuple(_coverage(table, sidecars) for table in TABLES if table is not REPEATS or sidecars[table]),
+            coverage=tuple(_coverage(table, sidecars) for table in TABLES if table not in OPTIONAL or sidecars[table]),
             caption_parts=tuple(sidecars[CAPTIONS].values()),
         )
 

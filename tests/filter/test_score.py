@@ -14,6 +14,7 @@ from filter.score import (
     Scorer,
     ScoreSettings,
     decoding_threads,
+    forget_vectors,
     phrases_of_emotions,
     score_stage,
 )
@@ -26,7 +27,8 @@ from moodarchive.running.part_log import log_path, part_log
 from moodarchive.running.stage import run_part
 from moodarchive.settings import load
 from moodarchive.storage.store import Store
-from moodarchive.tables.schemas import IMAGES, ITEMS, SAFETY, SCORES
+from moodarchive.tables.parts import finished_parts, sidecar_path
+from moodarchive.tables.schemas import IMAGES, ITEMS, SAFETY, SCORES, VECTORS
 from tests.making import Row, encoded, rows_of, textured, write_rows
 
 CHECKPOINT = Path(__file__).parents[2] / "pipelines" / "demo" / "checkpoint"
@@ -108,6 +110,32 @@ def test_unsafe_pictures_are_passed_over_and_batches_change_nothing(store: Store
     assert [row["status"] for row in rows] == ["ok", "skipped", "skipped", "ok", "ok"]
     assert [rows[i] for i in (0, 3, 4)] == [alone[i] for i in (0, 3, 4)]
     assert rows[1]["score"] is None
+
+
+@needs_model
+def test_vectors_are_kept_where_asked_for_and_leave_the_scores_as_they_are(store: Store) -> None:
+    jpegs = _write(store, ["safe", "unsafe", "safe", "doubtful", "safe"], QUERIES)
+    plain, without = _scored(store), finished_parts(store, SCORES)[0]
+    assert not finished_parts(store, VECTORS)
+    stage = score_stage(SETTINGS.model_copy(update={"keep_vectors": True}))
+    run_part(stage, store, stage.make_worker(), 0)
+    assert not finished_parts(store, VECTORS), "a part that is scored already is not scored for its vectors"
+    store.remove(sidecar_path(SCORES, 0))
+    run_part(stage, store, stage.make_worker(), 0)
+    done = finished_parts(store, SCORES)[0]
+    assert rows_of(store, SCORES, 0) == plain and (done.sha256, done.settings) == (without.sha256, without.settings)
+    rows, encoder = rows_of(store, VECTORS, 0), ClipEncoder(model=SETTINGS.model)
+    assert [row["key"] for row in rows] == [row["key"] for row in plain] and rows[1]["vector"] is None
+    for row, jpeg in zip(rows, jpegs, strict=True):
+        if row["vector"] is not None:
+            (vector,) = encoder.embed_pixels([encoder.prepare_bytes(jpeg)])
+            assert np.abs(np.array(row["vector"], np.float32) - vector).max() < 1e-3
+    forget_vectors(store, frozenset({rows[2]["key"]}))
+    assert [row["vector"] is None for row in rows_of(store, VECTORS, 0)] == [False, True, True, False, False]
+    # scored anew without them: what another model may have made goes
+    store.remove(sidecar_path(SCORES, 0))
+    _scored(store)
+    assert not finished_parts(store, VECTORS) and not store.names(VECTORS.name)
 
 
 @needs_model

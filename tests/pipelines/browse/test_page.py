@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 import requests
 
+from moodarchive.settings import load
 from moodarchive.storage.store import Store
 from moodarchive.tables.schemas import SELECTION
 from pipelines.browse.marks import marks_path, read_marks
+from pipelines.settings import ArchiveSettings
 from tests.axe import find_faults
 from tests.making import opened, rows_of
 from tests.pipelines.browse.browsing import Browsing, browsing
@@ -161,10 +163,20 @@ def test_a_person_filters_looks_and_marks_by_keyboard_alone(page: Any, width: in
         tab.locator("#show-cells").click()
         tab.locator("#cell-rows tr button").first.click()
         tab.locator("#phrase-rows button").first.click()
-        assert "[descriptors.more_like]" in tab.locator("#lines").inner_text()
+        cell, phrase = tab.locator("#phrases-title").inner_text(), tab.locator("#phrase-rows td").first.inner_text()
+        _check_lines(tab.locator("#lines").inner_text(), cell, phrase)
+        tab.locator("#phrase-rows button", has_text="Drop").first.click()
+        assert load(ArchiveSettings, tab.locator("#lines").inner_text(), "browse").descriptors.drop == (phrase,)
         assert tab.evaluate("document.documentElement.scrollWidth") <= width and not find_faults(tab)
         assert tab.title() != "owned"
         tab.close()
+
+
+def _check_lines(lines: str, cell: str, phrase: str) -> None:
+    """The lines to paste are settings that the program reads."""
+    settings = load(ArchiveSettings, f'{lines}\n[descriptors.writer]\nmodel = "m"', "browse")
+    emotion, context = cell.replace(" ", "_").split(",_")
+    assert settings.descriptors.more_like == {f"{emotion}/{context}": (phrase,)}
 
 
 @pytest.mark.browser

@@ -70,11 +70,15 @@ _DEFAULTS = {"edited": 0.0, "reference": False, "revision": 0, "withdrawn": Fals
 """What stands in a file that was written before the column was there."""
 
 
+def as_table(answers: Iterable[Answer]) -> pa.Table:
+    """The answers as rows of the table."""
+    return pa.Table.from_pylist([_row(answer) for answer in answers], schema=_SCHEMA)
+
+
 def write_answers(store: Store, kind: str, name: str, answers: Iterable[Answer]) -> str:
     """Writes one import's answers; equal answers give an equal file. Returns its path."""
     sink = io.BytesIO()
-    rows = [_row(answer) for answer in answers]
-    pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), sink, compression="zstd")
+    pq.write_table(as_table(answers), sink, compression="zstd")
     path = f"{folder(kind)}/answers/{name}.parquet"
     store.write_bytes(path, sink.getvalue())
     return path

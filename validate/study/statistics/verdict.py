@@ -131,11 +131,11 @@ def agreement(answers: Judgements) -> dict[str, float]:
         **{name: answers.accurate[:, index] for index, name in enumerate(COMPONENTS)},
         "accepted": accepted,
     }
-    alpha = {}
+    alpha, is_compared = {}, len(answers.items) < len(answers.item)
     for name, said in questions.items():
         frame = pd.DataFrame({"task": answers.item, "worker": answers.worker, "label": said.astype(int)})
-        # one answer only, or the same from all: there is nothing to disagree about
-        alpha[name] = float(alpha_krippendorff(frame)) if frame["label"].nunique() > 1 else 1.0
+        # one answer an item only, or the same from all: there is nothing to disagree about
+        alpha[name] = float(alpha_krippendorff(frame)) if is_compared and frame["label"].nunique() > 1 else 1.0
     return alpha
 
 

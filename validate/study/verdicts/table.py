@@ -15,11 +15,26 @@ from validate.study.statistics.verdict import ItemVerdict, Verdict
 Row = dict[str, object]
 
 
-def write_verdicts(store: Store, study: Study, verdict: Verdict) -> int:
-    """Writes every part that holds a judged image, and removes those that hold none any more; returns the rows."""
+BROWSE = "browse"
+"""Who judged an image that no study asked about: one person, who looked through the archive."""
+
+
+def write_verdicts(store: Store, study: Study, verdict: Verdict, by: str | None = None) -> int:
+    """Writes every part that holds a judged image, and removes those that hold none any more; returns the new rows.
+
+    Verdicts by others than ``by`` stay; of an image that both have judged, the study's verdict holds.
+    """
     rows: dict[int, list[Row]] = defaultdict(list)
+    others = {row["key"]: (part, row) for part, row in _rows_by_part(store) if row["by"] != by}
+    count = 0
     for one in verdict.items:
-        rows[one.item.part].append(_row(one, study))
+        if by is not None and one.item.key in others:
+            continue
+        others.pop(one.item.key, None)
+        rows[one.item.part].append(_row(one, study) | {"by": by})
+        count += 1
+    for part, row in others.values():
+        rows[part].append(row)
     origin = Origin(settings=digest([study.design.seed, study.design.workers]), inputs={}, started=time.time())
     for part in finished_parts(store, HUMAN_VERDICTS).keys() - rows.keys():
         store.remove(sidecar_path(HUMAN_VERDICTS, part))
@@ -27,7 +42,7 @@ def write_verdicts(store: Store, study: Study, verdict: Verdict) -> int:
     for part, of_part in rows.items():
         ordered = sorted(of_part, key=lambda row: str(row["key"]))
         write_part(store, HUMAN_VERDICTS, part, [as_batch(HUMAN_VERDICTS, ordered)], origin)
-    return sum(map(len, rows.values()))
+    return count
 
 
 def _row(one: ItemVerdict, study: Study) -> Row:
@@ -51,10 +66,14 @@ def _row(one: ItemVerdict, study: Study) -> Row:
 
 
 def read_verdicts(store: Store) -> Iterator[Row]:
-    """Every verdict, part by part, in key order within a part."""
+    """Every verdict of a study, part by part, in key order within a part."""
+    return (row for _, row in _rows_by_part(store) if row["by"] is None)
+
+
+def _rows_by_part(store: Store) -> Iterator[tuple[int, Row]]:
     for part in sorted(finished_parts(store, HUMAN_VERDICTS)):
         for batch in read_part(store, HUMAN_VERDICTS, part, batch_rows=10_000):
-            yield from batch.to_pylist()
+            yield from ((part, row) for row in batch.to_pylist())
 
 
 def find_rejected_heldout(store: Store) -> frozenset[str]:
