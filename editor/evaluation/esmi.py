@@ -10,7 +10,7 @@ from PIL import Image
 from editor.evaluation.frames import Frames, Pixels
 from editor.evaluation.grad_cam import Heat, logits_and_heat
 from editor.evaluation.measure import Column, Values, Weights, device, imports, loaded, weights_digest
-from moodarchive.emotions.taxonomy import MIKELS, MIKELS_EIGHT
+from moodarchive.emotions.taxonomy import MIKELS, MIKELS_EIGHT, MIKELS_POSITIVE
 from moodarchive.errors import EditError
 
 WEIGHTS = Weights(
@@ -25,7 +25,11 @@ SIDE, ALPHA, HOT = 224, 0.5, 0.5
 
 @dataclass(eq=False)
 class Esmi:
-    """ESMI, its two halves, and the probability of the wanted emotion after the edit; None without a Mikels class.
+    """ESMI, its two halves, the probability of the wanted emotion after the edit; None without a Mikels class.
+
+    EmoEditor's tables are of pairs across valences: the source's likeliest class is pleasant and the wanted emotion is
+    not, or the other way round. ``esmi_across`` is of these alone; so is ``esmi_people``, where what people marked stands
+    in for Grad-CAM.
 
     Pictures are shrunk to 224 x 224 as in the paper, then scaled as the classifier's own processor says.
     """
@@ -51,6 +55,20 @@ class Esmi:
             name="target_probability",
             title="Probability of the emotion ×10²",
             short="probability ×10²",
+            better="higher",
+            scale=1e2,
+        ),
+        Column(
+            name="esmi_across",
+            title="ESMI across valences ×10²",
+            short="ESMI ×10²",
+            better="higher",
+            scale=1e2,
+        ),
+        Column(
+            name="esmi_people",
+            title="ESMI across valences, people's marks ×10²",
+            short="ESMI, people ×10²",
             better="higher",
             scale=1e2,
         ),
@@ -80,10 +98,10 @@ class Esmi:
         return weights_digest(f"esmi 1 {self._classes} {preparation}", network.state_dict())
 
     def of(self, frames: Frames) -> Values:
-        """ESMI, its emotion half, its structure half, the target's probability."""
+        """In the columns' order."""
         wanted = MIKELS.get(frames.emotion, frames.emotion)
         if wanted not in self._classes:
-            return None, None, None, None
+            return (None,) * len(self.columns)
         source, edited = _small(frames.source), _small(frames.edited)
         if self._source[0] != frames.source_sha256:
             self._source = frames.source_sha256, logits_and_heat(self._network, self._pixels(source))
@@ -94,7 +112,18 @@ class Esmi:
         likely = _surprise(after, index)
         emotion = emotion_half(_surprise(before, index), likely)
         structure = structure_half(source, edited, heat)
-        return ALPHA * emotion + (1 - ALPHA) * structure, emotion, structure, math.exp(-likely)
+        esmi = ALPHA * emotion + (1 - ALPHA) * structure
+        across, people = None, None
+        if self._crosses(before, wanted):
+            across = esmi
+            if frames.marked is not None:
+                people = ALPHA * emotion + (1 - ALPHA) * structure_half(source, edited, _small_heat(frames.marked))
+        return esmi, emotion, structure, math.exp(-likely), across, people
+
+    def _crosses(self, before: Any, wanted: str) -> bool:
+        """Whether the source's likeliest class of the eight is of the other valence than the wanted one."""
+        own = max(self._classes, key=lambda name: float(before[self._classes[name]]))
+        return (own in MIKELS_POSITIVE) != (wanted in MIKELS_POSITIVE)
 
     def _pixels(self, pixels: Pixels) -> Any:
         given = self._processor(images=[pixels], do_resize=False, do_center_crop=False, return_tensors="pt")
@@ -120,6 +149,10 @@ def structure_half(source: Pixels, edited: Pixels, heat: Heat) -> float:
 def _surprise(logits: Any, index: int) -> float:
     """-ln of the class's probability, in double precision."""
     return max(0.0, float(-logits.double().log_softmax(-1)[index]))
+
+
+def _small_heat(marked: Heat) -> Heat:
+    return np.asarray(Image.fromarray(marked).resize((SIDE, SIDE), Image.Resampling.BILINEAR), np.float32)
 
 
 def _small(pixels: Pixels) -> Pixels:

@@ -34,11 +34,14 @@ class Frames:
     source_sha256: str
     emotion: str
     prompt: str
+    marked: npt.NDArray[np.float32] | None = None
+    """Where people say that the source's emotion comes from"""
 
 
 def inputs_digest(folder: Path, pair: Pair) -> str:
     """Names all that the pair's scores depend on: the files' bytes, what was asked for, the size of measuring."""
-    files = [_sha256(*_stamp(inside(folder, name))) if name else "" for name in (pair.source, pair.edited, pair.mask)]
+    names = (pair.source, pair.edited, pair.mask, pair.marked)
+    files = [_sha256(*_stamp(inside(folder, name))) if name else "" for name in names]
     return digest([*files, pair.emotion, pair.prompt, LONGEST_SIDE])
 
 
@@ -51,7 +54,7 @@ def read_frames(folder: Path, pair: Pair) -> Frames:
     picture = open_picture(folder, pair.source)
     source, edited = picture.image, open_picture(folder, pair.edited).image
     refuse_other_shape(source.size, edited.size)
-    mask = _mask(folder, pair, source.size)
+    mask, marked = (_mask(folder, name, source.size) for name in (pair.mask, pair.marked))
     scale = min(1.0, LONGEST_SIDE / max(source.size))
     size = max(1, round(source.width * scale)), max(1, round(source.height * scale))
     return Frames(
@@ -61,6 +64,7 @@ def read_frames(folder: Path, pair: Pair) -> Frames:
         source_sha256=picture.sha256,
         emotion=pair.emotion,
         prompt=pair.prompt,
+        marked=None if marked is None else _mask_at(marked, size),
     )
 
 
@@ -84,14 +88,14 @@ def open_picture(folder: Path, name: str) -> SourcePicture:
         raise RowError("bad_picture", str(error).replace(str(path), name)) from None
 
 
-def _mask(folder: Path, pair: Pair, size: tuple[int, int]) -> npt.NDArray[np.float32] | None:
-    if not pair.mask:
+def _mask(folder: Path, name: str, size: tuple[int, int]) -> npt.NDArray[np.float32] | None:
+    if not name:
         return None
-    path = inside(folder, pair.mask)
+    path = inside(folder, name)
     try:
         return read_mask(path, size)
     except PictureError as error:
-        raise RowError("bad_mask", str(error).replace(str(path), pair.mask)) from None
+        raise RowError("bad_mask", str(error).replace(str(path), name)) from None
 
 
 def inside(folder: Path, name: str) -> Path:

@@ -25,7 +25,8 @@ class Pair:
     """An edited picture and its source, by paths below the evaluation's folder.
 
     ``mask`` is white where the edit was allowed; empty where there was none. ``prompt`` is what the edit was told to
-    show; empty where it was told the emotion only. Each ``edited`` stands once in a table.
+    show; empty where it was told the emotion only. ``marked`` is white where people say that the source's emotion comes
+    from; empty where nobody was asked. Each ``edited`` stands once in a table.
     """
 
     source: str
@@ -35,6 +36,7 @@ class Pair:
     category: str = "all"
     prompt: str = ""
     method: str = "edit"
+    marked: str = ""
 
 
 COLUMNS = tuple(field.name for field in fields(Pair))
@@ -132,7 +134,7 @@ def _pair(path: Path, line: int, row: _Row) -> Pair:
     pair = Pair(**given)
     if pair.emotion not in TARGETS:
         raise EditError(f"{where}: no emotion is called {pair.emotion[:40]!r}; legal: {', '.join(TARGETS)}")
-    for name in (pair.source, pair.edited, pair.mask):
+    for name in (pair.source, pair.edited, pair.mask, pair.marked):
         parts = PurePosixPath(name).parts
         if name and ("\\" in name or "\0" in name or ".." in parts or PurePosixPath(name).is_absolute()):
             raise EditError(f"{where}: {name[:120]!r} leads out of the folder; remedy: paths below {path.parent}")

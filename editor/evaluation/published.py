@@ -1,4 +1,4 @@
-"""The papers' own figures: Moodifier's tables 4 and 5 (arXiv 2507.14024), and EmoEditor's ESMI (arXiv 2403.08255)."""
+"""The papers' own figures: Moodifier's tables 4 and 5 (arXiv 2507.14024), and EmoEditor's two (arXiv 2403.08255)."""
 
 from dataclasses import dataclass
 
@@ -83,7 +83,7 @@ TABLE_5 = PublishedTable(
 ESMI = PublishedTable(
     name="ESMI",
     title="EmoEditor: ESMI of edits across valences, by Grad-CAM",
-    columns=("esmi",),
+    columns=("esmi_across",),
     rows=(
         _row("Color Transfer", "color-transfer", 28.33),
         _row("Neural Style Transfer", "style-transfer", 47.48),
@@ -97,4 +97,34 @@ ESMI = PublishedTable(
         _row("EmoEditor", "emoeditor", 51.56),
     ),
 )
-PUBLISHED = (TABLE_4, TABLE_5, ESMI)
+ESMI_BY_PEOPLE = PublishedTable(
+    name="ESMI, people",
+    title="EmoEditor: ESMI of edits across valences, by the regions that people marked",
+    columns=("esmi_people",),
+    rows=(
+        _row("Color Transfer", "color-transfer", 26.68),
+        _row("Neural Style Transfer", "style-transfer", 46.00),
+        _row("CLIP-Styler", "clip-styler", 32.77),
+        _row("ControlNet", "controlnet", 31.53),
+        _row("SDEdit", "sdedit", 34.27),
+        _row("InstructPix2Pix", "instruct-pix2pix", 25.72),
+        _row("AIF", "aif", 28.31),
+        _row("EmoEdit", "emoedit", 37.53),
+        _row("LMS", "lms", 33.76),
+        _row("EmoEditor", "emoeditor", 49.99),
+    ),
+)
+EMOEDITOR_ABLATION = PublishedTable(
+    name="ESMI, ablation",
+    title="EmoEditor: its parts, ESMI by Grad-CAM",
+    columns=("esmi_across",),
+    rows=(
+        _row("text", "emoeditor text", 5.85),
+        _row("text, IEI", "emoeditor text+iei", 50.24),
+        _row("e_oh, L_emb", "emoeditor onehot", 7.36),
+        _row("e_dir, L_emb", "emoeditor direction", 8.51),
+        _row("e_dir, IEI", "emoeditor direction+iei-alignment", 47.36),
+        _row("e_dir, IEI, L_emb", "emoeditor direction+iei", 51.56),
+    ),
+)
+PUBLISHED = (TABLE_4, TABLE_5, ESMI, ESMI_BY_PEOPLE, EMOEDITOR_ABLATION)

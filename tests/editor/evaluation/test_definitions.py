@@ -1,6 +1,7 @@
 """Every measure is its published definition: held against plain NumPy, and against torchmetrics where it has it."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from editor.evaluation.grad_cam import cam, logits_and_heat
 from editor.evaluation.measure import Measure
 from editor.evaluation.perceptual import Lpips
 from editor.evaluation.structure import Structure
-from moodarchive.emotions.taxonomy import MIKELS_EIGHT
+from moodarchive.emotions.taxonomy import MIKELS_EIGHT, MIKELS_POSITIVE
 from moodarchive.errors import EditError, MissingWeightsError
 from tests.editor.evaluation import plain
 from tests.editor.evaluation.measuring_models import DEVIATION, MEAN, SIDE, MeasuringModels, classifier
@@ -224,7 +225,7 @@ def test_esmi_is_the_mean_of_its_halves(models: MeasuringModels) -> None:
     from transformers import ResNetForImageClassification
 
     case = frames(emotion="grief")  # sadness is its class
-    esmi, emotion, structure, probability = ready(Esmi(models.emotions)).of(case)
+    esmi, emotion, structure, probability, *_ = ready(Esmi(models.emotions)).of(case)
     network = ResNetForImageClassification.from_pretrained(models.emotions).eval()
     pixels = [
         torch.from_numpy(((each / 255 - MEAN) / DEVIATION).transpose(2, 0, 1)[None]).float()
@@ -241,6 +242,30 @@ def test_esmi_is_the_mean_of_its_halves(models: MeasuringModels) -> None:
     assert esmi == pytest.approx((emotion + structure) / 2)  # type: ignore[operator]
 
 
+def test_emoeditors_tables_are_of_pairs_across_valences_and_peoples_marks_replace_the_heat(
+    models: MeasuringModels,
+) -> None:
+    measure = ready(Esmi(models.emotions))
+    own = frames(emotion="awe")
+    logits, _ = logits_and_heat(measure._network, measure._pixels(_small(own.source)))
+    likeliest = MIKELS_EIGHT[int(logits.argmax())]
+    left = np.zeros(own.source.shape[:2], np.float32)
+    left[:, : left.shape[1] // 2] = 1
+    for emotion in MIKELS_EIGHT:
+        plain, marked = (measure.of(replace(own, emotion=emotion, marked=marks)) for marks in (None, left))
+        crosses = (emotion in MIKELS_POSITIVE) != (likeliest in MIKELS_POSITIVE)
+        assert plain[4:] == ((plain[0], None) if crosses else (None, None))
+        assert marked[:5] == plain[:5]
+        if crosses:
+            source, edited = _small(own.source), _small(own.edited)
+            heat = np.zeros((224, 224), np.float32)
+            heat[:, :112] = 1
+            expected = (marked[1] + structure_half(source, edited, heat)) / 2  # type: ignore[operator]
+            assert marked[5] == pytest.approx(expected, abs=0.02)  # the marks' edge is smoothed when they are enlarged
+        else:
+            assert marked[5] is None
+
+
 def test_in_bfloat16_the_classifier_says_nearly_what_it_says_in_float32(models: MeasuringModels) -> None:
     esmi = ready(Esmi(models.emotions))
     pixels = esmi._pixels(_small(frames(emotion="awe").source))
@@ -254,7 +279,7 @@ def test_in_bfloat16_the_classifier_says_nearly_what_it_says_in_float32(models: 
 
 
 def test_emotions_without_a_class_of_the_eight_have_no_esmi(models: MeasuringModels) -> None:
-    assert ready(Esmi(models.emotions)).of(frames(emotion="curiosity")) == (None,) * 4
+    assert ready(Esmi(models.emotions)).of(frames(emotion="curiosity")) == (None,) * 6
     assert ready(Esmi(models.emotions)).of(frames(emotion="awe"))[0] is not None
 
 
