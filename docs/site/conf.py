@@ -33,7 +33,7 @@ _SECTIONS = {
     "Build": ["docs/crawling", "docs/catalogues", "docs/licences", "docs/captioning", "docs/cluster", "docs/changing"],
     "Read and train": ["docs/reading", "docs/reference", "docs/training", "docs/evaluation"],
     "Ask people": ["docs/study"],
-    "Edit": ["docs/editing", "docs/editing-evaluation"],
+    "Edit": ["docs/editing", "docs/emoeditor", "docs/editing-evaluation"],
     "How it is built": ["docs/architecture", "docs/tables", "docs/settings", "CONTRIBUTING", "docs/log"],
     "What was measured": ["benchmarks/RESULTS", "CHANGELOG"],
 }

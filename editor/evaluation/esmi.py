@@ -28,8 +28,8 @@ class Esmi:
     """ESMI, its two halves, the probability of the wanted emotion after the edit; None without a Mikels class.
 
     EmoEditor's tables are of pairs across valences: the source's likeliest class is pleasant and the wanted emotion is
-    not, or the other way round. ``esmi_across`` is of these alone; so is ``esmi_people``, where what people marked stands
-    in for Grad-CAM.
+    not, or the other way round. ``esmi_across`` is of these alone; so is ``esmi_people``, with what people marked in
+    place of Grad-CAM.
 
     Pictures are shrunk to 224 x 224 as in the paper, then scaled as the classifier's own processor says.
     """

@@ -44,6 +44,8 @@ NEEDS_MORE = {
     r"moodarchive train ": "a hub's weights",
     r"moodarchive eval ": "a hub's weights, and published data sets",
     r"moodarchive edit-eval ": "weights of a hub",
+    r"moodarchive pairs ": "published data sets, and a trained predictor",
+    r"--method emoeditor": "an EmoEditor that was trained",
     r"moodarchive study report .*--kind edits": "people's answers",
 }
 """Pattern of a command → what it needs that a test's machine lacks."""

@@ -82,6 +82,7 @@ class DiffusionSettings(Settings):
     """The whole file; ``kind`` tells it from a MoodifyCLIP's training."""
 
     kind: Annotated[Literal["diffusion"], SettingScope.TRAINING] = "diffusion"
+    """What this file is of."""
     output: Annotated[str, SettingScope.EXECUTION] = ""
     """Where the two runs' checkpoints/ and base/ are written."""
     size: Annotated[int, Field(ge=16), SettingScope.TRAINING] = 64

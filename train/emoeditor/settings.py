@@ -15,6 +15,7 @@ class EmoEditorSettings(Settings):
     """The whole file of ``kind = "emoeditor"``; the six rows of the paper's ablation differ in three of these."""
 
     kind: Annotated[Literal["emoeditor"], SettingScope.TRAINING] = "emoeditor"
+    """What this file is of."""
     output: Annotated[str, Field(min_length=1), SettingScope.EXECUTION]
     """Where checkpoints/, cache/ and model/ are written."""
     pairs: Annotated[str, SettingScope.EXECUTION] = ""
@@ -62,6 +63,7 @@ class PredictorSettings(Settings):
     """The whole file of ``kind = "predictor"``: a ResNet that tells Mikels' eight apart."""
 
     kind: Annotated[Literal["predictor"], SettingScope.TRAINING] = "predictor"
+    """What this file is of."""
     output: Annotated[str, Field(min_length=1), SettingScope.EXECUTION]
     """Where checkpoints/ and model/ are written."""
     archive: Annotated[str, SettingScope.EXECUTION] = ""
