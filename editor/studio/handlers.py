@@ -1,10 +1,10 @@
 """What the page's events do; every error of ours becomes a line on the page."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 import numpy as np
@@ -12,13 +12,26 @@ from PIL import Image
 
 from editor.edit import EditStopped, Mask
 from editor.job import EditResult
-from editor.pictures import read_picture
+from editor.pictures import SourcePicture, read_picture
 from editor.planning.plan import EditRequest
+from editor.planning.regions import Box
 from editor.provenance import EditRecord
-from editor.studio.runs import Runs
+from editor.studio.runs import Going, Job, Made, Runs
 from editor.studio.work import THUMBNAIL_SIDE, Past, Work, shown, tinted
 from moodarchive.emotions.taxonomy import words
 from moodarchive.errors import EditError, MoodArchiveError
+
+MOST_PHOTOS = 24
+"""Photos that a page holds open at a time."""
+MOST_EDITS = 32
+"""Edits of one photo in one call: emotions times seeds."""
+
+
+class Photo(NamedTuple):
+    """An open photo; its name is known to this page alone."""
+
+    sha256: str
+    name: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,60 +45,115 @@ class Handlers:
         """The first line of the page."""
         return line("Ready.")
 
-    def open(self, path: str) -> tuple[Any, ...]:
-        """The upload is read, kept without its metadata, and removed; a path elsewhere, which no page sends, is not."""
-        try:
-            if not path or not Path(path).resolve().is_relative_to(self.work.uploads):
-                raise EditError("that file was not uploaded here")
+    def open(self, paths: list[str] | None, photos: list[Photo] | None) -> tuple[Any, ...]:
+        """Uploads are read, kept without their metadata, and removed; a path elsewhere, which no page sends, is not.
+
+        Each that cannot be read is told, the others are opened, and the last one is shown.
+        """
+        opened, problems, facts = list(photos or []), [], ""
+        for path in paths or []:
             try:
-                picture = read_picture(path)
-            finally:
-                Path(path).unlink(missing_ok=True)
-            self.work.keep_source(picture)
-        except MoodArchiveError as error:
-            return "", None, line(str(error).replace(path, Path(path).name), "bad")
-        width, height = picture.image.size
-        facts = "; ".join((f"{width} x {height} pixels", *picture.notes))
-        value = {"background": shown(picture.image), "layers": [], "composite": None}
-        return picture.sha256, value, line(f"Opened: {facts}.")
+                picture = self._read(path)
+            except MoodArchiveError as error:
+                problems.append(str(error).replace(path, Path(path).name))
+                continue
+            opened = [photo for photo in opened if photo.sha256 != picture.sha256]
+            opened.append(Photo(picture.sha256, Path(path).name))
+            width, height = picture.image.size
+            facts = "; ".join((f"Opened: {width} x {height} pixels", *picture.notes)) + "."
+        dropped = opened[:-MOST_PHOTOS]
+        if dropped:
+            problems.append(f"at most {MOST_PHOTOS} photos are open at a time; the oldest were closed")
+        opened = opened[-MOST_PHOTOS:]
+        status = line(" ".join((facts, *problems)).strip() or "Nothing was opened.", "bad" if problems else "plain")
+        if not facts:
+            return opened, gr.skip(), gr.skip(), gr.skip(), None, status
+        return opened, opened[-1].sha256, self._canvas(opened[-1].sha256), self.thumbnails(opened), None, status
+
+    def _read(self, path: str) -> SourcePicture:
+        if not path or not Path(path).resolve().is_relative_to(self.work.uploads):
+            raise EditError("that file was not uploaded here")
+        try:
+            picture = read_picture(path)
+        finally:
+            Path(path).unlink(missing_ok=True)
+        self.work.keep_source(picture)
+        return picture
+
+    def _canvas(self, sha256: str) -> dict[str, Any]:
+        """The photo under an empty brush."""
+        return {"background": shown(self.work.source(sha256).image), "layers": [], "composite": None}
+
+    def thumbnails(self, photos: list[Photo]) -> list[tuple[Image.Image, str]]:
+        """The open photos under the names that a person gave them, which stand nowhere else."""
+        return [(shown(self.work.source(photo.sha256).image, THUMBNAIL_SIDE), photo.name) for photo in photos]
+
+    def choose(self, photos: list[Photo], event: gr.SelectData) -> tuple[Any, ...]:
+        """Another open photo comes under the brush."""
+        if not (isinstance(event.index, int) and 0 <= event.index < len(photos)):
+            return gr.skip(), gr.skip(), line("That photo is closed.", "bad")
+        try:
+            return photos[event.index].sha256, self._canvas(photos[event.index].sha256), line("Ready.")
+        except EditError as error:
+            return gr.skip(), gr.skip(), line(str(error), "bad")
 
     def edit(  # noqa: PLR0917  the page passes its fields by position
         self,
+        photos: list[Photo] | None,
         photo: str,
         painted: dict[str, Any] | None,
-        emotion: str,
+        emotions: list[str],
         strength: float,
         prompt: str,
         region: str,
+        boxes: str,
+        scope: str,
         seed: float,
+        seeds: float,
         request: gr.Request,
     ) -> Iterator[tuple[Any, ...]]:
-        """Status while it goes on; then before and after, what was used, the file, and the history."""
-        keep = (gr.skip(),) * 5
-        busy, idle = (
-            (gr.update(interactive=False), gr.update(interactive=True)),
-            (
-                gr.update(interactive=True),
-                gr.update(interactive=False),
-            ),
-        )
+        """Status while it goes on; each picture's edits as they are made: the newest in full, all side by side."""
+        keep = (gr.skip(),) * 7
+        busy = gr.update(interactive=False), gr.update(interactive=True)
+        idle = gr.update(interactive=True), gr.update(interactive=False)
         yield (line("Starting …", "busy"), *keep, *busy)
+        made: list[Past] = []
         try:
-            source = self.work.source(photo)
-            mask = None if region == "whole" else painted_mask(painted, source.image.size)
-            wanted = EditRequest(
-                emotion=emotion, prompt=one_line(prompt), mask=mask, whole=region == "whole", seed=int(seed or 0)
-            )
-            for news in self.runs.run(str(request.session_hash), source, wanted, round(float(strength), 2)):
-                if isinstance(news, EditResult):
-                    made = self._made(source.image, news)
-                    yield (*made, self.history(), *idle)
+            requests = _requests(emotions, prompt, region, boxes, seed, seeds)
+            sources = [self.work.source(each) for each in self._in_scope(photos, photo, scope)]
+            jobs = [
+                Job(source=source, requests=_painted(requests, painted, source) if source.sha256 == photo else requests)
+                for source in sources
+            ]
+            for news in self.runs.run(str(request.session_hash), jobs, round(float(strength), 2)):
+                if isinstance(news, Made):
+                    past = [self._keep(edited) for edited in news.edits]
+                    made += past
+                    notes = dict.fromkeys(note for edited in news.edits for note in edited.plan.notes)
+                    done = line("; ".join(("Done", *notes)) + ".", "good")
+                    last = len(made) == sum(len(job.requests) for job in jobs)
+                    view = self._view(done, news.source.image, news.edits[0].image, news.edits[0].plan.mask, past[0])
+                    side_by_side = self._side_by_side(made)
+                    yield (
+                        *view,
+                        side_by_side,
+                        [each.path.name for each in made],
+                        self.history(),
+                        *(idle if last else busy),
+                    )
                 else:
-                    yield (line("Stopping …", "busy") if news.stopping else progress(news.done, news.of), *keep, *busy)
+                    status = line("Stopping …", "busy") if news.stopping else progress(news, len(jobs))
+                    yield (status, *keep, *busy)
         except EditStopped:
-            yield (line("Stopped; nothing was changed."), *keep, *idle)
-        except (MoodArchiveError, MemoryError, RuntimeError, ValueError, OSError) as error:
+            left = f"; {len(made)} finished edits are kept" if made else "; nothing was changed"
+            yield (line(f"Stopped{left}."), *keep, *idle)
+        except (MoodArchiveError, MemoryError, RuntimeError, ValueError, TypeError, OSError) as error:
             yield (line(str(error) or type(error).__name__, "bad"), *keep, *idle)
+
+    def _in_scope(self, photos: list[Photo] | None, photo: str, scope: str) -> list[str]:
+        if scope != "all" or not photos:
+            return [photo]
+        return [each.sha256 for each in photos]
 
     def stop(self, request: gr.Request) -> None:
         """Between two steps the edit ends; the edit's own event says so, or the last word could come from this one."""
@@ -93,41 +161,83 @@ class Handlers:
 
     def show(self, event: gr.SelectData) -> tuple[Any, ...]:
         """A past edit, as it was when it was made."""
-        past = self.work.history()
-        if not (isinstance(event.index, int) and 0 <= event.index < len(past)):
+        return self._show([past.path.name for past in self.work.history()], event.index, "From the history")
+
+    def show_made(self, names: list[str] | None, event: gr.SelectData) -> tuple[Any, ...]:
+        """One of the edits that stand side by side."""
+        return self._show(names or [], event.index, "Of these edits")
+
+    def _show(self, names: Sequence[str], index: Any, where: str) -> tuple[Any, ...]:
+        past = self.work.past(names[index]) if isinstance(index, int) and 0 <= index < len(names) else None
+        if past is None:
             return (line("That edit is gone.", "bad"), *(gr.skip(),) * 4)
-        chosen = past[event.index]
+        record = past.record
         try:
-            before = self.work.source(chosen.record.source_sha256).image
-            with Image.open(chosen.path, formats=("PNG",)) as image:
+            before = self.work.source(record.source_sha256).image
+            with Image.open(past.path, formats=("PNG",)) as image:
                 after = image.convert("RGB")
         except (EditError, OSError) as error:
             return (line(str(error), "bad"), *(gr.skip(),) * 4)
-        region = self.work.mask(chosen.record)
-        return self._view(
-            line(f"From the history: {escape(words(chosen.record.emotion))}."), before, after, region, chosen
-        )
+        status = line(f"{where}: {words(record.emotion)}, seed {record.seed}.")
+        return self._view(status, before, after, self.work.mask(record), past)
 
     def history(self) -> list[tuple[Image.Image, str]]:
         """Thumbnails with the emotion, the newest first."""
+        return self._thumbnails(self.work.history(), lambda record: words(record.emotion))
+
+    def _side_by_side(self, made: Sequence[Past]) -> list[tuple[Image.Image, str]]:
+        return self._thumbnails(made, lambda record: f"{words(record.emotion)}, seed {record.seed}")
+
+    def _thumbnails(self, past: Sequence[Past], caption: Callable[[EditRecord], str]) -> list[tuple[Image.Image, str]]:
         thumbnails = []
-        for past in self.work.history():
-            with Image.open(past.path, formats=("PNG",)) as image:
-                thumbnails.append((shown(image.convert("RGB"), THUMBNAIL_SIDE), words(past.record.emotion)))
+        for each in past:
+            try:
+                with Image.open(each.path, formats=("PNG",)) as image:
+                    thumbnails.append((shown(image.convert("RGB"), THUMBNAIL_SIDE), caption(each.record)))
+            except OSError:  # removed by hand meanwhile
+                continue
         return thumbnails
 
-    def _made(self, before: Image.Image, edited: EditResult) -> tuple[Any, ...]:
-        plan = edited.plan
-        path = self.work.keep(edited, plan.mask)
-        done = line("; ".join(("Done", *plan.notes)) + ".", "good")
-        past = Past(path=path, record=edited.record)
-        return self._view(done, before, edited.image, plan.mask, past)
+    def _keep(self, edited: EditResult) -> Past:
+        return Past(path=self.work.keep(edited, edited.plan.mask), record=edited.record)
 
     def _view(
         self, status: str, before: Image.Image, after: Image.Image, mask: Mask | None, past: Past
     ) -> tuple[Any, ...]:
         file = gr.update(value=str(past.path), interactive=True)
         return status, (shown(before), shown(after)), used(past.record), tinted(before, mask), file
+
+
+def _requests(  # noqa: PLR0917  as the page passes them
+    emotions: Any, prompt: str, region: str, boxes: str, seed: float, seeds: float
+) -> tuple[EditRequest, ...]:
+    """An edit for each emotion and each seed; EditError where there is none, or where there are too many."""
+    chosen = [emotions] if isinstance(emotions, str) else list(emotions or [])
+    if not chosen:
+        raise EditError("no emotion is chosen; remedy: choose one or several on the wheel")
+    count = max(1, int(seeds or 1))
+    if len(chosen) * count > MOST_EDITS:
+        raise EditError(
+            f"{len(chosen)} emotions with {count} seeds are {len(chosen) * count} edits of a photo, the most is "
+            f"{MOST_EDITS}; remedy: fewer of either"
+        )
+    whole = region == "whole"
+    corners = () if whole else tuple(Box.parse(each) for each in str(boxes or "").split())
+    return tuple(
+        EditRequest(
+            emotion=str(emotion), prompt=one_line(prompt), boxes=corners, whole=whole, seed=int(seed or 0) + more
+        )
+        for emotion in chosen
+        for more in range(count)
+    )
+
+
+def _painted(
+    requests: tuple[EditRequest, ...], painted: dict[str, Any] | None, source: SourcePicture
+) -> tuple[EditRequest, ...]:
+    """With what was painted as the region; the brush stands above boxes, and "all of the picture" above both."""
+    mask = None if requests[0].whole else painted_mask(painted, source.image.size)
+    return requests if mask is None else tuple(replace(request, mask=mask, boxes=()) for request in requests)
 
 
 def painted_mask(painted: dict[str, Any] | None, size: tuple[int, int]) -> Mask | None:
@@ -151,12 +261,13 @@ def line(text: str, kind: str = "plain") -> str:
     return f'<div class="line {kind}" role="status">{escape(text)}</div>'
 
 
-def progress(done: int, of: int) -> str:
+def progress(going: Going, pictures: int) -> str:
     """A bar; without a length while prompt and region are sought."""
-    if not of:
-        return line("Looking at the photo and loading the models …", "busy")
-    bar = f'<progress value="{done}" max="{of}"></progress>'
-    return f'<div class="line busy" role="status">Step {done} of {of} {bar}</div>'
+    which = f"Photo {going.picture} of {pictures}: " if pictures > 1 else ""
+    if not going.of:
+        return line(f"{which}Looking at the photo and loading the models …", "busy")
+    bar = f'<progress value="{going.done}" max="{going.of}" aria-label="steps done"></progress>'
+    return f'<div class="line busy" role="status">{which}Step {going.done} of {going.of} {bar}</div>'
 
 
 def used(record: EditRecord) -> str:

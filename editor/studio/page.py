@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
-from editor.studio.handlers import Handlers
-from moodarchive.emotions.taxonomy import EMOTIONS, words
+from editor.studio.handlers import MOST_EDITS, Handlers
+from editor.studio.wheel import emotion_wheel
 
 CSS = Path(__file__).with_name("page.css")
 _INTRO = """<header class="intro"><h1>MoodArchive Studio</h1>
@@ -18,11 +18,14 @@ class Wanted(NamedTuple):
     """The fields of a request, in the order in which ``Handlers.edit`` takes them."""
 
     brush: Any
-    emotion: Any
+    emotions: Any
     strength: Any
     prompt: Any
     region: Any
+    boxes: Any
+    scope: Any
     seed: Any
+    seeds: Any
 
 
 class Shown(NamedTuple):
@@ -38,39 +41,63 @@ class Shown(NamedTuple):
 def make_page(handlers: Handlers) -> Any:
     """The Blocks; every event has an explicit name in the API."""
     with gr.Blocks(title="MoodArchive Studio", analytics_enabled=False, delete_cache=(3600, 86400)) as page:
-        photo = gr.State("")
+        photos, photo, made = gr.State([]), gr.State(""), gr.State([])
         gr.HTML(_INTRO, padding=False)
         with gr.Row(equal_height=False):
-            with gr.Column(scale=5, min_width=360):
-                opened = gr.UploadButton("Open a photo", file_types=["image"], variant="primary", elem_id="open")
+            with gr.Column(scale=5, min_width=320):
+                opened = gr.File(
+                    label="Photos: drop them here, or choose",
+                    file_count="multiple",
+                    file_types=["image"],
+                    height=110,
+                    elem_id="open",
+                )
+                album = _gallery("Open photos", "album", 6)
                 wanted = _wanted()
                 with gr.Row():
                     go = gr.Button("Edit", variant="primary", elem_id="go")
                     halt = gr.Button("Stop", variant="stop", elem_id="stop", interactive=False)
-            with gr.Column(scale=6, min_width=360):
+            with gr.Column(scale=6, min_width=320):
                 result = _result(handlers)
-        past = gr.Gallery(
-            label="History",
-            columns=8,
-            height="auto",
-            object_fit="cover",
-            allow_preview=False,
-            interactive=False,
-            elem_id="history",
-            buttons=[],
-        )
+                side_by_side = _gallery("Side by side", "edits", 4)
+        past = _gallery("History", "history", 8)
         quiet: dict[str, Any] = {"show_progress": "hidden"}
         opened.upload(
-            handlers.open, [opened], [photo, wanted.brush, result.status], api_name="open", show_progress="minimal"
+            handlers.open,
+            [opened, photos],
+            [photos, photo, wanted.brush, album, opened, result.status],
+            api_name="open",
+            show_progress="minimal",
         )
+        album.select(handlers.choose, [photos], [photo, wanted.brush, result.status], api_name="choose", **quiet)
         go.click(
-            handlers.edit, [photo, *wanted], [*result, past, go, halt], api_name="edit", concurrency_limit=1, **quiet
+            handlers.edit,
+            [photos, photo, *wanted],
+            [*result, side_by_side, made, past, go, halt],
+            api_name="edit",
+            concurrency_limit=1,
+            **quiet,
         )
         halt.click(handlers.stop, None, None, api_name="stop", queue=False, **quiet)
+        side_by_side.select(handlers.show_made, [made], [*result], api_name="show_made", **quiet)
         past.select(handlers.show, None, [*result], api_name="show", **quiet)
         page.load(handlers.history, None, [past], api_name="history", **quiet)
     page.queue(max_size=16, api_open=False)
     return page
+
+
+def _gallery(label: str, elem_id: str, columns: int) -> Any:
+    return gr.Gallery(
+        label=label,
+        columns=columns,
+        height="auto",
+        object_fit="cover",
+        allow_preview=False,
+        interactive=False,
+        elem_id=elem_id,
+        elem_classes="thumbnails",
+        buttons=[],
+    )
 
 
 def _wanted() -> Wanted:
@@ -86,16 +113,27 @@ def _wanted() -> Wanted:
         buttons=[],
         placeholder="Open a photo to begin",
     )
-    emotion = gr.Radio([(words(e), e) for e in EMOTIONS], value="joy", label="Emotion", elem_id="emotions")
+    emotions = emotion_wheel(["joy"])
     strength = gr.Slider(0.1, 1, value=1, step=0.05, label="Strength: less keeps more of the photo", elem_id="strength")
     prompt = gr.Textbox(
         label="Prompt", placeholder="Empty: found from photo and emotion", max_lines=3, elem_id="prompt"
     )
+    with gr.Row():
+        seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=2**31 - 1, min_width=120, elem_id="seed")
+        seeds = gr.Number(
+            1, label="Seeds from there on", precision=0, minimum=1, maximum=MOST_EDITS, min_width=120, elem_id="seeds"
+        )
     with gr.Accordion("More", open=False):
-        choices = [("painted, else found", "found"), ("all of the picture", "whole")]
+        choices = [("painted or boxes, else found", "found"), ("all of the picture", "whole")]
         region = gr.Radio(choices, value="found", label="What may change")
-        seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=2**31 - 1)
-    return Wanted(brush, emotion, strength, prompt, region, seed)
+        boxes = gr.Textbox(
+            label="Boxes without a brush: x0,y0,x1,y1 as shares of width and height, several after a blank",
+            placeholder="0.25,0.1,0.75,0.6",
+            max_lines=1,
+            elem_id="boxes",
+        )
+        scope = gr.Radio([("this photo", "one"), ("all open photos", "all")], value="one", label="Which photos")
+    return Wanted(brush, emotions, strength, prompt, region, boxes, scope, seed, seeds)
 
 
 def _result(handlers: Handlers) -> Shown:

@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -15,33 +15,50 @@ from moodarchive.errors import MoodArchiveError
 _LOOK_S = 0.2
 
 
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One picture, and the edits that are made of it in one call."""
+
+    source: SourcePicture
+    requests: tuple[EditRequest, ...]
+
+
 class Going(NamedTuple):
-    """Steps done of all; (0, 0) while models are loaded and prompt and region are sought."""
+    """Steps done of all for the ``picture``-th; (0, 0) while models are loaded and prompt and region are sought."""
 
     done: int
     of: int
+    picture: int = 1
     stopping: bool = False
+
+
+class Made(NamedTuple):
+    """The edits of one picture."""
+
+    source: SourcePicture
+    edits: list[EditResult]
+
+
+News = Going | Made | BaseException
 
 
 @dataclass(kw_only=True)
 class Runs:
-    """One editor, one edit at a time; ``stop`` ends the edit of one page and no other."""
+    """One editor, one picture at a time; ``stop`` ends the edits of one page and no other."""
 
     editor: Editor
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _stops: dict[str, threading.Event] = field(default_factory=dict)
 
-    def run(
-        self, page: str, source: SourcePicture, request: EditRequest, strength: float
-    ) -> Iterator[Going | EditResult]:
-        """Progress again and again, then the edit. EditStopped, or the error of the edit."""
+    def run(self, page: str, jobs: Sequence[Job], strength: float) -> Iterator[Going | Made]:
+        """Progress again and again, each picture's edits once they are made. EditStopped, or the error of an edit."""
         stop = self._stops[page] = threading.Event()
-        news_queue: queue.SimpleQueue[Going | EditResult | BaseException] = queue.SimpleQueue()
-        thread = threading.Thread(target=self._work, args=(news_queue, stop, source, request, strength), daemon=True)
+        news_queue: queue.SimpleQueue[News] = queue.SimpleQueue()
+        thread = threading.Thread(target=self._work, args=(news_queue, stop, jobs, strength), daemon=True)
         thread.start()
         try:
-            latest = Going(0, 0)
-            while True:
+            latest, left = Going(0, 0), len(jobs)
+            while left:
                 try:
                     news = news_queue.get(timeout=_LOOK_S)
                 except queue.Empty:
@@ -49,14 +66,16 @@ class Runs:
                     continue
                 if isinstance(news, BaseException):
                     raise news
-                if isinstance(news, EditResult):
+                if isinstance(news, Made):
+                    left -= 1
                     yield news
-                    return
+                    continue
                 latest = news._replace(stopping=stop.is_set())
                 yield latest
         finally:
             stop.set()  # also when the page was closed
-            self._stops.pop(page, None)
+            if self._stops.get(page) is stop:
+                del self._stops[page]
 
     def stop(self, page: str) -> None:
         """Ends this page's edit, if one is going on."""
@@ -65,26 +84,27 @@ class Runs:
             stop.set()
 
     def _work(
-        self,
-        news_queue: "queue.SimpleQueue[Going | EditResult | BaseException]",
-        stop: threading.Event,
-        source: SourcePicture,
-        request: EditRequest,
-        strength: float,
+        self, news_queue: "queue.SimpleQueue[News]", stop: threading.Event, jobs: Sequence[Job], strength: float
     ) -> None:
         with self._lock:
             try:
-                if stop.is_set():
-                    raise EditStopped("stopped before it began")
-                editor = self._with(strength)
-                (made,) = editor.edit(source, [request], lambda done, of: news_queue.put(Going(done, of)), stop.is_set)
-                news_queue.put(made)
+                for number, job in enumerate(jobs, start=1):
+                    if stop.is_set():
+                        raise EditStopped("stopped before it began")
+
+                    def progress(done: int, of: int, number: int = number) -> None:
+                        news_queue.put(Going(done, of, number))
+
+                    news_queue.put(Going(0, 0, number))
+                    edits = self._with(strength).edit(job.source, job.requests, progress, stop.is_set)
+                    news_queue.put(Made(job.source, edits))
             except (MoodArchiveError, MemoryError, RuntimeError, ValueError, OSError) as error:
                 news_queue.put(error)
 
     def _with(self, strength: float) -> Editor:
         """The editor at this strength; another strength loads the method anew, so that one model is held at a time."""
         if self.editor.settings.strength != strength:
-            settings = settings_with(self.editor.method, **{**self.editor.settings.model_dump(), "strength": strength})
+            given = self.editor.settings.model_dump()
+            settings = settings_with(self.editor.method, **{**given, **given.pop("iei"), "strength": strength})
             self.editor = replace(self.editor, settings=settings)
         return self.editor

@@ -89,12 +89,17 @@ class Work:
         except OSError:
             return None
 
+    def past(self, name: str) -> Past | None:
+        """The edit of that file name; None where there is none."""
+        path = self.edits / name
+        record = read_record(path) if _NAME.fullmatch(name) and path.is_file() else None
+        return None if record is None else Past(path=path, record=record)
+
     def history(self, most: int = 48) -> list[Past]:
         """The newest first; files that are no edits of ours are passed over."""
         paths = [path for path in self.edits.glob("*.png") if _NAME.fullmatch(path.name)]
         paths.sort(key=lambda path: (-path.stat().st_mtime_ns, path.name))
-        records = ((path, read_record(path)) for path in paths[:most])
-        return [Past(path=path, record=record) for path, record in records if record is not None]
+        return [past for path in paths[:most] if (past := self.past(path.name)) is not None]
 
     def _source(self, sha256: str) -> Path:
         if not _SHA256.fullmatch(sha256):

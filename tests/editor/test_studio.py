@@ -1,5 +1,6 @@
 """The studio in a real browser: a photo, a brush, an edit, a stop, the history; and what hostile callers get."""
 
+import base64
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import requests
 from PIL import Image
 
 from editor.provenance import read_record
+from tests.axe import find_faults
 from tests.editor.browsing import Studio, studio
 from tests.editor.small_models import SmallModels
 from tests.validate.study.browsing import chromium
@@ -25,16 +27,16 @@ def served(small: SmallModels, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield found
 
 
-def _photo(path: Path) -> Path:
+def _photo(path: Path, seed: int = 3) -> Path:
     exif = Image.Exif()
     exif[0x010E] = "Anna's garden"
-    noise = np.random.default_rng(3).integers(60, 200, (30, 40, 3), np.uint8)
+    noise = np.random.default_rng(seed).integers(60, 200, (30, 40, 3), np.uint8)
     Image.fromarray(noise).resize((400, 300)).save(path, exif=exif)
     return path
 
 
 def _open(page: Any, path: Path) -> None:
-    page.locator("#open").locator("xpath=..").locator("input[type=file]").first.set_input_files(str(path))
+    page.locator("#open input[type=file]").first.set_input_files(str(path))
 
 
 def _says(page: Any, words: str) -> None:
@@ -66,10 +68,9 @@ def test_a_photo_is_painted_edited_stopped_and_found_again(served: Studio, tmp_p
         page.locator("#brush canvas").first.wait_for()
         page.wait_for_timeout(1_000)  # the canvas takes its size
         _paint(page)
-        page.get_by_text("fear", exact=True).click()
-        strength = page.locator("#strength input[type=number]")
-        strength.fill("0.1")
-        strength.press("Tab")
+        page.get_by_role("button", name="clear").click()
+        page.get_by_role("checkbox", name="fear", exact=True).click()
+        _fill_strength(page, "0.1")
         page.locator("#go").click()
         _says(page, "Done")
         (edit,) = served.folder.joinpath("edits").glob("*.png")
@@ -84,8 +85,7 @@ def test_a_photo_is_painted_edited_stopped_and_found_again(served: Studio, tmp_p
         assert page.locator("#both img").count() == 2
         assert page.locator("#history img").count() == 1
 
-        strength.fill("1")
-        strength.press("Tab")
+        _fill_strength(page, "1")
         page.locator("#go").click()
         _says(page, "Step ")
         page.locator("#stop").click()
@@ -101,6 +101,98 @@ def test_a_photo_is_painted_edited_stopped_and_found_again(served: Studio, tmp_p
         page.close()
     for path in served.folder.rglob("*"):
         assert "anna" not in path.name and (path.is_dir() or b"Anna" not in path.read_bytes())
+
+
+def _drop(page: Any, files: list[Path]) -> None:
+    """As a person drags files from their desktop."""
+    given = [{"name": path.name, "data": base64.b64encode(path.read_bytes()).decode()} for path in files]
+    transfer = page.evaluate_handle(
+        """files => {
+            const transfer = new DataTransfer();
+            for (const { name, data } of files) {
+                const bytes = Uint8Array.from(atob(data), letter => letter.charCodeAt(0));
+                transfer.items.add(new File([bytes], name, { type: "image/png" }));
+            }
+            return transfer;
+        }""",
+        given,
+    )
+    page.locator("#open button.upload-container").dispatch_event("drop", {"dataTransfer": transfer})
+
+
+def _choose_by_keyboard(page: Any, beginning: str, emotion: str) -> None:
+    page.get_by_role("checkbox", name=beginning, exact=True).focus()
+    wanted = page.get_by_role("checkbox", name=emotion, exact=True)
+    for _ in range(40):
+        if wanted.evaluate("wedge => wedge === document.activeElement"):
+            break
+        page.keyboard.press("ArrowRight")
+    page.keyboard.press("Space")
+
+
+def _fill_strength(page: Any, strength: str) -> None:
+    number = page.locator("#strength input[type=number]")
+    number.fill(strength)
+    number.press("Tab")
+
+
+def test_dropped_photos_emotions_and_seeds_stand_side_by_side(served: Studio, tmp_path: Path) -> None:
+    hostile = tmp_path / "<img src=x onerror=alert(1)>.png"
+    before = set(served.folder.joinpath("edits").glob("*.png"))
+    with chromium() as browser:
+        page = browser.new_page(viewport={"width": 1280, "height": 1400})
+        page.set_default_timeout(PATIENCE_MS)
+        alerts: list[str] = []
+        page.on("dialog", lambda dialog: (alerts.append(dialog.message), dialog.dismiss()))
+        page.goto(served.url)
+        _says(page, "Ready.")
+        (tmp_path / "broken.png").write_bytes(b"\x89PNG no picture")
+        _drop(page, [tmp_path / "broken.png", _photo(tmp_path / "garden.png", 4), _photo(hostile, 5)])
+        _says(page, "Opened: 400 x 300 pixels. broken.png")  # one that cannot be read costs the others nothing
+        assert page.locator("#album img").count() == 2
+
+        # what was painted is undone, so that a region is found; by the keyboard alone, fear joins joy
+        page.locator("#brush canvas").first.wait_for()
+        page.wait_for_timeout(1_000)
+        _paint(page)
+        page.get_by_role("button", name="Undo").click()
+        _choose_by_keyboard(page, beginning="joy", emotion="fear")
+        assert page.locator("#wheel .chosen").inner_text() == "joy, fear"
+        page.locator("#seeds input").fill("2")
+        _fill_strength(page, "0.1")
+        page.get_by_text("More", exact=True).click()
+        page.get_by_text("all open photos").click()
+        page.locator("#go").click()
+        page.locator("#edits img").nth(7).wait_for()  # two photos, two emotions, two seeds
+        _says(page, "Done")
+        records = [read_record(path) for path in set(served.folder.joinpath("edits").glob("*.png")) - before]
+        assert sorted((r.emotion, r.seed) for r in records if r) == sorted(
+            [("joy", 0), ("joy", 1), ("fear", 0), ("fear", 1)] * 2
+        )
+        assert len({r.source_sha256 for r in records if r}) == 2
+        assert {r.region_by for r in records if r} == {"lexicon and MoodifyCLIP"}
+
+        page.locator("#edits button.thumbnail-item").nth(3).click()
+        _says(page, "Of these edits: fear, seed 1.")
+        with page.expect_download() as download:
+            page.locator("#save").click()
+        saved = read_record(Path(download.value.path()))
+        assert saved is not None and (saved.emotion, saved.seed) == ("fear", 1)
+
+        # boxes in place of a brush, for who does not paint; this photo only
+        page.get_by_text("this photo").click()
+        page.locator("#boxes input, #boxes textarea").first.fill("0,0,0.5,1")
+        page.locator("#seeds input").fill("1")
+        page.locator("#go").click()
+        page.locator("#used", has_text="given").wait_for()
+        assert page.locator("#edits img").count() == 2
+
+        assert find_faults(page) == []
+        page.set_viewport_size({"width": 400, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth") <= 400
+        assert find_faults(page) == []
+        assert alerts == []
+        page.close()
 
 
 def _uploaded(served: Studio, name: str, data: bytes) -> str:
@@ -131,7 +223,7 @@ def test_hostile_uploads_are_told_and_leave_nothing(served: Studio) -> None:
     ):
         path = _uploaded(served, name, data)
         assert Path(path).resolve().is_relative_to(served.folder)
-        told = _called(served, "open", [_file(path)])
+        told = _called(served, "open", [[_file(path)], None])
         assert says in told or "no picture" in told
         assert "<script>" not in told
         assert not Path(path).exists()
@@ -144,11 +236,11 @@ def test_no_file_outside_the_work_folder_can_be_read(served: Studio, tmp_path: P
     for path in (str(secret), "/etc/passwd", f"{served.folder}/../../secret.png"):
         answer = requests.get(f"{served.url}/gradio_api/file={path}", timeout=60)
         assert answer.status_code in (403, 404), path
-        told = _called(served, "open", [_file(path)])
+        told = _called(served, "open", [[_file(path)], None])
         assert "Opened" not in told
         # nor by way of a component that reads pictures
         painted = {"background": None, "layers": [_file(path)], "composite": None}
-        assert "Done" not in _called(served, "edit", ["0" * 64, painted, "joy", 1, "", "found", 0])
+        assert "Done" not in _called(served, "edit", _wish(painted=painted))
     assert set(served.folder.joinpath("sources").iterdir()) == before
     for kept in served.folder.rglob("*"):
         assert kept.is_dir() or kept.read_bytes() not in (secret.read_bytes(), Path("/etc/passwd").read_bytes())
@@ -163,9 +255,22 @@ def test_other_hosts_are_refused_and_every_answer_binds_the_browser(served: Stud
         assert f'src="https://{outside}' not in answer.text and f'href="https://{outside}' not in answer.text
 
 
+def _wish(photo: str = "0" * 64, painted: Any = None, emotions: Any = ("joy",), boxes: Any = "") -> list[Any]:
+    """The fields of a request in the page's order."""
+    return [None, photo, painted, emotions, 1, "", "found", boxes, "one", 0, 1]
+
+
 def test_a_wish_that_no_page_would_send_is_refused_and_the_page_goes_on(served: Studio) -> None:
     for photo in ("../../etc/passwd", "0" * 64, ""):
-        told = _called(served, "edit", [photo, None, "joy", 1, "", "found", 0])
+        told = _called(served, "edit", _wish(photo))
         assert "Done" not in told and "/etc/passwd" not in told
-    assert "not in the list of choices" in _called(served, "edit", ["", None, "rage", 1, "", "found", 0])
+    for emotions, says in (
+        (["rage"], "is no emotion"),
+        ([], "no emotion is chosen"),
+        ([["joy"]], "is no emotion"),
+        (3, "not iterable"),
+        (["joy"] * 40, "the most is"),
+    ):
+        assert says in _called(served, "edit", _wish(emotions=emotions))
+    assert "is none" in _called(served, "edit", _wish(boxes="0,0,2,2"))
     assert requests.get(served.url, timeout=60).status_code == 200
