@@ -10,6 +10,7 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
+from editor.content_credentials import Credentials, sign_edit
 from editor.edit import EditStopped, Mask
 from editor.job import EditResult
 from editor.pictures import SourcePicture, read_picture
@@ -40,6 +41,8 @@ class Handlers:
 
     work: Work
     runs: Runs
+    credentials: Credentials | None = None
+    """What saved edits are signed with."""
 
     def ready(self) -> str:
         """The first line of the page."""
@@ -201,10 +204,19 @@ class Handlers:
     def _keep(self, edited: EditResult) -> Past:
         return Past(path=self.work.keep(edited, edited.plan.mask), record=edited.record)
 
+    def _saved(self, past: Past) -> Path:
+        """The file to save: signed where the person's own certificate is at hand."""
+        if self.credentials is None:
+            return past.path
+        signed = self.work.signed / past.path.name
+        if not signed.exists():
+            self.work.keep_signed(signed, sign_edit(past.path.read_bytes(), past.record, ".png", self.credentials))
+        return signed
+
     def _view(
         self, status: str, before: Image.Image, after: Image.Image, mask: Mask | None, past: Past
     ) -> tuple[Any, ...]:
-        file = gr.update(value=str(past.path), interactive=True)
+        file = gr.update(value=str(self._saved(past)), interactive=True)
         return status, (shown(before), shown(after)), used(past.record), tinted(before, mask), file
 
 

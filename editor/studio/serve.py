@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from editor.content_credentials import Credentials, require_credentials
 from editor.job import Editor
 from editor.pictures import MOST_BYTES
 from editor.studio.runs import Runs
@@ -29,6 +30,7 @@ _CONTRAST = {
     "block_label_text_color": "*primary_800",
     "block_title_text_color": "*primary_800",
     "button_primary_background_fill": "*primary_700",
+    "checkbox_label_background_fill_selected": "*primary_700",
     "button_primary_background_fill_hover": "*primary_800",
     "input_placeholder_color": "*neutral_500",
     "block_info_text_color": "*neutral_600",
@@ -64,8 +66,17 @@ class Address:
                 )
 
 
-def serve(editor: Editor, folder: Path, *, address: Address, tell: Callable[[str], None]) -> None:
-    """Serves until it is stopped. EditError when the port is taken or the work folder cannot be used."""
+def serve(
+    editor: Editor,
+    folder: Path,
+    *,
+    address: Address,
+    tell: Callable[[str], None],
+    credentials: Credentials | None = None,
+) -> None:
+    """Serves until it is stopped. EditError when the port is taken, or folder or credentials cannot be used."""
+    if credentials is not None:
+        require_credentials(credentials)
     host = address.host
     work = Work(folder=folder.resolve())
     work.make()
@@ -78,13 +89,13 @@ def serve(editor: Editor, folder: Path, *, address: Address, tell: Callable[[str
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "gradio", "editor") from None
     with _listening(host, address.port) as listening:
-        app = make_app(Runs(editor=editor), work, address)
+        app = make_app(Runs(editor=editor), work, address, credentials)
         tell(f"http://{host}:{listening.getsockname()[1]}{address.root_path}")
         config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, workers=1)
         uvicorn.Server(config).run(sockets=[listening])
 
 
-def make_app(runs: Runs, work: Work, address: Address) -> Any:
+def make_app(runs: Runs, work: Work, address: Address, credentials: Credentials | None = None) -> Any:
     """The application; requests that name another host than this one or a public one are refused (DNS rebinding)."""
     try:
         import gradio as gr
@@ -102,13 +113,13 @@ def make_app(runs: Runs, work: Work, address: Address) -> Any:
         font=["ui-sans-serif", "system-ui", "sans-serif"],
         font_mono=["ui-monospace", "monospace"],
     ).set(**_CONTRAST)
-    page = make_page(Handlers(work=work, runs=runs))
+    page = make_page(Handlers(work=work, runs=runs, credentials=credentials))
     mounted = gr.mount_gradio_app(
         app,
         page,
         path="/",
         root_path=address.root_path or None,
-        allowed_paths=[str(work.edits)],
+        allowed_paths=[str(work.edits), str(work.signed)],
         max_file_size=MOST_BYTES,
         show_error=False,
         footer_links=[],

@@ -49,10 +49,15 @@ class Work:
         """The finished pictures, each with its record."""
         return self.folder / "edits"
 
+    @property
+    def signed(self) -> Path:
+        """Copies of edits that are signed, made when they are shown."""
+        return self.folder / "signed"
+
     def make(self) -> None:
         """Makes the folders, for this person alone."""
         try:
-            for name in ("uploads", "sources", "masks", "edits"):
+            for name in ("uploads", "sources", "masks", "edits", "signed"):
                 (self.folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise EditError(f"the work folder {self.folder} cannot be used: {error.strerror}") from None
@@ -111,8 +116,15 @@ class Work:
             return
         held = io.BytesIO()
         image.save(held, "PNG", compress_level=1)
+        self._create(path, held.getvalue())
+
+    def keep_signed(self, path: Path, data: bytes) -> None:
+        """A signed copy's whole file."""
+        self._create(path, data)
+
+    def _create(self, path: Path, data: bytes) -> None:
         try:
-            create_whole(os.fspath(path), held.getvalue(), ".draft")
+            create_whole(os.fspath(path), data, ".draft")
         except OSError as error:
             raise StorageFullError(f"{path.parent} cannot be written: {error.strerror}") from None
 

@@ -95,18 +95,25 @@ def studio(
         list[str] | None, typer.Option(help="A name under which a proxy shows the page; again for several.")
     ] = None,
     folder: Annotated[str, typer.Option(help="The work folder: all that the page reads and writes.")] = "runs/studio",
+    certificate: Annotated[str, typer.Option(help="Sign saved edits (C2PA): a certificate with its chain, PEM.")] = "",
+    key: Annotated[str, typer.Option(help="The certificate's private key, PEM.")] = "",
 ) -> None:
     """Edit photos on a page in the browser: a brush, the emotions, before and after, a history."""
     from pathlib import Path
 
+    from editor.content_credentials import Credentials
     from editor.studio.serve import Address, serve
     from editor.tools import Tools
+    from moodarchive.errors import EditError
     from pipelines.editing.edit import make_editor
 
     settings = dict(zip(SETTINGS, (steps, guidance, None, None, size, text_encoder, rounds), strict=True))
     tools = Tools(method=method, model=model, base=base, server=server, server_model=server_model, settings=settings)
     address = Address(host=host, port=port, root_path=root_path, public_hosts=tuple(public_host or ()))
-    serve(make_editor(tools), Path(folder), address=address, tell=typer.echo)
+    if bool(certificate) != bool(key):
+        raise EditError("--certificate and --key go together; remedy: give both, or neither")
+    credentials = Credentials(certificate=Path(certificate), key=Path(key)) if key else None
+    serve(make_editor(tools), Path(folder), address=address, tell=typer.echo, credentials=credentials)
 
 
 @edit_verbs.command(rich_help_panel="Edit")
