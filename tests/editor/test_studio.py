@@ -109,7 +109,7 @@ def test_a_photo_is_painted_edited_stopped_and_found_again(served: Studio, tmp_p
         page.reload()
         _says(page, "Ready.")
         page.locator("#history img").first.click()
-        _says(page, "From the history: fear.")
+        _says(page, "From the history: fear, seed 0.")
         assert record.prompt in page.locator("#used").inner_text()
         assert [url for url in asked if not url.startswith((served.url, "data:", "blob:"))] == []
         page.close()
