@@ -18,13 +18,14 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
-from moodarchive.errors import MoodArchiveError
+from moodarchive.errors import MoodArchiveError, UsageError
 from moodarchive.running.local_page import WithHeaders, read_object
 from moodarchive.storage.store import Store
+from pipelines.browse.encoder import MOST_UPLOAD, Encoder
 from pipelines.browse.index import Index
 from pipelines.browse.marks import MARKS, Mark, MarksFile
 from pipelines.browse.pictures import Pictures, Thumbnails
-from pipelines.browse.questions import BadQuestion, Filters, Questions
+from pipelines.browse.questions import Filters, Questions
 from pipelines.inspect.show import collect_history, printable
 from validate.study.design.questions import MOST_COMMENT, REASONS
 
@@ -43,6 +44,7 @@ class Browse:
     pictures: Pictures
     thumbnails: Thumbnails
     marks: MarksFile
+    encoder: Encoder
 
     def begin(self) -> None:
         """Makes the marks known to the index's questions."""
@@ -85,6 +87,9 @@ def make_app(browse: Browse, *, hosts: Sequence[str], token: str = "") -> Any:
         Route("/near/{key}", pages.near),
         Route("/picture/{key}", pages.picture),
         Route("/thumb/{key}", pages.thumb),
+        Route("/similar/{key}", pages.similar),
+        Route("/similar-text", pages.similar_to_text),
+        Route("/similar-picture", pages.similar_to_picture, methods=["POST"]),
         Route("/mark", pages.mark, methods=["POST"]),
     ]
     handlers: dict[Any, Any] = {HTTPException: _refuse, MoodArchiveError: _explain, 500: _fail}
@@ -118,7 +123,13 @@ class _Pages:
         values = await run_in_threadpool(lambda: self._browse.values)
         page = _environment().get_template("browse.html.jinja")
         return HTMLResponse(
-            page.render(root=self._browse.store.root, rows=self._browse.index.rows, values=values, reasons=REASONS)
+            page.render(
+                has_vectors=self._browse.questions.vectors is not None,
+                root=self._browse.store.root,
+                rows=self._browse.index.rows,
+                values=values,
+                reasons=REASONS,
+            )
         )
 
     async def static(self, request: Request) -> Response:
@@ -163,6 +174,40 @@ class _Pages:
     async def near(self, request: Request) -> Response:
         key, _ = self._known(request)
         return JSONResponse({"rows": await run_in_threadpool(self._browse.questions.look_alikes, key), "next": None})
+
+    async def similar(self, request: Request) -> Response:
+        key, _ = self._known(request)
+        filters = Filters.read(request.query_params.multi_items())
+
+        def find() -> list[dict[str, Any]]:
+            number, vector = self._browse.questions.vector_of(key)
+            return self._browse.questions.similar(vector, filters, number)
+
+        return JSONResponse({"rows": await run_in_threadpool(find), "next": None})
+
+    async def similar_to_text(self, request: Request) -> Response:
+        filters = Filters.read(request.query_params.multi_items())
+        if not filters.words.strip():
+            raise HTTPException(422, "there is no text")
+        return JSONResponse({"rows": await run_in_threadpool(self._similar_to_text, filters), "next": None})
+
+    def _similar_to_text(self, filters: Filters) -> list[dict[str, Any]]:
+        return self._browse.questions.similar(self._browse.encoder.embed_text(filters.words), filters)
+
+    async def similar_to_picture(self, request: Request) -> Response:
+        filters = Filters.read(request.query_params.multi_items())
+        if not request.headers.get("content-type", "").startswith("image/"):
+            raise HTTPException(415, "that is no picture")
+        body = b""
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MOST_UPLOAD:
+                raise HTTPException(413, f"a picture has at most {MOST_UPLOAD >> 20} MB")
+
+        def find() -> list[dict[str, Any]]:
+            return self._browse.questions.similar(self._browse.encoder.embed_picture(body), filters)
+
+        return JSONResponse({"rows": await run_in_threadpool(find), "next": None})
 
     async def picture(self, request: Request) -> Response:
         _, number = self._known(request)
@@ -212,7 +257,7 @@ async def _refuse(request: Request, error: Exception) -> Response:
 
 
 async def _explain(request: Request, error: Exception) -> Response:
-    return JSONResponse({"error": str(error)}, 400 if isinstance(error, BadQuestion) else 500)
+    return JSONResponse({"error": str(error)}, 400 if isinstance(error, UsageError) else 500)
 
 
 async def _fail(request: Request, error: Exception) -> Response:

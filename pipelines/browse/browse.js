@@ -18,9 +18,9 @@ function trouble(text) {
   at("trouble").hidden = !text;
 }
 
-async function get(path) {
+async function get(path, options) {
   try {
-    const answer = await fetch(path);
+    const answer = await fetch(path, options);
     const body = await answer.json();
     trouble(answer.ok ? "" : body.error || "The server refused this.");
     return answer.ok ? body : null;
@@ -38,13 +38,20 @@ function chosen() {
   return pairs;
 }
 
+// where the first rows come from: the wall, or what is like a picture or a text
+function address(pairs) {
+  if (wall.like?.file) return ["similar-picture?" + pairs, { method: "POST", headers: { "Content-Type": wall.like.file.type || "image/jpeg" }, body: wall.like.file }];
+  if (wall.like) return [`${wall.like.how}/${wall.like.key}?` + pairs];
+  if (at("by")?.value === "meaning" && pairs.get("words")) return ["similar-text?" + pairs];
+  return ["wall?most=" + PAGE + (pairs.size ? "&" + pairs : "")];
+}
+
 async function begin() {
   const turn = ++wall.asked;
   const pairs = chosen();
   history.replaceState(null, "", pairs.size ? "?" + pairs : location.pathname);
   wall.busy = true;
-  const path = wall.like ? "near/" + wall.like : "wall?most=" + PAGE + (pairs.size ? "&" + pairs : "");
-  const answer = await get(path);
+  const answer = await get(...address(pairs));
   if (turn !== wall.asked) return;
   wall.busy = false;
   if (!answer) return;
@@ -141,9 +148,14 @@ function make(index) {
   }
   const score = row.score === null ? "" : " · " + row.score.toFixed(3);
   tile.append(frame, element("span", "says", spaced(row.emotion) + ", " + spaced(row.context) + score),
-    element("span", "says " + row.reason, row.bits === undefined ? spaced(row.reason) + (row.set ? " · " + row.set : "") : `${row.bits} of 64 bits differ`));
+    element("span", "says " + row.reason, nearness(row) || spaced(row.reason) + (row.set ? " · " + row.set : "")));
   showMark(tile, row);
   return tile;
+}
+
+function nearness(row) {
+  if (row.bits !== undefined) return `${row.bits} of 64 bits differ`;
+  return row.cosine === undefined ? "" : `cosine ${row.cosine.toFixed(3)}`;
 }
 
 function showMark(tile, row) {
@@ -206,19 +218,25 @@ at("large").addEventListener("click", () => at("large").classList.remove("veiled
 for (const button of detail.querySelectorAll("[data-mark]")) {
   button.addEventListener("click", () => (button.dataset.mark === "reject" ? ask() : mark(button.dataset.mark)));
 }
-at("near").addEventListener("click", () => {
-  const key = looked;
-  detail.close();
-  likeOf(key);
+for (const how of ["near", "similar"]) {
+  at(how)?.addEventListener("click", () => {
+    const key = looked;
+    detail.close();
+    likeOf({ how, key, says: `Pictures that look like ${key}. ` });
+  });
+}
+at("upload")?.addEventListener("change", (event) => {
+  const [file] = event.target.files;
+  if (file) likeOf({ file, says: `Pictures like ${file.name}. ` });
 });
 
-function likeOf(key) {
-  wall.like = key;
+function likeOf(like) {
+  wall.like = like;
   const line = at("like");
-  line.hidden = !key;
+  line.hidden = !like;
   const back = element("button", "", "All pictures");
   back.addEventListener("click", () => likeOf(null));
-  line.replaceChildren(key ? `Pictures that look like ${key}. ` : "", back);
+  line.replaceChildren(like ? like.says : "", back);
   begin();
 }
 
@@ -346,6 +364,7 @@ at("show-cells").addEventListener("click", () => show("cells"));
 
 let typing = 0;
 form.addEventListener("input", (event) => {
+  if (event.target.type === "file") return;
   clearTimeout(typing);
   typing = setTimeout(begin, ["search", "number"].includes(event.target.type) ? 250 : 0);
 });

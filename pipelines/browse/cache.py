@@ -12,7 +12,7 @@ from moodarchive.storage.store import Store
 from moodarchive.tables.keys import digest
 from moodarchive.tables.schemas import HUMAN_VERDICTS, SHARD_INDEX, TABLES
 
-INDEX_VERSION = 1
+INDEX_VERSION = 2
 """Raised whenever the form of what is cached changes."""
 _DRAFT = ".draft-"
 _FOLLOWED = (*TABLES, HUMAN_VERDICTS)

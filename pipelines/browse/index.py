@@ -9,6 +9,7 @@ from typing import Any
 import duckdb
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from moodarchive.emotions.taxonomy import EMOTIONS
 from moodarchive.storage.store import Store
@@ -27,9 +28,10 @@ from moodarchive.tables.schemas import (
 )
 from moodarchive.tables.sql import spill_folder
 from pipelines.browse.cache import begin_draft, publish
+from pipelines.browse.vectors import write_vectors
 from pipelines.browse.words import WordsWriter
 
-DATABASE, KEYS, NUMBERS, WORDS = "rows.duckdb", "keys.npy", "numbers.npy", "words"
+DATABASE, KEYS, NUMBERS, WORDS, VECTORS_FOLDER = "rows.duckdb", "keys.npy", "numbers.npy", "words", "vectors"
 KEPT, WAITING = "kept", "waiting"
 """What stands for the reason of a row that is in the archive, or that no cut has judged yet."""
 _LONGEST_TITLE = 160
@@ -73,7 +75,7 @@ _READ: tuple[tuple[Table, tuple[str, ...]], ...] = (
     (REPEATS, ("key", "reason")),
 )
 _TEXTS = """
-SELECT d.title, d.alt_text, c.summary, c.stimuli, c.assessment
+SELECT concat_ws(chr(10), d.title, d.alt_text, c.summary, array_to_string(c.stimuli, chr(10)), c.assessment) AS text
 FROM items d LEFT JOIN captions c USING (key) ORDER BY d.key
 """
 _PACKED = pa.schema([("key", pa.string()), ("set", pa.string()), ("jpg_offset", pa.int64()), ("jpg_size", pa.int64())])
@@ -104,8 +106,21 @@ def ensure_index(store: Store, folder: Path, tell: Callable[[str], None]) -> Non
     order = np.argsort(keys, kind="stable")
     np.save(draft / KEYS, keys[order])
     np.save(draft / NUMBERS, order.astype(np.uint32))
+    write_vectors(store, draft / VECTORS_FOLDER, _numbers_by(keys[order], order), tell)
     publish(draft, folder)
     tell(f"read in {time.monotonic() - began:.0f} s")
+
+
+def _numbers_by(
+    keys: NDArray[np.uint64], order: NDArray[np.int64]
+) -> Callable[[NDArray[np.uint64]], NDArray[np.int64]]:
+    """From keys, sorted, and their rows' numbers: keys to numbers, -1 for a key that there is not."""
+
+    def find(wanted: NDArray[np.uint64]) -> NDArray[np.int64]:
+        places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+        return np.where(keys[places] == wanted, order[places], -1)
+
+    return find
 
 
 def _progress(tell: Callable[[str], None], total: int) -> Callable[[int], None]:

@@ -6,9 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from moodarchive.errors import UsageError
 from moodarchive.tables.layout import SETS
 from pipelines.browse.index import Index, name_key
+from pipelines.browse.vectors import Vector, VectorsIndex
 from pipelines.browse.words import MOST_FOUND, TERMS, WordsIndex
 
 SORTS = {"archive": "id", "best": "-coalesce(score, -9)", "worst": "coalesce(score, 9)", "shuffled": "hash(id)"}
@@ -16,6 +19,7 @@ SORTS = {"archive": "id", "best": "-coalesce(score, -9)", "worst": "coalesce(sco
 HUMAN = ("accepted", "rejected", "undecided", "none")
 MARKS = ("good", "reject", "takedown", "none")
 MOST_ROWS = 240
+MOST_SIMILAR = 240
 MOST_VALUES = 60
 """Of a column with more values (licences as sites write them), the page offers the most frequent ones."""
 NEAR_BITS = 10
@@ -117,6 +121,7 @@ class Questions:
 
     index: Index
     words: WordsIndex
+    vectors: VectorsIndex | None = None
 
     def wall(self, filters: Filters, after: str = "", most: int = 60) -> dict[str, Any]:
         """The next rows, how the ones after them are asked for (none at the end), and at first how many there are."""
@@ -226,6 +231,35 @@ class Questions:
         ).fetchall()  # fmt: skip
         shown = self.rows([number for number, _ in near])
         return [one | {"bits": int(bits)} for one, (_, bits) in zip(shown, near, strict=True)]
+
+    def similar(self, vector: Vector, filters: Filters, without: int | None = None) -> list[dict[str, Any]]:
+        """The rows under the filters whose pictures are most like the vector, with cosines; words do not count."""
+        vectors = self._require_vectors()
+        if len(vector) != vectors.width:
+            raise BadQuestion(f"a vector of {len(vector)} numbers, the archive's have {vectors.width}")
+        where, values = filters.where()
+        allowed = None
+        if where != "true":
+            allowed = np.zeros(self.index.rows, bool)
+            ids = self.index.cursor().execute(f"SELECT id FROM known.rows WHERE {where}", values).fetchnumpy()["id"]
+            allowed[np.asarray(ids, np.int64)] = True
+        found = vectors.search(vector, MOST_SIMILAR + 1, allowed)
+        chosen = [one for one in found if one.number != without][:MOST_SIMILAR]
+        shown = self.rows([one.number for one in chosen])
+        return [row | {"cosine": one.cosine} for row, one in zip(shown, chosen, strict=True)]
+
+    def vector_of(self, key: str) -> tuple[int, Vector]:
+        """The row's number and its picture's vector; BadQuestion for a picture without one."""
+        number = self.index.number_of(key)
+        vector = None if number is None else self._require_vectors().vector_of(number)
+        if number is None or vector is None:
+            raise BadQuestion(f"{key} has no vector: it was not scored, or before score.keep_vectors was on")
+        return number, vector
+
+    def _require_vectors(self) -> VectorsIndex:
+        if self.vectors is None:
+            raise BadQuestion("the archive keeps no vectors; remedy: score.keep_vectors = true, before it is scored")
+        return self.vectors
 
     def cells(self) -> list[dict[str, Any]]:
         """Each cell's images, and how many of them are in the archive; the weakest first."""

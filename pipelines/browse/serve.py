@@ -11,10 +11,12 @@ from moodarchive.errors import MissingExtraError, UsageError
 from moodarchive.running.local_page import listen
 from moodarchive.storage.store import Store
 from pipelines.browse.cache import cache_home, read_state, root_folder
-from pipelines.browse.index import WORDS, Index, ensure_index
+from pipelines.browse.encoder import Encoder
+from pipelines.browse.index import VECTORS_FOLDER, WORDS, Index, ensure_index
 from pipelines.browse.marks import MarksFile, marks_path
 from pipelines.browse.pictures import Pictures, Thumbnails
 from pipelines.browse.questions import Questions
+from pipelines.browse.vectors import VectorsIndex, exists_in
 from pipelines.browse.words import WordsIndex
 from pipelines.runner.settings_record import require_recorded_settings
 
@@ -50,21 +52,25 @@ def open_browse(store: Store, options: BrowseOptions, tell: Callable[[str], None
     ensure_index(store, folder, tell)
     index = Index(folder)
     marks = MarksFile(marks_path(store, options.marks))
+    vectors = VectorsIndex(folder / VECTORS_FOLDER) if exists_in(folder / VECTORS_FOLDER) else None
     try:
         pictures = Pictures(store, index)
         browse = Browse(
             store=store,
             index=index,
-            questions=Questions(index, WordsIndex(folder / WORDS)),
+            questions=Questions(index, WordsIndex(folder / WORDS), vectors),
             pictures=pictures,
             thumbnails=Thumbnails(pictures, folder / "thumbnails", options.thumbnails_mb * _MEGABYTE),
             marks=marks,
+            encoder=Encoder(store),
         )
         browse.begin()
         yield browse
     finally:
         marks.close()
         index.close()
+        if vectors is not None:
+            vectors.close()
 
 
 def serve_browse(store: Store, options: BrowseOptions, tell: Callable[[str], None]) -> None:

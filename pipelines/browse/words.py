@@ -52,22 +52,18 @@ class WordsWriter:
         self._writer.wait_merging_threads()
 
     def add(self, rows: pa.Table, texts: pa.Table) -> None:
-        """Rows of the index, and beside each its title, alt-text and caption sentences."""
-        for row, said in zip(rows.select(["id", "score", *TERMS]).to_pylist(), texts.to_pylist(), strict=True):
+        """Rows of the index, and beside each its title, alt-text and caption in one text."""
+        columns = [rows[name].to_pylist() for name in ("id", "score", *TERMS)]
+        for said, number, score, *terms in zip(texts["text"].to_pylist(), *columns, strict=True):
             document = self._document()
-            document.add_unsigned("id", row["id"])
-            if row["score"] is not None:
-                document.add_float("score", row["score"])
-            document.add_text("text", _join(said))
-            for name in TERMS:
-                if row[name] is not None:
-                    document.add_text("term", f"{name}={row[name]}")
+            document.add_unsigned("id", number)
+            if score is not None:
+                document.add_float("score", score)
+            document.add_text("text", said)
+            for name, value in zip(TERMS, terms, strict=True):
+                if value is not None:
+                    document.add_text("term", f"{name}={value}")
             self._writer.add_document(document)
-
-
-def _join(said: Mapping[str, Any]) -> str:
-    texts = (said["title"], said["alt_text"], said["summary"], *(said["stimuli"] or ()), said["assessment"])
-    return "\n".join(filter(None, texts))
 
 
 class WordsIndex:
