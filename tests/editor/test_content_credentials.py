@@ -11,7 +11,10 @@ import pytest
 from PIL import Image
 
 from editor.content_credentials import ASSERTION, Credentials, require_credentials, sign_edit
-from editor.provenance import EditRecord, encode_edit
+from editor.edit import EditSettings
+from editor.pictures import SourcePicture
+from editor.planning.plan import Planner
+from editor.provenance import EditRecord, encode_edit, read_record
 from moodarchive.errors import EditError
 
 c2pa = pytest.importorskip("c2pa", reason="c2pa-python is not installed")
@@ -130,3 +133,27 @@ def test_what_cannot_sign_is_told_before_an_edit_is_made(tmp_path: Path) -> None
     other = _certificate(tmp_path / "other")
     with pytest.raises(EditError, match="cannot sign"):
         sign_edit(_edit()[1], _record(), ".png", Credentials(certificate=good.certificate, key=other.key))
+
+
+def test_the_studio_hands_out_a_signed_copy_and_leaves_the_edit_as_it_is(tmp_path: Path) -> None:
+    gradio = pytest.importorskip("gradio")
+    from editor.job import Editor
+    from editor.studio.handlers import Handlers
+    from editor.studio.runs import Runs
+    from editor.studio.work import Work
+
+    work = Work(folder=tmp_path / "work")
+    work.make()
+    image, data = _edit()
+    work.keep_source(SourcePicture(image=image, sha256="0" * 64))
+    name = f"{'0' * 12}-joy-7-{'a' * 16}.png"
+    (work.edits / name).write_bytes(data)
+    editor = Editor(method="moodifier", base="/absent", model=None, settings=EditSettings(), planner=Planner())
+    handlers = Handlers(work=work, runs=Runs(editor=editor), credentials=_certificate(tmp_path))
+    *_, file = handlers.show_made([name], gradio.SelectData(None, {"index": 0, "value": None}))
+    saved = Path(file["value"])
+    assert saved.parent == work.signed and _manifest(saved.read_bytes())["validation_state"] in ("Valid", "Trusted")
+    assert read_record(saved) == _record()  # whoever reads no C2PA finds the record where it always is
+    assert (work.edits / name).read_bytes() == data
+    *_, again = handlers.show_made(["../../etc/passwd"], gradio.SelectData(None, {"index": 0, "value": None}))
+    assert "value" not in again
