@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import exp
 from pathlib import Path
 from typing import Any
 
@@ -118,14 +119,18 @@ def open_predictor(folder: Path, device: Any = "cpu") -> EmotionPredictor:
 def fit_temperature(logits: Tensor, classes: Sequence[int] | Tensor) -> float:
     """The temperature with the least cross-entropy on held-out rows (Guo et al. 2017), between 0.05 and 20.
 
-    ``logits`` is [N, 8]. The loss is convex in 1 / T, so that a golden-section search over log T finds its minimum.
+    ``logits`` is [N, 8]. Labels are smoothed by 1 / (N + 1): rows that are all right would ask for endless confidence,
+    and N of them are no proof of more than N in N + 1. The loss is convex in 1 / T, so that a bounded search finds its
+    minimum.
     """
     from scipy.optimize import minimize_scalar
 
     given, wanted = logits.double(), torch.as_tensor(classes, dtype=torch.long)
+    smoothing = 1 / (len(wanted) + 1)
 
     def loss(log_temperature: float) -> float:
-        return float(nn.functional.cross_entropy(given / float(torch.tensor(log_temperature).exp()), wanted))
+        scaled = given / exp(log_temperature)
+        return float(nn.functional.cross_entropy(scaled, wanted, label_smoothing=smoothing))
 
     result = minimize_scalar(loss, bounds=(-3.0, 3.0), method="bounded", options={"xatol": 1e-4})
-    return float(torch.tensor(float(result.x)).exp())
+    return exp(float(result.x))

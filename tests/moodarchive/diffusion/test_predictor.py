@@ -53,6 +53,13 @@ def test_the_temperature_has_the_least_loss_and_is_that_by_which_logits_were_sha
     assert fit_temperature(logits * 3, classes) == pytest.approx(3 * fit_temperature(logits, classes), rel=1e-3)
 
 
+def test_rows_that_are_all_right_ask_for_no_endless_confidence() -> None:
+    classes = torch.arange(400) % 8
+    logits = torch.nn.functional.one_hot(classes, 8).float()
+    sure = (logits / fit_temperature(logits, classes)).softmax(-1).amax(1)
+    assert float(sure.mean()) == pytest.approx(400 / 401, abs=2e-3)
+
+
 def test_a_folder_that_is_no_predictor_is_refused(predictor: EmotionPredictor, tmp_path: Path) -> None:
     with pytest.raises(EditError, match="cannot be read as an emotion predictor"):
         open_predictor(tmp_path)

@@ -25,6 +25,7 @@ from pipelines.emopair.json_form import read_json
 from pipelines.emopair.settings import FilterSettings, PairSettings
 from pipelines.emopair.stages import PairJudge, split_of
 from pipelines.emopair.verify import verify_pairs
+from tests.editor.small_models import small_base
 from tests.making import rows_of, textured
 from tests.moodarchive.diffusion.small_emoeditor import PREDICTOR
 from tests.pipelines.emopair.sets import authors_settings, content, drawn_settings, entry, write_authors
@@ -175,6 +176,42 @@ def test_generated_pairs_pass_the_named_thresholds_or_say_which_they_miss() -> N
     ):  # fmt: skip
         assert judge._reason(row | change, is_generated=True) == reason, change
     assert judge._reason(row | {"clip_text": 0.0}, is_generated=False) == ""
+
+
+def test_a_base_makes_pairs_of_pictures_by_the_best_instructions_of_each_class(tmp_path: Path) -> None:
+    make_predictor(PREDICTOR, seed=2).save(tmp_path / "predictor")
+    small_base(tmp_path / "instruct", channels=8)
+    (tmp_path / "photos" / "sub").mkdir(parents=True)
+    for number in range(3):
+        textured(32, 32, seed=number).save(tmp_path / "photos" / "sub" / f"{number}.png")
+    told = {
+        "fear": [{"text": "add a shadow", "score": 2}, {"text": "less", "score": 1}, {"text": "add fog", "score": 3}],
+        "awe": [{"text": "add stars", "score": 0.5}],
+    }
+    (tmp_path / "instructions.json").write_text(json.dumps(told))
+    source = {
+        "kind": "generated", "folder": str(tmp_path / "photos"), "instructions": str(tmp_path / "instructions.json"),
+        "kept_instructions": 2, "count": 8,
+    }  # fmt: skip
+    maker = {"method": "instruct-pix2pix", "base": str(tmp_path / "instruct"), "steps": 1, "size": 32}
+    values = {"sources": [source], "maker": maker, "predictor": str(tmp_path / "predictor"), "pairs_per_part": 4}
+    settings = PairSettings.model_validate(values)
+    manifest = build_pairs(settings, str(tmp_path / "set"), on_ray=False)
+    rows = _pairs(tmp_path / "set")
+    assert {row["prompt"] for row in rows} <= {"add a shadow", "add fog", "add stars"}
+    assert {row["class_target"] for row in rows} == {"fear", "awe"}
+    assert len({row["target_sha256"] for row in rows}) == 8 and len({row["source_sha256"] for row in rows}) == 3
+    for row in rows:
+        sure = row["target_softmax"][MIKELS_EIGHT.index(row["class_target"])]
+        kept = sure == max(row["target_softmax"]) and sure > 0.5 and row["class_source"] != row["class_target"]
+        assert row["kept"] == kept
+    assert manifest.pairs == 8 and list(verify_pairs(str(tmp_path / "set"))) == []
+    assert str(tmp_path) not in (tmp_path / "set" / "manifest.json").read_text()  # a path may name a person
+    build_pairs(settings, str(tmp_path / "again"), on_ray=False)
+    assert content(tmp_path / "again") == content(tmp_path / "set")
+    (tmp_path / "instructions.json").write_text(json.dumps({"joy": []}))
+    with pytest.raises(DatasetError, match="'joy' is none of"):
+        build_pairs(settings, str(tmp_path / "third"), on_ray=False)
 
 
 def test_splits_are_of_the_groups_and_of_their_shares() -> None:
