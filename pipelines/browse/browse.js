@@ -1,7 +1,7 @@
 // The wall: asks for rows as it is scrolled, keeps only the visible tiles in the page, and sends marks until they are saved.
 "use strict";
 
-const PAGE = 120, LEAST = 150, GAP = 8, SAYS = 44, SPARE_ROWS = 3;
+const PAGE = 120, LEAST = 150, GAP = 8, SAYS = 50, SPARE_ROWS = 3;
 const LETTER = { g: "good", t: "takedown" };
 const PENDING = "pending:" + location.pathname;
 
@@ -146,9 +146,9 @@ function make(index) {
   } else {
     frame.append(element("span", "none", "no picture"));
   }
-  const score = row.score === null ? "" : " · " + row.score.toFixed(3);
-  tile.append(frame, element("span", "says", spaced(row.emotion) + ", " + spaced(row.context) + score),
-    element("span", "says " + row.reason, nearness(row) || spaced(row.reason) + (row.set ? " · " + row.set : "")));
+  const score = row.score === null ? "" : row.score.toFixed(3) + " · ";
+  tile.append(frame, element("span", "says", spaced(row.emotion) + ", " + spaced(row.context)),
+    element("span", "says " + row.reason, nearness(row) || score + spaced(row.reason) + (row.set ? " · " + row.set : "")));
   showMark(tile, row);
   return tile;
 }

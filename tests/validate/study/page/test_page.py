@@ -10,6 +10,7 @@ import requests
 
 from moodarchive.storage.store import Store
 from moodarchive.tables.schemas import SELECTION
+from tests.axe import find_faults
 from tests.making import rows_of
 from tests.validate.study.archives import HOSTILE, study_archive
 from tests.validate.study.browsing import Served, chromium, served
@@ -235,6 +236,7 @@ def test_a_person_finds_the_way_by_hand_and_by_keyboard(tmp_path: Path, width: i
         tab.goto(page.links["annotator-1"])
         tab.locator("#training:not([hidden])").wait_for()
         assert not tab.locator("#help").is_visible(), "it would lead past the instructions"
+        assert not find_faults(tab)
         tab.locator("#start").click()
         tab.locator("#task:not([hidden])").wait_for()
         assert tab.evaluate("document.documentElement.scrollWidth") <= width
@@ -244,6 +246,7 @@ def test_a_person_finds_the_way_by_hand_and_by_keyboard(tmp_path: Path, width: i
         heading, header = tab.locator("#parts h1").bounding_box(), tab.locator("header").bounding_box()
         assert heading["y"] >= header["y"] + header["height"], "the question lies under the bar"
         assert tab.locator("#picture").bounding_box()["y"] >= 0, "the picture is in sight while sentences are judged"
+        assert not find_faults(tab)
         # Enter presses the button that has the focus
         tab.locator("#sentences [data-says=yes]").first.focus()
         tab.keyboard.press("Enter")
