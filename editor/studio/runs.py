@@ -13,6 +13,7 @@ from editor.planning.plan import EditRequest
 from moodarchive.errors import MoodArchiveError
 
 _LOOK_S = 0.2
+_LAST_STEP_S = 20.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +83,13 @@ class Runs:
         stop = self._stops.get(page)
         if stop is not None:
             stop.set()
+
+    def close(self) -> None:
+        """Ends every page's edit and waits for its step, or the program would end within a model's pass."""
+        for stop in list(self._stops.values()):
+            stop.set()
+        if self._lock.acquire(timeout=_LAST_STEP_S):
+            self._lock.release()
 
     def _work(
         self, news_queue: "queue.SimpleQueue[News]", stop: threading.Event, jobs: Sequence[Job], strength: float

@@ -1,5 +1,6 @@
 """Serves the page on this machine: no analytics, nothing from elsewhere, nothing outside the work folder."""
 
+import logging
 import os
 import re
 import socket
@@ -89,10 +90,23 @@ def serve(
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "gradio", "editor") from None
     with _listening(host, address.port) as listening:
-        app = make_app(Runs(editor=editor), work, address, credentials)
+        runs = Runs(editor=editor)
+        app = make_app(runs, work, address, credentials)
         tell(f"http://{host}:{listening.getsockname()[1]}{address.root_path}")
-        config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, workers=1)
-        uvicorn.Server(config).run(sockets=[listening])
+        # an open page holds a stream for as long as it is open: without a limit Ctrl-C would wait for it
+        config = uvicorn.Config(
+            app, log_level="warning", access_log=False, server_header=False, workers=1, timeout_graceful_shutdown=2
+        )
+
+        class Server(uvicorn.Server):
+            async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+                logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # that streams are cut off is no error
+                await super().shutdown(sockets)
+
+        try:
+            Server(config).run(sockets=[listening])
+        finally:
+            runs.close()
 
 
 def make_app(runs: Runs, work: Work, address: Address, credentials: Credentials | None = None) -> Any:

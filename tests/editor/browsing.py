@@ -17,6 +17,7 @@ class Studio:
 
     url: str
     folder: Path
+    process: "subprocess.Popen[str]"
 
 
 @contextmanager
@@ -34,7 +35,7 @@ def studio(small: SmallModels, folder: Path) -> Iterator[Studio]:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
         assert url.startswith("http://127.0.0.1:"), url
-        yield Studio(url, folder)
+        yield Studio(url, folder, process)
     finally:
         process.kill()
         process.wait()

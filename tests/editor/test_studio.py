@@ -2,6 +2,7 @@
 
 import base64
 import io
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -287,3 +288,11 @@ def test_a_wish_that_no_page_would_send_is_refused_and_the_page_goes_on(served: 
         assert says in _called(served, "edit", _wish(emotions=emotions))
     assert "is none" in _called(served, "edit", _wish(boxes="0,0,2,2"))
     assert requests.get(served.url, timeout=60).status_code == 200
+
+
+def test_ctrl_c_ends_it_while_a_page_is_open(served: Studio) -> None:
+    """The last one: it ends what the others use."""
+    with requests.get(f"{served.url}/gradio_api/heartbeat/page", stream=True, timeout=60) as page:
+        assert page.status_code == 200
+        served.process.send_signal(signal.SIGINT)
+        assert served.process.wait(60) in (0, 130)
