@@ -30,7 +30,15 @@ _LINK = re.compile(r"\[([^\]]+)\]\(([^)#]+/)\)")
 
 _SECTIONS = {
     "Start": ["docs/install", "docs/tutorial"],
-    "Build": ["docs/crawling", "docs/catalogues", "docs/licences", "docs/captioning", "docs/cluster", "docs/changing", "docs/browsing"],
+    "Build": [
+        "docs/crawling",
+        "docs/catalogues",
+        "docs/licences",
+        "docs/captioning",
+        "docs/cluster",
+        "docs/changing",
+        "docs/browsing",
+    ],
     "Read and train": ["docs/reading", "docs/reference", "docs/training", "docs/evaluation"],
     "Ask people": ["docs/study"],
     "Edit": ["docs/editing", "docs/emoeditor", "docs/editing-evaluation"],
