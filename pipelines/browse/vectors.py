@@ -22,7 +22,12 @@ from moodarchive.tables.schemas import VECTORS
 
 DIRECTIONS = 128
 """Of a sketch; 1 GB for eight million pictures, whatever the vectors' width."""
-_SAMPLED, _BLOCK, _CHUNK = 40_000, 1 << 16, 2_048
+_SAMPLED, _CHUNK = 40_000, 2_048
+_BLOCK = 2_048
+"""Rows whose sketches are multiplied at once: they fit the core's cache, and BLAS takes no threads of its own for them.
+
+At 16,384 rows BLAS's threads and ours hold each other up: ten times slower on two cores.
+"""
 _SLACK = 6e-4
 """More than float32 sums of a thousand products, and the lengths of vectors in 16 bits, can be wrong by."""
 _STEPS, _MARGIN = 127, 1.25
@@ -146,6 +151,10 @@ class VectorsIndex:
         self._pool.shutdown()
         os.close(self._sketch)
         os.close(self._rest)
+
+    def row_numbers(self) -> NDArray[np.uint32]:
+        """Of the rows that have a vector."""
+        return self._numbers
 
     def vector_of(self, number: int) -> Vector | None:
         """The row's vector; None for a row without one."""

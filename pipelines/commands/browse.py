@@ -18,12 +18,23 @@ def browse(
     marks: Annotated[str, typer.Option(help="The file that keeps marks; by default under the root.")] = "",
     cache: Annotated[str, typer.Option(help="A folder outside the root for index and thumbnails.")] = "",
     thumbnails_mb: Annotated[int, typer.Option(help="Megabytes of thumbnails that are kept.", min=16)] = 512,
+    map_folder: Annotated[
+        str, typer.Option("--map", metavar="DIR", help="Write a map for embedding-atlas instead, and open it.")
+    ] = "",
+    map_pictures: Annotated[int, typer.Option(help="Pictures in the map, drawn by lot.", min=2)] = 20_000,
 ) -> None:
     """Serve a page over the archive: a wall of pictures to filter, search and mark."""
     from moodarchive.storage.store import Store
     from pipelines.browse.serve import BrowseOptions, serve_browse
 
     options = BrowseOptions(host=host, port=port, marks=marks, cache=cache, thumbnails_mb=thumbnails_mb)
+    if map_folder:
+        from pipelines.browse.atlas import open_map, write_map
+
+        path = write_map(Store(root), options, map_folder, map_pictures, typer.echo)
+        typer.echo(str(path))
+        open_map(path, typer.echo)
+        return
     serve_browse(Store(root), options, typer.echo)
 
 

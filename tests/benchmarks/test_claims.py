@@ -23,6 +23,7 @@ pytestmark = pytest.mark.torture
         ("pack.py", ["--gb", "0.2", "--rounds", "1"], 3),
         ("cut.py", ["--images", "20000", "--sample", "20000"], 3),
         ("licences.py", ["--samples", "40000"], 12),
+        ("browse.py", ["--rows", "20000"], 8),
         ("catalogue.py", ["--rows", "20000", "--embeddings", "5000", "--peers", "10000"], 9),
         ("learning.py", ["--seeds", "2", "--per-cell", "1", "--measured-per-cell", "1"], 12),
         ("edit.py", ["--rounds", "1"], 1),

@@ -172,6 +172,33 @@ def test_a_person_filters_looks_and_marks_by_keyboard_alone(page: Any, width: in
         tab.close()
 
 
+@pytest.mark.browser
+def test_a_wall_of_two_thousand_pictures_scrolls_to_its_end_with_few_tiles_in_the_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[3] / "benchmarks"))
+    from synthetic.browsed import write_tables
+
+    write_tables(tmp_path / "root", 2_000, vectors=False)
+    with chromium() as browser, browsing(str(tmp_path / "root"), tmp_path / "cache") as running:
+        tab = browser.new_page()
+        tab.set_default_timeout(10_000)
+        tab.goto(running.url)
+        tab.locator(".tile img").first.wait_for()
+        most = 0
+        for _ in range(100):
+            tab.evaluate("scrollTo(0, document.body.scrollHeight)")
+            tab.wait_for_timeout(60)
+            most = max(most, tab.locator(".tile").count())
+            if tab.locator(".tile[data-index='1999']").count():
+                break
+        assert tab.locator(".tile[data-index='1999'] img, .tile[data-index='1999'] .none").count() == 1
+        assert most < 200
+        tab.evaluate("scrollTo(0, 0)")
+        tab.locator(".tile[data-index='0']").wait_for()
+        tab.close()
+
+
 def _check_lines(lines: str, cell: str, phrase: str) -> None:
     """The lines to paste are settings that the program reads."""
     settings = load(ArchiveSettings, f'{lines}\n[descriptors.writer]\nmodel = "m"', "browse")

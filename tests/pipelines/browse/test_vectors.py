@@ -5,18 +5,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import requests
 
 import pipelines.demo
 from crawl.catalogues.meaning import score_meaning
+from moodarchive.errors import UsageError
 from moodarchive.models.clip import ClipEncoder
 from moodarchive.storage.store import Store
 from moodarchive.tables.keys import image_key
 from moodarchive.tables.schemas import IMAGES, SCHEMA_VERSION, VECTORS
+from pipelines.browse.atlas import write_map
+from pipelines.browse.serve import BrowseOptions
 from pipelines.browse.vectors import VectorsIndex, write_vectors
 from tests.axe import find_faults
-from tests.making import rows_of, write_rows
+from tests.making import opened, rows_of, write_rows
 from tests.pipelines.browse.browsing import browsing
 from tests.validate.study.archives import study_archive
 from tests.validate.study.browsing import chromium
@@ -65,6 +69,18 @@ def test_the_best_rows_are_those_of_the_product_with_all(store: Store, tmp_path:
     index.close()
 
 
+def _check_map(store: Store, folder: Path, jpegs: dict[str, bytes]) -> None:
+    """The map holds each picture once, with a picture that opens and a place of its own."""
+    lines: list[str] = []
+    path = write_map(store, BrowseOptions(cache=str(folder / "cache")), str(folder / "map"), 999, lines.append)
+    rows = pq.ParquetFile(path).read().to_pylist()
+    assert sorted(row["key"] for row in rows) == sorted(jpegs) and "placed by" in lines[-1]
+    assert max(opened(rows[0]["image"]["bytes"]).size) == 96 and rows[0]["emotion"]
+    assert len({(row["projection_x"], row["projection_y"]) for row in rows}) == len(rows)
+    with pytest.raises(UsageError, match="lies in the root"):
+        write_map(store, BrowseOptions(), store.path("map"), 9, lines.append)
+
+
 @pytest.mark.browser
 def test_the_page_finds_pictures_like_one_of_the_archive_like_a_file_and_like_a_text(tmp_path: Path) -> None:
     store = Store(str(tmp_path / "root"))
@@ -97,6 +113,7 @@ def test_the_page_finds_pictures_like_one_of_the_archive_like_a_file_and_like_a_
         for body, headers in ((b"no picture", kind), (jpeg, {"Content-Type": "text/plain"})):
             refused = requests.post(f"{running.url}similar-picture", data=body, headers=headers, timeout=60)
             assert refused.status_code in (400, 415) and refused.json()["error"]
+        _check_map(store, tmp_path, jpegs)
         with chromium() as browser:
             tab = browser.new_page()
             tab.set_default_timeout(10_000)
