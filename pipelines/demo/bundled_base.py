@@ -17,8 +17,8 @@ METHODS = ("moodifier", "infedit", "sdedit")
 """Those that a base of this class layout serves."""
 SIZE = 64
 SETTINGS: dict[str, dict[str, object]] = {
-    "moodifier": {"size": SIZE, "steps": 15, "guidance": 2.0},
-    "infedit": {"size": SIZE, "steps": 15, "guidance": 2.0},
+    "moodifier": {"size": SIZE, "steps": 12, "guidance": 4.5, "source_guidance": 4.5},
+    "infedit": {"size": SIZE, "steps": 12, "guidance": 4.5, "source_guidance": 4.5},
     "sdedit": {"size": SIZE, "steps": 20, "guidance": 4.0, "strength": 0.8},
 }
 """What the drawn world is edited with, where a person names nothing else; measured by benchmarks/closed_world.py."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -17,7 +17,12 @@ from editor.edit import EditSettings, Method, default_settings
 from moodarchive.storage.store import Store
 from pipelines.demo.bundled_base import SETTINGS, prepare_bundled_base
 
+if TYPE_CHECKING:
+    from pipelines.demo.closed_world import Case
+
 EDITS_PATH = "report/edits.json"
+DRAWINGS = "report/drawings"
+"""Where the unedited drawings lie, for a person who wants to edit one."""
 CASES = 9
 LOCAL_CASES = 3
 _TITLES = {
@@ -68,13 +73,18 @@ class Edited:
 def edit_drawings(store: Store, console: Console) -> Edited:
     """Edits, measures and records; a model that was edited with before is not used again."""
     from editor.weights_digest import weights_sha256
+    from pipelines.demo.closed_world import draw_cases
 
     hub = Path(store.path("model/hub"))
     model = weights_sha256(hub / "model.safetensors")
     if (known := _read_edits(store)) and known.model == model:
         return known
     began = monotonic()
-    edited = _edit(hub, model)
+    cases = draw_cases(CASES, seed=0)
+    for number, case in enumerate(cases, start=1):
+        name = f"{number}-{case.source.kind}-{case.source.mood.emotion}.png"
+        store.write_bytes(f"{DRAWINGS}/{name}", _packed(case.source.image, "PNG"))
+    edited = _edit(hub, model, cases)
     console.print(f"edit: done in {monotonic() - began:.1f} s", highlight=False)
     store.write_bytes(EDITS_PATH, (json.dumps(asdict(edited), indent=1) + "\n").encode())
     return edited
@@ -93,7 +103,7 @@ def describe_edits(edited: Edited) -> list[str]:
     ]
 
 
-def _edit(hub: Path, model: str) -> Edited:
+def _edit(hub: Path, model: str, cases: Sequence[Case]) -> Edited:
     import torch
 
     from editor.loading import load_method
@@ -103,7 +113,7 @@ def _edit(hub: Path, model: str) -> Edited:
 
     torch.set_num_threads(1)  # two on a busy machine wait for each other
     bundled, judge = prepare_bundled_base(), open_judge()
-    cases, local = draw_cases(CASES, seed=0), draw_cases(LOCAL_CASES, seed=0, local=True)
+    local = draw_cases(LOCAL_CASES, seed=0, local=True)
     rows, images, outside = [], [], [(0.0, 0.0)]
     for name, title in _TITLES.items():
         method_name = "moodifier" if name == "untrained" else name
@@ -154,9 +164,13 @@ def _settings(method: str) -> EditSettings:
 
 
 def _address(image: Image.Image) -> str:
+    return "data:image/jpeg;base64," + base64.b64encode(_packed(image, "JPEG")).decode()
+
+
+def _packed(image: Image.Image, form: str) -> bytes:
     packed = io.BytesIO()
-    image.save(packed, "JPEG", quality=92)
-    return "data:image/jpeg;base64," + base64.b64encode(packed.getvalue()).decode()
+    image.save(packed, form, quality=92)
+    return packed.getvalue()
 
 
 def _read_edits(store: Store) -> Edited | None:

@@ -24,6 +24,9 @@ import typer
 from PIL import Image
 
 from moodarchive.storage.store import Store
+from pipelines.demo.edits import DRAWINGS
+from pipelines.demo.pairs.drawing import draw_paired
+from pipelines.demo.pairs.moods import Mood
 from tests.annotate.described_part import GOOD as DESCRIPTION
 from tests.docs.commands import blocks_on, commands_on
 from tests.editor.plan_server import GOOD as PLAN
@@ -116,6 +119,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     shutil.copytree(HOUSE / "configs", folder / "configs")
     study_archive(Store(str(folder / "ROOT")))
     shutil.copytree(folder / "ROOT", folder / "runs" / "demo")
+    drawings = folder / "runs" / "demo" / DRAWINGS
+    drawings.mkdir(parents=True)
+    draw_paired("land", 0, Mood("joy", 0)).image.save(drawings / "2-land-joy.png")
     changing = folder / "changing"  # its tables have true inputs, so that the seal can be broken and made again
     (changing / "LIST").parent.mkdir()
     (changing / "LIST").write_text(f"key: {built_root(Store(str(changing / 'ROOT')))[0].key}\n")
