@@ -103,7 +103,7 @@ def describe_edits(edited: Edited) -> list[str]:
     ]
 
 
-def _edit(hub: Path, model: str, cases: Sequence[Case]) -> Edited:
+def _edit(hub: Path, model: str, cases: "Sequence[Case]") -> Edited:
     import torch
 
     from editor.loading import load_method

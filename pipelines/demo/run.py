@@ -22,7 +22,7 @@ from moodarchive.errors import MissingExtraError, MoodArchiveError, ServiceError
 from moodarchive.storage.store import Store
 from moodarchive.tables.layout import MANIFEST_PATH
 from pipelines.archive import ArchiveRun
-from pipelines.demo.bundled import BASE, CLIP
+from pipelines.demo.bundled import CLIP
 from pipelines.demo.captioner.server import MODEL
 from pipelines.demo.edits import Edited, describe_edits, edit_drawings
 from pipelines.demo.fault_report import FaultReport, report_faults
@@ -80,7 +80,7 @@ def run_demo(options: DemoOptions) -> None:
         ArchiveRun(store, settings, Progress(store, console)).run()
     fault_reports = [] if options.photos else report_faults(store, pictures)
     learned = learn(store, console) if options.train and not options.photos else None
-    edited = edit_drawings(store, console) if learned and BASE.is_dir() else None
+    edited = edit_drawings(store, console) if learned else None
     _write_extra(store, options, fault_reports, learned, edited)
     report = write_report(store)
     unhandled = [
