@@ -1,5 +1,7 @@
 """The page's server: a few addresses under one prefix, pictures by key alone, and nothing outside the root."""
 
+import json
+import os
 import re
 import secrets
 from collections.abc import Sequence
@@ -66,8 +68,16 @@ class Browse:
 
     @cached_property
     def values(self) -> dict[str, list[tuple[str, int]]]:
-        """What the columns can be filtered by; the index does not change."""
-        return self.questions.values()
+        """What the columns can be filtered by; the index does not change, they are counted once and kept beside it."""
+        path = self.index.folder / "values.json"
+        try:
+            return dict(json.loads(path.read_bytes()))
+        except (FileNotFoundError, ValueError):
+            values = self.questions.values()
+            draft = path.with_suffix(f".{os.getpid()}")
+            draft.write_text(json.dumps(values))
+            draft.replace(path)
+            return values
 
 
 def make_app(browse: Browse, *, hosts: Sequence[str], token: str = "") -> Any:
