@@ -9,6 +9,7 @@ from typing import Any
 
 from moodarchive.errors import ConfigError, MissingExtraError, MoodArchiveError, StageError
 from moodarchive.running.neutral_folder import neutral_folder, worker_environment, working_in
+from moodarchive.running.ray_address import OWN, address_of
 from moodarchive.storage.store import Store
 from train.settings import TrainSettings
 
@@ -23,16 +24,16 @@ def train_on_ray(settings: TrainSettings, root: str, start: str = "") -> Store:
         import ray.train.torch
     except ImportError as error:
         raise MissingExtraError(error.name or "ray[train]", "train") from error
-    own = not settings.ray.address
+    address = address_of(settings.ray.address)
     users_folder = Path.cwd()
     with neutral_folder() as folder:
         with working_in(folder):
             ray.init(
                 # "local", not None, which joins whatever cluster this machine noted last, even one that has died
-                address=settings.ray.address or os.environ.get("RAY_ADDRESS") or "local",
+                address=address or OWN,
                 log_to_driver=True,
-                include_dashboard=False if own else None,
-                runtime_env=worker_environment(users_folder) if own and "RAY_ADDRESS" not in os.environ else None,
+                include_dashboard=None if address else False,
+                runtime_env=None if address else worker_environment(users_folder),
             )
         return _fit(settings, root, start, users_folder)
 

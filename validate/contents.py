@@ -5,10 +5,12 @@ import io
 import json
 import tarfile
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from PIL import Image
 
+from moodarchive.licences import may_be_published
 from moodarchive.storage.store import Store
 from moodarchive.tables.layout import DOUBTFUL, PRIVATE, SETS
 from moodarchive.tables.parquet import read_table as read_parquet
@@ -20,13 +22,35 @@ Problems = Iterator[tuple[str, str]]
 _MEMBERS = ("jpg", "json", "txt")
 
 
+@dataclass(frozen=True)
+class PublishingRule:
+    """The sources that the seal's settings keep private, and those that the operator may pass on."""
+
+    private_sources: frozenset[str] = frozenset()
+    permitted_sources: frozenset[str] = frozenset()
+
+    @classmethod
+    def of_settings(cls, settings: Mapping[str, Any] | None) -> "PublishingRule":
+        """As the manifest's copy of the settings says it."""
+        shards = ((settings or {}).get("whole_table") or {}).get("shards") or {}
+        return cls(*(frozenset(shards.get(name) or ()) for name in ("private_sources", "permitted_sources")))
+
+    def find_reason(self, source: str, licence: str | None, licence_url: str | None) -> str:
+        """Why an image of this provenance may lie in private shards only; empty where it may lie in any."""
+        if source in self.private_sources:
+            return f"its source {source} is private"
+        if may_be_published(licence, licence_url, permitted=source in self.permitted_sources):
+            return ""
+        return f"its licence ({licence or licence_url or 'none stated'}) does not let it be passed on"
+
+
 class _Member(NamedTuple):
     offset: int
     size: int
     sha256: bytes
 
 
-def part_problems(store: Store, part: int, sealed: frozenset[str]) -> Problems:
+def part_problems(store: Store, part: int, sealed: frozenset[str], rule: PublishingRule) -> Problems:
     """(where, what) for everything wrong in the part; ``sealed`` names its shards' files that the manifest covers."""
     items = _column(store, ITEMS, part, "key")
     if items != sorted(set(items)):
@@ -48,6 +72,13 @@ def part_problems(store: Store, part: int, sealed: frozenset[str]) -> Problems:
     for key in sorted(set(splits) - set(packed)):
         yield key, f"kept, but in no shard of part {part:05d}"
     yield from _set_problems(part, packed, splits, doubtful)
+    provenance = (_column(store, ITEMS, part, name) for name in ("source", "licence", "licence_url"))
+    for key, *stated in zip(items, *provenance, strict=True):
+        if packed.get(key, PRIVATE) != PRIVATE and (reason := rule.find_reason(*stated)):
+            yield (
+                key,
+                f"in {packed[key]}, but {reason}: it belongs into {PRIVATE}; remedy: moodarchive run packs it anew",
+            )
 
 
 def _set_problems(part: int, packed: Mapping[str, str], splits: Mapping[str, str], doubtful: set[str]) -> Problems:

@@ -15,7 +15,7 @@ from moodarchive.tables.layout import MANIFEST_PATH, VERIFIED_FOLDER
 from moodarchive.tables.parts import Sidecar
 from moodarchive.tables.schemas import SHARD_INDEX
 from validate.attribution import attribution_problems
-from validate.contents import part_problems
+from validate.contents import PublishingRule, part_problems
 from validate.history import history_problems, verdict_problems
 from validate.pruning import pruning_problems
 from validate.repeats import repeat_problems
@@ -153,7 +153,8 @@ def _contents(store: Store, manifest: ArchiveManifest, incomplete: set[int], ove
     """What only the rows, tars and pictures tell; of an incomplete part there is nothing to compare."""
     shards = {sidecar.part: frozenset(sidecar.files) for sidecar in manifest.of_table(SHARD_INDEX.name)}
     whole = [(part, shards.get(part, frozenset())) for part in manifest.image_parts if part not in incomplete]
-    yield from chain.from_iterable(over(partial(_content_problems, store), whole))
+    rule = PublishingRule.of_settings(manifest.settings)
+    yield from chain.from_iterable(over(partial(_content_problems, store, rule), whole))
     if not incomplete:
         yield from (Problem(MANIFEST_PATH, what) for what in provenance_problems(store, manifest))
         yield from (Problem(where, what) for where, what in verdict_problems(store, manifest))
@@ -162,6 +163,6 @@ def _contents(store: Store, manifest: ArchiveManifest, incomplete: set[int], ove
         yield from (Problem(where, what) for where, what in attribution_problems(store, manifest))
 
 
-def _content_problems(store: Store, whole: tuple[int, frozenset[str]]) -> list[Problem]:
+def _content_problems(store: Store, rule: PublishingRule, whole: tuple[int, frozenset[str]]) -> list[Problem]:
     part, sealed = whole
-    return [Problem(where, what) for where, what in part_problems(store, part, sealed)]
+    return [Problem(where, what) for where, what in part_problems(store, part, sealed, rule)]

@@ -37,9 +37,10 @@ def verify(
     fast: Annotated[bool, typer.Option("--fast", help="Check presence and digests only.")] = False,
 ) -> None:
     """Prove a sealed archive whole; exit 1 and name what is not."""
+    from moodarchive.running.ray_address import address_of
     from moodarchive.storage.store import Store
     from moodarchive.tables.layout import MANIFEST_PATH
-    from pipelines.runner.cluster import Cluster, address_of
+    from pipelines.runner.cluster import Cluster
     from pipelines.runner.distribution import spread_for
     from pipelines.runner.preflight import requirements_by
     from validate.verify import verify as problems_of

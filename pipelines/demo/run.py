@@ -19,6 +19,7 @@ from filter.cut import CutSettings
 from filter.score import ScoreSettings
 from moodarchive.emotions.taxonomy import CONTEXTS
 from moodarchive.errors import MissingExtraError, MoodArchiveError, ServiceError
+from moodarchive.running.ray_address import OWN
 from moodarchive.storage.store import Store
 from moodarchive.tables.layout import MANIFEST_PATH
 from pipelines.archive import ArchiveRun
@@ -31,7 +32,6 @@ from pipelines.demo.serving import START_S, run_server
 from pipelines.demo.stock_site.catalogue import EMOTIONS, drawn_catalogue, photo_catalogue
 from pipelines.demo.stock_site.server import HOST
 from pipelines.report.write import write_report
-from pipelines.runner.cluster import OWN
 from pipelines.runner.progress import PLAIN_SECONDS, Progress
 from pipelines.settings import ArchiveSettings, RunSettings, SourcesSettings
 from validate.verify import verify

@@ -14,6 +14,7 @@ from typing import Self
 from moodarchive.archive.writer_lock import RUN_VARIABLE
 from moodarchive.errors import ConfigError, StageError
 from moodarchive.running.neutral_folder import neutral_folder, worker_environment, working_in
+from moodarchive.running.ray_address import address_of
 from moodarchive.running.stage import Stage
 from moodarchive.storage.store import Store
 from pipelines.runner.preflight import NodeRequirements, check_nodes, end_preflight, local_paths, start_preflight
@@ -23,19 +24,6 @@ from pipelines.settings import ArchiveSettings
 REACHED_S = 10.0
 LONGEST_TMPDIR = 36
 """Bytes: a socket's path may have 107, and Ray adds ray/session_DATE_TIME_PID/sockets/plasma_store."""
-OWN = "local"
-"""The address that asks for a Ray of this run's own, whatever RAY_ADDRESS says."""
-
-
-def address_of(setting: str) -> str:
-    """The cluster's address: the setting, else RAY_ADDRESS; empty for a Ray of our own."""
-    address = setting or os.environ.get("RAY_ADDRESS", "")
-    if address.startswith("ray://"):
-        raise ConfigError(
-            f"{address}: the run itself must be part of the cluster; remedy: start it on the head node with "
-            '"auto", or submit it as a job'
-        )
-    return "" if address == OWN else address
 
 
 @dataclass(kw_only=True)

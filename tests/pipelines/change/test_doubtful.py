@@ -2,11 +2,13 @@
 
 import io
 import json
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -30,7 +32,7 @@ from pipelines.report.write import write_report
 from tests.annotate.described_part import GOOD, ReceivedRequest, serving
 from tests.making import Row, rows_of, write_rows
 from tests.whole_root import Pictured, add_round
-from validate.contents import part_problems
+from validate.contents import PublishingRule, part_problems
 from validate.verify import verify
 
 pytestmark = pytest.mark.skipif(find_spec("open_clip") is None, reason="the extra clip is not installed")
@@ -148,15 +150,51 @@ def test_a_doubtful_picture_in_a_public_shard_is_a_problem(archive: Store) -> No
         n for n in finished_parts(archive, ITEMS) if public in {row["key"] for row in rows_of(archive, ITEMS, n)}
     ]
     sealed = frozenset(archive.files("shards"))
-    assert list(part_problems(archive, part, sealed)) == []
+    assert list(part_problems(archive, part, sealed, PublishingRule())) == []
     for table in (SAFETY, SELECTION):
         rows = rows_of(archive, table, part)
         write_rows(
             archive, table, part, [row | {"verdict": "doubtful"} if row["key"] == public else row for row in rows]
         )
         said = [(public, "in train, but its picture is doubtful and belongs into private")]
-        assert list(part_problems(archive, part, sealed)) == said
+        assert list(part_problems(archive, part, sealed, PublishingRule())) == said
         write_rows(archive, table, part, rows)
+
+
+PERMITTED = PublishingRule(permitted_sources=frozenset({"mine"}))
+
+
+@pytest.mark.parametrize(
+    ("stated", "rule", "reason"),
+    [
+        ({"licence": "by-nc 4.0", "licence_url": None}, PublishingRule(), r"its licence \(by-nc 4.0\)"),
+        ({"licence": None, "licence_url": None}, PublishingRule(), r"its licence \(none stated\)"),
+        ({"licence": None, "licence_url": None}, PERMITTED, ""),
+        (
+            {"licence": "by-nd 4.0", "licence_url": None},
+            PublishingRule(permitted_sources=frozenset({"mine"})),
+            "licence",
+        ),
+        ({}, PublishingRule(private_sources=frozenset({"mine"})), "its source mine is private"),
+    ],
+)
+def test_a_picture_that_may_not_be_passed_on_is_a_problem_in_a_public_shard(
+    archive: Store, stated: dict[str, Any], rule: PublishingRule, reason: str
+) -> None:
+    public = sorted(_packed(archive, "train"))[0]
+    (part,) = [
+        n for n in finished_parts(archive, ITEMS) if public in {row["key"] for row in rows_of(archive, ITEMS, n)}
+    ]
+    rows = rows_of(archive, ITEMS, part)
+    changed = [row | {"source": "mine"} | stated if row["key"] == public else row for row in rows]
+    write_rows(archive, ITEMS, part, changed)
+    problems = list(part_problems(archive, part, frozenset(archive.files("shards")), rule))
+    write_rows(archive, ITEMS, part, rows)
+    if not reason:
+        assert problems == []
+        return
+    ((where, what),) = problems
+    assert where == public and re.search(f"in train, but .*{reason}.* belongs into private", what), what
 
 
 def test_a_takedown_reaches_a_doubtful_picture_and_what_was_said_of_it(archive: Store) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from moodarchive.errors import ConfigError
 from moodarchive.storage.store import Store
-from pipelines.runner.cluster import LONGEST_TMPDIR, Cluster, address_of, choose_temporary_folder
+from pipelines.runner.cluster import LONGEST_TMPDIR, Cluster, choose_temporary_folder
 from pipelines.runner.preflight import TOKEN_FOLDER, LocalPath, end_preflight, requirements_by, start_preflight
 from tests.pipelines.ray_nodes import Nodes, ray_nodes
 from tests.pipelines.running import archive_digest, moodarchive
@@ -123,15 +123,6 @@ def test_a_seal_is_looked_for_and_left_where_it_is(store: Store) -> None:
 def test_a_relative_path_is_refused_on_a_cluster(store: Store) -> None:
     with pytest.raises(ConfigError, match=r"sources.urls.folder = 'photos' is relative"):
         start_preflight(store, (LocalPath(setting="sources.urls.folder", path="photos"),))
-
-
-def test_the_address_is_the_setting_then_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
-    assert address_of("") == "10.0.0.1:6379"
-    assert address_of("auto") == "auto"
-    assert address_of("local") == ""
-    with pytest.raises(ConfigError, match="must be part of the cluster"):
-        address_of("ray://10.0.0.1:10001")
 
 
 def test_an_address_where_nothing_listens_is_named_at_once() -> None:

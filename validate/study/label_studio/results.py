@@ -29,6 +29,11 @@ def read_label_studio_rows(path: str, design: StudyDesign) -> Iterator[RawAnswer
         raise StudyError(f"{path} is no export; remedy: export the project as JSON (not JSON-MIN)")
     if any(isinstance(one, dict) and "data" not in one and _MINIMAL & one.keys() for one in export):
         raise StudyError(f"{path} is an export as JSON-MIN, which leaves out what is needed; remedy: export as JSON")
+    if any(isinstance(one, dict) and "annotations" not in one and "completions" in one for one in export):
+        raise StudyError(
+            f"{path} is an export of a Label Studio before 1.0, which calls annotations completions; "
+            "remedy: export from 1.0 or later"
+        )
     return _rows(path, export, design)
 
 

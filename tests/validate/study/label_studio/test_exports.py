@@ -141,6 +141,12 @@ def test_a_list_of_tasks_inside_an_object_is_read(drawn: Store, tmp_path: Path) 
     assert _counts(_take(drawn, tmp_path / "export.json", export)) == {"accepted": 1}
 
 
+def test_an_export_of_before_1_0_is_refused_and_not_taken_for_one_without_answers(drawn: Store, tmp_path: Path) -> None:
+    old = {"id": 1, "completions": [_annotation()], "predictions": [], "data": {"item": _item(drawn)}}
+    with pytest.raises(StudyError, match=r"before 1.0, which calls annotations completions; remedy: export from 1.0"):
+        _take(drawn, tmp_path / "export.json", [old])
+
+
 @pytest.mark.parametrize("shape", ["alone", "beside"])
 def test_json_min_is_named_and_refused_as_a_whole(drawn: Store, tmp_path: Path, shape: str) -> None:
     item = _item(drawn)
