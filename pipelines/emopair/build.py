@@ -15,6 +15,7 @@ from moodarchive.archive.manifest import PairManifest
 from moodarchive.archive.writer_lock import only_writer
 from moodarchive.errors import ConfigError, NotWholeError
 from moodarchive.licences import count_by_licence
+from moodarchive.running.ray_address import address_of
 from moodarchive.running.stage import Stage, run_part
 from moodarchive.settings import differences, load
 from moodarchive.storage.store import Store
@@ -26,7 +27,7 @@ from pipelines.emopair.json_form import write_json
 from pipelines.emopair.requests import write_requests
 from pipelines.emopair.settings import PairSettings
 from pipelines.emopair.stages import PROVENANCE, pair_stages
-from pipelines.runner.cluster import Cluster, address_of
+from pipelines.runner.cluster import Cluster
 from pipelines.runner.execute import run_stages
 from shards.seal import sizes_path
 
