@@ -76,15 +76,21 @@ def view(
 def _unite_columns(connection: duckdb.DuckDBPyConnection, table: Table, quoted: str) -> str:
     """The rows of parts that may lack the table's later columns; no part need have them."""
     columns = f'"columns of {table.name}"'
-    connection.register(columns.strip('"'), table.schema.empty_table())
+    connection.register(columns.strip('"'), _without_half_floats(table.schema).empty_table())
     united = f"SELECT *, filename FROM read_parquet([{quoted}], union_by_name = true)"
     return f"({united} UNION ALL BY NAME FROM {columns})"
+
+
+def _without_half_floats(schema: pa.Schema) -> pa.Schema:
+    """DuckDB takes no half floats from Arrow; from Parquet it reads them as floats."""
+    half, whole = pa.list_(pa.float16()), pa.list_(pa.float32())
+    return pa.schema([field.with_type(whole) if field.type == half else field for field in schema])
 
 
 def _read_by_arrow(store: Store, table: Table, paths: list[str]) -> object:
     from moodarchive.tables.remote_tables import FILENAME, remote_dataset
 
-    schema = table.schema.append(pa.field(FILENAME, pa.string()))
+    schema = _without_half_floats(table.schema).append(pa.field(FILENAME, pa.string()))
     if not paths:
         return schema.empty_table()
     sizes = {store.path(path): size for path, size in store.files(table.name).items()}
