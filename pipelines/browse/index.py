@@ -153,7 +153,7 @@ def _add_parts(
         sql.register("fresh", rows)
         sql.execute("INSERT INTO rows FROM fresh")
         words.add(rows, sql.sql(_TEXTS).to_arrow_table())
-        keys.append(rows["key"].to_numpy())
+        keys.append(rows["key"].to_numpy().copy())  # a view would keep all columns of the part in memory
         first += rows.num_rows
         note(first)
     return _Built(rows=first, keys=keys)
