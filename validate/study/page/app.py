@@ -18,7 +18,7 @@ from validate.study.page.ledger import Annotator, Ledger
 from validate.study.page.questionnaire import Questionnaire
 
 _STATIC = {
-    **dict.fromkeys(("send.js", "task.js", "captions.js", "edits.js"), "text/javascript"),
+    **dict.fromkeys(("send.js", "task.js", "captions.js", "edits.js", "progress.js"), "text/javascript"),
     "page.css": "text/css",
 }
 

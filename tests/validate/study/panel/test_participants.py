@@ -24,8 +24,9 @@ from moodarchive.errors import ConfigError, StudyError
 from moodarchive.storage.store import Store
 from pipelines.study.channels import ExportOptions, export
 from pipelines.study.serving import settle_panel
+from tests.axe import find_faults
 from tests.validate.study.archives import study_archive
-from tests.validate.study.browsing import free_port
+from tests.validate.study.browsing import chromium, free_port
 from validate.study.answers.importing import import_answers
 from validate.study.design.items import read_items
 from validate.study.design.study import CAPTIONS, read_design
@@ -401,3 +402,33 @@ def test_the_guides_panel_file_is_one(tmp_path: Path) -> None:
     further = section.split("Further keys:")[1].split("- **The way")[0]
     named = set(re.findall(r"^ *(\w+) = ", block, re.MULTILINE)) | set(re.findall(r"`(\w+)`", further))
     assert PanelSettings.model_fields.keys() == named
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_every_page_of_a_panel_serves_people_with_any_means(small: Store, tmp_path: Path, width: int) -> None:
+    """Consent, instructions, questions, code and the researcher's progress: axe finds no serious fault."""
+    options = ("--panel", _panel(tmp_path / "panel.toml", redirect="", places=8), "--state", str(tmp_path))
+    with _served(small.root, *options) as server, chromium() as browser:
+        tab = browser.new_context(viewport={"width": width, "height": 700}).new_page()
+        ids = {"PROLIFIC_PID": _id(), "STUDY_ID": _id(), "SESSION_ID": _id()}
+        tab.goto(f"{server.address}/join?{'&'.join(f'{name}={value}' for name, value in ids.items())}")
+        tab.locator("#consent:not([hidden])").wait_for()
+        assert find_faults(tab) == []
+        tab.locator("#agree").click()
+        tab.locator("#training:not([hidden])").wait_for()
+        assert find_faults(tab) == []
+        tab.locator("#start").click()
+        tab.locator("#task[data-seen=yes]").wait_for()
+        assert find_faults(tab) == []
+        while tab.locator("#task").is_visible():
+            tab.locator("#task[data-seen=yes]").wait_for()
+            for key in ("3", "a", "w", "Enter"):
+                tab.keyboard.press(key)
+            tab.wait_for_timeout(300)
+        assert find_faults(tab) == []
+        tab.clock.install()
+        tab.goto(server.link("progress"))
+        assert find_faults(tab) == []
+        tab.evaluate("document.querySelector('.figures').textContent = ''")
+        tab.clock.fast_forward(16_000)
+        tab.get_by_text("Items with all answers").wait_for()
