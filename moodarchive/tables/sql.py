@@ -65,7 +65,7 @@ def view(
         # every part's footer is read to unite them, so only where a later column is asked for
         if {"*", *table.later} & set(re.findall(r"\w+|\*", columns)) and table.later:
             rows = _unite_columns(connection, table, quoted)
-            columns = re.sub(r"\*", ", ".join(table.schema.names), columns)
+            columns = re.sub(r"\*", ", ".join(f'"{name}"' for name in table.schema.names), columns)
     else:
         rows = f'"rows of {table.name}"'
         connection.register(rows.strip('"'), _read_by_arrow(store, table, paths))

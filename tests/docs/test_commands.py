@@ -177,7 +177,7 @@ def test_commands_run_as_they_stand(page: str, folder: Path, surroundings: dict[
             shutil.rmtree(folder / "ROOT")
             shutil.copytree(folder / "runs" / "demo", folder / "ROOT")
             assert _run("moodarchive study sample ROOT --n 10000", folder, surroundings).returncode == 0
-        run = _serve_and_stop if re.search(r"moodarchive (study serve|studio) ", shown.command) else _run
+        run = _serve_and_stop if re.search(r"moodarchive (study serve|studio|browse) ", shown.command) else _run
         with _served_model(shown.command):
             done = run(shown.command, folder / "changing" if page == "docs/changing.md" else folder, surroundings)
         assert done.returncode == 0, f"$ {shown.command}\n{done.stdout}{done.stderr}"
