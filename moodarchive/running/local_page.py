@@ -3,11 +3,13 @@
 import json
 import socket
 from collections.abc import Awaitable, Callable
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from moodarchive.errors import UsageError
 
 if TYPE_CHECKING:
+    from jinja2 import Environment
     from starlette.requests import Request
 
 MOST_BODY = 20_000
@@ -30,6 +32,21 @@ def listen(host: str, port: int, error: type[UsageError]) -> socket.socket:
         return socket.create_server((host, port), backlog=128)
     except OSError as failure:
         raise error(f"cannot listen on {host}:{port} ({failure.strerror}); remedy: --port with a free one") from None
+
+
+def package_text(package: str, name: str) -> str:
+    """A file of a package's page: a template, a script or a style."""
+    return (files(package) / name).read_text("utf-8")
+
+
+def page_environment(package: str) -> "Environment":
+    """The templates of a package's page; what they show is escaped, and a name that is not given fails."""
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
+
+    return Environment(
+        loader=FunctionLoader(lambda name: package_text(package, name)), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
 
 
 class WithHeaders:

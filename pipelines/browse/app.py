@@ -7,10 +7,8 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -21,7 +19,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
 from moodarchive.errors import MoodArchiveError, UsageError
-from moodarchive.running.local_page import WithHeaders, read_object
+from moodarchive.running.local_page import WithHeaders, package_text, page_environment, read_object
 from moodarchive.storage.store import Store
 from pipelines.browse.encoder import MOST_UPLOAD, Encoder
 from pipelines.browse.index import Index
@@ -31,6 +29,7 @@ from pipelines.browse.questions import Filters, Questions
 from pipelines.inspect.show import collect_history, printable
 from validate.study.design.questions import MOST_COMMENT, REASONS
 
+_PACKAGE = "pipelines.browse"
 _STATIC = {"browse.js": "text/javascript", "browse.css": "text/css"}
 _KEPT_BY_BROWSER = {"Cache-Control": "private, max-age=3600"}
 _KEY = re.compile("[0-9a-f]{16}")
@@ -131,7 +130,7 @@ class _Pages:
         if not request.url.path.endswith("/"):
             raise HTTPException(404)
         values = await run_in_threadpool(lambda: self._browse.values)
-        page = _environment().get_template("browse.html.jinja")
+        page = page_environment(_PACKAGE).get_template("browse.html.jinja")
         return HTMLResponse(
             page.render(
                 has_vectors=self._browse.questions.vectors is not None,
@@ -146,7 +145,7 @@ class _Pages:
         name = request.path_params["name"]
         if name not in _STATIC:
             raise HTTPException(404)
-        return Response(_package_text(name), media_type=_STATIC[name])
+        return Response(package_text(_PACKAGE, name), media_type=_STATIC[name])
 
     async def wall(self, request: Request) -> Response:
         pairs = request.query_params.multi_items()
@@ -272,14 +271,3 @@ async def _explain(request: Request, error: Exception) -> Response:
 
 async def _fail(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": "the server could not answer"}, 500)
-
-
-def _environment() -> Environment:
-    return Environment(
-        loader=FunctionLoader(_package_text), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
-
-
-def _package_text(name: str) -> str:
-    return (files("pipelines.browse") / name).read_text("utf-8")

@@ -46,26 +46,14 @@ def latent_scale(latents: Tensor) -> float:
 
 def train_autoencoder(settings: DiffusionSettings, pictures: Pictures, tell: Listener) -> Any:
     """The averaged autoencoder after all its steps, or where its checkpoints stand, from there on."""
-    device = choose_device()
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
+    device = _prepare_device(settings)
     vae = make_autoencoder(settings.autoencoder, settings.size, settings.seed).to(device)
     learner = Learner(vae, settings.autoencoder.schedule)
     loss = AutoencoderLoss(vae, pictures, settings.autoencoder, settings.seed, autocast(settings.precision, device))
     parts = settings.autoencoder.of_kind(SettingScope.TRAINING)
     joint = {name: value for name, value in parts.items() if name != "decoder"}
     expected = expected_progress(_common(settings) | {"autoencoder": joint}, pictures.name)
-    with explain_device_errors(device):
-        run_steps(
-            Store(str(Path(settings.output) / "autoencoder")),
-            learner,
-            loss,
-            part="autoencoder",
-            expected=expected,
-            pace=Pace(checkpoint_steps=settings.checkpoint_steps, keep=settings.keep_checkpoints),
-            tell=tell,
-        )
-    return learner.average
+    return _train_part(settings, "autoencoder", learner, loss, expected=expected, tell=tell)
 
 
 def train_denoiser(
@@ -78,9 +66,7 @@ def train_denoiser(
     tell: Listener,
 ) -> Any:
     """The averaged UNet over the autoencoder's ``latents`` of ``pictures``."""
-    device = choose_device()
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
+    device = _prepare_device(settings)
     unet = make_denoiser(
         settings.denoiser,
         channels=latents.shape[1],
@@ -99,24 +85,12 @@ def train_denoiser(
         precision=autocast(settings.precision, device),
     )
     expected = expected_progress(settings.of_kind(SettingScope.TRAINING), pictures.name, _digest(vae), *sorted(towers))
-    with explain_device_errors(device):
-        run_steps(
-            Store(str(Path(settings.output) / "denoiser")),
-            learner,
-            loss,
-            part="denoiser",
-            expected=expected,
-            pace=Pace(checkpoint_steps=settings.checkpoint_steps, keep=settings.keep_checkpoints),
-            tell=tell,
-        )
-    return learner.average
+    return _train_part(settings, "denoiser", learner, loss, expected=expected, tell=tell)
 
 
 def train_decoder(settings: DiffusionSettings, vae: Any, latents: Tensor, pictures: Pictures, tell: Listener) -> Any:
     """The autoencoder with a decoder that has learned on; its encoder is the one it came with."""
-    device = choose_device()
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
+    device = _prepare_device(settings)
     before = _digest(vae)
     own = _common(settings) | {"autoencoder": settings.autoencoder.of_kind(SettingScope.TRAINING)}
     loss = DecoderLoss(
@@ -128,13 +102,29 @@ def train_decoder(settings: DiffusionSettings, vae: Any, latents: Tensor, pictur
         precision=autocast(settings.precision, device),
     )
     learner = Learner(vae, settings.autoencoder.decoder)
-    with explain_device_errors(device):
+    return _train_part(
+        settings, "decoder", learner, loss, expected=expected_progress(own, pictures.name, before), tell=tell
+    )
+
+
+def _prepare_device(settings: DiffusionSettings) -> torch.device:
+    """Where the training runs; on a CPU with the threads that the settings allow."""
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    return choose_device()
+
+
+def _train_part(
+    settings: DiffusionSettings, part: str, learner: Learner, loss: Any, *, expected: Any, tell: Listener
+) -> Any:
+    """The learner's average after all steps of a part, whose checkpoints lie in a folder of its name."""
+    with explain_device_errors(choose_device()):
         run_steps(
-            Store(str(Path(settings.output) / "decoder")),
+            Store(str(Path(settings.output) / part)),
             learner,
             loss,
-            part="decoder",
-            expected=expected_progress(own, pictures.name, before),
+            part=part,
+            expected=expected,
             pace=Pace(checkpoint_steps=settings.checkpoint_steps, keep=settings.keep_checkpoints),
             tell=tell,
         )

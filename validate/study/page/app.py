@@ -1,10 +1,8 @@
 """The page's server: a few addresses under each annotator's link, and nothing outside the study."""
 
 from collections.abc import Sequence
-from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -12,11 +10,12 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from moodarchive.running.local_page import WithHeaders, read_object
+from moodarchive.running.local_page import WithHeaders, package_text, page_environment, read_object
 from validate.study.page.flow import Flow, TeamFlow
 from validate.study.page.ledger import Annotator, Ledger
 from validate.study.page.questionnaire import Questionnaire
 
+_PACKAGE = "validate.study.page"
 _STATIC = {
     **dict.fromkeys(("send.js", "task.js", "captions.js", "edits.js", "progress.js"), "text/javascript"),
     "page.css": "text/css",
@@ -51,11 +50,11 @@ class _Pages:
         name = request.path_params["name"]
         if name not in _STATIC:
             raise HTTPException(404)
-        return Response(_package_text(name), media_type=_STATIC[name])
+        return Response(package_text(_PACKAGE, name), media_type=_STATIC[name])
 
     async def page(self, request: Request) -> Response:
         annotator = await self._annotator(request)
-        template = _environment().get_template(f"{self._questions.kind}.html.jinja")
+        template = page_environment(_PACKAGE).get_template(f"{self._questions.kind}.html.jinja")
         return HTMLResponse(
             template.render(
                 annotator=annotator,
@@ -124,19 +123,8 @@ async def _refuse(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     if request.method == "POST" or request.url.path.endswith("/next"):
         return JSONResponse({"error": getattr(error, "detail", "")}, status)
-    return HTMLResponse(_environment().get_template("refused.html.jinja").render(status=status), status)
+    return HTMLResponse(page_environment(_PACKAGE).get_template("refused.html.jinja").render(status=status), status)
 
 
 async def _fail(request: Request, error: Exception) -> Response:
     return Response("the server could not answer", 500, media_type="text/plain")
-
-
-def _environment() -> Environment:
-    return Environment(
-        loader=FunctionLoader(_package_text), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
-
-
-def _package_text(name: str) -> str:
-    return (files("validate.study.page") / name).read_text("utf-8")

@@ -2,15 +2,14 @@
 
 import re
 from collections.abc import Callable
-from importlib.resources import files
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from moodarchive.running.local_page import page_environment
 from validate.study.page.ledger import Ledger
 from validate.study.page.questionnaire import Questionnaire
 from validate.study.panel.participants import Foreign, Full, Participants
@@ -89,8 +88,4 @@ def _refuse(why: str) -> Response:
 
 
 def _page(template: str, **values: object) -> str:
-    environment = Environment(
-        loader=FunctionLoader(lambda name: (files("validate.study.panel") / name).read_text("utf-8")),
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    return environment.get_template(template).render(**values)
+    return page_environment("validate.study.panel").get_template(template).render(**values)
