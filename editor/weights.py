@@ -108,8 +108,9 @@ def moodify_folder(model: str | None) -> Path:
 
 
 _MOODIFY = (
-    "needed is the folder that `moodarchive train` exports (ROOT/model; a ViT-L/14 takes 1.7 GB twice; nobody has "
-    "published one). Remedy: train one from ViT-L-14, or use the diffusion model's own CLIP (text_encoder = clip)"
+    "needed is the folder that `moodarchive train` exports (ROOT/model; a ViT-L/14 takes 1.7 GB twice), or published "
+    "weights in transformers' form with their tokenizer. Remedy: train one from ViT-L-14, or use the diffusion model's "
+    "own CLIP (text_encoder = clip)"
 )
 
 
