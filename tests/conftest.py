@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,21 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(HOME), os.environ.g
 def store(tmp_path: Path) -> Store:
     """A store whose root does not exist yet."""
     return Store(str(tmp_path / "root"))
+
+
+@pytest.fixture
+def finish_wandb(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """W&B offline; the call waits until its own process has written all.
+
+    It keeps the environment of a process's first run (the folder, too), and would write into an earlier test's folder.
+    """
+    import wandb
+
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    wandb.teardown()
+    yield wandb.teardown
+    wandb.teardown()
 
 
 @pytest.fixture

@@ -45,6 +45,10 @@ def _says(page: Any, words: str) -> None:
     page.locator("#status", has_text=words).wait_for(timeout=PATIENCE_MS)
 
 
+def _shows(page: Any, pictures: str, count: int) -> None:
+    page.wait_for_function(f"document.querySelectorAll('{pictures}').length === {count}", timeout=PATIENCE_MS)
+
+
 def _paint(page: Any) -> None:
     """A stroke across the middle; again as long as the canvas has not taken its size and place."""
     page.locator("#brush canvas").first.wait_for()
@@ -96,9 +100,9 @@ def test_a_photo_is_painted_edited_stopped_and_found_again(served: Studio, tmp_p
             changed = (np.asarray(made) != np.asarray(source.convert("RGB"))).any(axis=2)
         # what was painted lies in the middle; all else is the photo's own
         assert changed[130:170, 180:220].mean() > 0.9 and not changed[:60].any() and not changed[:, :60].any()
-        assert record.prompt in page.locator("#used").inner_text()
-        assert page.locator("#both img").count() == 2
-        assert page.locator("#history img").count() == 1
+        page.locator("#used", has_text=record.prompt).wait_for()
+        _shows(page, "#both img", 2)
+        _shows(page, "#history img", 1)
 
         _fill_strength(page, "1")
         page.locator("#go").click()
@@ -111,7 +115,7 @@ def test_a_photo_is_painted_edited_stopped_and_found_again(served: Studio, tmp_p
         _says(page, "Ready.")
         page.locator("#history img").first.click()
         _says(page, "From the history: fear, seed 0.")
-        assert record.prompt in page.locator("#used").inner_text()
+        page.locator("#used", has_text=record.prompt).wait_for()
         assert [url for url in asked if not url.startswith((served.url, "data:", "blob:"))] == []
         page.close()
     for path in served.folder.rglob("*"):
@@ -164,7 +168,7 @@ def test_dropped_photos_emotions_and_seeds_stand_side_by_side(served: Studio, tm
         (tmp_path / "broken.png").write_bytes(b"\x89PNG no picture")
         _drop(page, [tmp_path / "broken.png", _photo(tmp_path / "garden.png", 4), _photo(hostile, 5)])
         _says(page, "Opened: 400 x 300 pixels. broken.png")  # one that cannot be read costs the others nothing
-        assert page.locator("#album img").count() == 2
+        _shows(page, "#album img", 2)
 
         # what was painted is undone, so that a region is found; by the keyboard alone, fear joins joy
         _paint(page)
@@ -172,7 +176,7 @@ def test_dropped_photos_emotions_and_seeds_stand_side_by_side(served: Studio, tm
         page.wait_for_timeout(500)
         assert not _is_painted(page)
         _choose_by_keyboard(page, beginning="joy", emotion="fear")
-        assert page.locator("#wheel .chosen").inner_text() == "joy, fear"
+        page.locator("#wheel .chosen").get_by_text("joy, fear", exact=True).wait_for()
         _fill_strength(page, "0.1")
         page.get_by_text("More", exact=True).click()
         page.get_by_text("all open photos").click()
@@ -192,7 +196,7 @@ def test_dropped_photos_emotions_and_seeds_stand_side_by_side(served: Studio, tm
         page.locator("#seeds input").press("Tab")
         page.locator("#go").click()
         page.locator("#used", has_text="given").wait_for()
-        assert page.locator("#edits img").count() == 2
+        _shows(page, "#edits img", 2)
 
         page.locator("#edits button.thumbnail-item").nth(1).click()
         _says(page, "Of these edits: fear, seed 1.")

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -89,10 +90,8 @@ def test_the_remedy_for_a_loss_that_is_not_finite_works(here: Path) -> None:
 
 
 def test_two_runs_have_two_identities_and_a_resumed_one_keeps_its_own(
-    here: Path, monkeypatch: pytest.MonkeyPatch
+    here: Path, monkeypatch: pytest.MonkeyPatch, finish_wandb: Callable[[], None]
 ) -> None:
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    monkeypatch.setenv("WANDB_SILENT", "true")
 
     def identities() -> set[str]:
         return {path.name.rpartition("-")[2] for path in here.rglob("wandb/offline-run-*")}
@@ -103,9 +102,11 @@ def test_two_runs_have_two_identities_and_a_resumed_one_keeps_its_own(
         sealed_archive(Store(str(here / name / "archive")))
         monkeypatch.chdir(here / name)
         _run("wandb.toml")
+        finish_wandb()
         assert len(identities()) == count
     (here / "second" / "out" / "model").rename(here / "second" / "model")
     _run("wandb.toml")
+    finish_wandb()
     assert len(identities()) == 2
 
 
