@@ -82,6 +82,7 @@ def test_every_shipped_config_is_valid() -> None:
     from pipelines.emopair.settings import PairSettings
     from pipelines.model.training import kind_of
     from pipelines.settings import read_settings
+    from train.diffusion.settings import DiffusionSettings
     from train.emoeditor.settings import EmoEditorSettings, PredictorSettings
     from train.settings import TrainSettings
 
@@ -91,7 +92,10 @@ def test_every_shipped_config_is_valid() -> None:
         read_settings(str(path))
     trainings = sorted((HOUSE / "configs" / "train").glob("*.toml"))
     assert trainings
-    classes = {"": TrainSettings, "emoeditor": EmoEditorSettings, "predictor": PredictorSettings}
+    classes = {
+        "": TrainSettings, "diffusion": DiffusionSettings, "emoeditor": EmoEditorSettings,
+        "predictor": PredictorSettings,
+    }  # fmt: skip
     for path in trainings:
         text = path.read_text()
         load(classes[kind_of(text, str(path))], text, str(path))

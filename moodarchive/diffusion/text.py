@@ -59,6 +59,24 @@ class TextTower:
         return states
 
 
+def text_folders(folder: Path) -> tuple[Path, Path]:
+    """Where the text model and the tokenizer lie in an exported MoodifyCLIP or a diffusion model's folder.
+
+    EditError where they do not.
+    """
+    shapes = (("", ""), ("hub", "hub"), ("model/hub", "model/hub"), ("text_encoder", "tokenizer"))
+    for model, tokenizer in shapes:
+        weights = (folder / model / TRANSFORMERS_WEIGHTS).is_file() or weights_variant(
+            folder / model, TRANSFORMERS_WEIGHTS
+        )
+        if weights and (folder / tokenizer / "tokenizer_config.json").is_file():
+            return folder / model, folder / tokenizer
+    raise EditError(
+        f"{folder} holds no text tower; remedy: the folder that `moodarchive train` exported (OUTPUT/model), or one "
+        "with text_encoder/ and tokenizer/ as diffusers saves them, with safetensors"
+    )
+
+
 def unread_words(tokenizer: Any, text: str, context: int) -> str:
     """The end of a text that does not fit into ``context`` tokens, its two marks among them."""
     ids = tokenizer(text, padding=False, truncation=False, add_special_tokens=False)["input_ids"]

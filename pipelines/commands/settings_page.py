@@ -14,6 +14,7 @@ from editor.edit import EditSettings
 from moodarchive.settings import Settings, SettingScope, named_sections
 from pipelines.emopair.settings import PairSettings
 from pipelines.settings import ArchiveSettings
+from train.diffusion.settings import DiffusionSettings
 from train.emoeditor.settings import EmoEditorSettings, PredictorSettings
 from train.settings import TrainSettings
 from validate.study.panel.settings import PanelSettings
@@ -29,6 +30,11 @@ _SECTIONS: tuple[tuple[str, str, type[Settings]], ...] = (
         "moodarchive train",
         "The file that `moodarchive train` reads; [configs/train/](../configs/train/) holds two to start from.",
         TrainSettings,
+    ),
+    (
+        'moodarchive train, kind = "diffusion"',
+        "A diffusion model's file; [configs/train/diffusion.toml](../configs/train/diffusion.toml) is one.",
+        DiffusionSettings,
     ),
     (
         'moodarchive train, kind = "emoeditor"',

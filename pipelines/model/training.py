@@ -122,7 +122,18 @@ def _train_predictor(text: str, origin: str, console: Console) -> None:
     )
 
 
+def _train_diffusion(text: str, origin: str, console: Console) -> None:
+    from pipelines.model.diffusion import train_diffusion
+    from train.diffusion.settings import DiffusionSettings
+
+    settings = load(DiffusionSettings, text, origin)
+    with steps_told(console) as tell:
+        folder = train_diffusion(settings, origin, tell, lambda line: console.print(line, soft_wrap=True))
+    console.print(f"the base is in {folder}: moodarchive edit --method infedit --base {folder}", soft_wrap=True)
+
+
 KINDS: dict[str, Callable[[str, str, Console], None]] = {
+    "diffusion": _train_diffusion,
     "emoeditor": _train_emoeditor,
     "predictor": _train_predictor,
 }

@@ -78,6 +78,28 @@ class DenoiserSettings(Settings):
     schedule: ScheduleSettings = ScheduleSettings(steps=6000, batch=16, learning_rate=1e-3)
 
 
+class PictureSource(Settings):
+    """Pictures with words; which settings a kind needs stands with each."""
+
+    kind: Annotated[Literal["archive", "folder", "drawn"], SettingScope.EXECUTION]
+    """archive: a sealed one's; folder: pictures with NAME.txt beside NAME.jpg, or a metadata.jsonl of `file_name` and
+    `text`; drawn: the demo's paired drawings."""
+    folder: Annotated[str, SettingScope.EXECUTION] = ""
+    """archive: its root; folder: the pictures, below it at any depth."""
+    sets: Annotated[tuple[str, ...], SettingScope.EXECUTION] = ("train",)
+    """archive: shard sets that are read; `private` names pictures that may not be passed on."""
+    places: Annotated[int, Field(ge=1), SettingScope.EXECUTION] = 1200
+    """drawn: places of each kind, each in ten moods."""
+    first_place: Annotated[int, Field(ge=0), SettingScope.EXECUTION] = 1_000_000_000
+    """drawn: the first place's seed; the benchmarks measure on smaller ones."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> "PictureSource":
+        if self.kind != "drawn" and not self.folder:
+            raise ValueError(f"kind = {self.kind!r} needs folder")
+        return self
+
+
 class DiffusionSettings(Settings):
     """The whole file; ``kind`` tells it from a MoodifyCLIP's training."""
 
@@ -85,8 +107,13 @@ class DiffusionSettings(Settings):
     """What this file is of."""
     output: Annotated[str, SettingScope.EXECUTION] = ""
     """Where the two runs' checkpoints/ and base/ are written."""
+    sources: Annotated[tuple[PictureSource, ...], SettingScope.EXECUTION] = ()
+    """Where the pictures are from; a resumed run needs equal pictures and words, wherever they lie."""
+    texts: Annotated[tuple[str, ...], SettingScope.EXECUTION] = ()
+    """Folders of text towers, which take turns: a MoodifyCLIP that `moodarchive train` exported, a diffusion model's,
+    or `demo` for the demo's own CLIP. The first one goes with the base."""
     size: Annotated[int, Field(ge=16), SettingScope.TRAINING] = 64
-    """Side of the pictures in pixels."""
+    """Side of the pictures in pixels; others are cut to their middle square."""
     seed: Annotated[int, SettingScope.TRAINING] = 0
     """Of the starting weights and of each step's random numbers."""
     precision: Annotated[Literal["auto", "fp32", "bf16"], SettingScope.TRAINING] = "auto"

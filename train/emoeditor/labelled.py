@@ -1,6 +1,5 @@
 """Labelled pictures for the predictor: a sealed archive's, or EmoSet's, squashed once and kept on disk."""
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from PIL import Image
 from torch import Tensor
 
@@ -17,6 +15,7 @@ from moodarchive.emotions.taxonomy import MIKELS, MIKELS_EIGHT
 from moodarchive.errors import ConfigError, RowError
 from moodarchive.storage.store import Store
 from moodarchive.tables.layout import MANIFEST_PATH
+from train.data.squares import keep_squares, pixels_of_rows
 from train.emoeditor.settings import PredictorSettings
 from train.published.emoset import read_emoset
 from train.published.pictures import open_picture
@@ -38,7 +37,7 @@ class SquashedPictures:
 
     def pixels(self, rows: Sequence[int]) -> Tensor:
         """uint8 [rows, 3, side, side]."""
-        return torch.from_numpy(np.stack([self.values[row] for row in rows])).permute(0, 3, 1, 2)
+        return pixels_of_rows(self.values, rows)
 
 
 def open_labelled(settings: PredictorSettings) -> tuple[SquashedPictures, SquashedPictures]:
@@ -84,19 +83,6 @@ def _of_archive(archive: Any, part: str) -> Iterator[tuple[Image.Image, int]]:
 def _squash(
     cache: Path, name: str, pictures: Iterable[tuple[Image.Image, int]], most: int, side: int
 ) -> SquashedPictures:
-    """Reads each picture once; a cache of the same name and side is taken as it is."""
-    from moodarchive.tables.keys import digest
-
-    stem = digest([name, side])
-    path, mark = cache / f"{stem}.npy", cache / f"{stem}.json"
-    if not (mark.is_file() and path.is_file()):
-        cache.mkdir(parents=True, exist_ok=True)
-        open_memmap: Any = np.lib.format.open_memmap
-        values = open_memmap(path, mode="w+", dtype=np.uint8, shape=(max(1, most), side, side, 3))
-        classes: list[int] = []
-        for image, label in pictures:
-            values[len(classes)] = np.asarray(image.resize((side, side), Image.Resampling.BILINEAR))
-            classes.append(label)
-        values.flush()
-        mark.write_text(json.dumps(classes))
-    return SquashedPictures(name=name, values=np.load(path, mmap_mode="r"), classes=json.loads(mark.read_text()))
+    """The pictures as squares, kept on disk."""
+    squares = keep_squares(cache, name, pictures, most=most, side=side, fit="squash")
+    return SquashedPictures(name=name, values=squares.values, classes=squares.labels)

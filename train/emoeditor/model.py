@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from moodarchive.diffusion.emotion import EmotionEncoder, EncoderConfig
 from moodarchive.diffusion.parts import diffusion_library, read_model
-from moodarchive.diffusion.text import TextTower, require_fitting_text
+from moodarchive.diffusion.text import TextTower, require_fitting_text, text_folders
 from moodarchive.diffusion.widening import widen_unet
 from moodarchive.emotions.taxonomy import MIKELS_EIGHT
 from moodarchive.errors import ConfigError
@@ -39,8 +39,7 @@ class Frozen:
     def __init__(self, settings: EmoEditorSettings, device: torch.device) -> None:
         self.base = _folder("base", settings.base)
         self.predictor = _folder("predictor", settings.predictor)
-        text = Path(settings.text).expanduser() if settings.text else None
-        self.text_folders = (text, text) if text else (self.base / "text_encoder", self.base / "tokenizer")
+        self.text_folders = text_folders(Path(settings.text).expanduser() if settings.text else self.base)
         diffusers = diffusion_library()
         self.vae: Any = read_model(diffusers.AutoencoderKL, self.base / "vae", torch.float32).to(device)
         self.vae.requires_grad_(False)

@@ -25,7 +25,7 @@ class EmoEditorSettings(Settings):
     base: Annotated[str, SettingScope.EXECUTION] = ""
     """The folder of a diffusion model: one of four channels is widened, InstructPix2Pix's is taken as it is."""
     text: Annotated[str, SettingScope.EXECUTION] = ""
-    """A folder with a text tower of transformers, such as an exported MoodifyCLIP's hub/; empty: the base's own."""
+    """A folder with a text tower of transformers, such as an exported MoodifyCLIP's; empty: the base's own."""
     predictor: Annotated[str, SettingScope.EXECUTION] = ""
     """The folder of the emotion predictor, which goes with the model."""
     labels: Annotated[Literal["predictor", "set"], SettingScope.TRAINING] = "predictor"
