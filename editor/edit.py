@@ -1,13 +1,13 @@
 """What every editing method takes and gives: an edit, the settings, the method's interface."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from moodarchive.errors import EditError, MoodArchiveError
 from moodarchive.settings import Settings, SettingScope
@@ -18,6 +18,20 @@ Progress = Callable[[int, int], None]
 Stopped = Callable[[], bool]
 
 METHODS = ("moodifier", "infedit", "instruct-pix2pix", "sdedit", "emoeditor")
+
+_QUALITY: Mapping[str, object] = {
+    "steps": 15,
+    "guidance": 2.0,
+    "source_guidance": 0.6,
+    "positive_prompt": "a sharp photo with natural colours and fine details",
+    "negative_prompt": "a blurred, distorted picture of poor quality",
+}
+PRESETS: Mapping[str, Mapping[str, object]] = {
+    "none": {},
+    "faces": {**_QUALITY, "tau_c": 0.2, "structure": 0.8},
+    "objects": {**_QUALITY, "tau_c": 0.3, "structure": 0.7},
+}
+"""What a preset fills in: the values that the authors' published code has for the two; the prompts' words are ours."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,12 +104,20 @@ class EditSettings(Settings):
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
+    preset: Annotated[Literal["none", "faces", "objects"], SettingScope.PER_ROW] = "none"
+    """Moodifier's: the values of the authors' published code for faces or for objects, where no other is given: steps,
+    guidance, source_guidance, tau_c, structure and both quality prompts."""
     steps: Annotated[int, Field(ge=1, le=1000), SettingScope.PER_ROW] = 12
     """Denoising steps."""
     guidance: Annotated[float, Field(ge=0, le=50), SettingScope.PER_ROW] = 2.0
     """Of the target branch; 1 is none."""
     source_guidance: Annotated[float, Field(ge=0, le=50), SettingScope.PER_ROW] = 1.0
-    """Of the source branch, which only the inversion-free methods have."""
+    """Of the source branch, which only the inversion-free methods have. Below 1 it leads towards positive_prompt."""
+    negative_prompt: Annotated[str, Field(max_length=2000), SettingScope.PER_ROW] = ""
+    """What the target's guidance leads away from, in place of the empty prompt; the inversion-free methods read it."""
+    positive_prompt: Annotated[str, Field(max_length=2000), SettingScope.PER_ROW] = ""
+    """What the source's guidance leads away from above 1, and towards below, in place of the empty prompt; the
+    inversion-free methods read it."""
     image_guidance: Annotated[float, Field(ge=0, le=50), SettingScope.PER_ROW] = 1.5
     """How closely instruct-pix2pix keeps to the picture."""
     tau_c: Annotated[float, Field(ge=0), SettingScope.PER_ROW] = 0.3
@@ -103,6 +125,9 @@ class EditSettings(Settings):
 
     0.3 refines the first 70% of the steps; 0 always refines, anything above 1 never does.
     """
+    structure: Annotated[float, Field(ge=0, le=1), SettingScope.PER_ROW] = 0.0
+    """Moodifier's: the share of the steps, the noisiest ones, in which the target's self-attention takes the source's
+    queries and keys with its own values, inside the mask too: shapes stay, what fills them changes."""
     strength: Annotated[float, Field(gt=0, le=1), SettingScope.PER_ROW] = 1.0
     """The share of the steps that is run: below 1 the picture keeps more of itself."""
     size: Annotated[int, Field(ge=16, le=2048), SettingScope.PER_ROW] = 512
@@ -119,6 +144,28 @@ class EditSettings(Settings):
     """auto: on a GPU the models' passes are recorded once for each size and replayed as CUDA graphs."""
     dtype: Annotated[Literal["auto", "float32", "bfloat16"], SettingScope.PER_ROW] = "auto"
     """auto: bfloat16 on a GPU, float32 on a CPU."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, given: Any) -> Any:
+        preset = given.get("preset") if isinstance(given, dict) else None
+        return {**PRESETS[preset], **given} if isinstance(preset, str) and preset in PRESETS else given
+
+    @field_validator("negative_prompt", "positive_prompt")
+    @classmethod
+    def _one_line(cls, prompt: str) -> str:
+        if not prompt.isprintable():
+            raise ValueError("a prompt is one line of printable letters")
+        return prompt.strip()
+
+    @model_validator(mode="after")
+    def _sensible(self) -> "EditSettings":
+        if self.source_guidance < 1 and not self.positive_prompt:
+            raise ValueError(
+                f"source_guidance = {self.source_guidance:g} leads towards a positive prompt, and there is none; "
+                "remedy: give positive_prompt, or a source_guidance of at least 1"
+            )
+        return self
 
 
 class EditStopped(MoodArchiveError):

@@ -1,14 +1,15 @@
 """One picture, its requests: understood, edited, put back into the source's surroundings, and recorded."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
+from typing import Any
 
 from PIL import Image
 from pydantic import ValidationError
 
-from editor.edit import Edit, EditSettings, IeiSettings, Method, Progress, Stopped, default_settings
+from editor.edit import PRESETS, Edit, EditSettings, IeiSettings, Method, Progress, Stopped, default_settings
 from editor.loading import load_method
 from editor.pictures import SourcePicture
 from editor.planning.plan import NOBODY, OWN, PERSON, SERVED, EditPlan, EditRequest, Planner
@@ -158,16 +159,25 @@ class Editor:
 def settings_with(method: str, **given: object) -> EditSettings:
     """The method's own settings, but for those that are given and not None; EditError names a bad value.
 
-    Those of emoeditor's loop go by their own names.
+    A preset that is given goes before the method's own and behind all else that is given. Those of emoeditor's loop go
+    by their own names.
     """
-    own = default_settings(method).model_dump()
     values = {name: value for name, value in given.items() if value is not None}
+    preset = str(values.get("preset", "none"))
+    if preset != "none" and method != "moodifier":
+        raise EditError(f"preset = {preset!r} is one of moodifier's; remedy: leave it out for {method}")
+    own = {**default_settings(method).model_dump(), **PRESETS.get(preset, {})}
     of_loop = {name: values.pop(name) for name in IeiSettings.model_fields if name in values}
     try:
         return EditSettings(**{**own, **values, "iei": {**own["iei"], **of_loop}})
     except ValidationError as error:
-        problems = [f"{problem['loc'][-1]} = {problem['input']!r}: {problem['msg']}" for problem in error.errors()]
-        raise EditError("; ".join(problems)) from None
+        raise EditError("; ".join(map(_explain_problem, error.errors()))) from None
+
+
+def _explain_problem(problem: Mapping[str, Any]) -> str:
+    """One line of a validation's error; what concerns several settings names them itself."""
+    said = str(problem["msg"]).removeprefix("Value error, ")
+    return f"{problem['loc'][-1]} = {problem['input']!r}: {said}" if problem["loc"] else said
 
 
 def _shortened(text: str, most: int = 60) -> str:

@@ -65,6 +65,9 @@ def load_node(method: str) -> type:
 
         def load(self, own_surroundings: bool = True, **given: Any) -> tuple[Editor]:
             tools = {name: str(given.pop(name, "")).strip() for name in _TOOLS}
+            # a graph holds every field; one with the method's own value is left to the preset
+            own = {field.name: field.default for field in settings_fields(method)}
+            given = {name: value for name, value in given.items() if value != own.get(name)}
             return (make_editor(Tools(method=method, own_surroundings=own_surroundings, settings=given, **tools)),)
 
     Load.__name__ = Load.__qualname__ = f"Load_{method.replace('-', '_')}"

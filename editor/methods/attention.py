@@ -3,7 +3,8 @@
 Rows of an attention map are pixels, so equation 7's choice between the source's and the target's map is one between
 the layers' outputs at each pixel; outputs are blend, because the columns of the two branches' cross-attention are
 words of different prompts. With a source caption, prompt-to-prompt's refinement works inside the mask: a target word
-that the caption has too attends where the source's does.
+that the caption has too attends where the source's does. To keep structure, self-attention may take the source's
+queries and keys with the target's values, inside the mask too (as in the papers of prompt-to-prompt and InfEdit).
 """
 
 from collections.abc import Hashable, Mapping
@@ -28,6 +29,7 @@ class Control:
     """
 
     refine: bool = False
+    keep_structure: bool = False
     batch: int = 0
     pairs: tuple[tuple[int, int], ...] = ()
     weights: dict[int, Tensor] = field(default_factory=dict)
@@ -54,9 +56,12 @@ class Control:
         if self.alignment is not None:
             self.alignment = Alignment(indices=named["alignment indices"], aligned=named["alignment aligned"])
 
-    def structure(self) -> Hashable:
+    def key(self) -> Hashable:
         """What else the layers' work depends on."""
-        return (self.batch, self.pairs, self.alignment is not None) if self.refine else None
+        if not (self.refine or self.keep_structure):
+            return None
+        aligned = self.refine and self.alignment is not None
+        return self.batch, self.pairs, self.refine, self.keep_structure, aligned
 
     def rows(self, block: int) -> slice:
         return slice(block * self.batch, (block + 1) * self.batch)
@@ -77,11 +82,20 @@ class ControlledAttention:
             layer(states).unflatten(-1, (attn.heads, -1)).transpose(1, 2)
             for layer, states in ((attn.to_q, hidden_states), (attn.to_k, context), (attn.to_v, context))
         )
+        if self.control.keep_structure and encoder_hidden_states is None:
+            query, key = self._take_sources(query), self._take_sources(key)
         outputs = scaled_dot_product_attention(query, key, value, scale=attn.scale)
         if self.control.refine:
             self._refine(outputs, query, key, value, crosses=encoder_hidden_states is not None, scale=attn.scale)
         projected: Tensor = attn.to_out[0](outputs.transpose(1, 2).flatten(2))
         return projected
+
+    def _take_sources(self, states: Tensor) -> Tensor:
+        """[rows, heads, N, d]: each target's are its source's."""
+        taken = states.clone()
+        for target, source in self.control.pairs:
+            taken[self.control.rows(target)] = states[self.control.rows(source)]
+        return taken
 
     def _refine(
         self, outputs: Tensor, query: Tensor, key: Tensor, value: Tensor, *, crosses: bool, scale: float

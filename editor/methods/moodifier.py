@@ -91,6 +91,11 @@ def refines(t: int, steps: int, tau_c: float) -> bool:
     return t >= tau_c * steps
 
 
+def keeps_structure(t: int, steps: int, share: float) -> bool:
+    """Whether the step at t, which falls from ``steps`` to 1, is one of the first ``share`` x ``steps``."""
+    return steps - t + 1 <= share * steps + 1e-9
+
+
 @dataclass(frozen=True, kw_only=True)
 class Step:
     """A step's noisy latents of both branches, and the target's clean latent after it; float32 [B, C, h, w]."""
@@ -106,7 +111,7 @@ class InversionFree:
 
     ``controlled`` makes it Moodifier: masks, attention control and, with source captions, prompt-to-prompt inside the
     masks. Without, it is the plain method, which changes the whole picture. The UNet's rows are blocks of B edits, one
-    block a role: the source and the target, each with the empty prompt beside it where its guidance is not 1.
+    block a role: the source and the target, each with its unconditional prompt beside it where its guidance is not 1.
     ``record`` records the models' passes; by default what the settings and the device allow.
     """
 
@@ -135,6 +140,9 @@ class InversionFree:
         self._roles = ["source", "target"]
         self._roles += ["source_empty"] if settings.source_guidance != 1 else []
         self._roles += ["target_empty"] if settings.guidance != 1 else []
+        for field in ("negative_prompt", "positive_prompt"):
+            if cut := text.unread(getattr(settings, field)):
+                raise EditError(f"{field} is longer than the text encoder reads; remedy: leave out its end, {cut!r}")
 
     def edit(self, edits: Sequence[Edit], progress: Progress, stopped: Stopped) -> list[Image.Image]:
         """See ``Method``; the same bytes for the same edits in the same order on the same machine.
@@ -186,6 +194,9 @@ class InversionFree:
             noise = fresh()
             source, target = add_noise(clean, noise, level.abar), add_noise(target_x0, noise, level.abar)
             self.control.refine = self._acts and refines(level.t, self._settings.steps, self._settings.tau_c)
+            self.control.keep_structure = self._controlled and keeps_structure(
+                level.t, self._settings.steps, self._settings.structure
+            )
             source_noise, target_noise = self._noises(source, target, states, level.timestep)
             target_x0 = target_clean(
                 clean=clean,
@@ -203,8 +214,13 @@ class InversionFree:
         text, control, device = self._text, self.control, clean.device
         targets = text.tokens([edit.prompt for edit in edits])
         sources = text.tokens([edit.source_prompt for edit in edits])
-        empty = text.tokens([""]) * len(edits)
-        rows = {"source": sources, "target": targets, "source_empty": empty, "target_empty": empty}
+        positive, negative = text.tokens([self._settings.positive_prompt, self._settings.negative_prompt])
+        rows = {
+            "source": sources,
+            "target": targets,
+            "source_empty": [positive] * len(edits),
+            "target_empty": [negative] * len(edits),
+        }
         roles = {role: block for block, role in enumerate(self._roles)}
         control.batch = len(edits)
         control.pairs = ((roles["target"], roles["source"]),)
@@ -235,7 +251,7 @@ class InversionFree:
             "states": states,
             **self.control.tensors(),
         }
-        noise = self._predict(self.control.structure(), inputs).float()
+        noise = self._predict(self.control.key(), inputs).float()
         of_role = dict(zip(self._roles, noise.chunk(len(self._roles)), strict=True))
         return (
             guide(of_role.get("source_empty", of_role["source"]), of_role["source"], self._settings.source_guidance),

@@ -7,7 +7,10 @@ import typer
 
 edit_verbs = typer.Typer()
 
-SETTINGS = ("steps", "guidance", "tau_c", "strength", "size", "text_encoder", "rounds")
+SETTINGS = (
+    "preset", "steps", "guidance", "source_guidance", "negative_prompt", "positive_prompt", "tau_c", "structure",
+    "strength", "size", "text_encoder", "rounds",
+)  # fmt: skip
 """Those of ``editor.edit.EditSettings`` that are options; one that is left out keeps the method's own value."""
 
 Model = Annotated[str, typer.Option(help="The exported MoodifyCLIP: ROOT/model after `moodarchive train`.")]
@@ -25,6 +28,12 @@ Steps = Annotated[int | None, typer.Option(help="Denoising steps.")]
 Size = Annotated[int | None, typer.Option(help="Side in pixels at which the model works; 512 fits SD 1.5.")]
 Rounds = Annotated[int | None, typer.Option(help="The most passes of emoeditor over a picture; 1 is a single one.")]
 Guidance = Annotated[float | None, typer.Option(help="How strongly the prompt guides.")]
+Preset = Annotated[str | None, typer.Option(help="faces or objects: the values of moodifier's authors for these.")]
+SourceGuidance = Annotated[float | None, typer.Option(help="Of the source branch; 0.6 with --positive-prompt.")]
+Negative = Annotated[str | None, typer.Option(help="What the target's guidance leads away from.")]
+Positive = Annotated[str | None, typer.Option(help="What the source's guidance is held against.")]
+Structure = Annotated[float | None, typer.Option(help="Share of the steps in which shapes are kept from the source.")]
+TauC = Annotated[float | None, typer.Option(help="Share of T down to which attention keeps the source's.")]
 
 
 @edit_verbs.command(rich_help_panel="Edit")
@@ -43,10 +52,15 @@ def edit(
     server: Server = "",
     server_model: ServerModel = "",
     method: MethodName = "moodifier",
+    preset: Preset = None,
     steps: Steps = None,
     size: Size = None,
     guidance: Guidance = None,
-    tau_c: Annotated[float | None, typer.Option(help="Share of T down to which attention keeps the source's.")] = None,
+    source_guidance: SourceGuidance = None,
+    negative_prompt: Negative = None,
+    positive_prompt: Positive = None,
+    tau_c: TauC = None,
+    structure: Structure = None,
     strength: Annotated[float | None, typer.Option(help="Share of the steps that is run: less keeps more.")] = None,
     seed: Annotated[int, typer.Option(help="Another seed gives another edit.", min=0)] = 0,
     text_encoder: TextEncoder = None,
@@ -67,7 +81,8 @@ def edit(
     from pipelines.editing.edit import Given, edit_files
     from pipelines.editing.pairs import PairsWanted
 
-    settings = dict(zip(SETTINGS, (steps, guidance, tau_c, strength, size, text_encoder, rounds), strict=True))
+    values = (preset, steps, guidance, source_guidance, negative_prompt, positive_prompt, tau_c, structure, strength)
+    settings = dict(zip(SETTINGS, (*values, size, text_encoder, rounds), strict=True))
     tools = Tools(method=method, model=model, base=base, server=server, server_model=server_model, settings=settings)
     given = Given(prompt=prompt, mask=mask, boxes=tuple(box or ()), whole=whole, plain_prompt=plain_prompt, seed=seed)
     tools, console = replace(tools, own_surroundings=own_surroundings), Console(stderr=True)
@@ -83,8 +98,13 @@ def studio(
     server: Server = "",
     server_model: ServerModel = "",
     method: MethodName = "moodifier",
+    preset: Preset = None,
     steps: Steps = None,
     guidance: Guidance = None,
+    source_guidance: SourceGuidance = None,
+    negative_prompt: Negative = None,
+    positive_prompt: Positive = None,
+    structure: Structure = None,
     size: Size = None,
     text_encoder: TextEncoder = None,
     rounds: Rounds = None,
@@ -107,7 +127,8 @@ def studio(
     from moodarchive.errors import EditError
     from pipelines.editing.edit import make_editor
 
-    settings = dict(zip(SETTINGS, (steps, guidance, None, None, size, text_encoder, rounds), strict=True))
+    values = (preset, steps, guidance, source_guidance, negative_prompt, positive_prompt, None, structure, None)
+    settings = dict(zip(SETTINGS, (*values, size, text_encoder, rounds), strict=True))
     tools = Tools(method=method, model=model, base=base, server=server, server_model=server_model, settings=settings)
     address = Address(host=host, port=port, root_path=root_path, public_hosts=tuple(public_host or ()))
     if bool(certificate) != bool(key):

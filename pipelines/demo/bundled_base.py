@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from editor.edit import PRESETS
 from editor.tools import Tools
 from editor.weights_digest import cache_folder
 from moodarchive.errors import EditError, MissingWeightsError
@@ -45,7 +46,7 @@ def with_bundled_base(tools: Tools) -> Tools:
         tools,
         base=str(bundled.base),
         model=tools.model or str(bundled.model),
-        settings={**SETTINGS[tools.method], **named},
+        settings={**SETTINGS[tools.method], **PRESETS.get(str(named.get("preset")), {}), **named},
     )
 
 

@@ -122,6 +122,41 @@ def test_with_a_caption_shared_words_attend_as_in_the_source_inside_the_mask(une
     assert torch.allclose(found[3][inside[1]], rest[3][inside[1]], atol=1e-5)  # no caption: the target's own
 
 
+def test_structure_is_the_sources_queries_and_keys_with_the_targets_values(unet: Any) -> None:
+    control, masks = _controlled(unet)
+    layer = unet.mid_block.attentions[0].transformer_blocks[0].attn1
+    hidden = torch.randn(4, 4, 64, generator=torch.Generator().manual_seed(9))
+    with torch.inference_mode():
+        rest = layer(hidden)
+        control.keep_structure = True
+        kept = layer(hidden)
+        control.refine = True
+        both = layer(hidden)
+        size, outputs = 64 // layer.heads, []
+        for head in range(layer.heads):
+            part = slice(head * size, (head + 1) * size)
+            query, key = layer.to_q(hidden)[:2, :, part], layer.to_k(hidden)[:2, :, part]
+            maps = (query @ key.transpose(1, 2) / size**0.5).softmax(-1)
+            outputs.append(maps @ layer.to_v(hidden)[2:, :, part])
+        expected = layer.to_out[0](torch.cat(outputs, -1))
+    inside = masks[4].bool()
+    assert torch.equal(kept[:2], rest[:2]) and torch.allclose(kept[2:], expected, atol=1e-5)
+    assert not torch.allclose(kept[2:], rest[2:], atol=1e-3)
+    assert torch.allclose(both[2:][inside], expected[inside], atol=1e-5)
+    assert torch.allclose(both[2:][~inside], rest[:2][~inside], atol=1e-5)
+
+
+def test_cross_attention_is_the_targets_own_while_structure_is_kept(unet: Any) -> None:
+    control, _ = _controlled(unet)
+    layer = unet.mid_block.attentions[0].transformer_blocks[0].attn2
+    draw = torch.Generator().manual_seed(9)
+    hidden, states = torch.randn(4, 4, 64, generator=draw), torch.randn(4, 20, WIDTH, generator=draw)
+    with torch.inference_mode():
+        rest = layer(hidden, encoder_hidden_states=states)
+        control.keep_structure = True
+        assert torch.equal(layer(hidden, encoder_hidden_states=states), rest)
+
+
 def test_unets_of_another_kind_of_attention_are_refused() -> None:
     from diffusers.models.attention_processor import Attention
 

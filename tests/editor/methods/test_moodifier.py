@@ -12,6 +12,7 @@ from editor.edit import Edit, EditSettings, EditStopped, Mask
 from editor.loading import load_method
 from editor.methods.canvas import to_pixels
 from editor.methods.moodifier import InversionFree
+from moodarchive.errors import EditError
 from tests.editor.small_models import SmallModels
 from tests.making import textured
 from tests.moodarchive.models.fake_gpu import fake_gpu
@@ -152,6 +153,81 @@ def test_on_a_gpu_all_that_meets_the_models_is_there(
         object.__setattr__(base, "device", torch.device("cpu"))
         with pytest.raises(RuntimeError, match=r"at least two devices"):
             _made(method, _several(picture))
+
+
+QUALITY = {"negative_prompt": "a blurred picture", "positive_prompt": "a sharp photo", "source_guidance": 0.6}
+
+
+@pytest.mark.parametrize(("structure", "kept"), [(0.0, 0), (0.5, 2), (0.7, 2), (1.0, 4)])
+def test_structure_is_kept_for_its_share_of_the_steps(
+    small: SmallModels, picture: Image.Image, structure: float, kept: int
+) -> None:
+    method = _opened(small, structure=structure)
+    seen = [method.control.keep_structure for _ in method.steps([Edit(image=picture, prompt=JOY)], SIZE)]
+    assert seen == [True] * kept + [False] * (4 - kept)
+
+
+def test_structure_acts_inside_the_mask_and_changes_nothing_outside(
+    small: SmallModels, picture: Image.Image, method: InversionFree
+) -> None:
+    edits = [Edit(image=picture, prompt=JOY, mask=_box())]
+    kept, source = _last(_opened(small, structure=0.7), edits), _source(method, picture)
+    inside = torch.zeros(16, 16, dtype=torch.bool)
+    inside[2:12, 4:10] = True
+    assert not torch.allclose(kept[0][:, inside], _last(method, edits)[0][:, inside], atol=1e-4)
+    assert kept[0][:, ~inside].equal(source[0][:, ~inside])
+    assert _made(_opened(small, structure=0.0), edits)[0].tobytes() == _made(method, edits)[0].tobytes()
+
+
+def test_with_structure_an_equal_prompt_still_changes_nothing(small: SmallModels, picture: Image.Image) -> None:
+    method = _opened(small, structure=1.0, guidance=2.0, source_guidance=2.0)
+    edit = Edit(image=picture, prompt=JOY, source_prompt=JOY)
+    assert (_last(method, [edit]) - _source(method, picture)).abs().max() < 1e-3
+
+
+def test_the_quality_prompts_are_the_unconditional_rows_of_target_and_source(
+    small: SmallModels, picture: Image.Image
+) -> None:
+    method = _opened(small, **QUALITY)
+    given: list[torch.Tensor] = []
+    watch = method._base.unet.register_forward_pre_hook(
+        lambda _, args, told: given.append(told["encoder_hidden_states"]), with_kwargs=True
+    )
+    next(method.steps([Edit(image=picture, prompt=JOY)], SIZE))
+    watch.remove()
+    expected = _text_states(method, ["", JOY, QUALITY["positive_prompt"], QUALITY["negative_prompt"]])
+    assert torch.allclose(given[0], expected, atol=1e-6)
+
+
+def test_each_quality_prompt_changes_the_edit_and_none_outside_the_mask(
+    small: SmallModels, picture: Image.Image
+) -> None:
+    edits, source = [Edit(image=picture, prompt=JOY, mask=_box())], _source(_opened(small), picture)
+    made = [
+        _last(_opened(small, **settings), edits)
+        for settings in ({}, {"negative_prompt": "a blurred picture"}, QUALITY, {"preset": "faces", "steps": 4})
+    ]
+    for place, one in enumerate(made):
+        assert one[:, :, 12:].equal(source[:, :, 12:])
+        assert all(not torch.allclose(one, other, atol=1e-5) for other in made[:place])
+
+
+def test_a_quality_prompt_that_is_not_read_whole_is_refused(small: SmallModels) -> None:
+    with pytest.raises(EditError, match="negative_prompt is longer than the text encoder reads.*'thunder'"):
+        _opened(small, negative_prompt=" ".join(["grass"] * 246 + ["thunder"]))
+
+
+def test_a_batch_equals_its_single_runs_with_structure_and_quality_prompts(
+    small: SmallModels, picture: Image.Image
+) -> None:
+    method = _opened(small, structure=0.7, **QUALITY)
+    edits = _several(picture)
+    together = _last(method, edits)
+    for row, edit in enumerate(edits):
+        assert (_last(method, [edit])[0] - together[row]).abs().max() < 1e-4
+    one_by_one = _opened(small, structure=0.7, batch=1, **QUALITY)
+    for image, edit in zip(_made(one_by_one, edits), edits, strict=True):
+        assert _made(one_by_one, [edit])[0].tobytes() == image.tobytes()
 
 
 def test_a_batch_equals_its_single_runs(method: InversionFree, picture: Image.Image) -> None:

@@ -37,8 +37,9 @@ class _Recorder:
         return _Rerun(work)
 
 
-def _method(small: SmallModels, record: Any = None) -> InversionFree:
-    method = load_method("moodifier", small.base, small.moodify, EditSettings(steps=4, size=64))
+def _method(small: SmallModels, record: Any = None, **changes: Any) -> InversionFree:
+    settings = EditSettings.model_validate({"steps": 4, "size": 64, **changes})
+    method = load_method("moodifier", small.base, small.moodify, settings)
     assert isinstance(method, InversionFree)
     if record is None:
         return method
@@ -89,6 +90,17 @@ def test_replayed_edits_equal_plain_ones_and_one_recording_serves_a_shape(small:
     assert recorder.recordings == 5 + 2 + 2
 
 
+def test_replayed_edits_keep_structure_in_the_same_steps_as_plain_ones(small: SmallModels) -> None:
+    recorder = _Recorder()
+    # two steps keep structure, three refine: structure and refined, refined alone, neither
+    changes = {"preset": "objects", "steps": 4, "structure": 0.5}
+    plain, replayed = _method(small, **changes), _method(small, recorder, **changes)
+    for prompt in ("a girl laughs", "rage"):
+        edit = _edit(prompt, _box(16, 40))
+        assert _made(replayed, edit) == _made(plain, edit)
+    assert recorder.recordings == 3 + 1 + 2  # texts, the autoencoder's two halves
+
+
 def test_the_oldest_recordings_are_forgotten_and_results_are_the_callers_own() -> None:
     recorder = _Recorder()
     double = Replayed(lambda inputs: inputs["x"] * 2, recorder, most=2)
@@ -126,7 +138,7 @@ def test_only_a_gpu_records_and_the_setting_can_forbid_it() -> None:
 
 def test_a_pass_is_one_graph_without_a_look_at_any_value(small: SmallModels, monkeypatch: pytest.MonkeyPatch) -> None:
     # what would wait for a GPU or branch on a value cannot be captured, and breaks this graph, too
-    method = _method(small)
+    method = _method(small, structure=0.5)
     plain = _made(method, _edit("a girl laughs", _box(16, 40), "a girl stands"))
     for name, work in {
         "_predict": method._pass,
