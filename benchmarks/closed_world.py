@@ -1,20 +1,25 @@
 """Editing where the true answer is known: drawn pairs, an independent judge, and every method on the same cases.
 
 `python benchmarks/closed_world.py` runs 200 pairs with each of 3 seeds; `--pairs` and `--seeds` run a part of it.
+`--arms` holds Moodifier's settings against each other, each on and off: all of them, or those that are named.
 """
 
 import argparse
 import json
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 
-from editor.edit import default_settings
+from editor.edit import PRESETS, default_settings
+from editor.job import settings_with
+from editor.loading import load_method
 from editor.methods.base import Base, open_base
-from pipelines.demo.bundled_base import prepare_bundled_base
+from pipelines.demo.bundled_base import SETTINGS, BundledBase, prepare_bundled_base
 from pipelines.demo.closed_world import (
     Case,
     Crowd,
@@ -34,6 +39,36 @@ METHODS = ("moodifier", "infedit", "sdedit", "colour-transfer")
 BARS = {"judge after": 0.9, "judge before": 0.05, "right scene of 100": 0.6, "background, dB below": 2.0}
 
 
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """Moodifier with settings of its own over the drawn base's; ``described``: told what the drawing shows now."""
+
+    settings: Mapping[str, object] = field(default_factory=dict)
+    described: bool = True
+
+
+PROMPTS = {name: PRESETS["faces"][name] for name in ("negative_prompt", "positive_prompt")}
+NEGATIVE = {"negative_prompt": PROMPTS["negative_prompt"]}
+AS_SHIPPED = "as shipped"
+ARMS = {
+    AS_SHIPPED: Arm(),
+    "15 steps": Arm(settings={"steps": 15}),
+    "structure 0.4": Arm(settings={"structure": 0.4}),
+    "structure 0.7": Arm(settings={"structure": 0.7}),
+    "structure 1": Arm(settings={"structure": 1.0}),
+    "negative prompt": Arm(settings=NEGATIVE),
+    "both prompts": Arm(settings=PROMPTS),
+    "both, source 0.6": Arm(settings={**PROMPTS, "source_guidance": 0.6}),
+    "faces": Arm(settings={"preset": "faces", **PRESETS["faces"]}),
+    "objects": Arm(settings={"preset": "objects", **PRESETS["objects"]}),
+    "objects, guidance 4.5": Arm(settings={"preset": "objects", **PRESETS["objects"], "guidance": 4.5}),
+    "no caption": Arm(described=False),
+    "no caption, structure": Arm(settings={"structure": 0.7}, described=False),
+    "no caption, objects": Arm(settings={"preset": "objects", **PRESETS["objects"]}, described=False),
+}
+"""Guidance is 4.5 on both branches where an arm names no other: the drawn base's own."""
+
+
 def main() -> None:
     """Prints the figures, whatever they show."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -46,10 +81,14 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path, help="a picture of 24 edits: source, true answer, the methods")
     parser.add_argument("--json", type=Path, help="where the rows go, too")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings of every edit, as JSON")
+    parser.add_argument("--arms", nargs="*", choices=ARMS, metavar="ARM", help=f"of Moodifier alone: {', '.join(ARMS)}")
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
     bundled = prepare_bundled_base()
+    if options.arms is not None:
+        compare_arms(options, bundled)
+        return
     changed = {name: json.loads(value) for name, value in (pair.split("=", 1) for pair in options.set)}
     methods = open_methods(bundled.base, options.model or bundled.model, changed)
     base = open_base(bundled.base, default_settings("moodifier"))
@@ -81,8 +120,52 @@ def main() -> None:
     if "moodifier" in joined:
         print_bars(joined, kept)
     if options.json:
-        lines = {name: {key: value.tolist() for key, value in vars(of).items()} for name, of in joined.items()}
-        options.json.write_text(json.dumps(lines) + "\n", "utf-8")
+        write_rows(options.json, joined)
+
+
+def compare_arms(options: argparse.Namespace, bundled: BundledBase) -> None:
+    """A line an arm, and beside what is shipped: the mean difference, pair by pair, with its standard error."""
+    names = list(dict.fromkeys([AS_SHIPPED, *(options.arms or ARMS)]))
+    judge, crowd = open_judge(), Crowd()
+    rows: dict[str, list[Scores]] = {}
+    seconds: dict[str, float] = {}
+    sheet: dict[str, list[Image.Image]] = {}
+    for name in names:
+        arm = ARMS[name]
+        settings = settings_with("moodifier", **{**SETTINGS["moodifier"], "batch": 16, **arm.settings})
+        method = load_method("moodifier", str(bundled.base), str(options.model or bundled.model), settings)
+        for seed in options.seeds:
+            cases, began = draw_cases(options.pairs, seed), time.process_time()
+            images = edit_cases(method, cases, seed, described=arm.described)
+            seconds[name] = (time.process_time() - began) / len(cases)
+            rows.setdefault(name, []).append(score(judge, cases, images, crowd))
+            if seed == options.seeds[0]:
+                sheet[name] = images[:24]
+        print(f"{name}: done", flush=True)
+    joined = {name: Scores.join(of_seeds) for name, of_seeds in rows.items()}
+    print_table(joined, seconds)
+    print_differences(joined)
+    if options.sheet:
+        write_sheet(options.sheet, draw_cases(options.pairs, options.seeds[0])[:24], sheet)
+    if options.json:
+        write_rows(options.json, joined)
+
+
+def print_differences(joined: dict[str, Scores]) -> None:
+    """What each arm is above the shipped settings on the same pairs."""
+    print(f"\nabove {AS_SHIPPED!r}, pair by pair")
+    for name, of in joined.items():
+        cells = []
+        for figure in ("named", "psnr", "ssim", "found"):
+            above = getattr(of, figure) - getattr(joined[AS_SHIPPED], figure)
+            cells.append(f"{above.mean():+.3f} ± {standard_error(above):.3f}")
+        print(f"{name:22}{cells[0]:>17}{cells[1]:>17}{cells[2]:>17}{cells[3]:>17}")
+
+
+def write_rows(path: Path, joined: dict[str, Scores]) -> None:
+    """Every method's rows as JSON."""
+    lines = {name: {key: value.tolist() for key, value in vars(of).items()} for name, of in joined.items()}
+    path.write_text(json.dumps(lines) + "\n", "utf-8")
 
 
 def background(base: Base, cases: list[Case], method: object, seed: int) -> list[tuple[float, float]]:

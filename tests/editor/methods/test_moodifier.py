@@ -213,7 +213,7 @@ def test_each_quality_prompt_changes_the_edit_and_none_outside_the_mask(
 
 
 def test_a_quality_prompt_that_is_not_read_whole_is_refused(small: SmallModels) -> None:
-    with pytest.raises(EditError, match="negative_prompt is longer than the text encoder reads.*'thunder'"):
+    with pytest.raises(EditError, match=r"negative_prompt is longer than the text encoder reads.*'thunder'"):
         _opened(small, negative_prompt=" ".join(["grass"] * 246 + ["thunder"]))
 
 
