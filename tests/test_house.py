@@ -84,6 +84,7 @@ def test_every_shipped_config_is_valid() -> None:
     from pipelines.settings import read_settings
     from train.diffusion.settings import DiffusionSettings
     from train.emoeditor.settings import EmoEditorSettings, PredictorSettings
+    from train.epem.settings import EpemSettings
     from train.settings import TrainSettings
 
     configs = sorted((HOUSE / "configs").glob("*.toml"))
@@ -94,7 +95,7 @@ def test_every_shipped_config_is_valid() -> None:
     assert trainings
     classes = {
         "": TrainSettings, "diffusion": DiffusionSettings, "emoeditor": EmoEditorSettings,
-        "predictor": PredictorSettings,
+        "predictor": PredictorSettings, "epem": EpemSettings,
     }  # fmt: skip
     for path in trainings:
         text = path.read_text()

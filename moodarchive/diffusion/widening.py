@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from moodarchive.errors import EditError
 
@@ -32,3 +32,25 @@ def widen_unet(unet: Any) -> Any:
     unet.conv_in = new.to(old.weight)
     unet.register_to_config(in_channels=2 * plain)
     return unet
+
+
+class WidenedInput(nn.Module):
+    """A first layer that keeps its weights while new channels learn: old(first channels) + new(the others).
+
+    The same numbers as one layer of all channels; here the old weights cannot move, and a checkpoint holds the new.
+    """
+
+    def __init__(self, old: nn.Conv2d, new: nn.Conv2d) -> None:
+        super().__init__()
+        if old.kernel_size != new.kernel_size or old.padding != new.padding or old.out_channels != new.out_channels:
+            raise EditError(
+                f"the UNet's first layer gives {old.out_channels} channels by a kernel of {old.kernel_size}, the new "
+                f"one {new.out_channels} by {new.kernel_size}; remedy: the base that the adapter was trained on"
+            )
+        self.old, self.new = old, new
+
+    def forward(self, stacked: Tensor) -> Tensor:
+        """Of [B, old + new channels, h, w]."""
+        first = self.old.in_channels
+        both: Tensor = self.old(stacked[:, :first]) + self.new(stacked[:, first:])
+        return both

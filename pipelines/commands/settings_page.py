@@ -16,6 +16,7 @@ from pipelines.emopair.settings import PairSettings
 from pipelines.settings import ArchiveSettings
 from train.diffusion.settings import DiffusionSettings
 from train.emoeditor.settings import EmoEditorSettings, PredictorSettings
+from train.epem.settings import EpemSettings
 from train.settings import TrainSettings
 from validate.study.panel.settings import PanelSettings
 
@@ -45,6 +46,11 @@ _SECTIONS: tuple[tuple[str, str, type[Settings]], ...] = (
         'moodarchive train, kind = "predictor"',
         "The file of its emotion predictor; [configs/train/predictor.toml](../configs/train/predictor.toml) is one.",
         PredictorSettings,
+    ),
+    (
+        'moodarchive train, kind = "epem"',
+        "The file of EPEM's picture half; [configs/train/epem.toml](../configs/train/epem.toml) is one.",
+        EpemSettings,
     ),
     (
         "moodarchive edit",

@@ -132,10 +132,21 @@ def _train_diffusion(text: str, origin: str, console: Console) -> None:
     console.print(f"the base is in {folder}: moodarchive edit --method infedit --base {folder}", soft_wrap=True)
 
 
+def _train_epem(text: str, origin: str, console: Console) -> None:
+    from train.epem.run import train_epem
+    from train.epem.settings import EpemSettings
+
+    settings = load(EpemSettings, text, origin)
+    with steps_told(console) as tell:
+        folder = train_epem(settings, tell)
+    console.print(f"the model is in {folder}: moodarchive edit --method epem --base {folder}", soft_wrap=True)
+
+
 KINDS: dict[str, Callable[[str, str, Console], None]] = {
     "diffusion": _train_diffusion,
     "emoeditor": _train_emoeditor,
     "predictor": _train_predictor,
+    "epem": _train_epem,
 }
 """What a settings file's ``kind`` has trained."""
 

@@ -3,8 +3,6 @@
 L = mean (eps - U)² + 0.5 · mean_b (1 - cos(vec T_b, vec M(e_b))), arXiv 2403.08255.
 """
 
-import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,12 +13,10 @@ from torch import Tensor, nn
 from moodarchive.diffusion.emotion import direction, embedding_loss, onehot
 from moodarchive.diffusion.parts import diffusion_library
 from train.diffusion.denoiser import KeptStates
-from train.diffusion.pictures import generator_of_step, rows_of_step, to_signed
+from train.diffusion.pictures import generator_of_step, rows_of_step
 from train.emoeditor.model import EmoEditorModel, Frozen
 from train.emoeditor.pairs import Pairs
 from train.emoeditor.settings import EmoEditorSettings
-
-_ENCODED_AT_ONCE = 16
 
 
 class EmoEditorLoss:
@@ -95,44 +91,3 @@ class EmoEditorLoss:
         cosines = made @ given.T
         others = cosines.masked_fill(classes[:, None] == classes[None], -1).amax(1)
         return float((cosines.diagonal() - others)[others > -1].mean()) if (others > -1).any() else 0.0
-
-
-@torch.inference_mode()
-def encode_pairs(frozen: Frozen, pairs: Pairs, cache: Path) -> npt.NDArray[np.float32]:
-    """float32 [N, 2, 2, 4, h, w]: source and target, mean and deviation of each; kept in ``cache`` and read from there.
-
-    A cache of other pairs, another size or another VAE is made anew.
-    """
-    identity = f"{pairs.name}; {_digest(frozen.vae)}"
-    path, mark = cache / "latents.npy", cache / "latents.json"
-    if mark.is_file() and path.is_file() and json.loads(mark.read_text()) == identity:
-        return np.load(path, mmap_mode="r")  # type: ignore[no-any-return]
-    cache.mkdir(parents=True, exist_ok=True)
-    mark.unlink(missing_ok=True)
-    device = next(frozen.vae.parameters()).device
-    kept: npt.NDArray[np.float32] | None = None
-    for first in range(0, len(pairs), _ENCODED_AT_ONCE):
-        rows = range(first, min(first + _ENCODED_AT_ONCE, len(pairs)))
-        spreads = [
-            frozen.vae.encode(to_signed(pairs.pixels(side, rows)).to(device)).latent_dist
-            for side in ("source", "target")
-        ]
-        moments = torch.stack([torch.stack([spread.mean, spread.std], 1) for spread in spreads], 1).float().cpu()
-        if kept is None:
-            open_memmap: Any = np.lib.format.open_memmap
-            shape = (len(pairs), *moments.shape[1:])
-            kept = open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
-        kept[first : first + len(rows)] = moments.numpy()
-    assert kept is not None
-    kept.flush()  # type: ignore[attr-defined]
-    mark.write_text(json.dumps(identity))
-    return np.load(path, mmap_mode="r")  # type: ignore[no-any-return]
-
-
-def _digest(model: nn.Module) -> str:
-    import hashlib
-
-    taken = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        taken.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
-    return taken.hexdigest()[:16]

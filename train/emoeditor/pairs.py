@@ -3,7 +3,7 @@
 import hashlib
 import io
 from collections.abc import Iterator, Sequence
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -18,18 +18,13 @@ from moodarchive.tables.layout import MANIFEST_PATH
 from moodarchive.tables.parquet import read_table
 from moodarchive.tables.parts import finished_parts, read_part
 from moodarchive.tables.schemas import PAIR_INDEX, PAIRS
+from train.diffusion.pair_latents import PicturePairs, Side
 
-Side = Literal["source", "target"]
 _COLUMNS = ("key", "kept", "class_target", "prompt", "source_softmax", "source_sha256", "target_sha256")
 
 
-class Pairs(Protocol):
-    """Pairs of square pictures of one size, with what leads from one to the other."""
-
-    @property
-    def name(self) -> str:
-        """Names all of them: equal names mean equal pictures and words."""
-        ...
+class Pairs(PicturePairs, Protocol):
+    """With what leads from one picture to the other; equal names mean equal words, too."""
 
     @property
     def prompts(self) -> Sequence[str]:
@@ -44,12 +39,6 @@ class Pairs(Protocol):
     @property
     def distributions(self) -> Tensor:
         """float32 [N, 8], the sources'."""
-        ...
-
-    def __len__(self) -> int: ...
-
-    def pixels(self, side: Side, rows: Sequence[int]) -> Tensor:
-        """uint8 [rows, 3, size, size]."""
         ...
 
 

@@ -10,8 +10,9 @@ from moodarchive.settings import SettingScope
 from moodarchive.storage.store import Store
 from train.devices.device import choose_device, explain_device_errors
 from train.diffusion.learner import Learner
+from train.diffusion.pair_latents import encode_pairs
 from train.diffusion.run import Listener, Pace, autocast, expected_progress, run_steps
-from train.emoeditor.loss import EmoEditorLoss, encode_pairs
+from train.emoeditor.loss import EmoEditorLoss
 from train.emoeditor.model import EmoEditorModel, Frozen, export, make_model
 from train.emoeditor.pairs import Pairs, SealedPairs
 from train.emoeditor.settings import EmoEditorSettings
@@ -30,7 +31,7 @@ def train_emoeditor(settings: EmoEditorSettings, tell: Listener, given: Pairs | 
     with explain_device_errors(device):
         frozen = Frozen(settings, device)
         model = make_model(settings, frozen, pairs).to(device).train()
-        latents = encode_pairs(frozen, pairs, output / "cache")
+        latents = encode_pairs(frozen.vae, pairs, output / "cache")
         distributions = pairs.distributions
         if settings.labels == "predictor":
             distributions = predict_sources(open_predictor(frozen.predictor, device), pairs)

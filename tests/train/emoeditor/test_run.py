@@ -25,7 +25,8 @@ from pipelines.emopair.settings import PairSettings
 from tests.editor.small_models import small_base
 from tests.making import textured
 from tests.moodarchive.diffusion.small_emoeditor import HIDDEN, PREDICTOR
-from train.emoeditor.loss import EmoEditorLoss, encode_pairs
+from train.diffusion.pair_latents import encode_pairs
+from train.emoeditor.loss import EmoEditorLoss
 from train.emoeditor.model import Frozen, make_model
 from train.emoeditor.pairs import SealedPairs
 from train.emoeditor.run import train_emoeditor
@@ -127,7 +128,7 @@ def test_the_loss_is_the_papers(made: Path, tmp_path: Path, condition: Condition
     frozen = Frozen(settings, torch.device("cpu"))
     pairs = SealedPairs(settings.pairs, sets=SETS, size=32)
     model = make_model(settings, frozen, pairs)
-    latents = encode_pairs(frozen, pairs, tmp_path / "cache")
+    latents = encode_pairs(frozen.vae, pairs, tmp_path / "cache")
     loss = EmoEditorLoss(
         model=model, frozen=frozen, pairs=pairs, latents=latents, settings=settings,
         distributions=pairs.distributions, precision=torch.autocast("cpu", torch.bfloat16, enabled=False),
@@ -189,12 +190,12 @@ def test_the_cache_is_of_its_pairs_and_a_damaged_picture_is_named(made: Path, tm
     settings = _settings(made, tmp_path)
     frozen = Frozen(settings, torch.device("cpu"))
     pairs = SealedPairs(settings.pairs, sets=SETS, size=32)
-    first = np.array(encode_pairs(frozen, pairs, tmp_path / "cache"))
+    first = np.array(encode_pairs(frozen.vae, pairs, tmp_path / "cache"))
     before = (tmp_path / "cache/latents.npy").stat().st_mtime_ns
-    assert np.array_equal(encode_pairs(frozen, pairs, tmp_path / "cache"), first)
+    assert np.array_equal(encode_pairs(frozen.vae, pairs, tmp_path / "cache"), first)
     assert (tmp_path / "cache/latents.npy").stat().st_mtime_ns == before
     fewer = SealedPairs(settings.pairs, sets=("train",), size=32)
-    assert len(encode_pairs(frozen, fewer, tmp_path / "cache")) == len(fewer)
+    assert len(encode_pairs(frozen.vae, fewer, tmp_path / "cache")) == len(fewer)
     _, tar, (offset, _), _ = pairs._places[0]
     import shutil
 

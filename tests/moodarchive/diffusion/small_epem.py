@@ -1,0 +1,79 @@
+"""A small BLIP-2, drawn records and an adapter as training exports it: random weights, plumbing and no quality."""
+
+import json
+from pathlib import Path
+
+import torch
+
+from moodarchive.emotions.taxonomy import MIKELS_EIGHT
+from moodarchive.models.torch_compat import import_torchvision_safely
+from pipelines.demo.pairs.drawing import KINDS, PAIRED_EMOTIONS, draw_paired
+from pipelines.demo.pairs.moods import Mood
+
+QUERIES, QWIDTH = 4, 16
+_WORDS = [*["please", "change", "the", "emotion", "of", "this", "image", "from", "to", ".", "a"], *MIKELS_EIGHT]
+
+
+def small_blip2(folder: Path, seed: int = 2) -> Path:
+    """As transformers saves the captioner, with the Q-Former's tokenizer beside it; its Q-Former has no text half."""
+    import_torchvision_safely()
+    from transformers import Blip2Config, Blip2ForConditionalGeneration
+
+    torch.manual_seed(seed)
+    config = Blip2Config(
+        vision_config={
+            "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
+            "image_size": 16, "patch_size": 8, "initializer_range": 0.02,
+        },
+        qformer_config={
+            "hidden_size": QWIDTH, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32,
+            "encoder_hidden_size": 16, "vocab_size": 64, "max_position_embeddings": 32,
+        },
+        text_config={
+            "model_type": "opt", "hidden_size": 16, "word_embed_proj_dim": 16, "ffn_dim": 32, "num_hidden_layers": 3,
+            "num_attention_heads": 2, "vocab_size": 64, "max_position_embeddings": 64,
+        },
+        num_query_tokens=QUERIES,
+        image_token_index=60,
+    )  # fmt: skip
+    Blip2ForConditionalGeneration(config).save_pretrained(folder)
+    write_word_tokenizer(folder / "qformer_tokenizer", _WORDS)
+    return folder
+
+
+def write_word_tokenizer(folder: Path, words: list[str]) -> None:
+    """Whole words, in BERT's manner."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    pad, unknown = "[PAD]", "[UNK]"
+    vocabulary = {word: number for number, word in enumerate(dict.fromkeys([pad, unknown, *words]))}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=unknown))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token=pad, unk_token=unknown).save_pretrained(folder)
+
+
+def drawn_records(folder: Path, count: int, size: int = 32) -> Path:
+    """L-AVC records of drawings, two in train to one in test; the file of JSON lines."""
+    lines = []
+    for side in ("original", "edited"):
+        (folder / side).mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        kind, place = KINDS[number % len(KINDS)], 900 + number
+        before, after = (PAIRED_EMOTIONS[(number + more) % len(PAIRED_EMOTIONS)] for more in (0, 1))
+        scenes = [draw_paired(kind, place, Mood(emotion, number), size) for emotion in (before, after)]
+        name = f"{kind}-{number:05}"
+        for side, scene in zip(("original", "edited"), scenes, strict=True):
+            scene.image.save(folder / side / f"{name}.png")
+        lines.append(
+            {
+                "id": name, "element": "scene", "image": f"original/{name}.png", "caption": scenes[0].caption,
+                "emotion": before, "instruction": f"Please change the emotion of this image from {before} to {after}.",
+                "edited_caption": scenes[1].caption, "edited_emotion": after, "edited_image": f"edited/{name}.png",
+                "split": "test" if number % 3 == 2 else "train",
+            }
+        )  # fmt: skip
+    file = folder / "records.jsonl"
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return file

@@ -1,0 +1,1 @@
+"""EPEM's picture half (PER): an adapter that learns to follow an edited caption and to keep the picture."""
