@@ -1,5 +1,6 @@
 """What the page's events do; every error of ours becomes a line on the page."""
 
+import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from html import escape
@@ -35,6 +36,19 @@ class Photo(NamedTuple):
     name: str
 
 
+class Region(NamedTuple):
+    """What a person marked on a photo before another one came under the brush."""
+
+    strokes: bytes
+    """A PNG whose alpha is what was painted; empty where nothing was."""
+    boxes: str
+
+
+Regions = dict[str, Region]
+"""Of open photos that were left for another one, by their sha256."""
+_NOTHING = Region(b"", "")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Handlers:
     """Bound to one work folder and one editor."""
@@ -48,10 +62,19 @@ class Handlers:
         """The first line of the page."""
         return line("Ready.")
 
-    def open(self, paths: list[str] | None, photos: list[Photo] | None) -> tuple[Any, ...]:
+    def open(  # noqa: PLR0917  the page passes its fields by position
+        self,
+        paths: list[str] | None,
+        photos: list[Photo] | None,
+        photo: str,
+        painted: dict[str, Any] | None,
+        boxes: str,
+        regions: Regions | None,
+    ) -> tuple[Any, ...]:
         """Uploads are read, kept without their metadata, and removed; a path elsewhere, which no page sends, is not.
 
-        Each that cannot be read is told, the others are opened, and the last one is shown.
+        Each that cannot be read is told, the others are opened, and the last one is shown. The photo before keeps its
+        strokes and boxes.
         """
         opened, problems, facts = list(photos or []), [], ""
         for path in paths or []:
@@ -70,8 +93,11 @@ class Handlers:
         opened = opened[-MOST_PHOTOS:]
         status = line(" ".join((facts, *problems)).strip() or "Nothing was opened.", "bad" if problems else "plain")
         if not facts:
-            return opened, gr.skip(), gr.skip(), gr.skip(), None, status
-        return opened, opened[-1].sha256, self._canvas(opened[-1].sha256), self.thumbnails(opened), None, status
+            return (opened, *(gr.skip(),) * 5, None, status)
+        regions = _with_region(regions, photo, painted, boxes)
+        regions = {each.sha256: regions[each.sha256] for each in opened if each.sha256 in regions}
+        shown_photo = self._come_back(opened[-1].sha256, regions)
+        return opened, *shown_photo, regions, self.thumbnails(opened), None, status
 
     def _read(self, path: str) -> SourcePicture:
         if not path or not Path(path).resolve().is_relative_to(self.work.uploads):
@@ -83,27 +109,45 @@ class Handlers:
         self.work.keep_source(picture)
         return picture
 
-    def _canvas(self, sha256: str) -> dict[str, Any]:
-        """The photo under an empty brush."""
-        return {"background": shown(self.work.source(sha256).image), "layers": [], "composite": None}
+    def _come_back(self, sha256: str, regions: Regions) -> tuple[str, dict[str, Any], str]:
+        """A photo, its canvas with the strokes that it had, and its boxes."""
+        strokes, boxes = regions.get(sha256, _NOTHING)
+        layers = [Image.open(io.BytesIO(strokes))] if strokes else []
+        return (
+            sha256,
+            {"background": shown(self.work.source(sha256).image), "layers": layers, "composite": None},
+            boxes,
+        )
 
     def thumbnails(self, photos: list[Photo]) -> list[tuple[Image.Image, str]]:
         """The open photos under the names that a person gave them, which stand nowhere else."""
         return [(shown(self.work.source(photo.sha256).image, THUMBNAIL_SIDE), photo.name) for photo in photos]
 
-    def choose(self, photos: list[Photo], event: gr.SelectData) -> tuple[Any, ...]:
-        """Another open photo comes under the brush."""
-        if not (isinstance(event.index, int) and 0 <= event.index < len(photos)):
-            return gr.skip(), gr.skip(), line("That photo is closed.", "bad")
+    def choose(  # noqa: PLR0917  the page passes its fields by position
+        self,
+        photos: list[Photo] | None,
+        photo: str,
+        painted: dict[str, Any] | None,
+        boxes: str,
+        regions: Regions | None,
+        event: gr.SelectData,
+    ) -> tuple[Any, ...]:
+        """Another open photo comes under the brush, with its own strokes and boxes; the one before keeps its own."""
+        if not (photos and isinstance(event.index, int) and 0 <= event.index < len(photos)):
+            return (*(gr.skip(),) * 4, line("That photo is closed.", "bad"))
+        if photos[event.index].sha256 == photo:
+            return (*(gr.skip(),) * 4, line("Ready."))
         try:
-            return photos[event.index].sha256, self._canvas(photos[event.index].sha256), line("Ready.")
+            regions = _with_region(regions, photo, painted, boxes)
+            return *self._come_back(photos[event.index].sha256, regions), regions, line("Ready.")
         except EditError as error:
-            return gr.skip(), gr.skip(), line(str(error), "bad")
+            return (*(gr.skip(),) * 4, line(str(error), "bad"))
 
     def edit(  # noqa: PLR0917  the page passes its fields by position
         self,
         photos: list[Photo] | None,
         photo: str,
+        regions: Regions | None,
         painted: dict[str, Any] | None,
         emotions: list[str],
         strength: float,
@@ -125,7 +169,12 @@ class Handlers:
             requests = _requests(emotions, prompt, region, boxes, seed, seeds)
             sources = [self.work.source(each) for each in self._in_scope(photos, photo, scope)]
             jobs = [
-                Job(source=source, requests=_painted(requests, painted, source) if source.sha256 == photo else requests)
+                Job(
+                    source=source,
+                    requests=_painted(requests, painted, source)
+                    if source.sha256 == photo
+                    else _as_kept(requests, (regions or {}).get(source.sha256, _NOTHING), source),
+                )
                 for source in sources
             ]
             for news in self.runs.run(str(request.session_hash), jobs, round(float(strength), 2)):
@@ -250,6 +299,33 @@ def _painted(
     """With what was painted as the region; the brush stands above boxes, and "all of the picture" above both."""
     mask = None if requests[0].whole else painted_mask(painted, source.image.size)
     return requests if mask is None else tuple(replace(request, mask=mask, boxes=()) for request in requests)
+
+
+def _with_region(regions: Regions | None, photo: str, painted: dict[str, Any] | None, boxes: str) -> Regions:
+    """The regions with what is painted on the photo that is shown now."""
+    layers = [layer for layer in (painted or {}).get("layers") or [] if isinstance(layer, Image.Image)]
+    strokes = b""
+    if layers and any(layer.convert("RGBA").getchannel("A").getextrema()[1] for layer in layers):
+        whole = Image.new("RGBA", layers[0].size)
+        for layer in layers:
+            whole.alpha_composite(layer.convert("RGBA").resize(whole.size))
+        sink = io.BytesIO()
+        whole.save(sink, "PNG", compress_level=1)
+        strokes = sink.getvalue()
+    return {**(regions or {}), **({photo: Region(strokes, str(boxes or ""))} if photo else {})}
+
+
+def _as_kept(requests: tuple[EditRequest, ...], region: Region, source: SourcePicture) -> tuple[EditRequest, ...]:
+    """With the strokes and boxes that another open photo was left with; where there are none, as asked for."""
+    if requests[0].whole:
+        return requests
+    if region.boxes.strip():
+        corners = tuple(Box.parse(each) for each in region.boxes.split())
+        requests = tuple(replace(request, boxes=corners) for request in requests)
+    if not region.strokes:
+        return requests
+    with Image.open(io.BytesIO(region.strokes)) as strokes:
+        return _painted(requests, {"layers": [strokes]}, source)
 
 
 def painted_mask(painted: dict[str, Any] | None, size: tuple[int, int]) -> Mask | None:

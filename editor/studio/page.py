@@ -41,7 +41,7 @@ class Shown(NamedTuple):
 def make_page(handlers: Handlers) -> Any:
     """The Blocks; every event has an explicit name in the API."""
     with gr.Blocks(title="MoodArchive Studio", analytics_enabled=False, delete_cache=(3600, 86400)) as page:
-        photos, photo, made = gr.State([]), gr.State(""), gr.State([])
+        photos, photo, made, regions = gr.State([]), gr.State(""), gr.State([]), gr.State({})
         gr.HTML(_INTRO, padding=False)
         with gr.Row(equal_height=False):
             with gr.Column(scale=5, min_width=320):
@@ -64,15 +64,21 @@ def make_page(handlers: Handlers) -> Any:
         quiet: dict[str, Any] = {"show_progress": "hidden"}
         opened.upload(
             handlers.open,
-            [opened, photos],
-            [photos, photo, wanted.brush, album, opened, result.status],
+            [opened, photos, photo, wanted.brush, wanted.boxes, regions],
+            [photos, photo, wanted.brush, wanted.boxes, regions, album, opened, result.status],
             api_name="open",
             show_progress="minimal",
         )
-        album.select(handlers.choose, [photos], [photo, wanted.brush, result.status], api_name="choose", **quiet)
+        album.select(
+            handlers.choose,
+            [photos, photo, wanted.brush, wanted.boxes, regions],
+            [photo, wanted.brush, wanted.boxes, regions, result.status],
+            api_name="choose",
+            **quiet,
+        )
         go.click(
             handlers.edit,
-            [photos, photo, *wanted],
+            [photos, photo, regions, *wanted],
             [*result, side_by_side, made, past, go, halt],
             api_name="edit",
             concurrency_limit=1,

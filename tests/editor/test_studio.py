@@ -213,6 +213,54 @@ def test_dropped_photos_emotions_and_seeds_stand_side_by_side(served: Studio, tm
         page.close()
 
 
+def test_each_photo_keeps_its_strokes_and_boxes_while_another_is_under_the_brush(
+    served: Studio, tmp_path: Path
+) -> None:
+    before = set(served.folder.joinpath("edits").glob("*.png"))
+    with chromium() as browser:
+        page = browser.new_page(viewport={"width": 1300, "height": 1250})
+        page.set_default_timeout(PATIENCE_MS)
+        page.goto(served.url)
+        _says(page, "Ready.")
+        boxes = page.locator("#boxes input, #boxes textarea").first
+
+        def wait_for_paint(is_there: bool, said: str) -> None:
+            page.wait_for_function(f"document.querySelector('#boxes textarea, #boxes input').value === '{said}'")
+            for _ in range(300):
+                if _is_painted(page) == is_there:
+                    return
+                page.wait_for_timeout(100)
+            raise AssertionError("the strokes did not come back" if is_there else "another photo's strokes are there")
+
+        _open(page, _photo(tmp_path / "first.png", 8))
+        _says(page, "Opened: 400 x 300 pixels.")
+        _paint(page)
+        page.get_by_text("More", exact=True).click()
+        boxes.fill("0,0,0.1,0.1")
+        _open(page, _photo(tmp_path / "second.png", 9))
+        _shows(page, "#album img", 2)
+        wait_for_paint(False, "")
+        boxes.fill("0,0,0.5,1")
+        page.locator("#album button.thumbnail-item").first.click()
+        wait_for_paint(True, "0,0,0.1,0.1")
+
+        _fill_strength(page, "0.1")
+        page.get_by_text("all open photos").click()
+        page.locator("#go").click()
+        page.locator("#edits img").nth(1).wait_for()
+        page.locator("#album button.thumbnail-item").nth(1).click()
+        wait_for_paint(False, "0,0,0.5,1")
+        page.close()
+    changed = []
+    for path in set(served.folder.joinpath("edits").glob("*.png")) - before:
+        record = read_record(path)
+        assert record is not None and record.region_by == "given"
+        with Image.open(served.folder / "masks" / f"{record.mask_sha256}.png") as mask:
+            changed.append(float((np.asarray(mask.convert("L")) > 0).mean()))
+    painted, left_half = sorted(changed)
+    assert 0 < painted < 0.3 and left_half == pytest.approx(0.5, abs=0.01)
+
+
 def _uploaded(served: Studio, name: str, data: bytes) -> str:
     answer = requests.post(f"{served.url}/gradio_api/upload", files={"files": (name, data)}, timeout=60)
     assert answer.status_code == 200
@@ -241,7 +289,7 @@ def test_hostile_uploads_are_told_and_leave_nothing(served: Studio) -> None:
     ):
         path = _uploaded(served, name, data)
         assert Path(path).resolve().is_relative_to(served.folder)
-        told = _called(served, "open", [[_file(path)], None])
+        told = _called(served, "open", [[_file(path)], None, "", None, "", None])
         assert says in told or "no picture" in told
         assert "<script>" not in told
         assert not Path(path).exists()
@@ -254,7 +302,7 @@ def test_no_file_outside_the_work_folder_can_be_read(served: Studio, tmp_path: P
     for path in (str(secret), "/etc/passwd", f"{served.folder}/../../secret.png"):
         answer = requests.get(f"{served.url}/gradio_api/file={path}", timeout=60)
         assert answer.status_code in (403, 404), path
-        told = _called(served, "open", [[_file(path)], None])
+        told = _called(served, "open", [[_file(path)], None, "", None, "", None])
         assert "Opened" not in told
         # nor by way of a component that reads pictures
         painted = {"background": None, "layers": [_file(path)], "composite": None}
@@ -275,7 +323,7 @@ def test_other_hosts_are_refused_and_every_answer_binds_the_browser(served: Stud
 
 def _wish(photo: str = "0" * 64, painted: Any = None, emotions: Any = ("joy",), boxes: Any = "") -> list[Any]:
     """The fields of a request in the page's order."""
-    return [None, photo, painted, emotions, 1, "", "found", boxes, "one", 0, 1]
+    return [None, photo, None, painted, emotions, 1, "", "found", boxes, "one", 0, 1]
 
 
 def test_a_wish_that_no_page_would_send_is_refused_and_the_page_goes_on(served: Studio) -> None:
