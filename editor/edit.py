@@ -17,7 +17,7 @@ Progress = Callable[[int, int], None]
 """Receives (steps done, steps in all) over all the edits of a call."""
 Stopped = Callable[[], bool]
 
-METHODS = ("moodifier", "infedit", "instruct-pix2pix", "sdedit", "emoeditor")
+METHODS = ("moodifier", "infedit", "instruct-pix2pix", "sdedit", "emoeditor", "epem")
 
 _QUALITY: Mapping[str, object] = {
     "steps": 15,
@@ -40,8 +40,9 @@ class Edit:
 
     ``mask`` is [height, width] in [0, 1] at the picture's size, None for everywhere; whatever is above 0 may change.
     ``source_prompt`` tells what the picture shows now; empty where nobody knows. For instruct-pix2pix ``prompt`` is
-    the instruction. Only moodifier knows masks, the others pay this one no heed. Only emoeditor knows an ``emotion``;
-    it reads no prompt, unless its model was trained on instructions.
+    the instruction. Only moodifier knows masks, the others pay this one no heed. Only emoeditor and epem know an
+    ``emotion``; emoeditor reads no prompt, unless its model was trained on instructions. For epem ``prompt`` is the
+    edited caption, and ``instruction`` what is asked for; it writes what is empty.
     """
 
     image: Image.Image
@@ -49,6 +50,7 @@ class Edit:
     source_prompt: str = ""
     mask: Mask | None = None
     emotion: str = ""
+    instruction: str = ""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -136,6 +138,8 @@ class EditSettings(Settings):
     """Width in pixels of the working picture over which a mask fades out; 0 is the paper's hard mask."""
     text_encoder: Annotated[Literal["moodify", "clip"], SettingScope.PER_ROW] = "moodify"
     """MoodifyCLIP's tower (248 tokens), or the diffusion model's own CLIP (77 tokens)."""
+    eic: Annotated[bool, SettingScope.PER_ROW] = True
+    """Whether epem's language model is edited for the wanted emotion; without it, it writes as it is (w/o EIC)."""
     iei: IeiSettings = IeiSettings()
     """Emoeditor's loop."""
     batch: Annotated[int, Field(ge=1, le=256), SettingScope.EXECUTION] = 4
@@ -196,6 +200,8 @@ def default_settings(name: str) -> EditSettings:
         return EditSettings(steps=100, guidance=7.5, text_encoder="clip")
     if name == "sdedit":
         return EditSettings(steps=50, guidance=7.5, strength=0.75, text_encoder="clip")
+    if name == "epem":
+        return EditSettings(steps=50, guidance=7.5, text_encoder="clip")
     if name == "emoeditor":
         return EditSettings(steps=30, guidance=1.0, size=256, text_encoder="clip")
     return EditSettings(text_encoder="moodify" if name == "moodifier" else "clip")

@@ -11,10 +11,12 @@ from pydantic import ValidationError
 
 from editor.edit import PRESETS, Edit, EditSettings, IeiSettings, Method, Progress, Stopped, default_settings
 from editor.loading import load_method
+from editor.methods.epem import Epem
 from editor.pictures import SourcePicture
 from editor.planning.plan import NOBODY, OWN, PERSON, SERVED, EditPlan, EditRequest, Planner
 from editor.planning.regions import with_own_surroundings
 from editor.provenance import EditRecord, folder_name, mask_digest
+from moodarchive.emotions.taxonomy import EMOTIONS, MIKELS
 from moodarchive.errors import EditError
 from moodarchive.models.device import explain_device_errors
 from moodarchive.settings import SettingScope
@@ -75,7 +77,14 @@ class Editor:
         """The edits by plans of ``plan``, one for each request; emotion and seed are the requests'."""
         method = self.loaded
         edits = [
-            Edit(image=source.image, prompt=plan.prompt, mask=plan.mask, emotion=request.emotion, seed=request.seed)
+            Edit(
+                image=source.image,
+                prompt=plan.prompt,
+                mask=plan.mask,
+                emotion=request.emotion,
+                instruction=plan.instruction,
+                seed=request.seed,
+            )
             for plan, request in zip(plans, requests, strict=True)
         ]
         with explain_device_errors(
@@ -99,7 +108,14 @@ class Editor:
 
     def _plan(self, source: SourcePicture, request: EditRequest) -> EditPlan:
         """What the planner finds, as the method takes it; nobody is asked for a method that reads the emotion alone."""
+        if self.method == "epem":
+            return self._plan_by_instruction(source, request)
         if self.method != "emoeditor":
+            if request.emotion not in EMOTIONS:
+                raise EditError(
+                    f"{request.emotion} is one of Mikels' eight, which emoeditor and epem know; remedy for "
+                    f"{self.method}: {' or '.join(name for name in EMOTIONS if MIKELS.get(name) == request.emotion)}"
+                )
             return self._fit_to_method(self.planner.plan(source.image, request), request)
         whole = replace(request, whole=not request.region_given or request.whole, plain=not request.prompt)
         plan = self.planner.plan(source.image, whole)
@@ -110,6 +126,25 @@ class Editor:
             prompt_by=PERSON if request.prompt else NOBODY,
             region_by=PERSON if request.region_given else NOBODY,
             notes=notes if request.prompt else (),
+        )
+
+    def _plan_by_instruction(self, source: SourcePicture, request: EditRequest) -> EditPlan:
+        """Epem's: the instruction and the caption of the edited picture, which its language model writes."""
+        whole = replace(request, whole=not request.region_given or request.whole, plain=not request.prompt)
+        plan = self.planner.plan(source.image, whole)
+        method = self.loaded
+        assert isinstance(method, Epem)
+        written = method.write(source.image, request.emotion, request.instruction, request.prompt)
+        notes = (f"the picture's own caption: {written.source_caption}",) if written.source_caption else ()
+        if cut := method.unread(f"{written.instruction} {written.caption}"):
+            notes = (*notes, f"longer than the text encoder reads; without effect is its end: {_shortened(cut)!r}")
+        return replace(
+            plan,
+            prompt=written.caption,
+            prompt_by=written.by,
+            region_by=PERSON if request.region_given else NOBODY,
+            instruction=written.instruction,
+            notes=notes,
         )
 
     def _fit_to_method(self, plan: EditPlan, request: EditRequest) -> EditPlan:
@@ -140,6 +175,10 @@ class Editor:
         settings = self.settings.of_kind(SettingScope.PER_ROW)
         if self.method != "emoeditor":
             del settings["iei"]
+        if self.method == "epem":
+            settings["instruction"] = plan.instruction
+        else:
+            del settings["eic"]
         return EditRecord(
             source_sha256=source.sha256,
             emotion=request.emotion,

@@ -4,8 +4,9 @@ from editor.edit import EditSettings, Method, require_method
 from editor.methods.base import choose_device_and_dtype, open_base
 from editor.methods.baselines import Baseline
 from editor.methods.emoeditor import EmoEditor
+from editor.methods.epem import Epem
 from editor.methods.moodifier import InversionFree
-from editor.weights import base_folder, emoeditor_folder, moodify_folder
+from editor.weights import base_folder, caption_editor_folder, emoeditor_folder, epem_folder, moodify_folder
 from moodarchive.diffusion.parts import diffusion_library
 from moodarchive.diffusion.text import TextTower, require_fitting_text
 
@@ -13,11 +14,13 @@ from moodarchive.diffusion.text import TextTower, require_fitting_text
 def load_method(name: str, base: str, model: str | None, settings: EditSettings) -> Method:
     """The method with its weights in memory; every folder is looked for before the first model is read.
 
-    ``base`` is a diffusion model's folder or hub id (for emoeditor an exported one's folder), ``model`` an exported
-    MoodifyCLIP's folder (None where the text encoder is "clip"). MissingWeightsError tells what is not there, EditError
-    what does not fit together.
+    ``base`` is a diffusion model's folder or hub id (for emoeditor and epem an exported one's folder), ``model`` an
+    exported MoodifyCLIP's folder (None where the text encoder is "clip"; for epem a caption editor's, or None).
+    MissingWeightsError tells what is not there, EditError what does not fit together.
     """
     require_method(name)
+    if name == "epem":
+        return Epem(epem_folder(base), caption_editor_folder(model) if model else None, settings)
     if name == "emoeditor":
         return EmoEditor(emoeditor_folder(base), settings)
     if name in ("instruct-pix2pix", "sdedit"):

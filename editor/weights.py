@@ -41,6 +41,8 @@ INSTRUCT = Known(
 )
 EMOEDITOR_PARTS = ("unet", "vae", "scheduler", "predictor")
 """Beside the emotion encoder; a model that was trained on instructions also has its text encoder and tokenizer."""
+EPEM_PARTS = ("unet", "vae", "scheduler", "text_encoder", "tokenizer")
+"""Beside the adapter, the picture encoder and the Q-Former's tokenizer."""
 BASES = {"moodifier": LCM, "infedit": LCM, "instruct-pix2pix": INSTRUCT, "sdedit": SD15}
 
 
@@ -91,6 +93,34 @@ def emoeditor_folder(base: str) -> Path:
     return folder
 
 
+def epem_folder(base: str) -> Path:
+    """The folder of a trained PER, EPEM's picture half; MissingWeightsError names what is not there."""
+    from moodarchive.diffusion.retaining import CONFIG_FILE, READER, VISION, WEIGHTS_FILE
+
+    if not base:
+        raise MissingWeightsError(f"no EPEM is named; {_EPEM}")
+    folder = Path(base).expanduser()
+    if not folder.is_dir():
+        raise MissingWeightsError(f"there is no folder {base} with an EPEM; {_EPEM}")
+    names = [f"{part}/{name}" for part in EPEM_PARTS for name in FILES[part]]
+    others = [WEIGHTS_FILE, CONFIG_FILE, f"{READER}/tokenizer_config.json"]
+    if lacking := _lacking(folder, [*names, *(f"{VISION}/{name}" for name in FILES["text_encoder"]), *others]):
+        raise MissingWeightsError(f"{folder} lacks {', '.join(lacking)}{_unread(folder, lacking)}; {_EPEM}")
+    return folder
+
+
+def caption_editor_folder(model: str) -> Path:
+    """The folder of a trained caption editor, whose language model has blocks that can be edited."""
+    from moodarchive.language_edit.caption_editor import CAPTIONER, CONFIG, WEIGHTS
+    from moodarchive.language_edit.captioner import require_editable
+
+    folder = Path(model).expanduser()
+    if lacking := _lacking(folder, [CONFIG, WEIGHTS, f"{CAPTIONER}/config.json"]):
+        raise MissingWeightsError(f"{model} is no caption editor (it lacks {', '.join(lacking)}); {_CAPTION_EDITOR}")
+    require_editable(folder / CAPTIONER)
+    return folder
+
+
 def moodify_folder(model: str | None) -> Path:
     """The folder of an exported MoodifyCLIP that transformers reads: ``model`` itself, or hub/ or model/hub/ in it."""
     if model is None:
@@ -117,6 +147,16 @@ _MOODIFY = (
 _EMOEDITOR = (
     "emoeditor needs the folder that `moodarchive train` exports with kind = emoeditor (OUTPUT/model); nobody has "
     "published one in this form. Remedy: train one, and give the folder as --base"
+)
+
+
+_EPEM = (
+    "epem needs the folder that `moodarchive train` exports with kind = epem (OUTPUT/model); nobody has published one. "
+    "Remedy: train one, and give the folder as --base"
+)
+_CAPTION_EDITOR = (
+    "epem's --model is the folder that `moodarchive train` exports with kind = caption-editor. Remedy: train one, or "
+    "leave --model out and give the edited caption as --prompt"
 )
 
 

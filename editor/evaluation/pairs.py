@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path, PurePosixPath
 
-from moodarchive.emotions.taxonomy import EMOTIONS, MIKELS_EIGHT
+from moodarchive.emotions.taxonomy import TARGETS
 from moodarchive.errors import EditError
 from moodarchive.storage.store import Store
 from moodarchive.tables.parquet import read_table
@@ -16,8 +16,6 @@ from moodarchive.tables.parquet import read_table
 TABLE_CSV, TABLE_PARQUET = "pairs.csv", "pairs.parquet"
 SOURCES = "sources"
 MOST_ROWS, LONGEST_VALUE = 1_000_000, 10_000
-TARGETS = (*EMOTIONS, *(emotion for emotion in MIKELS_EIGHT if emotion not in EMOTIONS))
-"""What a picture may be edited towards: the 27 emotions, and Mikels' eight for EmoEditor's protocol."""
 
 
 @dataclass(frozen=True, kw_only=True)

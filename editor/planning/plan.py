@@ -11,7 +11,7 @@ from editor.planning.faces import face_boxes
 from editor.planning.lexicon import LexiconPlanner, prompt_of
 from editor.planning.regions import Box, box_mask
 from editor.planning.served import ServedPlanner
-from moodarchive.emotions.taxonomy import EMOTIONS
+from moodarchive.emotions.taxonomy import EMOTIONS, TARGETS
 from moodarchive.errors import EditError, RowError
 
 SERVED, OWN, FACES, PERSON, NOBODY = "served model", "lexicon and MoodifyCLIP", "face detector", "given", "none"
@@ -34,6 +34,8 @@ class EditRequest:
 
     emotion: str
     prompt: str = ""
+    instruction: str = ""
+    """What epem is asked for, in a sentence that names the emotion; empty: written from the emotion."""
     mask: Mask | None = None
     boxes: tuple[Box, ...] = ()
     whole: bool = False
@@ -41,10 +43,10 @@ class EditRequest:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.emotion not in EMOTIONS:
+        if self.emotion not in TARGETS:
             near = misspelt_emotion(self.emotion)
             hint = f"; did you mean {near!r}?" if near else "."
-            raise EditError(f"{self.emotion!r} is no emotion{hint} Legal: {', '.join(EMOTIONS)}")
+            raise EditError(f"{self.emotion!r} is no emotion{hint} Legal: {', '.join(TARGETS)}")
         if self.prompt and not self.prompt.strip():
             raise EditError("the prompt is blank; remedy: leave it out, and one is found, or say what the edit shows")
         if self.prompt and self.plain:
@@ -57,6 +59,8 @@ class EditRequest:
             raise EditError("the mask is empty: nothing could change; remedy: paint white what may")
         if len(self.prompt) > LONGEST_PROMPT or not self.prompt.isprintable():
             raise EditError(f"a prompt is one line of at most {LONGEST_PROMPT:,} printable letters")
+        if len(self.instruction) > LONGEST_PROMPT or not self.instruction.isprintable():
+            raise EditError(f"an instruction is one line of at most {LONGEST_PROMPT:,} printable letters")
 
     @property
     def region_given(self) -> bool:
@@ -94,6 +98,8 @@ class EditPlan:
     target_object: str
     prompt_by: str
     region_by: str
+    instruction: str = ""
+    """Of epem alone."""
     notes: tuple[str, ...] = ()
 
 

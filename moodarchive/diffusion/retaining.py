@@ -179,7 +179,7 @@ def read_retaining_config(folder: Path) -> RetainingConfig:
         raise EditError(f"{folder / CONFIG_FILE} is no adapter's configuration: {str(error)[:200]}") from None
 
 
-def require_fitting_parts(unet: Path, vae: Path, text: Path, others: Sequence[tuple[str, int, int]] = ()) -> None:
+def require_fitting_parts(unet: Path, vae: Path, text: Path, others: Sequence[tuple[str, Any, Any]] = ()) -> None:
     """EditError unless the parts' configurations fit together; no weight is read.
 
     ``others`` are (what, its width, the width that is wanted).

@@ -37,6 +37,10 @@ MIKELS_POSITIVE = frozenset({"amusement", "awe", "contentment", "excitement"})
 """Those of Mikels' eight that are pleasant; the other four are not."""
 
 
+TARGETS: tuple[str, ...] = (*EMOTIONS, *(emotion for emotion in MIKELS_EIGHT if emotion not in EMOTIONS))
+"""What a picture may be edited towards: the 27 emotions, and Mikels' eight."""
+
+
 def words(name: str) -> str:
     """The name as a person writes it: ``facial_expressions`` → ``facial expressions``."""
     return name.replace("_", " ")

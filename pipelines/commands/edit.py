@@ -20,7 +20,9 @@ Base = Annotated[
         help="The diffusion model: a folder, a hub id, or demo (ours, of drawings); the method's own by default."
     ),
 ]
-MethodName = Annotated[str, typer.Option("--method", help="moodifier, infedit, instruct-pix2pix, sdedit, emoeditor.")]
+MethodName = Annotated[
+    str, typer.Option("--method", help="moodifier, infedit, instruct-pix2pix, sdedit, emoeditor, epem.")
+]
 Server = Annotated[str, typer.Option(help="A served vision-language model that finds prompt and region.")]
 ServerModel = Annotated[str, typer.Option(help="The name under which the server knows it.")]
 TextEncoder = Annotated[str | None, typer.Option(help="moodify, or clip: the diffusion model's own.")]
@@ -40,7 +42,8 @@ TauC = Annotated[float | None, typer.Option(help="Share of T down to which atten
 def edit(
     pictures: Annotated[list[str], typer.Argument(metavar="PICTURE…", help="The photos.")],
     *,
-    emotion: Annotated[list[str], typer.Option(help="One of the 27; again for several.")],
+    emotion: Annotated[list[str] | None, typer.Option(help="One of the 27; again for several.")] = None,
+    instruction: Annotated[str, typer.Option(help="For epem: a sentence that names the emotion, in its place.")] = "",
     out: Annotated[str, typer.Option("--out", "-o", help="The result, or a folder for several.")],
     model: Model = "",
     base: Base = "",
@@ -84,10 +87,18 @@ def edit(
     values = (preset, steps, guidance, source_guidance, negative_prompt, positive_prompt, tau_c, structure, strength)
     settings = dict(zip(SETTINGS, (*values, size, text_encoder, rounds), strict=True))
     tools = Tools(method=method, model=model, base=base, server=server, server_model=server_model, settings=settings)
-    given = Given(prompt=prompt, mask=mask, boxes=tuple(box or ()), whole=whole, plain_prompt=plain_prompt, seed=seed)
+    given = Given(
+        instruction=instruction,
+        prompt=prompt,
+        mask=mask,
+        boxes=tuple(box or ()),
+        whole=whole,
+        plain_prompt=plain_prompt,
+        seed=seed,
+    )
     tools, console = replace(tools, own_surroundings=own_surroundings), Console(stderr=True)
     noted = PairsWanted(folder=Path(pairs), out=Path(out), category=category) if pairs else None
-    edit_files(tools, given, pictures=pictures, emotions=emotion, out=out, console=console, pairs=noted)
+    edit_files(tools, given, pictures=pictures, emotions=emotion or [], out=out, console=console, pairs=noted)
 
 
 @edit_verbs.command(rich_help_panel="Edit")

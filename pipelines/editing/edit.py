@@ -12,6 +12,7 @@ from rich.progress import Progress
 from annotate.caption import CaptionSettings
 from editor.job import Editor, EditResult
 from editor.pictures import read_mask, read_picture
+from editor.planning.instructions import read_instruction
 from editor.planning.plan import EditRequest
 from editor.planning.regions import Box
 from editor.provenance import SUFFIXES, require_edit_or_nothing, write_edit
@@ -27,6 +28,7 @@ class Given:
     """What a person gives, as it stands on the command line; see ``editor.planning.plan.EditRequest``."""
 
     prompt: str = ""
+    instruction: str = ""
     mask: str = ""
     boxes: tuple[str, ...] = ()
     whole: bool = False
@@ -54,7 +56,7 @@ def edit_files(
 
     Of several pictures each that cannot be read is named and left out, and the command ends with 1.
     """
-    requests = [_request(given, emotion) for emotion in dict.fromkeys(emotions)]
+    requests = [_request(given, emotion) for emotion in _emotions(tools.method, given.instruction, emotions)]
     targets = _targets(list(dict.fromkeys(pictures)), [request.emotion for request in requests], out)
     for paths in targets.values():
         for path in paths:
@@ -80,12 +82,22 @@ def edit_files(
         raise typer.Exit(1)
 
 
+def _emotions(method: str, instruction: str, emotions: Sequence[str]) -> list[str]:
+    """Those that are named, or that of the instruction, before anything is read; EditError for neither or both."""
+    if instruction and method != "epem":
+        raise EditError(f"--instruction is epem's; remedy: --emotion for {method}")
+    if bool(instruction) == bool(emotions):
+        raise EditError("wanted is --emotion, or for epem an --instruction that names one; remedy: give one of the two")
+    return list(dict.fromkeys(emotions)) or [read_instruction(instruction).target]
+
+
 def _request(given: Given, emotion: str) -> EditRequest:
     if given.mask and (given.boxes or given.whole):  # told before any picture is read
         raise EditError("--mask excludes --box and --whole; remedy: paint the boxes into the mask, or leave one out")
     return EditRequest(
         emotion=emotion,
         prompt=given.prompt,
+        instruction=given.instruction,
         boxes=tuple(Box.parse(box) for box in given.boxes),
         whole=given.whole,
         plain=given.plain_prompt,

@@ -49,6 +49,7 @@ NEEDS_MORE = {
     r"moodarchive edit-eval ": "weights of a hub",
     r"moodarchive pairs ": "published data sets, and a trained predictor",
     r"--method emoeditor": "an EmoEditor that was trained",
+    r"--method epem": "an EPEM that was trained",
     r"moodarchive study report .*--kind edits": "people's answers",
 }
 """Pattern of a command → what it needs that a test's machine lacks."""

@@ -1,14 +1,19 @@
 """A small BLIP-2, drawn records and an adapter as training exports it: random weights, plumbing and no quality."""
 
 import json
+import shutil
 from pathlib import Path
 
 import torch
 
+from moodarchive.diffusion.parts import read_model
+from moodarchive.diffusion.retaining import READER, VISION, RetainingConfig, attention_widths, make_retaining
+from moodarchive.diffusion.vision import open_picture_encoder, read_json
 from moodarchive.emotions.taxonomy import MIKELS_EIGHT
 from moodarchive.models.torch_compat import import_torchvision_safely
 from pipelines.demo.pairs.drawing import KINDS, PAIRED_EMOTIONS, draw_paired
 from pipelines.demo.pairs.moods import Mood
+from tests.editor.small_models import WIDTH
 
 QUERIES, QWIDTH = 4, 16
 _WORDS = [*["please", "change", "the", "emotion", "of", "this", "image", "from", "to", ".", "a"], *MIKELS_EIGHT]
@@ -38,6 +43,30 @@ def small_blip2(folder: Path, seed: int = 2) -> Path:
     )  # fmt: skip
     Blip2ForConditionalGeneration(config).save_pretrained(folder)
     write_word_tokenizer(folder / "qformer_tokenizer", _WORDS)
+    return folder
+
+
+def small_epem(folder: Path, base: str, blip2: Path, seed: int = 4, *, eai: bool = True) -> Path:
+    """The adapter after some noise, with the parts that training exports it with."""
+    from diffusers import UNet2DConditionModel
+
+    shutil.copytree(base, folder)
+    unet = read_model(UNet2DConditionModel, folder / "unet", torch.float32)
+    retaining = make_retaining(
+        RetainingConfig(
+            qformer=RetainingConfig.qformer_of(read_json(blip2 / "config.json")["qformer_config"]), queries=QUERIES,
+            instruction_tokens=16, input_width=unet.conv_in.out_channels, text_width=WIDTH,
+            attention=attention_widths(unet), heads=2, hidden=32, eai=eai,
+        ),
+        seed,
+    )  # fmt: skip
+    draw = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in retaining.parameters():
+            parameter.add_(0.05 * torch.randn(parameter.shape, generator=draw))
+    retaining.save(folder)
+    open_picture_encoder(blip2, torch.device("cpu"), torch.float32).save(folder / VISION)
+    shutil.copytree(blip2 / READER, folder / READER)
     return folder
 
 

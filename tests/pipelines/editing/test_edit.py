@@ -13,11 +13,12 @@ from typer.testing import CliRunner, Result
 
 from editor.methods.moodifier import InversionFree
 from editor.provenance import read_record
-from moodarchive.errors import EditError, MissingWeightsError, PictureError
+from moodarchive.errors import EditError, MissingWeightsError, MoodArchiveError, PictureError
 from pipelines.commands.app import app
 from tests.editor.plan_server import GOOD, plan_server
 from tests.editor.small_models import SmallModels, small_models
 from tests.moodarchive.diffusion.small_emoeditor import small_emoeditor
+from tests.moodarchive.diffusion.small_epem import small_blip2, small_epem
 
 
 @pytest.fixture(scope="module")
@@ -245,3 +246,33 @@ def test_emoeditor_needs_the_emotion_alone_and_says_how_the_loop_ended(
         assert made.size == (120, 200)
     refused = _edit(photo, *asked)
     assert isinstance(refused.exception, MissingWeightsError) and "kind = emoeditor" in str(refused.exception)
+
+
+def test_epem_takes_an_instruction_and_a_caption_and_says_what_is_wrong_with_either(
+    small: SmallModels, photo: Path, tmp_path: Path
+) -> None:
+    folder, out = small_epem(tmp_path / "epem", small.base, small_blip2(tmp_path / "blip2")), tmp_path / "out.png"
+    asked = ("--method", "epem", "-o", out, "--size", 32, "--steps", 2, "--base", folder)
+    instruction = "Please change the emotion of this image from anger to contentment."
+    done = _edit(photo, *asked, "--instruction", instruction, "--prompt", "a calm lake")
+    assert done.exit_code == 0, done.output
+    record = read_record(out)
+    assert record is not None and (record.emotion, record.prompt) == ("contentment", "a calm lake")
+    assert record.settings["instruction"] == instruction and record.settings["eic"] is True
+    assert "iei" not in record.settings
+    for given, says in (
+        (("--instruction", "make it blue"), "names no known emotion; remedy"),
+        (("--instruction", "make it sad and calm"), "names several emotions: sadness, contentment"),
+        (("--emotion", "joy", "--instruction", "make it sad"), "give one of the two"),
+        ((), "wanted is --emotion, or for epem an --instruction"),
+        (("--emotion", "rage"), "is no emotion"),
+        (("--emotion", "curiosity", "--prompt", "a riddle"), "none of Mikels' eight"),
+        (("--emotion", "awe"), "--model with a trained caption editor, or --prompt"),
+        (("--emotion", "awe", "--model", str(tmp_path)), "is no caption editor"),
+    ):
+        refused = _edit(photo, *asked, *given)
+        assert isinstance(refused.exception, MoodArchiveError) and says in str(refused.exception), (given, refused)
+    plain = _edit(photo, "-o", out, "--emotion", "awe", *_small(small))
+    assert "remedy for moodifier: admiration or surprise" in str(plain.exception)
+    other = _edit(photo, "-o", out, "--instruction", instruction, *_small(small))
+    assert "--instruction is epem's" in str(other.exception)
