@@ -20,7 +20,7 @@ def train(
         bool, typer.Option("--dry-run", help="Only say what a step takes of the memory, and the largest batch.")
     ] = False,
 ) -> None:
-    """Train MoodifyCLIP on sealed shards, or what CONFIG's kind names (diffusion, emoeditor, epem, predictor); or go on."""
+    """Train MoodifyCLIP on sealed shards, or what CONFIG's kind names (diffusion, emoeditor, epem, …); or go on."""
     from rich.console import Console
 
     from pipelines.model.training import run_training, show_memory
