@@ -74,7 +74,7 @@ def seconds(step: Callable[[int], object], rounds: int) -> float:
 
 def our_stepper(clip: Any, losses: LossSettings, device: torch.device, *, compiled: bool) -> Stepper:
     """With the embeddings that the losses read."""
-    model = MoodifyClip(clip, PREPARED, **embeddings_read(losses)).to(device).train()
+    model = MoodifyClip(clip, PREPARED, embeddings_read(losses)).to(device).train()
     if compiled:
         compile_blocks(model)
     find_potential = compile_potential() if compiled else None
@@ -147,6 +147,7 @@ def make_samples(n: int) -> list[Sample]:
             str(row),
             draw(101),
             draw(45),
+            (draw(23), draw(23)),
             [draw(23) for _ in range(3)],
             (),
             torch.from_numpy(random.integers(0, 256, (224, 224, 3), dtype=np.uint8)),

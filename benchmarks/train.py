@@ -42,6 +42,7 @@ from train.data.samples import Decoder, Sample, collate  # noqa: E402
 from train.data.stream import RankStream  # noqa: E402
 from train.model.moodify_clip import MoodifyClip  # noqa: E402
 from train.settings import LossSettings, OptimiserSettings  # noqa: E402
+from train.step.build import embeddings_read  # noqa: E402
 from train.step.stepper import Stepper  # noqa: E402
 
 PARTS, ROWS, CONTEXT = 4, 32, 248
@@ -86,11 +87,11 @@ def a_model(config: dict[str, Any], device: torch.device) -> Any:
 
 def our_step(clip: Any, losses: LossSettings, samples: Sequence[Sample], device: torch.device) -> Step:
     """A step of ours over the samples as one batch."""
-    read = {"short": losses.reads_short, "fine": losses.reads_stimuli}
-    stepper = Stepper(MoodifyClip(clip, PREPARED, **read).to(device).train(), OptimiserSettings(), losses, steps=1_000)
+    read = embeddings_read(losses)
+    stepper = Stepper(MoodifyClip(clip, PREPARED, read).to(device).train(), OptimiserSettings(), losses, steps=1_000)
 
     def step() -> dict[str, float]:
-        return stepper([collate(samples, **read).on(device)], 0, bf16=device.type == "cuda")
+        return stepper([collate(samples, read).on(device)], 0, bf16=device.type == "cuda")
 
     return step
 

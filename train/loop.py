@@ -234,12 +234,12 @@ class _Run:
     def _collate(self, samples: Sequence[Sample]) -> list[Batch]:
         """The batch in slices; the feeder's thread calls it, too."""
         size = self.slicing.rows_at_once(len(samples))
-        return [collate(samples[i : i + size], **self._read) for i in range(0, len(samples), size)]
+        return [collate(samples[i : i + size], self._read) for i in range(0, len(samples), size)]
 
     def _count_flops(self, slices: Sequence[Batch]) -> float:
         """Operations of a step; 0 where they are not known."""
         counts = [
-            flops.step_flops(self.towers.config, len(one.pixels), one.texts.runs, fine=self._read["fine"])
+            flops.step_flops(self.towers.config, len(one.pixels), one.texts.runs, fine=self._read.fine)
             for one in slices
         ]
         return sum(count or 0.0 for count in counts)

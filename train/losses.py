@@ -1,9 +1,9 @@
 """The four terms of MoodifyCLIP's objective (Moodifier, section 3.2), each a pure function of unit embeddings.
 
-N images in the batch of all ranks, n on this rank, M patches, J = 3 stimuli, D the joint width. ``scale`` is
-exp(logit_scale) = 1 / tau, shared by all terms. All terms are means over samples (the paper writes sums), so that their
-weights do not depend on the batch. Everything from the similarities on is float32 (float64 stays float64); call them
-outside autocast.
+N images in the batch of all ranks, n on this rank, M patches, J = 3 stimuli (or all 5 sentences, which then are what is
+called stimuli here), D the joint width. ``scale`` is exp(logit_scale) = 1 / tau, shared by all terms. All terms are
+means over samples (the paper writes sums), so that their weights do not depend on the batch. Everything from the
+similarities on is float32 (float64 stays float64); call them outside autocast.
 """
 
 from collections.abc import Callable, Sequence
@@ -37,21 +37,41 @@ class Attention(StrEnum):
     """A softmax over the stimuli, then normalised over the patches: the paper's normaliser."""
     SPARC = "sparc"
     """Min-max over the patches, those under 1/M dropped, normalised (SPARC)."""
+    COSINE = "cosine"
+    """The cosines themselves, negative ones too: the authors' code."""
 
 
-def info_nce(images: Tensor, texts: Sequence[Tensor], scale: Tensor) -> list[Tensor]:
+def info_nce(images: Tensor, texts: Sequence[Tensor], scale: Tensor, *, smoothing: float = 0.0) -> list[Tensor]:
     """L_f and L_s (eq. 1): symmetric InfoNCE of [n, D] images and each kind of [n, D] texts over all ranks' batch.
 
-    All kinds go through one product with the images, and every rank's images are gathered once.
+    All kinds go through one product with the images, and every rank's images are gathered once. ``smoothing`` is the
+    share of each label that is spread evenly over the whole batch.
     """
     images, stacked = _in_float32(images), _in_float32(torch.stack(list(texts), dim=1))
     labels = torch.arange(len(images), device=images.device) + rank() * len(images)
     by_image = scale * torch.einsum("nd,Nkd->knN", images, gather_rows(stacked))
     by_text = scale * torch.einsum("nkd,Nd->knN", stacked, gather_rows(images))
-    both = _cross_entropy(by_image, labels.expand(len(texts), -1)) + _cross_entropy(
-        by_text, labels.expand(len(texts), -1)
+    of_kinds = labels.expand(len(texts), -1)
+    both = _cross_entropy(by_image, of_kinds, smoothing=smoothing) + _cross_entropy(
+        by_text, of_kinds, smoothing=smoothing
     )
     return [global_mean(losses / 2) for losses in both]
+
+
+def rebuild_from_components(images: Tensor, components: int) -> Tensor:
+    """[n, D] images, rebuilt from the mean and the first principal components of all ranks' batch; not unit vectors.
+
+    The components are constants to the gradient: that of an eigenvector divides by differences of eigenvalues, which
+    are 0 beyond the batch's rank.
+    """
+    images = _in_float32(images)
+    everyone = gather_rows(images)
+    mean = everyone.mean(0)
+    with torch.no_grad():
+        centred = everyone - mean
+        _, vectors = torch.linalg.eigh(centred.T @ centred)  # eigenvalues rise
+        first = vectors[:, -components:]
+    return (images - mean) @ first @ first.T + mean
 
 
 def fine_grained(
@@ -74,7 +94,7 @@ def fine_grained(
     """
     patches, stimuli = _in_float32(patches), _in_float32(stimuli)
     similarity = stimuli @ patches.mT if similarity is None else similarity
-    grouped = functional.normalize(_weights(similarity, present, tau_a, attention) @ patches, dim=-1)
+    grouped = functional.normalize(_weights(similarity, present, tau_a, attention) @ patches, dim=-1, eps=1e-6)
     if negatives is Negatives.IMAGE:
         logits = scale * grouped @ stimuli.mT
         labels = torch.arange(stimuli.shape[1], device=stimuli.device).expand(len(stimuli), -1)
@@ -93,7 +113,9 @@ def fine_grained(
 
 
 def _weights(similarity: Tensor, present: Tensor, tau_a: float, attention: Attention) -> Tensor:
-    """[n, J, M] weights of the patches, each row of sum 1."""
+    """[n, J, M] weights of the patches, each row of sum 1 but for the cosines'."""
+    if attention is Attention.COSINE:
+        return similarity
     if attention is Attention.STIMULI:
         masked = (similarity / tau_a).masked_fill(~present[..., None], -torch.inf)
         # a caption without any stimulus has rows of -inf only; they count nowhere, but must not become NaN
@@ -248,7 +270,7 @@ def potential_of_stimuli(similarity: Tensor, present: Tensor, epsilon: float, *,
 
     The patches' potential is always the softmax's own normaliser, so that their marginal is exact and only that of the
     stimuli is sought: the maximum of the concave semi-dual of Sinkhorn's problem (Cuturi 2013; Peyré and Cuturi 2019,
-    section 5.3). Its Hessian is the Laplacian of a graph on three nodes, which is inverted by hand. Newton's steps are
+    section 5.3). Its Hessian is the Laplacian of a graph on J nodes, which is inverted by hand. Newton's steps are
     damped by ln(1 + b) / b, b being the step's range, and then converge from anywhere; Sinkhorn's own rounds needed
     hundreds where stimuli claim patches for themselves. Each pair stops by itself, so that its plan depends neither on
     its chunk nor on the ranks.
@@ -273,27 +295,63 @@ def rounds_for(epsilon: float) -> int:
 
 
 def _newton_step(plan: Tensor, error: Tensor) -> Tensor:
-    """[..., 3] of [..., 3, M] columns of sum 1 and the [..., 3] error of their means."""
+    """[..., J] of [..., J, M] columns of sum 1 and the [..., J] error of their means."""
     tiny = 1e-12  # keeps the graph connected where a stimulus is absent or shares no patch with another
+    step = _solve_three(plan, error, tiny) if plan.shape[-2] == 3 else _solve_laplacian(plan, error, tiny)
+    extent = (step.amax(-1, keepdim=True) - step.amin(-1, keepdim=True)).clamp(min=1e-12)
+    return step * (torch.log1p(extent) / extent)
+
+
+def _solve_three(plan: Tensor, error: Tensor, tiny: float) -> Tensor:
+    """``_solve_laplacian`` of three nodes, in one formula."""
     first, second, third = plan.unbind(-2)
     near, far, across = ((one * other).mean(-1) + tiny for one, other in
                          ((first, second), (first, third), (second, third)))  # fmt: skip
     trees = near * far + near * across + far * across
     to_second = (far * error[..., 1] - across * error[..., 0]) / trees
     to_third = (near * error[..., 2] - across * error[..., 0]) / trees
-    step = torch.stack([torch.zeros_like(to_second), to_second, to_third], dim=-1)
-    extent = (step.amax(-1, keepdim=True) - step.amin(-1, keepdim=True)).clamp(min=1e-12)
-    return step * (torch.log1p(extent) / extent)
+    return torch.stack([torch.zeros_like(to_second), to_second, to_third], dim=-1)
+
+
+def _solve_laplacian(plan: Tensor, error: Tensor, tiny: float) -> Tensor:
+    """[..., J] potentials whose Laplacian is ``error``, the first 0; nodes are joined by what they share of patches.
+
+    Nodes are eliminated one by one, each leaving its weights between its neighbours (star to mesh). Nothing is
+    subtracted, so that nothing cancels, and no number depends on how many pairs are solved at once.
+    """
+    nodes, count = plan.unbind(-2), plan.shape[-2]
+    weights = {(i, j): (nodes[i] * nodes[j]).mean(-1) + tiny for i in range(count) for j in range(i)}
+    sources = list(error.unbind(-1))
+    sums: dict[int, Tensor] = {}
+    for node in range(count - 1, 0, -1):
+        own = [weights[node, other] for other in range(node)]
+        sums[node] = sum(own[1:], own[0])
+        for i in range(node):
+            sources[i] = sources[i] + own[i] / sums[node] * sources[node]
+            for j in range(i):
+                weights[i, j] = weights[i, j] + own[i] * own[j] / sums[node]
+    steps = [torch.zeros_like(sources[0])]
+    for node in range(1, count):
+        reached = sources[node]
+        for other in range(node):
+            reached = reached + weights[node, other] * steps[other]
+        steps.append(reached / sums[node])
+    return torch.stack(steps, dim=-1)
 
 
 def _in_float32(tensor: Tensor) -> Tensor:
     return tensor if tensor.dtype is torch.float64 else tensor.float()
 
 
-def _cross_entropy(logits: Tensor, labels: Tensor, valid: Tensor | None = None) -> Tensor:
-    """Per row, over the last axis; columns that are not valid are no rivals (a row's own column always counts)."""
+def _cross_entropy(logits: Tensor, labels: Tensor, valid: Tensor | None = None, *, smoothing: float = 0.0) -> Tensor:
+    """Per row, over the last axis; columns that are not valid are no rivals (a row's own column always counts).
+
+    ``smoothing`` is the share of the label that all columns have evenly; without columns that are not valid.
+    """
     if valid is not None:
         own = functional.one_hot(labels, logits.shape[-1]).bool()
         logits = logits.masked_fill(~(valid | own), -torch.inf)
     own_logits = logits.gather(-1, labels[..., None]).squeeze(-1)
+    if smoothing:
+        own_logits = (1 - smoothing) * own_logits + smoothing * logits.mean(-1)
     return torch.logsumexp(logits, dim=-1) - own_logits

@@ -65,9 +65,19 @@ class LossSettings(Settings):
     tau_a: Annotated[float, Field(gt=0), SettingScope.TRAINING] = 0.07
     """Temperature of the patches' attention to a stimulus."""
     attention: Annotated[Attention, SettingScope.TRAINING] = Attention.STIMULI
-    """How a stimulus weighs the patches: over the stimuli (the paper), or as SPARC does."""
+    """How a stimulus weighs the patches: over the stimuli (the paper), as SPARC does, or by the cosines themselves (the
+    authors' code)."""
     negatives: Annotated[Negatives, SettingScope.TRAINING] = Negatives.IMAGE
     """Against which stimuli one is told apart: those of its own image, or of the batch."""
+    parts: Annotated[Literal[3, 5], SettingScope.TRAINING] = 3
+    """Sentences that the two terms of patches compare: the 3 stimuli, or all 5 of a caption (the authors' code)."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=1), SettingScope.TRAINING] = 0.0
+    """Share of each label of L_f and L_s that is spread over the batch; the authors' code has 0.1."""
+    short_text: Annotated[Literal["concatenated", "sum"], SettingScope.TRAINING] = "concatenated"
+    """Summary and assessment as one text, or the normalised sum of both sentences' embeddings (the authors' code)."""
+    short_components: Annotated[int, Field(ge=0), SettingScope.TRAINING] = 0
+    """L_s takes each image's embedding rebuilt from so many principal components of the batch; 0: as it is. The
+    authors' code has 32."""
     epsilon: Annotated[float, Field(gt=0), SettingScope.TRAINING] = 0.1
     """Entropic regularisation of the transport plan."""
     transport_scope: Annotated[Literal["local", "global"], SettingScope.TRAINING] = "local"

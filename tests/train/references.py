@@ -10,12 +10,34 @@ import ot
 Array = npt.NDArray[np.float64]
 
 
-def info_nce(images: Array, texts: Array, scale: float) -> float:
-    """Symmetric InfoNCE, mean over samples."""
-    logits = scale * images @ texts.T
-    return float(
-        np.mean([(_surprise(logits[i], i) + _surprise(logits[:, i], i)) / 2 for i in range(len(images))]),
-    )
+def info_nce(images: Array, texts: Array, scale: float, smoothing: float = 0.0) -> float:
+    """Symmetric InfoNCE, mean over samples; ``smoothing`` of each label is spread over all."""
+    logits, count = scale * images @ texts.T, len(images)
+
+    def of(row: Array, label: int) -> float:
+        shares = [smoothing / count + (1 - smoothing) * (other == label) for other in range(count)]
+        return sum(share * _surprise(row, other) for other, share in enumerate(shares))
+
+    return float(np.mean([(of(logits[i], i) + of(logits[:, i], i)) / 2 for i in range(count)]))
+
+
+def rebuild(images: Array, components: int) -> Array:
+    """From the mean and the first right singular vectors."""
+    mean = images.mean(axis=0)
+    _, _, rows = np.linalg.svd(images - mean)
+    return np.asarray((images - mean) @ rows[:components].T @ rows[:components] + mean)
+
+
+def fine_grained_by_cosines(patches: Array, stimuli: Array, present: npt.NDArray[np.bool_], scale: float) -> float:
+    """Patches weighed by their cosines; negatives: the stimuli of all images."""
+    kept, grouped = [], []
+    for image, texts, here in zip(patches, stimuli, present, strict=True):
+        for text in texts[here]:
+            vector = sum(float(text @ patch) * patch for patch in image)
+            kept.append(text)
+            grouped.append(vector / np.linalg.norm(vector))
+    logits = scale * np.array(grouped) @ np.array(kept).T
+    return float(np.mean([(_surprise(logits[j], j) + _surprise(logits[:, j], j)) / 2 for j in range(len(kept))]))
 
 
 def fine_grained(patches: Array, stimuli: Array, present: npt.NDArray[np.bool_], scale: float, tau_a: float) -> float:

@@ -10,7 +10,7 @@ import torch
 
 from moodarchive.models.long_text import stretch
 from moodarchive.models.torch_compat import import_torchvision_safely
-from train.data.batch import Batch
+from train.data.batch import ALL_TEXTS, Batch, Reads
 from train.data.texts import pack_texts
 from train.model.moodify_clip import MoodifyClip
 from train.settings import LossSettings, OptimiserSettings, TrainSettings
@@ -59,7 +59,7 @@ def small_settings(model: str, output: Path, **changes: dict[str, Any]) -> Train
     return TrainSettings.model_validate({"output": str(output), **sections})
 
 
-def small_model() -> MoodifyClip:
+def small_model(reads: Reads = ALL_TEXTS) -> MoodifyClip:
     """A stretched CLIP of random weights, the same each time."""
     import_torchvision_safely()
     import open_clip
@@ -67,7 +67,7 @@ def small_model() -> MoodifyClip:
     torch.manual_seed(0)
     clip = open_clip.CLIP(**CONFIG)
     stretch(clip)
-    return MoodifyClip(clip, PREPROCESS).train()
+    return MoodifyClip(clip, PREPROCESS, reads).train()
 
 
 def small_stepper(model: torch.nn.Module, losses: LossSettings | None = None) -> Stepper:

@@ -63,7 +63,10 @@ def test_a_step_never_waits_for_the_gpu(compiled: bool) -> None:
 def test_a_feeder_brings_what_was_collated_and_neither_it_nor_the_step_waits() -> None:
     def samples(number: int) -> list[Sample]:
         pixels = torch.full((32, 32, 3), number, dtype=torch.uint8)
-        return [Sample(f"{number}-{row}", [1, number, 2], [1, 2], [[1, row, 2]], (), pixels) for row in range(4)]
+        return [
+            Sample(f"{number}-{row}", [1, number, 2], [1, 2], ([1, 2], [1, 2]), [[1, row, 2]], (), pixels)
+            for row in range(4)
+        ]
 
     def collate_whole(batch: Any) -> list[Batch]:
         return [collate(batch)]

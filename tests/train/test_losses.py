@@ -1,5 +1,8 @@
 """Each loss term equals its plain float64 reference, survives degenerate batches, and does not depend on the ranks."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -11,16 +14,32 @@ from tests.train.ranks import on_ranks
 from train.losses import (
     Attention,
     Negatives,
+    _solve_laplacian,
+    _solve_three,
     _Transported,
     fine_grained,
     info_nce,
     optimal_transport,
     potential_of_stimuli,
+    rebuild_from_components,
     transport_and_similarity,
     transport_plan,
 )
 
 SCALE = torch.tensor(20.0)
+
+
+def _five(term: Callable[..., Tensor], **options: Any) -> Callable[..., Tensor]:
+    """The term over five sentences: two more, which every caption has."""
+
+    def of_five(patches: Tensor, stimuli: Tensor, present: Tensor, scale: Tensor) -> Tensor:
+        # the first stimulus is there wherever any is
+        ends = functional.normalize(stimuli[:, :1] + patches[:, :2], dim=-1)
+        some = present.any(1, keepdim=True)
+        five = torch.cat([ends[:, :1], stimuli, ends[:, 1:]], dim=1)
+        return term(patches, five, torch.cat([some, present, some], dim=1), scale, **options)
+
+    return of_five
 
 
 def _both_over_all_ranks(*given: Tensor) -> Tensor:
@@ -35,6 +54,9 @@ _TERMS = {
     "optimal_transport": optimal_transport,
     "optimal_transport over all ranks": lambda *given: optimal_transport(*given, scope_is_global=True),
     "both over all ranks": _both_over_all_ranks,
+    "fine_grained, cosines, batch, five": _five(fine_grained, attention=Attention.COSINE, negatives=Negatives.BATCH),
+    "fine_grained, cosines": lambda *given: fine_grained(*given, attention=Attention.COSINE),
+    "optimal_transport over all ranks, five": _five(optimal_transport, scope_is_global=True),
 }
 
 
@@ -64,6 +86,70 @@ def test_the_fine_grained_term_equals_its_equation_with_stimuli_missing() -> Non
     expected = references.fine_grained(patches.numpy(), stimuli.numpy(), present.numpy(), 20.0, 0.07)
     found = fine_grained(patches.float(), stimuli.float(), present, SCALE)
     assert found.item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("smoothing", [0.1, 0.5])
+def test_label_smoothing_spreads_each_label_over_the_batch(smoothing: float) -> None:
+    images, texts = _unit(7, 16, seed=3), _unit(7, 16, seed=4)
+    expected = references.info_nce(images.numpy(), texts.numpy(), 20.0, smoothing)
+    found = info_nce(images, [texts, images], SCALE, smoothing=smoothing)
+    assert found[0].item() == pytest.approx(expected, rel=1e-9)
+    by_torch = functional.cross_entropy(20.0 * images @ images.T, torch.arange(7), label_smoothing=smoothing)
+    assert found[1].item() == pytest.approx(by_torch.item(), rel=1e-9)
+
+
+@pytest.mark.parametrize("components", [1, 3, 6, 40])
+def test_an_image_is_rebuilt_from_the_batchs_first_components(components: int) -> None:
+    images = _unit(9, 16, seed=3)
+    found = rebuild_from_components(images, components)
+    assert np.allclose(found.numpy(), references.rebuild(images.numpy(), components), atol=1e-9)
+    assert torch.allclose(found, images, atol=1e-9) == (components == 40)
+
+
+@pytest.mark.parametrize("case", ["as they are", "all alike", "one sample"])
+def test_rebuilding_has_finite_gradients(case: str) -> None:
+    images = _unit(9, 16, seed=3, dtype=torch.float32)
+    images = (
+        images[:1].expand_as(images) if case == "all alike" else images[: 1 if case == "one sample" else 9]
+    ).clone()
+    images.requires_grad_()
+    rebuild_from_components(images, 4).square().sum().backward()
+    assert images.grad is not None and torch.isfinite(images.grad).all()
+
+
+def test_the_fine_grained_term_by_cosines_equals_its_equation_with_stimuli_missing() -> None:
+    patches, stimuli, present = _stimuli()
+    expected = references.fine_grained_by_cosines(patches.numpy(), stimuli.numpy(), present.numpy(), 20.0)
+    found = fine_grained(patches, stimuli, present, SCALE, attention=Attention.COSINE, negatives=Negatives.BATCH)
+    assert found.item() == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("case", ["all five", "missing ones"])
+def test_the_transport_term_of_five_sentences_equals_its_equation(case: str) -> None:
+    patches, present = _unit(5, 49, 32, seed=1), torch.ones(5, 5, dtype=torch.bool)
+    if case == "missing ones":
+        present[1, 3] = present[2, 2:4] = present[3, 1:4] = False
+    stimuli = _unit(5, 5, 32, seed=2)
+    expected = references.optimal_transport(patches.numpy(), stimuli.numpy(), present.numpy(), 20.0, 0.1)
+    assert optimal_transport(patches, stimuli, present, SCALE).item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("epsilon", [0.02, 0.1])
+@pytest.mark.parametrize("case", ["anything from -1 to 1", "one stimulus far from all patches",
+                                  "patches that belong to one stimulus each", "a CLIP's"])  # fmt: skip
+def test_the_rounds_suffice_for_five_sentences(case: str, epsilon: float) -> None:
+    similarity = torch.cat([_hard_similarities(case), _hard_similarities(case)[:, :2].flip(-1)], dim=1)
+    for present in ([True] * 5, [True, True, False, False, True], [True, False, True, True, True]):
+        here = torch.tensor(present).expand(64, 5)
+        plan = transport_plan(similarity, here, epsilon=epsilon)
+        assert (plan.sum(-1) - here / here.sum(-1, keepdim=True)).abs().sum(-1).max() <= 1.5e-4
+        assert (plan.sum(-2) - 1 / 196).abs().sum(-1).max() <= 1e-4
+
+
+def test_the_laplacian_of_three_nodes_is_solved_alike_by_both_ways() -> None:
+    plan = torch.rand(4, 3, 20, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).softmax(1)
+    error = plan.mean(-1) - 1 / 3
+    assert torch.allclose(_solve_laplacian(plan, error, 1e-12), _solve_three(plan, error, 1e-12), rtol=1e-9)
 
 
 def test_the_transport_term_equals_its_equation_with_stimuli_missing() -> None:
@@ -236,7 +322,10 @@ def _gradients(rank: int, ranks: int) -> dict[str, list[Tensor]]:
     rows = slice(rank * 8 // ranks, (rank + 1) * 8 // ranks)
     local = [tensor[rows].clone().requires_grad_() for tensor in (images, texts, patches, stimuli)]
     found = {
-        "info_nce": torch.autograd.grad(sum(info_nce(local[0], [local[1], local[0] + local[1]], SCALE)), local[:2])
+        "info_nce": torch.autograd.grad(sum(info_nce(local[0], [local[1], local[0] + local[1]], SCALE)), local[:2]),
+        "info_nce, rebuilt and smoothed": torch.autograd.grad(
+            info_nce(rebuild_from_components(local[0], 3), [local[1]], SCALE, smoothing=0.1)[0], local[:2]
+        ),
     }
     for name, term in _TERMS.items():
         if name != "optimal_transport" or ranks == 1:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from moodarchive.emotions.captions import caption_text
 from moodarchive.errors import RowError, StageError
-from train.data.batch import Batch
+from train.data.batch import ALL_TEXTS, Batch, Reads
 from train.data.texts import pack_texts
 
 STIMULI = 3
@@ -36,6 +36,8 @@ class Sample(NamedTuple):
     key: str
     full: list[int]
     short: list[int]
+    ends: tuple[list[int], list[int]]
+    """Summary and assessment, each by itself"""
     stimuli: list[list[int]]
     replaced: tuple[str, ...]
     """The corrupt samples in whose place it stands"""
@@ -88,6 +90,7 @@ class Decoder:
             key=key,
             full=self._tokens(key, full),
             short=self._tokens(key, f"{summary} {assessment}"),
+            ends=(self._tokens(key, summary), self._tokens(key, assessment)),
             stimuli=[self._tokens(key, stimulus) for stimulus in stimuli],
             replaced=(),
             pixels=self._pixels(key, epoch, jpg),
@@ -124,13 +127,17 @@ class Decoder:
         return tokens
 
 
-def collate(samples: Sequence[Sample], *, short: bool = True, fine: bool = True) -> Batch:
+def collate(samples: Sequence[Sample], reads: Reads = ALL_TEXTS) -> Batch:
     """One batch, with the texts that the model reads (``MoodifyClip``)."""
     stimuli = [[*sample.stimuli, *([[]] * (STIMULI - len(sample.stimuli)))] for sample in samples]
+    if reads.parts > STIMULI:
+        stimuli = [[sample.ends[0], *three, sample.ends[1]] for sample, three in zip(samples, stimuli, strict=True)]
     texts = [sample.full for sample in samples]
-    if short:
+    if reads.short_texts == 1:
         texts += [sample.short for sample in samples]
-    if fine:
+    elif reads.short_texts:
+        texts += [text for sample in samples for text in sample.ends]
+    if reads.fine:
         texts += [text or [0] for of_image in stimuli for text in of_image]
     return Batch(
         pixels=torch.stack([sample.pixels for sample in samples]),

@@ -10,7 +10,7 @@ from torch.nn import functional
 from moodarchive.errors import ConfigError
 from moodarchive.models.clip_patches import image_alone, image_and_patches
 from moodarchive.models.long_text import KEPT_POSITIONS, PLAIN_CONTEXT
-from train.data.batch import Batch
+from train.data.batch import ALL_TEXTS, Batch, Reads
 from train.data.texts import Texts
 from train.model.packed_text import PackedTower
 
@@ -27,7 +27,7 @@ class Embeddings(NamedTuple):
     short: Tensor
     """[n, D]"""
     stimuli: Tensor
-    """[n, 3, D]"""
+    """[n, J, D]"""
     scale: Tensor
     """exp(logit_scale), a scalar"""
 
@@ -38,18 +38,15 @@ class MoodifyClip(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, clip: Any, preprocess: Mapping[str, Any], *, short: bool = True, fine: bool = True) -> None:
-        """``preprocess`` gives mean and std of pixels from 0 to 1.
-
-        ``short``: a loss reads summary and assessment; ``fine``: a loss reads patches and stimuli.
-        """
+    def __init__(self, clip: Any, preprocess: Mapping[str, Any], reads: Reads = ALL_TEXTS) -> None:
+        """``preprocess`` gives mean and std of pixels from 0 to 1."""
         super().__init__()
         if not all(hasattr(clip, name) for name in ("token_embedding", "positional_embedding", "transformer")):
             raise ConfigError(
                 f"{type(clip).__name__} keeps its text tower apart; remedy: name one of open_clip's CLIP architectures "
                 "(ViT-B-16-quickgelu, ViT-L-14-quickgelu, …) as model.name"
             )
-        self.clip, self.short, self.fine = clip, short, fine
+        self.clip, self.reads = clip, reads
         self.text_tower = PackedTower(clip.transformer, clip.context_length)
         for name in ("mean", "std"):
             self.register_buffer(name, torch.tensor(preprocess[name])[:, None, None], persistent=False)
@@ -59,23 +56,28 @@ class MoodifyClip(nn.Module):
 
     def forward(self, batch: Batch) -> Embeddings:
         """All embeddings of a batch that a loss reads."""
-        n = len(batch.pixels)
+        n, reads = len(batch.pixels), self.reads
         pixels = batch.pixels.permute(0, 3, 1, 2).contiguous()
         images, patches = self.images(pixels.to(self.mean.dtype).div_(255).sub_(self.mean).div_(self.std))
-        full, short, stimuli = torch.split(self.texts(batch.texts), [n, n * self.short, 3 * n * self.fine])
+        counts = [n, n * reads.short_texts, n * reads.fine_texts]
+        full, short, stimuli = torch.split(self.texts(batch.texts), counts)
+        stimuli = stimuli.reshape(n, reads.parts, -1) if reads.fine else stimuli
+        if reads.short and reads.apart:
+            ends = short.reshape(n, 2, -1) if reads.short_texts else stimuli[:, [0, -1]]
+            short = functional.normalize(ends.sum(1), dim=-1)
         return Embeddings(
             images=images,
             patches=patches,
             full=full,
             short=short,
-            stimuli=stimuli.reshape(n, 3, -1) if self.fine else stimuli,
+            stimuli=stimuli,
             scale=self.clip.logit_scale.exp(),
         )
 
     def images(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """[n, D] images and [n, M, D] patches: the last layer's tokens, normed and projected as the image is."""
         visual = self.clip.visual
-        if not self.fine:
+        if not self.reads.fine:
             return functional.normalize(image_alone(visual, pixels), dim=-1), pixels.new_empty(0)
         pooled, patches = image_and_patches(visual, pixels)
         return functional.normalize(pooled, dim=-1), functional.normalize(patches, dim=-1)

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from train.data.batch import Reads
 from train.devices.gather import world_size
 from train.model.compiling import compile_blocks, compile_potential
 from train.model.moodify_clip import MoodifyClip
@@ -20,7 +21,7 @@ def build_stepper(
     clip: Any = towers.clip
     if settings.loop.activation_checkpoints:
         clip.set_grad_checkpointing(True)
-    model: nn.Module = MoodifyClip(clip, towers.preprocess_config, **embeddings_read(settings.loss)).to(device).train()
+    model: nn.Module = MoodifyClip(clip, towers.preprocess_config, embeddings_read(settings.loss)).to(device).train()
     if compiles:
         compile_blocks(model)  # type: ignore[arg-type]
     if world_size() > 1:
@@ -31,9 +32,11 @@ def build_stepper(
     return Stepper(model, settings.optimiser, settings.loss, steps=steps, find_potential=find_potential)
 
 
-def embeddings_read(losses: LossSettings) -> dict[str, bool]:
+def embeddings_read(losses: LossSettings) -> Reads:
     """Which embeddings the losses read."""
-    return {"short": losses.reads_short, "fine": losses.reads_stimuli}
+    return Reads(
+        short=losses.reads_short, fine=losses.reads_stimuli, parts=losses.parts, apart=losses.short_text == "sum"
+    )
 
 
 def steps_in_bf16(loop: LoopSettings, device: torch.device) -> bool:

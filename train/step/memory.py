@@ -176,7 +176,7 @@ def _cut(samples: Sequence[Sample], rows: int, slices: int, settings: TrainSetti
     """So many rows of the samples, again and again."""
     size = -(-rows // slices)
     every = list(islice(cycle(samples), rows))
-    return [collate(every[i : i + size], **embeddings_read(settings.loss)) for i in range(0, rows, size)]
+    return [collate(every[i : i + size], embeddings_read(settings.loss)) for i in range(0, rows, size)]
 
 
 def _measuring(settings: TrainSettings, towers: Towers, samples: Sequence[Sample], device: torch.device) -> PeakOf:
@@ -227,7 +227,7 @@ def _fake_stepper(settings: TrainSettings, towers: Towers) -> Stepper:
     }
     clip = open_clip.CLIP(**config)
     clip.set_grad_checkpointing(settings.loop.activation_checkpoints)
-    model = MoodifyClip(clip, towers.preprocess_config, **embeddings_read(settings.loss)).train()
+    model = MoodifyClip(clip, towers.preprocess_config, embeddings_read(settings.loss)).train()
     return Stepper(
         model,
         settings.optimiser,

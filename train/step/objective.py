@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from train.losses import FindPotential, fine_grained, info_nce, transport_and_similarity
+from train.losses import FindPotential, fine_grained, info_nce, rebuild_from_components, transport_and_similarity
 from train.model.moodify_clip import Embeddings
 from train.settings import LossSettings
 
@@ -11,14 +11,17 @@ from train.settings import LossSettings
 def objective(
     embeddings: Embeddings, present: Tensor, settings: LossSettings, find_potential: FindPotential | None = None
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """The total and each term, unweighted and detached; ``present`` [n, 3] tells which stimuli there are."""
+    """The total and each term, unweighted and detached; ``present`` [n, J] tells which stimuli there are."""
     with torch.autocast(embeddings.images.device.type, enabled=False):
         texts = {name: tensor for name, tensor in (("full", embeddings.full), ("short", embeddings.short))
                  if getattr(settings, name)}  # fmt: skip
-        terms: dict[str, Tensor] = {}
+        smoothing, terms = settings.label_smoothing, {}
+        if "short" in texts and settings.short_components:
+            rebuilt = rebuild_from_components(embeddings.images, settings.short_components)
+            [terms["short"]] = info_nce(rebuilt, [texts.pop("short")], embeddings.scale, smoothing=smoothing)
         if texts:
-            losses = info_nce(embeddings.images, list(texts.values()), embeddings.scale)
-            terms = dict(zip(texts, losses, strict=True))
+            losses = info_nce(embeddings.images, list(texts.values()), embeddings.scale, smoothing=smoothing)
+            terms |= dict(zip(texts, losses, strict=True))
         own: Tensor | None = None
         if settings.transport:
             terms["transport"], own = transport_and_similarity(

@@ -23,6 +23,7 @@ def _samples(number: int, rows: int = 3) -> list[Sample]:
             key=f"{number}-{row}",
             full=[1, number, row, 2],
             short=[1, 2],
+            ends=([1, 2], [1, 2]),
             stimuli=[[1, row, 2]],
             replaced=(),
             pixels=torch.full((4, 4, 3), number + row, dtype=torch.uint8),

@@ -8,6 +8,7 @@ from moodarchive.storage.store import Store
 from tests.making import sealed_archive
 from tests.train.small import PREPROCESS, tiny_clip
 from train.data.archive import Shard, open_archive
+from train.data.batch import Reads
 from train.data.order import Order
 from train.data.samples import Decoder, Sample, collate
 from train.data.stream import RankStream
@@ -80,9 +81,19 @@ def test_a_batch_holds_the_texts_that_losses_read_and_marks_missing_stimuli(
     batch = collate(samples)
     assert batch.present.tolist()[:2] == [[True] * 3, [True, False, False]]
     full = [sample.full for sample in samples]
-    for flags, wanted in (
-        ({"short": False, "fine": False}, full),
-        ({"fine": False}, [*full, *(sample.short for sample in samples)]),
-        ({"short": False}, [*full, *(text for sample in samples for text in [*sample.stimuli, [0], [0]][:3])]),
+    three = [[*sample.stimuli, [0], [0]][:3] for sample in samples]
+    ends = [sample.ends for sample in samples]
+    five = [[ends[row][0], *three[row], ends[row][1]] for row in range(len(samples))]
+    for reads, short, fine in (
+        (Reads(short=False, fine=False), [], []),
+        (Reads(fine=False), [[sample.short] for sample in samples], []),
+        (Reads(short=False), [], three),
+        (Reads(apart=True), ends, three),
+        (Reads(apart=True, parts=5), [], five),
+        (Reads(apart=True, parts=5, fine=False), ends, []),
+        (Reads(parts=5), [[sample.short] for sample in samples], five),
     ):
-        assert unpack_texts(collate(samples, **flags).texts) == wanted
+        texts = collate(samples, reads).texts
+        assert unpack_texts(texts) == [*full, *chain.from_iterable(short), *chain.from_iterable(fine)]
+        assert len(texts.ranks) == len(samples) * (1 + reads.short_texts + reads.fine_texts)
+    assert collate(samples, Reads(parts=5)).present.tolist()[:2] == [[True] * 5, [True, True, False, False, True]]

@@ -7,7 +7,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from moodarchive.models.torch_compat import import_torchvision_safely
 from tests.train.small import CONFIG, PREPROCESS
-from train.data.batch import Batch
+from train.data.batch import Batch, Reads
 from train.data.texts import pack_texts
 from train.devices import flops
 from train.model.moodify_clip import MoodifyClip
@@ -18,7 +18,7 @@ def test_the_estimate_is_what_torch_counts(fine: bool) -> None:
     import_torchvision_safely()
     import open_clip
 
-    model = MoodifyClip(open_clip.CLIP(**CONFIG), PREPROCESS, short=False, fine=fine)
+    model = MoodifyClip(open_clip.CLIP(**CONFIG), PREPROCESS, Reads(short=False, fine=fine))
     texts = pack_texts([[1] * length for length in (70, 40, 44, *([11] * 9 if fine else []))])
     batch = Batch(torch.zeros(3, 32, 32, 3, dtype=torch.uint8), texts, torch.ones(3, 3, dtype=torch.bool))
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
