@@ -71,7 +71,8 @@ def rebuild_from_components(images: Tensor, components: int) -> Tensor:
         centred = everyone - mean
         _, vectors = torch.linalg.eigh(centred.T @ centred)  # eigenvalues rise
         first = vectors[:, -components:]
-    return (images - mean) @ first @ first.T + mean
+    rebuilt: Tensor = (images - mean) @ first @ first.T + mean
+    return rebuilt
 
 
 def fine_grained(
