@@ -39,6 +39,7 @@ from moodarchive.emotions.taxonomy import MIKELS, MIKELS_EIGHT, MIKELS_POSITIVE
 from pipelines.demo.base_texts import write_bundled_hub
 from pipelines.demo.pairs.drawing import KINDS, PAIRED_EMOTIONS, draw_paired
 from pipelines.demo.pairs.generators import Generators
+from pipelines.demo.pairs.labelled import PREDICTOR_PLACES, draw_labelled
 from pipelines.demo.pairs.moods import Mood
 from pipelines.demo.pairs.pictures import DrawnPictures
 from pipelines.emopair.build import build_pairs
@@ -47,14 +48,13 @@ from train.diffusion.base import train_autoencoder
 from train.diffusion.denoiser import make_denoiser
 from train.diffusion.folder import write_base
 from train.diffusion.settings import DiffusionSettings
-from train.emoeditor.labelled import SquashedPictures
 from train.emoeditor.model import Frozen, export, make_model
 from train.emoeditor.pairs import SealedPairs
 from train.emoeditor.predictor import train_predictor
 from train.emoeditor.run import MODEL, train_emoeditor
 from train.emoeditor.settings import EmoEditorSettings, PredictorSettings
 
-PAIR_PLACES, PREDICTOR_PLACES, JUDGE_PLACES, UNSEEN_PLACES = 0, 40_000_000, 50_000_000, 60_000_000
+PAIR_PLACES, JUDGE_PLACES, UNSEEN_PLACES = 0, 50_000_000, 60_000_000
 """First places: what is learnt, what is judged and what is edited never meet."""
 ARMS: dict[str, dict[str, Any]] = {
     "text": {"condition": "text", "embedding_weight": 0},
@@ -114,18 +114,6 @@ def is_positive(emotion: str) -> bool:
     return MIKELS[emotion] in MIKELS_POSITIVE
 
 
-def labelled(places: int, first: int, size: int) -> SquashedPictures:
-    """Each place of each kind in every mood."""
-    images, classes = [], []
-    for place in range(first, first + places):
-        for kind in KINDS:
-            for number, emotion in enumerate(PAIRED_EMOTIONS):
-                images.append(np.asarray(draw_paired(kind, place, Mood(emotion, place * 7 + number), size).image))
-                classes.append(MIKELS_EIGHT.index(MIKELS[emotion]))
-    name = f"drawn, places {first} to {first + places - 1}, {size} pixels"
-    return SquashedPictures(name=name, values=np.stack(images), classes=classes)
-
-
 def train_classifier(options: argparse.Namespace, output: Path, first: int, seed: int) -> Path:
     """A predictor or a judge, by the places from which it learns."""
     if (output / "model" / "config.json").is_file():
@@ -140,8 +128,8 @@ def train_classifier(options: argparse.Namespace, output: Path, first: int, seed
             },
         }
     )  # fmt: skip
-    learnt = labelled(options.labelled_places, first, options.size)
-    unseen = labelled(20, first + 900_000, options.size)
+    learnt = draw_labelled(options.labelled_places, first, options.size)
+    unseen = draw_labelled(20, first + 900_000, options.size)
     made = train_predictor(settings, learnt, unseen, lambda report: None)
     print(f"{output.name}: accuracy {made.accuracy:.3f} on {made.rows} unseen, temperature {made.temperature:.2f}")
     return made.folder

@@ -15,7 +15,7 @@ from pipelines.demo.bundled import BASE, CHECKPOINT
 
 NAME = "demo"
 METHODS = ("moodifier", "infedit", "sdedit")
-"""Those that a base of this class layout serves."""
+"""Those that a base of this class layout serves; emoeditor takes a model that was trained on it."""
 SIZE = 64
 SETTINGS: dict[str, dict[str, object]] = {
     "moodifier": {"size": SIZE, "steps": 12, "guidance": 4.5, "source_guidance": 4.5},
@@ -23,6 +23,16 @@ SETTINGS: dict[str, dict[str, object]] = {
     "sdedit": {"size": SIZE, "steps": 20, "guidance": 4.0, "strength": 0.8},
 }
 """What the drawn world is edited with, where a person names nothing else; measured by benchmarks/closed_world.py."""
+EMOEDITOR_SETTINGS: dict[str, object] = {
+    "size": SIZE, "steps": 10, "rounds": 12, "ssim_low": 0.1, "ssim_window": 11,
+}  # fmt: skip
+"""EmoEditor's in the drawn world, as benchmarks/emoeditor.py has them: exact pairs are less alike than photos."""
+EMOEDITOR_COMMANDS = (
+    "moodarchive train configs/train/demo-predictor.toml",
+    "moodarchive pairs build configs/pairs/drawn.toml runs/drawn-pairs",
+    "moodarchive train configs/train/demo-emoeditor.toml",
+)
+"""What makes an EmoEditor on the demo's base; the last one writes runs/demo-emoeditor/model."""
 _WEIGHTS = "diffusion_pytorch_model.safetensors"
 
 
@@ -38,10 +48,17 @@ def with_bundled_base(tools: Tools) -> Tools:
     """The tools as they are, or with the demo's base, model and settings where the base is called ``demo``."""
     if tools.base != NAME:
         return tools
-    if tools.method not in METHODS:
-        raise EditError(f"--base demo serves {', '.join(METHODS)}, not {tools.method}; remedy: one of them")
-    bundled = prepare_bundled_base()
     named = {name: value for name, value in tools.settings.items() if value is not None}
+    if tools.method == "emoeditor":
+        if not tools.model:
+            raise EditError(
+                f"--base demo comes without an EmoEditor; remedy: `{'`, `'.join(EMOEDITOR_COMMANDS)}` make one; then "
+                "--model runs/demo-emoeditor/model"
+            )
+        return replace(tools, base=tools.model, model="", settings={**EMOEDITOR_SETTINGS, **named})
+    if tools.method not in METHODS:
+        raise EditError(f"--base demo serves {', '.join(METHODS)}, emoeditor, not {tools.method}; remedy: one of them")
+    bundled = prepare_bundled_base()
     return replace(
         tools,
         base=str(bundled.base),

@@ -78,13 +78,16 @@ class MakerSettings(Settings):
     method: Annotated[Maker, SettingScope.PER_ROW] = "instruct-pix2pix"
     """The editor's method."""
     base: Annotated[str, SettingScope.PER_ROW] = ""
-    """Its diffusion model; empty: the one that the method was published with."""
+    """Its diffusion model (for emoeditor the trained model), or `demo`; empty: the one that the method was published
+    with."""
     model: Annotated[str, SettingScope.PER_ROW] = ""
-    """An exported MoodifyCLIP, for moodifier."""
+    """An exported MoodifyCLIP, for moodifier; an EmoEditor that was trained on it, for emoeditor with base `demo`."""
     steps: Annotated[int, Field(ge=0, le=1000), SettingScope.PER_ROW] = 0
     """Denoising steps; 0: the method's own."""
     size: Annotated[int, Field(ge=0, le=2048), SettingScope.PER_ROW] = 0
     """The working size in pixels; 0: the method's own."""
+    rounds: Annotated[int, Field(ge=0, le=1000), SettingScope.PER_ROW] = 0
+    """The most passes of emoeditor; 0: its own."""
 
 
 class PairSettings(Settings):
@@ -110,6 +113,17 @@ class PairSettings(Settings):
     """Share of a GPU that each worker of a stage with a model gets."""
     ray_address: Annotated[str, SettingScope.EXECUTION] = ""
     """A cluster; empty: a Ray of this run's own."""
+
+    @model_validator(mode="after")
+    def _can_edit(self) -> Self:
+        lacks = not self.maker.base or (self.maker.base == "demo" and not self.maker.model)
+        is_generated = any(one.kind == "generated" for one in self.sources)
+        if is_generated and self.maker.method == "emoeditor" and lacks:
+            raise ValueError(
+                "maker.method = 'emoeditor' needs maker.base, the model that `moodarchive train` exported, or base "
+                "'demo' and that model as maker.model"
+            )
+        return self
 
     @model_validator(mode="after")
     def _judged(self) -> Self:

@@ -93,14 +93,13 @@ class PictureMaker:
     @cached_property
     def _method(self) -> Any:
         """Loaded when the first picture is edited, and once a process."""
-        from editor.job import settings_with
-        from editor.loading import load_method
-        from editor.weights import BASES
+        from editor.tools import Tools, make_editor
+        from pipelines.demo.bundled_base import with_bundled_base
 
         maker = self.maker
-        settings = settings_with(maker.method, steps=maker.steps or None, size=maker.size or None)
-        base = maker.base or (BASES[maker.method].repository if maker.method in BASES else "")
-        return load_method(maker.method, base, maker.model or None, settings)
+        settings = {"steps": maker.steps or None, "size": maker.size or None, "rounds": maker.rounds or None}
+        tools = Tools(method=maker.method, base=maker.base, model=maker.model, settings=settings)
+        return make_editor(with_bundled_base(tools)).loaded
 
 
 def _read(folder: str, name: str) -> Image.Image:

@@ -9,15 +9,13 @@ from moodarchive.diffusion.text import TextTower, text_folders
 from moodarchive.errors import ConfigError
 from moodarchive.storage.store import Store
 from moodarchive.tables.keys import digest
+from pipelines.demo.bundled_base import NAME as DEMO
 from train.diffusion.base import train_base
 from train.diffusion.folder import add_text_tower, write_card
 from train.diffusion.pictures import Pictures
 from train.diffusion.run import Listener
 from train.diffusion.settings import DiffusionSettings, PictureSource
 from train.diffusion.sources import CaptionedPictures, JoinedPictures, open_source
-
-DEMO = "demo"
-"""In place of a folder: the demo's own CLIP."""
 
 
 def train_diffusion(settings: DiffusionSettings, origin: str, tell: Listener, say: Callable[[str], None]) -> Path:

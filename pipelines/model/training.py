@@ -16,6 +16,8 @@ from rich.text import Text
 from moodarchive.errors import ConfigError
 from moodarchive.settings import load
 from moodarchive.storage.store import Store
+from pipelines.demo.bundled_base import NAME as DEMO
+from pipelines.demo.bundled_base import prepare_bundled_base
 from train.devices.device import choose_device, explain_device_errors
 from train.loop import StepReport, open_archives, train
 from train.ray_job import train_on_ray
@@ -101,6 +103,8 @@ def _train_emoeditor(text: str, origin: str, console: Console) -> None:
     from train.emoeditor.settings import EmoEditorSettings
 
     settings = load(EmoEditorSettings, text, origin)
+    if settings.base == DEMO:
+        settings = settings.model_copy(update={"base": str(prepare_bundled_base().base)})
     with steps_told(console) as tell:
         folder = train_emoeditor(settings, tell)
     console.print(f"the model is in {folder}: moodarchive edit --method emoeditor --base {folder}", soft_wrap=True)
@@ -112,7 +116,12 @@ def _train_predictor(text: str, origin: str, console: Console) -> None:
     from train.emoeditor.settings import PredictorSettings
 
     settings = load(PredictorSettings, text, origin)
-    pictures, held_out = open_labelled(settings)
+    if settings.drawn:
+        from pipelines.demo.pairs.labelled import draw_for_predictor
+
+        pictures, held_out = draw_for_predictor(settings.drawn, settings.side)
+    else:
+        pictures, held_out = open_labelled(settings)
     with steps_told(console) as tell:
         report = train_predictor(settings, pictures, held_out, tell)
     console.print(

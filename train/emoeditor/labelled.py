@@ -53,7 +53,9 @@ def open_labelled(settings: PredictorSettings) -> tuple[SquashedPictures, Squash
         ]
         return parts[0], parts[1]
     if not settings.emoset:
-        raise ConfigError("neither archive nor emoset is named; remedy: a sealed archive's root, or EmoSet's folder")
+        raise ConfigError(
+            "no pictures are named; remedy: archive = a sealed root, emoset = EmoSet's folder, or drawn = 200 places"
+        )
     folder = Path(settings.emoset).expanduser()
     labelled = read_emoset(folder)
     index = [MIKELS_EIGHT.index(name) for name in labelled.classes]

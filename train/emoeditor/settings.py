@@ -23,7 +23,7 @@ class EmoEditorSettings(Settings):
     sets: Annotated[tuple[str, ...], SettingScope.TRAINING] = ("train",)
     """Which of its shard sets are read; `private` names pairs that may not be passed on."""
     base: Annotated[str, SettingScope.EXECUTION] = ""
-    """The folder of a diffusion model: one of four channels is widened, InstructPix2Pix's is taken as it is."""
+    """A diffusion model's folder, or `demo`: one of four channels is widened, InstructPix2Pix's is taken as it is."""
     text: Annotated[str, SettingScope.EXECUTION] = ""
     """A folder with a text tower of transformers, such as an exported MoodifyCLIP's; empty: the base's own."""
     predictor: Annotated[str, SettingScope.EXECUTION] = ""
@@ -70,6 +70,8 @@ class PredictorSettings(Settings):
     """A sealed archive, whose emotions become Mikels' eight; its validation set fits the temperature."""
     emoset: Annotated[str, SettingScope.EXECUTION] = ""
     """EmoSet's folder, in place of an archive."""
+    drawn: Annotated[int, Field(ge=0), SettingScope.EXECUTION] = 0
+    """Places of each kind of the demo's drawings, in place of both; 0: none."""
     hidden_sizes: Annotated[tuple[int, ...], SettingScope.TRAINING] = (64, 128, 256, 512)
     """Channels of the ResNet's stages; the paper's code has a ResNet-18."""
     depths: Annotated[tuple[int, ...], SettingScope.TRAINING] = (2, 2, 2, 2)
@@ -98,8 +100,8 @@ class PredictorSettings(Settings):
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        if self.archive and self.emoset:
-            raise ValueError("archive and emoset exclude each other")
+        if (bool(self.archive), bool(self.emoset), bool(self.drawn)).count(True) > 1:
+            raise ValueError("archive, emoset and drawn exclude each other")
         if len(self.hidden_sizes) != len(self.depths):
             raise ValueError("hidden_sizes and depths must be of equal length")
         return self

@@ -10,7 +10,13 @@ from editor.loading import load_method
 from editor.tools import Tools
 from moodarchive.errors import EditError, MissingWeightsError
 from pipelines.demo import bundled_base
-from pipelines.demo.bundled_base import SETTINGS, prepare_bundled_base, with_bundled_base
+from pipelines.demo.bundled_base import (
+    EMOEDITOR_COMMANDS,
+    EMOEDITOR_SETTINGS,
+    SETTINGS,
+    prepare_bundled_base,
+    with_bundled_base,
+)
 from train.diffusion.autoencoder import make_autoencoder
 from train.diffusion.denoiser import make_denoiser
 from train.diffusion.folder import write_base
@@ -60,8 +66,20 @@ def test_the_name_gives_base_model_and_settings_that_a_person_can_overrule(
     assert with_bundled_base(Tools(base="demo", model="runs/demo/model")).model == "runs/demo/model"
     other = Tools(base="somebody/else")
     assert with_bundled_base(other) is other
-    with pytest.raises(EditError, match="serves moodifier, infedit, sdedit, not instruct-pix2pix"):
+    with pytest.raises(EditError, match="serves moodifier, infedit, sdedit, emoeditor, not instruct-pix2pix"):
         with_bundled_base(Tools(method="instruct-pix2pix", base="demo"))
+
+
+def test_an_emoeditor_is_the_users_own_and_without_one_the_commands_are_named() -> None:
+    tools = with_bundled_base(Tools(method="emoeditor", base="demo", model="runs/mine", settings={"rounds": 2}))
+    assert (tools.base, tools.model) == ("runs/mine", "")
+    assert tools.settings == {**EMOEDITOR_SETTINGS, "rounds": 2}
+    with pytest.raises(EditError) as refused:
+        with_bundled_base(Tools(method="emoeditor", base="demo"))
+    for command in EMOEDITOR_COMMANDS:
+        assert f"`{command}`" in str(refused.value)
+        for word in command.split():
+            assert not word.startswith("configs/") or (Path(__file__).parents[3] / word).is_file()
 
 
 def test_an_installation_without_it_is_told_what_lacks(tmp_path: Path) -> None:

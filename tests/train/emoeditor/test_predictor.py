@@ -67,7 +67,7 @@ def test_an_archives_emotions_become_mikels_eight(tmp_path: Path) -> None:
     assert pictures.pixels([0]).shape == (1, 3, 32, 32)
     again, _ = open_labelled(_settings(tmp_path / "out", archive=store.root))
     assert list(again.classes) == list(pictures.classes) and again.pixels([0]).equal(pictures.pixels([0]))
-    with pytest.raises(ConfigError, match="neither archive nor emoset"):
+    with pytest.raises(ConfigError, match="no pictures are named; remedy"):
         open_labelled(_settings(tmp_path / "out"))
     del held_out
 
