@@ -124,7 +124,7 @@ def test_pairs_by_an_emoeditor_that_nobody_names_are_refused_before_anything_is_
         'predictor = "p"\n[[sources]]\nkind = "generated"\nfolder = "f"\ninstructions = "i"\n'
         '[maker]\nmethod = "emoeditor"\n'
     )
-    with pytest.raises(ConfigError, match="needs maker.base"):
+    with pytest.raises(ConfigError, match=r"needs maker\.base"):
         load(PairSettings, text, "the file")
-    with pytest.raises(ConfigError, match="that model as maker.model"):
+    with pytest.raises(ConfigError, match=r"that model as maker\.model"):
         load(PairSettings, f'{text}base = "demo"\n', "the file")
