@@ -11,10 +11,12 @@ Root = Annotated[str, typer.Argument(help="The root of a sealed archive.")]
 
 
 class StudyKind(StrEnum):
-    """Captions of the archive, or edits of pictures."""
+    """Captions of the archive, edits of pictures by several methods, checks of edited records, the best candidate."""
 
     CAPTIONS = "captions"
     EDITS = "edits"
+    CHECKS = "checks"
+    RANKING = "ranking"
 
 
 class Vendor(StrEnum):
@@ -60,7 +62,7 @@ def sample(
     gold: Annotated[float, typer.Option(help="Share of gold questions.", min=0, max=0.5)] = 0.05,
     seed: Annotated[int, typer.Option(help="The draw by lot.")] = 0,
     kind: StudyKindOption = StudyKind.CAPTIONS,
-    edits: Annotated[str, typer.Option(help="For --kind edits: a folder with edits.csv.")] = "",
+    edits: Annotated[str, typer.Option(help="The folder with edits.csv, checks.jsonl or ranking.jsonl.")] = "",
 ) -> None:
     """Draw the items, or extend what was drawn without asking anything again."""
     from moodarchive.storage.store import Store
@@ -72,6 +74,11 @@ def sample(
         from pipelines.study.edit_steps import draw as draw_edits
 
         typer.echo(draw_edits(store, edits, workers=workers, seed=seed))
+        return
+    if kind in (StudyKind.CHECKS, StudyKind.RANKING):
+        from pipelines.study.record_steps import draw as draw_records
+
+        typer.echo(draw_records(store, kind.value, edits, workers=workers, seed=seed))
         return
     options = SampleOptions(n=n, heldout=heldout, doubtful=doubtful, workers=workers, gold=gold, seed=seed)
     typer.echo(draw(store, options))

@@ -10,6 +10,7 @@ from moodarchive.tables.layout import VERIFIED_FOLDER
 from pipelines.report.recorded_settings import recorded_settings
 from pipelines.runner.settings_record import require_recorded_settings
 from pipelines.study import edit_steps as edit_study_steps
+from pipelines.study import record_steps
 from pipelines.study.channels import CHANNELS, ImportOptions, read_rows
 from pipelines.study.report import write_page
 from pipelines.study.verified_set import seal_verified
@@ -17,7 +18,7 @@ from validate.study.answers.importing import MISSING, Imported, ImportRules, imp
 from validate.study.design.items import read_items
 from validate.study.design.pictures import find_pictures
 from validate.study.design.questions import PAPER_RATE
-from validate.study.design.study import EDITS, read_design, write_design
+from validate.study.design.study import CHECKS, EDITS, RANKING, read_design, write_design
 from validate.study.mturk.files import MTURK_FOLDER
 from validate.study.mturk.payments import write_payments
 from validate.study.page.caption_questions import CaptionQuestions
@@ -31,6 +32,7 @@ from validate.study.verdicts.forgetting import forget_taken_down
 from validate.study.verdicts.table import find_rejected_heldout, read_verdicts, write_verdicts
 from validate.study.verdicts.verified_set import NAME
 
+OF_RECORDS = (CHECKS, RANKING)
 _NAMED = 5
 """Faults of a kind that are named on the screen; the file names all."""
 
@@ -59,6 +61,8 @@ def questionnaire(store: Store, kind: str, *, with_doubtful: bool = False) -> Qu
     """What the page asks, of doubtful pictures too or not."""
     if kind == EDITS:
         return edit_study_steps.questions(store)
+    if kind in OF_RECORDS:
+        return record_steps.questions(store, kind)
     design = read_design(store, kind)
     items = {item.item: item for item in read_items(store)}
     doubtful = {item.key for item in items.values() if item.is_doubtful and with_doubtful}
@@ -69,6 +73,10 @@ def import_results(store: Store, options: ImportOptions) -> Iterator[str]:
     """Imports, and tells what became of every row."""
     if options.kind == EDITS:
         yield edit_study_steps.import_answers(store, options.channel, ledger_path(store, EDITS, options.state))
+        return
+    if options.kind in OF_RECORDS:
+        ledger = ledger_path(store, options.kind, options.state)
+        yield record_steps.import_answers(store, options.kind, options.channel, ledger)
         return
     channel = CHANNELS[options.channel]
     rules = ImportRules(
@@ -94,6 +102,9 @@ def write_study_report(store: Store, kind: str) -> Iterator[str]:
     """Judges, and writes the page (and MTurk's payment lists)."""
     if kind == EDITS:
         yield from edit_study_steps.write_report(store)
+        return
+    if kind in OF_RECORDS:
+        yield from record_steps.write_report(store, kind)
         return
     with only_writer(store):
         study = load_study(store)

@@ -9,8 +9,8 @@ from moodarchive.archive.version import require_current_version
 from moodarchive.errors import StudyError
 from moodarchive.storage.store import Store
 
-CAPTIONS, EDITS = "captions", "edits"
-KINDS = (CAPTIONS, EDITS)
+CAPTIONS, EDITS, CHECKS, RANKING = "captions", "edits", "checks", "ranking"
+KINDS = (CAPTIONS, EDITS, CHECKS, RANKING)
 
 
 @dataclass(frozen=True, kw_only=True)

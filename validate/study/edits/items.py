@@ -112,22 +112,23 @@ def _item(store: Store, top: Path, seed: int, key: tuple[str, str], methods: dic
     edits = []
     for method, file in sorted(methods.items()):
         edits.append(Edit(name=digest([name, method]), method=method))
-        store.write_bytes(picture_path(edits[-1].name), _encode(top, file))
-    store.write_bytes(picture_path(name), _encode(top, key[0]))
+        store.write_bytes(picture_path(edits[-1].name), encode_picture(top, file, f"{top}/edits.csv"))
+    store.write_bytes(picture_path(name), encode_picture(top, key[0], f"{top}/edits.csv"))
     return EditItem(item=name, emotion=key[1], source=name, edits=tuple(edits))
 
 
-def _encode(top: Path, file: str) -> bytes:
+def encode_picture(top: Path, file: str, where: str) -> bytes:
+    """A picture below ``top`` as a JPEG without metadata; StudyError, which names ``where`` it stood, for any other."""
     path = (top / file).resolve()
     if not path.is_relative_to(top.resolve()):
-        raise StudyError(f"{top}/edits.csv: {file} lies outside the folder")
+        raise StudyError(f"{where}: {file} lies outside the folder")
     try:
         with Image.open(path, formats=["JPEG", "PNG", "WEBP"]) as picture:
             if picture.width * picture.height > _MOST_PIXELS:
                 raise StudyError(f"{path} has more than {_MOST_PIXELS:,} pixels")
             small = picture.convert("RGB")
-    except OSError as error:
-        raise StudyError(f"{path} is no picture that can be read: {error}") from None
+    except (OSError, Image.DecompressionBombError) as error:
+        raise StudyError(f"{where}: {path} is no picture that can be read: {error}") from None
     small.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
     sink = io.BytesIO()
     small.save(sink, "JPEG", quality=90)

@@ -17,7 +17,9 @@ from validate.study.page.questionnaire import Questionnaire
 
 _PACKAGE = "validate.study.page"
 _STATIC = {
-    **dict.fromkeys(("send.js", "task.js", "captions.js", "edits.js", "progress.js"), "text/javascript"),
+    **dict.fromkeys(
+        ("send.js", "task.js", "captions.js", "edits.js", "checks.js", "ranking.js", "progress.js"), "text/javascript"
+    ),
     "page.css": "text/css",
 }
 

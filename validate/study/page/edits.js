@@ -18,25 +18,10 @@ function pick(name) {
   draw();
 }
 
-function editButton(name, place) {
-  const button = document.createElement("button");
-  button.type = "button";
-  button.className = "edit";
-  button.dataset.name = name;
-  const image = document.createElement("img");
-  image.src = link + "/picture/" + name;
-  image.alt = "Edit " + (place + 1);
-  const label = document.createElement("span");
-  label.textContent = "Edit " + (place + 1);
-  button.append(image, label);
-  button.addEventListener("click", () => pick(name));
-  return button;
-}
-
 function fill() {
   step = 0; picked = []; answer = { item: item.item };
   byId("source").src = link + "/picture/" + item.source;
-  byId("grid").replaceChildren(...item.edits.map(editButton));
+  byId("grid").replaceChildren(...item.edits.map((name, place) => editButton(name, place, pick)));
 }
 
 async function goOn() {

@@ -8,7 +8,7 @@ class Questionnaire(Protocol):
 
     @property
     def kind(self) -> str:
-        """``captions`` or ``edits``: names the page's template and script."""
+        """``captions``, ``edits``, ``checks`` or ``ranking``: names the page's template and script."""
         ...
 
     @property

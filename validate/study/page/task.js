@@ -1,4 +1,4 @@
-// What both tasks share: which part of the page is seen, the way from item to item, and the start.
+// What the tasks share: which part of the page is seen, the way from item to item, and the start.
 "use strict";
 
 const byId = (id) => document.getElementById(id);
@@ -64,6 +64,22 @@ async function saveAndGoOn(answer) {
 // Enter on a button that has the focus presses it, as long as there is nothing to save
 function pressesOtherButton(event) {
   return event.key === "Enter" && event.target.tagName === "BUTTON" && event.target.id !== "save" && byId("save").disabled;
+}
+
+// an edit to pick; pick(name) hears of it
+function editButton(name, place, pick) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "edit";
+  button.dataset.name = name;
+  const image = document.createElement("img");
+  image.src = link + "/picture/" + name;
+  image.alt = "Edit " + (place + 1);
+  const label = document.createElement("span");
+  label.textContent = "Edit " + (place + 1);
+  button.append(image, label);
+  button.addEventListener("click", () => pick(name));
+  return button;
 }
 
 async function start() {

@@ -1,0 +1,1 @@
+"""Studies of records in a JSON-lines file: checks of edited pictures with captions, and rankings of candidates."""
