@@ -15,6 +15,7 @@ from editor.methods.epem import Epem
 from editor.pictures import SourcePicture
 from editor.planning.plan import NOBODY, OWN, PERSON, SERVED, EditPlan, EditRequest, Planner
 from editor.planning.regions import with_own_surroundings
+from editor.planning.served import keep_sentences, split_sentences
 from editor.provenance import EditRecord, folder_name, mask_digest
 from moodarchive.emotions.taxonomy import EMOTIONS, MIKELS
 from moodarchive.errors import EditError
@@ -155,6 +156,9 @@ class Editor:
             notes = (*notes, f"{self.method} knows no region: all of the picture may change")
         if self.method == "instruct-pix2pix" and plan.prompt_by in (OWN, SERVED):
             prompt = f"turn it into this: {prompt}"
+        if plan.prompt_by != PERSON and self.loaded.unread(prompt):
+            # what is found may be said shorter: whole sentences that the text tower reads
+            prompt = keep_sentences(split_sentences(prompt), lambda shorter: not self.loaded.unread(shorter))
         if cut := self.loaded.unread(prompt):
             notes = (
                 *notes,

@@ -3,7 +3,9 @@
 import asyncio
 import io
 import json
+import re
 import unicodedata
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
@@ -14,21 +16,29 @@ from editor.planning.regions import Box
 from moodarchive.chat.answers import ChatAnswer
 from moodarchive.chat.client import ChatClient, ChatRequest, Message
 from moodarchive.chat.prompt import PromptFile
-from moodarchive.emotions.taxonomy import words
+from moodarchive.emotions.lexicon import load_lexicon
+from moodarchive.emotions.taxonomy import CONTEXTS, Cell, words
 from moodarchive.errors import EditError, RowError
 from moodarchive.tables.keys import digest
 
 MOST_BOXES = 4
+STIMULI = 3
+MOST_WORDS = 180
+"""Of the prompt that description and stimuli make; the text tower's own bound is in tokens (``editor.job``)."""
+_HINTED = 3
+"""Phrases of the lexicon that the model is shown for each context."""
 _LEAST_AREA = 0.001
-_LONGEST = {"target_object": 60, "prompt": 400}
-_SHORTEST = {"target_object": 2, "prompt": 20}
+_LONGEST = {"target_object": 60, "description": 700, "stimuli": 200, "prompt": 1200}
+_SHORTEST = {"target_object": 2, "description": 20, "stimuli": 10, "prompt": 20}
+_FORMS = ({"target_object", "boxes", "description", "stimuli"}, {"target_object", "boxes", "prompt"})
+"""What an answer holds, and what one held before descriptions and stimuli were asked for."""
 _LETTER = r'[^"\\\x00-\x1f\x7f]'
 """No control character, quotation mark or backslash: grammars match the pattern on the escaped text."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """An accepted answer; the boxes are one to four."""
+    """An accepted answer; the boxes are one to four, the prompt is the description and then the stimuli."""
 
     target_object: str
     boxes: tuple[Box, ...]
@@ -46,17 +56,19 @@ class ServedPlanner:
     """A bundled prompt's name, or the path of a TOML file."""
     attempts: int = 3
     temperature: float = 0.2
-    max_tokens: int = 320
+    max_tokens: int = 512
     image_side: int = 672
     timeout_s: float = 300.0
 
     def plan(self, image: Image.Image, emotion: str, seed: int = 0) -> Plan:
         """The model's plan; RowError with the last kind once the attempts are spent, ServiceError when none answers."""
-        prompt = PromptFile.load(self.prompt, files("editor.planning") / "prompts", system={}, hints={"emotion"})
+        prompt = PromptFile.load(
+            self.prompt, files("editor.planning") / "prompts", system={}, hints={"emotion", "phrases"}
+        )
         return asyncio.run(self._ask(prompt, shrunk_jpeg(image, self.image_side), emotion, seed))
 
     async def _ask(self, prompt: PromptFile, jpeg: bytes, emotion: str, seed: int) -> Plan:
-        rejected = RowError("no_answer")
+        rejected, phrases = RowError("no_answer"), lexicon_phrases(emotion, seed)
         client = ChatClient(servers=(self.server,), in_flight=1, timeout_s=self.timeout_s, retries=2)
         async with client:
             for attempt in range(self.attempts):
@@ -64,7 +76,9 @@ class ServedPlanner:
                     model=self.model,
                     messages=(
                         Message(role="system", text=prompt.system),
-                        Message(role="user", text=prompt.user.format(emotion=words(emotion)), jpeg=jpeg),
+                        Message(
+                            role="user", text=prompt.user.format(emotion=words(emotion), phrases=phrases), jpeg=jpeg
+                        ),
                     ),
                     schema=answer_schema(),
                     max_tokens=self.max_tokens,
@@ -78,6 +92,16 @@ class ServedPlanner:
         raise rejected
 
 
+def lexicon_phrases(emotion: str, seed: int) -> str:
+    """Some phrases of each context for the emotion, which the seed chooses, as one line."""
+    lexicon = load_lexicon()
+    chosen = []
+    for context in CONTEXTS:
+        ranked = sorted(lexicon[Cell(emotion, context)], key=lambda phrase: digest([seed, phrase]))
+        chosen += ranked[:_HINTED]
+    return ", ".join(chosen)
+
+
 def answer_schema() -> dict[str, Any]:
     """The JSON schema for the server's guided decoding; every length is bounded."""
     share = {"type": "number", "minimum": 0, "maximum": 1}
@@ -85,7 +109,13 @@ def answer_schema() -> dict[str, Any]:
     properties = {
         "target_object": _text_schema("target_object"),
         "boxes": {"type": "array", "items": box, "minItems": 1, "maxItems": MOST_BOXES},
-        "prompt": _text_schema("prompt"),
+        "description": _text_schema("description"),
+        "stimuli": {
+            "type": "array",
+            "items": _text_schema("stimuli"),
+            "minItems": STIMULI,
+            "maxItems": STIMULI,
+        },
     }
     return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
@@ -112,13 +142,37 @@ def read_answer(answer: ChatAnswer) -> Plan:
         values = json.loads(answer.text)
     except (ValueError, RecursionError) as error:
         raise RowError("not_json", f"{error}: {answer.text[:120]!r}") from None
-    if not isinstance(values, dict) or set(values) != {"target_object", "boxes", "prompt"}:
-        raise RowError("wrong_schema", f"not the three fields: {answer.text[:120]!r}")
+    if not isinstance(values, dict) or set(values) not in _FORMS:
+        raise RowError("wrong_schema", f"not the four fields: {answer.text[:120]!r}")
     return Plan(
         target_object=_text(values["target_object"], "target_object"),
         boxes=_boxes(values["boxes"]),
-        prompt=_text(values["prompt"], "prompt"),
+        prompt=_text(values["prompt"], "prompt") if "prompt" in values else _prompt(values),
     )
+
+
+def _prompt(values: dict[str, Any]) -> str:
+    """One line of at most MOST_WORDS words; a sentence that was said before is left out."""
+    stimuli = values["stimuli"]
+    if not isinstance(stimuli, list) or len(stimuli) != STIMULI:
+        raise RowError("wrong_schema", f"stimuli is no list of {STIMULI} sentences")
+    texts = [_text(values["description"], "description"), *(_text(each, "stimuli") for each in stimuli)]
+    sentences = [sentence for text in texts for sentence in split_sentences(text)]
+    return keep_sentences(list(dict.fromkeys(sentences)), lambda prompt: len(prompt.split()) <= MOST_WORDS)
+
+
+def split_sentences(text: str) -> list[str]:
+    """The sentences of one line, each with a full stop at its end."""
+    sentences = re.split(r"(?<=[.!?])\s+", text.strip())
+    return [sentence if sentence[-1] in ".!?" else f"{sentence}." for sentence in sentences if sentence]
+
+
+def keep_sentences(sentences: Sequence[str], fits: Callable[[str], bool]) -> str:
+    """As many sentences from the first on as fit as one line; the first one always stays."""
+    kept = len(sentences)
+    while kept > 1 and not fits(" ".join(sentences[:kept])):
+        kept -= 1
+    return " ".join(sentences[:kept])
 
 
 def _text(value: object, field: str) -> str:

@@ -13,6 +13,17 @@ GOOD = {
     "boxes": [[0.0, 0.0, 1.0, 0.5]],
     "prompt": "A lake under a golden morning sky that fills whoever sees it with joy.",
 }
+LONG: dict[str, Any] = {
+    "target_object": "the grey sky",
+    "boxes": [[0.0, 0.0, 1.0, 0.5]],
+    "description": "A lake lies under a golden morning sky that fills whoever sees it with joy. Mist is gone",
+    "stimuli": [
+        "Bright golden clouds glow above the far hills and throw warm light on the calm water below them.",
+        "A flock of small white birds rises from the reeds at the left into the wide clear sky.",
+        "Mist is gone. Yellow flowers shine along the near shore, each with a drop of dew.",
+    ],
+}
+"""An answer of the present form; GOOD is one of the form before."""
 
 
 @dataclass

@@ -12,11 +12,12 @@ from PIL import Image, ImageDraw
 from editor.planning.lexicon import LEAST_AREA, MOST_AREA, LexiconPlanner, region_of
 from editor.planning.plan import FACES, NOBODY, OWN, PERSON, SERVED, EditRequest, Planner, misspelt_emotion
 from editor.planning.regions import Box
-from editor.planning.served import ServedPlanner, answer_schema
-from moodarchive.emotions.taxonomy import EMOTIONS
+from editor.planning.served import MOST_WORDS, ServedPlanner, answer_schema, lexicon_phrases
+from moodarchive.emotions.lexicon import load_lexicon
+from moodarchive.emotions.taxonomy import CONTEXTS, EMOTIONS, Cell
 from moodarchive.errors import EditError, ServiceError
 from moodarchive.models.clip import ClipEncoder
-from tests.editor.plan_server import GOOD, plan_server
+from tests.editor.plan_server import GOOD, LONG, plan_server
 from tests.editor.planning.test_regions import drawn_face
 
 
@@ -47,6 +48,30 @@ def test_a_served_model_gives_object_region_and_prompt() -> None:
     assert sent.size == (200, 120) and not sent.getexif()
 
 
+def test_description_and_stimuli_make_the_prompt_and_no_sentence_comes_twice() -> None:
+    with plan_server(LONG) as server:
+        found = Planner(served=ServedPlanner(server=server.url, model="m")).plan(_lake(), EditRequest(emotion="joy"))
+    description, (one, two, three) = LONG["description"], LONG["stimuli"]
+    assert found.prompt == f"{description}. {one} {two} {three.removeprefix('Mist is gone. ')}"
+    asked = server.bodies[0]["messages"][1]["content"][1]["text"]
+    shown = asked.rpartition(": ")[2].split(", ")
+    joy = {context: set(load_lexicon()[Cell("joy", context)]) for context in CONTEXTS}
+    assert [sum(phrase in of for phrase in shown) for of in joy.values()] == [3] * 4 and len(shown) == 12
+    assert lexicon_phrases("joy", 0) == lexicon_phrases("joy", 0) != lexicon_phrases("joy", 1)
+
+
+def test_a_prompt_ends_with_a_sentence_within_its_words() -> None:
+    sentence = "One bright yellow bird sings aloud upon the old green garden wall"  # 12 words
+    stimuli = [f"{sentence} at {hour} in the morning." for hour in ("six", "seven", "eight")]
+    long = {**LONG, "description": " ".join(f"In {year} {sentence}." for year in range(1900, 1909)), "stimuli": stimuli}
+    with plan_server(long) as server:
+        found = Planner(served=ServedPlanner(server=server.url, model="m")).plan(_lake(), EditRequest(emotion="joy"))
+    assert len(found.prompt.split()) == 9 * 14 + 3 * 17 == 177 <= MOST_WORDS
+    with plan_server({**long, "description": long["description"] + " It is a hot and dry day."}) as server:
+        found = Planner(served=ServedPlanner(server=server.url, model="m")).plan(_lake(), EditRequest(emotion="joy"))
+    assert len(found.prompt.split()) == 9 * 14 + 7 + 2 * 17 and found.prompt.endswith("at seven in the morning.")
+
+
 BAD: list[dict[str, Any] | str] = [
     "",
     "Sure! Here is your plan",
@@ -66,6 +91,12 @@ BAD: list[dict[str, Any] | str] = [
     {**GOOD, "prompt": "A lake under a golden \u0007 morning sky"},
     {**GOOD, "prompt": ["A lake under a golden morning sky"]},
     {**GOOD, "extra": 1},
+    {**LONG, "prompt": GOOD["prompt"]},
+    {**LONG, "stimuli": LONG["stimuli"][:2]},
+    {**LONG, "stimuli": "golden clouds above the far hills"},
+    {**LONG, "stimuli": ["gold", "birds", "flowers"]},
+    {**LONG, "stimuli": ["a bird sings " * 40] * 3},
+    {**LONG, "description": 5},
 ]
 
 

@@ -15,7 +15,7 @@ from editor.methods.moodifier import InversionFree
 from editor.provenance import read_record
 from moodarchive.errors import EditError, MissingWeightsError, MoodArchiveError, PictureError
 from pipelines.commands.app import app
-from tests.editor.plan_server import GOOD, plan_server
+from tests.editor.plan_server import GOOD, LONG, plan_server
 from tests.editor.small_models import SmallModels, small_models
 from tests.moodarchive.diffusion.small_emoeditor import small_emoeditor
 from tests.moodarchive.diffusion.small_epem import small_blip2, small_epem
@@ -72,6 +72,25 @@ def test_a_served_models_plan_becomes_an_edit_that_says_so(small: SmallModels, p
         upright = np.asarray(source.transpose(Image.Transpose.ROTATE_270))
         assert np.array_equal(np.asarray(made)[100:], upright[100:])  # outside the plan's box
         assert not np.array_equal(np.asarray(made)[:90], upright[:90])
+
+
+def test_a_plans_prompt_ends_with_the_last_sentence_that_the_text_tower_reads(small: SmallModels, photo: Path) -> None:
+    out = photo.parent / "out.png"
+    sentence = "Yellow flowers shine along the near shore, each with a drop of dew and the first light upon it, at"
+    plan = {**LONG, "stimuli": [f"{sentence} {hour}." for hour in ("six", "seven", "eight")]}
+    prompts = []
+    for tower in ("clip", "moodify"):
+        with plan_server(plan) as server:
+            done = _edit(
+                photo, "--server", server.url, "--emotion", "joy", "-o", out, "--text-encoder", tower, *_small(small)
+            )
+        assert done.exit_code == 0 and "longer than" not in done.stderr, done.output
+        record = read_record(out)
+        assert record is not None
+        prompts.append(record.prompt)
+    cut, whole = prompts  # 77 and 248 tokens
+    assert whole.endswith("at eight.") and whole.startswith(cut) and len(cut) < len(whole)
+    assert cut.endswith(("at six.", "at seven."))
 
 
 def test_photos_and_emotions_fill_a_folder_and_a_bad_photo_is_told_and_left_out(
