@@ -1,5 +1,6 @@
 """Where browse keeps what it made of a root: a folder outside it, named by the root and by the state of its tables."""
 
+import json
 import os
 import shutil
 import sys
@@ -84,6 +85,48 @@ def publish(draft: Path, folder: Path) -> None:
             shutil.rmtree(other, ignore_errors=True)
 
 
+def note_home(store: Store, home: Path) -> None:
+    """Writes down that the root is also cached in ``home``, so that a takedown finds it there."""
+    if home.resolve() == cache_home().resolve() or str(home.resolve()) in _noted_homes(store):
+        return
+    path = _notes_path(store)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(str(home.resolve())) + "\n")
+
+
 def forget_root(store: Store) -> None:
-    """Removes all that this machine has cached of the root: pictures of it were taken down."""
-    shutil.rmtree(root_folder(store, cache_home()), ignore_errors=True)
+    """Removes all that this user has cached of the root on this machine: pictures of it were taken down."""
+    for folder in _caches(store):
+        shutil.rmtree(folder, ignore_errors=True)
+    if not find_caches(store):  # else they stay noted, for the next takedown
+        _notes_path(store).unlink(missing_ok=True)
+
+
+def find_caches(store: Store) -> list[Path]:
+    """The folders that there are."""
+    return [folder for folder in _caches(store) if folder.exists()]
+
+
+def _caches(store: Store) -> list[Path]:
+    return [root_folder(store, home) for home in (cache_home(), *map(Path, _noted_homes(store)))]
+
+
+def _notes_path(store: Store) -> Path:
+    folder = root_folder(store, cache_home())
+    return folder.with_name(f"{folder.name}.homes.jsonl")
+
+
+def _noted_homes(store: Store) -> list[str]:
+    """Other caches of the root; a line that a kill cut short is passed over."""
+    homes = []
+    try:
+        lines = _notes_path(store).read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return []
+    for line in lines:
+        try:
+            homes.append(str(json.loads(line)))
+        except ValueError:
+            continue
+    return list(dict.fromkeys(homes))

@@ -10,7 +10,7 @@ from pathlib import Path
 from moodarchive.errors import MissingExtraError, UsageError
 from moodarchive.running.local_page import listen
 from moodarchive.storage.store import Store
-from pipelines.browse.cache import cache_home, read_state, root_folder
+from pipelines.browse.cache import cache_home, note_home, read_state, root_folder
 from pipelines.browse.encoder import Encoder
 from pipelines.browse.index import VECTORS_FOLDER, WORDS, Index, ensure_index
 from pipelines.browse.marks import MarksFile, marks_path
@@ -48,6 +48,7 @@ def open_browse(store: Store, options: BrowseOptions, tell: Callable[[str], None
     home = Path(options.cache) if options.cache else cache_home()
     if store.is_local and home.resolve().is_relative_to(Path(store.path("")).resolve()):
         raise UsageError(f"the cache {home} lies in the root; remedy: --cache with a folder outside of it")
+    note_home(store, home)
     folder = root_folder(store, home) / read_state(store)
     ensure_index(store, folder, tell)
     index = Index(folder)

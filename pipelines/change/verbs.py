@@ -10,6 +10,7 @@ from moodarchive.errors import UnmetLinesError
 from moodarchive.storage.store import Store
 from moodarchive.tables.layout import MANIFEST_PATH
 from moodarchive.tables.schemas import IMAGES
+from pipelines.browse.cache import find_caches
 from pipelines.change.erasing import erase
 from pipelines.change.matching import match_images
 from pipelines.change.pruning import drop_pictures, plan_pruning, refuse_unsound
@@ -39,6 +40,8 @@ def take_down(store: Store, path: str, say: Say) -> None:
         if reported:
             write_report(store)
     say(f"{len(takedown.met.keys)} images taken down; what the list names is bound for all later rounds")
+    for folder in find_caches(store):
+        say(f"{folder} holds thumbnails and could not be removed; remedy: remove it by hand")
     if not sealed:
         say("a round is open, so nothing is sealed; remedy: moodarchive run goes on with it and seals")
     if lines := requested.lines_within(takedown.unmet):

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,6 +15,8 @@ from moodarchive.archive.writer_lock import only_writer
 from moodarchive.errors import MoodArchiveError, RootInUseError, TakedownListError, UnmetLinesError
 from moodarchive.storage.store import Store
 from moodarchive.tables.schemas import CANDIDATES, CAPTIONS, IMAGES, ITEMS, SAFETY, SCORES, SELECTION
+from pipelines.browse.cache import find_caches
+from pipelines.browse.serve import BrowseOptions, open_browse
 from pipelines.change.matching import match_images
 from pipelines.change.reseal import finish
 from pipelines.change.verbs import go_on, take_down
@@ -241,6 +244,31 @@ def test_an_equivalent_address_means_the_image(store: Store, spelling: str) -> N
 def test_while_a_run_writes_it_is_refused(archive: Store) -> None:
     with only_writer(archive), pytest.raises(RootInUseError):
         _take_down(archive, PLAIN.key)
+
+
+def test_every_cache_of_browse_is_forgotten_and_one_that_stays_is_named(
+    archive: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MOODARCHIVE_CACHE", str(tmp_path / "own"))
+    for cache in ("", str(tmp_path / "other"), str(tmp_path / "other")):
+        with open_browse(archive, BrowseOptions(cache=cache), lambda line: None):
+            pass
+    (own, other) = find_caches(archive)
+    assert own.is_relative_to(tmp_path / "own") and other.is_relative_to(tmp_path / "other")
+    _take_down(archive, PLAIN.key)
+    assert not own.exists() and not other.exists() and find_caches(archive) == []
+    assert [path for path in (tmp_path / "own/browse").iterdir()] == []  # no note of a place is left behind
+
+    with open_browse(archive, BrowseOptions(cache=str(tmp_path / "other")), lambda line: None):
+        pass
+    rmtree = shutil.rmtree
+    monkeypatch.setattr(
+        "pipelines.browse.cache.shutil.rmtree", lambda path, **rest: None if path == other else rmtree(path, **rest)
+    )
+    assert f"{other} holds thumbnails and could not be removed; remedy: remove it by hand" in _take_down(
+        archive, COPY.key
+    )
+    assert find_caches(archive) == [other]
 
 
 def test_an_open_round_is_erased_too_and_the_seal_waits_for_it(archive: Store) -> None:
