@@ -84,6 +84,7 @@ def test_every_shipped_config_is_valid() -> None:
     from pipelines.settings import read_settings
     from train.diffusion.settings import DiffusionSettings
     from train.emoeditor.settings import EmoEditorSettings, PredictorSettings
+    from train.epem.caption_settings import CaptionEditorSettings
     from train.epem.settings import EpemSettings
     from train.settings import TrainSettings
 
@@ -95,7 +96,7 @@ def test_every_shipped_config_is_valid() -> None:
     assert trainings
     classes = {
         "": TrainSettings, "diffusion": DiffusionSettings, "emoeditor": EmoEditorSettings,
-        "predictor": PredictorSettings, "epem": EpemSettings,
+        "predictor": PredictorSettings, "epem": EpemSettings, "epem-captions": CaptionEditorSettings,
     }  # fmt: skip
     for path in trainings:
         text = path.read_text()

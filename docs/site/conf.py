@@ -41,7 +41,7 @@ _SECTIONS = {
     ],
     "Read and train": ["docs/reading", "docs/reference", "docs/training", "docs/evaluation"],
     "Ask people": ["docs/study"],
-    "Edit": ["docs/editing", "docs/emoeditor", "docs/editing-evaluation"],
+    "Edit": ["docs/editing", "docs/emoeditor", "docs/epem", "docs/editing-evaluation"],
     "How it is built": ["docs/architecture", "docs/tables", "docs/settings", "CONTRIBUTING", "docs/log"],
     "What was measured": ["benchmarks/RESULTS", "CHANGELOG"],
 }

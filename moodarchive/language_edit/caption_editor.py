@@ -26,7 +26,7 @@ from moodarchive.language_edit.prompts import (
 )
 
 CONFIG, WEIGHTS, CAPTIONER = "language_editor.json", "language_editor.safetensors", "captioner"
-_REMEDY = "remedy: the model/ folder that moodarchive train writes for kind = 'caption-editor'"
+_REMEDY = "remedy: the model/ folder that moodarchive train writes for kind = 'epem-captions'"
 
 
 @dataclass(frozen=True, kw_only=True)

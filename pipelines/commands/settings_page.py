@@ -16,6 +16,7 @@ from pipelines.emopair.settings import PairSettings
 from pipelines.settings import ArchiveSettings
 from train.diffusion.settings import DiffusionSettings
 from train.emoeditor.settings import EmoEditorSettings, PredictorSettings
+from train.epem.caption_settings import CaptionEditorSettings
 from train.epem.settings import EpemSettings
 from train.settings import TrainSettings
 from validate.study.panel.settings import PanelSettings
@@ -51,6 +52,11 @@ _SECTIONS: tuple[tuple[str, str, type[Settings]], ...] = (
         'moodarchive train, kind = "epem"',
         "The file of EPEM's picture half; [configs/train/epem.toml](../configs/train/epem.toml) is one.",
         EpemSettings,
+    ),
+    (
+        'moodarchive train, kind = "epem-captions"',
+        "A caption editor's file; [configs/train/epem-captions.toml](../configs/train/epem-captions.toml) is one.",
+        CaptionEditorSettings,
     ),
     (
         "moodarchive edit",

@@ -151,9 +151,20 @@ def _train_epem(text: str, origin: str, console: Console) -> None:
     console.print(f"the model is in {folder}: moodarchive edit --method epem --base {folder}", soft_wrap=True)
 
 
+def _train_captions(text: str, origin: str, console: Console) -> None:
+    from train.epem.caption_settings import CaptionEditorSettings
+    from train.epem.captions import train_captions
+
+    settings = load(CaptionEditorSettings, text, origin)
+    with steps_told(console) as tell:
+        folder = train_captions(settings, tell)
+    console.print(f"the caption editor is in {folder}", soft_wrap=True)
+
+
 KINDS: dict[str, Callable[[str, str, Console], None]] = {
     "diffusion": _train_diffusion,
     "emoeditor": _train_emoeditor,
+    "epem-captions": _train_captions,
     "predictor": _train_predictor,
     "epem": _train_epem,
 }
