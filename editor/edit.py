@@ -140,6 +140,9 @@ class EditSettings(Settings):
     """MoodifyCLIP's tower (248 tokens), or the diffusion model's own CLIP (77 tokens)."""
     eic: Annotated[bool, SettingScope.PER_ROW] = True
     """Whether epem's language model is edited for the wanted emotion; without it, it writes as it is (w/o EIC)."""
+    padding: Annotated[Literal["end", "zero"], SettingScope.PER_ROW] = "end"
+    """What fills a prompt up to the text tower's context, for the inversion-free methods: end marks, with which Stable
+    Diffusion was trained, or token 0, with which MoodifyCLIP's authors pad."""
     iei: IeiSettings = IeiSettings()
     """Emoeditor's loop."""
     batch: Annotated[int, Field(ge=1, le=256), SettingScope.EXECUTION] = 4

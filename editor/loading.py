@@ -6,7 +6,14 @@ from editor.methods.baselines import Baseline
 from editor.methods.emoeditor import EmoEditor
 from editor.methods.epem import Epem
 from editor.methods.moodifier import InversionFree
-from editor.weights import base_folder, caption_editor_folder, emoeditor_folder, epem_folder, moodify_folder
+from editor.weights import (
+    base_folder,
+    caption_editor_folder,
+    emoeditor_folder,
+    epem_folder,
+    moodify_folder,
+    own_tokenizer,
+)
 from moodarchive.diffusion.parts import diffusion_library
 from moodarchive.diffusion.text import TextTower, require_fitting_text
 
@@ -33,7 +40,11 @@ def load_method(name: str, base: str, model: str | None, settings: EditSettings)
     diffusion_library()
     device, dtype = choose_device_and_dtype(settings)
     text = TextTower(
-        model=hub or folder / "text_encoder", tokenizer=hub or folder / "tokenizer", device=device, dtype=dtype
+        model=hub or folder / "text_encoder",
+        tokenizer=own_tokenizer(hub) if hub else folder / "tokenizer",
+        device=device,
+        dtype=dtype,
+        padding=settings.padding,
     )
     opened = open_base(folder, settings)
     require_fitting_text(text, int(opened.unet.config.cross_attention_dim), str(hub or folder))

@@ -121,14 +121,22 @@ def caption_editor_folder(model: str) -> Path:
     return folder
 
 
+def own_tokenizer(folder: Path) -> Path | None:
+    """The folder, where its tokenizer lies beside the weights; None where it does not: CLIP's own is meant."""
+    return None if _lacking(folder, FILES["tokenizer"]) else folder
+
+
 def moodify_folder(model: str | None) -> Path:
-    """The folder of an exported MoodifyCLIP that transformers reads: ``model`` itself, or hub/ or model/hub/ in it."""
+    """The folder of a MoodifyCLIP that transformers reads: ``model`` itself, or hub/ or model/hub/ in it.
+
+    Published weights may lie without their tokenizer (``own_tokenizer``).
+    """
     if model is None:
         raise MissingWeightsError(f"no MoodifyCLIP is named; {_MOODIFY}")
     folder = Path(model).expanduser()
     if not folder.is_dir():
         raise MissingWeightsError(f"there is no folder {model} with a MoodifyCLIP; {_MOODIFY}")
-    wanted = (*FILES["text_encoder"], *FILES["tokenizer"])
+    wanted = FILES["text_encoder"]
     for place in (folder, folder / "hub", folder / "model" / "hub"):
         if not _lacking(place, wanted):
             return place
@@ -139,7 +147,7 @@ def moodify_folder(model: str | None) -> Path:
 
 _MOODIFY = (
     "needed is the folder that `moodarchive train` exports (ROOT/model; a ViT-L/14 takes 1.7 GB twice), or published "
-    "weights in transformers' form with their tokenizer. Remedy: train one from ViT-L-14, or use the diffusion model's "
+    "weights in transformers' form. Remedy: train one from ViT-L-14, or use the diffusion model's "
     "own CLIP (text_encoder = clip)"
 )
 

@@ -10,7 +10,7 @@ from moodarchive.errors import ConfigError
 from moodarchive.models.clip import ClipEncoder
 from moodarchive.models.torch_compat import import_torchvision_safely
 from train.model.towers import open_towers, require_supported
-from train.settings import ModelSettings
+from train.settings import ModelSettings, TrainSettings
 
 import_torchvision_safely()
 
@@ -108,3 +108,20 @@ def test_a_second_table_of_positions_is_named(tmp_path: Path) -> None:
     torch.save(weights, tmp_path / "weights.pt")
     with pytest.raises(ConfigError, match="positional_embedding_res"):
         open_towers(ModelSettings(name="ViT-S-32-alt", pretrained=str(tmp_path / "weights.pt")))
+
+
+def test_l_14_at_336_pixels_has_576_patches_and_the_text_tower_of_l_14() -> None:
+    import_torchvision_safely()
+    import open_clip
+
+    from moodarchive.models.clip_patches import image_and_patches
+    from moodarchive.settings import load
+
+    settings = load(TrainSettings, Path("configs/train/vit-l-14-336.toml").read_text(), "vit-l-14-336.toml")
+    config = dict(open_clip.get_model_config(settings.model.name) or {})
+    require_supported(settings.model.name, config)
+    with torch.device("meta"):
+        clip = open_clip.CLIP(**config)
+        image, patches = image_and_patches(clip.visual, torch.empty(2, 3, 336, 336))
+    assert image.shape == (2, 768) and patches.shape == (2, 576, 768)
+    assert config["text_cfg"] == (open_clip.get_model_config("ViT-L-14-quickgelu") or {})["text_cfg"]
