@@ -17,6 +17,7 @@ from pipelines.commands.build import build_verbs
 from pipelines.commands.change import change_verbs
 from pipelines.commands.edit import edit_verbs
 from pipelines.commands.inspect import inspect_verbs
+from pipelines.commands.lavc import lavc
 from pipelines.commands.model import model_verbs
 from pipelines.commands.pairs import pairs
 from pipelines.commands.study import study
@@ -36,6 +37,7 @@ app.add_typer(study, name="study", rich_help_panel="Study")
 app.add_typer(model_verbs)
 app.add_typer(edit_verbs)
 app.add_typer(pairs, name="pairs", rich_help_panel="Edit")
+app.add_typer(lavc, name="lavc", rich_help_panel="Edit")
 
 INTERRUPTED = 130
 

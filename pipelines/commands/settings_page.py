@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from editor.edit import EditSettings
 from moodarchive.settings import Settings, SettingScope, named_sections
 from pipelines.emopair.settings import PairSettings
+from pipelines.lavc.settings import LavcSettings
 from pipelines.settings import ArchiveSettings
 from train.diffusion.settings import DiffusionSettings
 from train.emoeditor.settings import EmoEditorSettings, PredictorSettings
@@ -67,6 +68,11 @@ _SECTIONS: tuple[tuple[str, str, type[Settings]], ...] = (
         "moodarchive pairs",
         "The file of `moodarchive pairs build`; [configs/pairs/](../configs/pairs/) holds two to start from.",
         PairSettings,
+    ),
+    (
+        "moodarchive lavc",
+        "The file of `moodarchive lavc build`; [configs/lavc/drawn.toml](../configs/lavc/drawn.toml) is one.",
+        LavcSettings,
     ),
     (
         "moodarchive study",

@@ -1,0 +1,35 @@
+"""The verbs of L-AVC sets: lavc build and verify."""
+
+from typing import Annotated
+
+import typer
+
+lavc = typer.Typer(no_args_is_help=True, help="Captions and pictures before and after an instruction (L-AVC).")
+Root = Annotated[str, typer.Argument(metavar="ROOT", help="The set's folder, or a bucket.")]
+
+
+@lavc.command()
+def build(
+    config: Annotated[str, typer.Argument(help="The settings, a TOML file; see configs/lavc/.")], root: Root
+) -> None:
+    """Build a set, or go on where a killed build stood: JSON lines, pictures before and after, the seal."""
+    from pipelines.lavc.build import build_lavc, read_lavc_settings
+
+    manifest = build_lavc(read_lavc_settings(config), root)
+    splits = ", ".join(f"{name} {count:,}" for name, count in manifest["splits"].items())
+    typer.echo(f"{manifest['kept']:,} of {manifest['records']:,} records kept: {splits}")
+
+
+@lavc.command()
+def verify(root: Root) -> None:
+    """Prove a set whole: every file and record is what the manifest says."""
+    from pipelines.lavc.verify import verify_lavc
+
+    problems = 0
+    for problem in verify_lavc(root):
+        problems += 1
+        typer.echo(str(problem))
+    if problems:
+        typer.echo(f"{problems:,} problems", err=True)
+        raise typer.Exit(1)
+    typer.echo("the set is whole")

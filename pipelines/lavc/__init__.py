@@ -1,0 +1,1 @@
+"""L-AVC sets: a picture, its caption and emotion, an instruction, and the caption and picture after it."""

@@ -1,0 +1,120 @@
+"""An L-AVC set of drawings: equal bytes whatever happened on the way, exact words, and every damage named."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from moodarchive.errors import ConfigError, NotWholeError
+from moodarchive.language_edit.records import read_records, write_records
+from pipelines.commands.app import app
+from pipelines.lavc.build import build_lavc
+from pipelines.lavc.settings import LavcSettings
+from pipelines.lavc.verify import verify_lavc
+from train.epem.caption_pairs import RecordedPairs
+
+SETTINGS = LavcSettings(count=60, size=16, records_per_part=7)
+
+
+def _files(root: Path) -> dict[str, str]:
+    return {
+        path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(root.rglob("*"))
+        if path.is_file() and path.relative_to(root).parts[0] != "crawl"
+    }
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("lavc") / "set"
+    build_lavc(SETTINGS, str(root))
+    return root
+
+
+def test_records_are_exact_and_come_back_byte_for_byte(built: Path, tmp_path: Path) -> None:
+    records = read_records(built / "records.jsonl")
+    assert len(records) == 60 and {one["element"] for one in records} == {"facial", "scene", "object"}
+    for one in records:
+        who = one["caption"].removesuffix(one["edited_span"])
+        assert who != one["caption"] and one["edited_caption"].startswith(who)
+        assert one["edited_caption"] != one["caption"] and one["licence"] == "cc0 1.0"
+        assert one["emotion"] in one["instruction"] and one["edited_emotion"] in one["instruction"]
+    write_records(tmp_path / "records.jsonl", records)
+    assert (tmp_path / "records.jsonl").read_bytes() == (built / "records.jsonl").read_bytes()
+    assert not list(verify_lavc(str(built)))
+    learnt, kept = (RecordedPairs(built / "records.jsonl", split) for split in ("train", "test"))
+    assert len(learnt) + len(kept) == 60 and 0.1 < len(kept) / 60 < 0.35
+    assert learnt.image(0).size == (16, 16)
+
+
+def test_a_killed_build_goes_on_to_the_same_bytes(built: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys; from pipelines.lavc.build import build_lavc; from pipelines.lavc.settings import LavcSettings; "
+        f"build_lavc(LavcSettings.model_validate({json.dumps(SETTINGS.model_dump())}), sys.argv[1])"
+    )
+    root = tmp_path / "set"
+    with subprocess.Popen([sys.executable, "-c", code, str(root)], cwd=Path(__file__).parents[3]) as process:
+        deadline = time.monotonic() + 120
+        while not (root / "parts" / "00002.json").exists():
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.001)
+        os.kill(process.pid, signal.SIGKILL)
+    assert not (root / "manifest.json").exists()
+    with pytest.raises(NotWholeError):
+        list(verify_lavc(str(root)))
+    cut = next((root / "original").glob("*.png"))
+    cut.write_bytes(cut.read_bytes()[:20])  # and a disk that lost the end of a picture
+    for lock in (root / "crawl").rglob("*"):  # the killed writer's heartbeat is fresh; nobody waits for it here
+        lock.unlink()
+    build_lavc(SETTINGS, str(root))
+    assert _files(root) == _files(built)
+
+
+def test_damages_are_named(built: Path, tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    build_lavc(LavcSettings(count=6, size=16), str(root))
+    picture = sorted((root / "edited").iterdir())[0]
+    content = picture.read_bytes()
+    picture.write_bytes(content[:-1] + b"x")
+    (root / "more.txt").write_text("?")
+    said = [str(problem) for problem in verify_lavc(str(root))]
+    assert any(picture.name in line and "is not what was sealed" in line for line in said) and len(said) == 2
+    picture.unlink()
+    assert any("is missing" in str(problem) for problem in verify_lavc(str(root)))
+    picture.write_bytes(content)
+    (root / "more.txt").unlink()
+    manifest = json.loads((root / "manifest.json").read_text())
+    lines = (root / "records.jsonl").read_text().splitlines()
+    lines[1] = lines[0]
+    lines[2] = lines[2].replace('"status": "kept"', '"status": "perhaps"')
+    (root / "records.jsonl").write_text("\n".join(lines) + "\n")
+    manifest["files"]["records.jsonl"] = hashlib.sha256((root / "records.jsonl").read_bytes()).hexdigest()
+    (root / "manifest.json").write_text(json.dumps(manifest))
+    said = [str(problem) for problem in verify_lavc(str(root))]
+    assert any("line 2" in line and "stands twice" in line for line in said)
+    assert any("line 3" in line and "status = 'perhaps'" in line for line in said)
+    assert any("says records 6; there are 4" in line for line in said)
+
+
+def test_other_settings_and_foreign_folders_are_refused_and_the_commands_build_and_verify(
+    built: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="seed was 0, is 1"):
+        build_lavc(SETTINGS.model_copy(update={"seed": 1}), str(built))
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "letter.txt").write_text("mine")
+    with pytest.raises(ConfigError, match="holds something else"):
+        build_lavc(SETTINGS, str(tmp_path / "other"))
+    (tmp_path / "set.toml").write_text("count = 3\nsize = 16\n")
+    for command in (["build", str(tmp_path / "set.toml"), str(tmp_path / "set")], ["verify", str(tmp_path / "set")]):
+        result = CliRunner().invoke(app, ["lavc", *command])
+        assert result.exit_code == 0, result.output
+    (tmp_path / "set" / "records.jsonl").write_text("")
+    assert CliRunner().invoke(app, ["lavc", "verify", str(tmp_path / "set")]).exit_code == 1
