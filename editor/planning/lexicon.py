@@ -50,6 +50,11 @@ class LexiconPlanner:
             mask=region_of(near.mean(axis=2), image.size),
         )
 
+    def where(self, image: Image.Image, text: str) -> Mask:
+        """The region of the picture that is nearest to a few words."""
+        vector = self.encoder.texts([text])[0]
+        return region_of(np.asarray(self.encoder.patches(image) @ vector, np.float32), image.size)
+
     def _phrases(self, emotion: str) -> Mapping[str, tuple[Sequence[str], Floats]]:
         if emotion not in self._texts:
             lexicon = load_lexicon()

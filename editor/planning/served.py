@@ -30,7 +30,7 @@ _HINTED = 3
 _LEAST_AREA = 0.001
 _LONGEST = {"target_object": 60, "description": 700, "stimuli": 200, "prompt": 1200}
 _SHORTEST = {"target_object": 2, "description": 20, "stimuli": 10, "prompt": 20}
-_FORMS = ({"target_object", "boxes", "description", "stimuli"}, {"target_object", "boxes", "prompt"})
+_FORMS = (("target_object", "boxes", "description", "stimuli"), ("target_object", "boxes", "prompt"))
 """What an answer holds, and what one held before descriptions and stimuli were asked for."""
 _LETTER = r'[^"\\\x00-\x1f\x7f]'
 """No control character, quotation mark or backslash: grammars match the pattern on the escaped text."""
@@ -132,6 +132,16 @@ def read_answer(answer: ChatAnswer) -> Plan:
 
     RowError's kind says which rule it breaks: no_answer, refused, cut_off, not_json, wrong_schema, bad_text or bad_box.
     """
+    values = read_fields(answer, *_FORMS)
+    return Plan(
+        target_object=_text(values["target_object"], "target_object"),
+        boxes=_boxes(values["boxes"]),
+        prompt=_text(values["prompt"], "prompt") if "prompt" in values else _prompt(values),
+    )
+
+
+def read_fields(answer: ChatAnswer, *forms: Sequence[str]) -> dict[str, Any]:
+    """The JSON object of an answer that has the fields of one of ``forms`` and no others; RowError as ``read_answer`` says."""
     if answer.finish_reason == "length":
         raise RowError("cut_off", f"the answer was cut after {answer.completion_tokens} tokens")
     if answer.finish_reason == "content_filter":
@@ -142,13 +152,9 @@ def read_answer(answer: ChatAnswer) -> Plan:
         values = json.loads(answer.text)
     except (ValueError, RecursionError) as error:
         raise RowError("not_json", f"{error}: {answer.text[:120]!r}") from None
-    if not isinstance(values, dict) or set(values) not in _FORMS:
-        raise RowError("wrong_schema", f"not the four fields: {answer.text[:120]!r}")
-    return Plan(
-        target_object=_text(values["target_object"], "target_object"),
-        boxes=_boxes(values["boxes"]),
-        prompt=_text(values["prompt"], "prompt") if "prompt" in values else _prompt(values),
-    )
+    if not isinstance(values, dict) or set(values) not in map(set, forms):
+        raise RowError("wrong_schema", f"not the fields {', '.join(forms[0])}: {answer.text[:120]!r}")
+    return values
 
 
 def _prompt(values: dict[str, Any]) -> str:

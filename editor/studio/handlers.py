@@ -179,12 +179,12 @@ class Handlers:
             ]
             for news in self.runs.run(str(request.session_hash), jobs, round(float(strength), 2)):
                 if isinstance(news, Made):
-                    past = [self._keep(edited) for edited in news.edits]
+                    past = [self.keep(edited) for edited in news.edits]
                     made += past
                     notes = dict.fromkeys(note for edited in news.edits for note in edited.plan.notes)
                     done = line("; ".join(("Done", *notes)) + ".", "good")
                     last = len(made) == sum(len(job.requests) for job in jobs)
-                    view = self._view(done, news.source.image, news.edits[0].image, news.edits[0].plan.mask, past[0])
+                    view = self.view(done, news.source.image, news.edits[0].image, news.edits[0].plan.mask, past[0])
                     side_by_side = self._side_by_side(made)
                     yield (
                         *view,
@@ -231,7 +231,7 @@ class Handlers:
         except (EditError, OSError) as error:
             return (line(str(error), "bad"), *(gr.skip(),) * 4)
         status = line(f"{where}: {words(record.emotion)}, seed {record.seed}.")
-        return self._view(status, before, after, self.work.mask(record), past)
+        return self.view(status, before, after, self.work.mask(record), past)
 
     def history(self) -> list[tuple[Image.Image, str]]:
         """Thumbnails with the emotion, the newest first."""
@@ -250,7 +250,7 @@ class Handlers:
                 continue
         return thumbnails
 
-    def _keep(self, edited: EditResult) -> Past:
+    def keep(self, edited: EditResult) -> Past:
         return Past(path=self.work.keep(edited, edited.plan.mask), record=edited.record)
 
     def _saved(self, past: Past) -> Path:
@@ -262,7 +262,7 @@ class Handlers:
             self.work.keep_signed(signed, sign_edit(past.path.read_bytes(), past.record, ".png", self.credentials))
         return signed
 
-    def _view(
+    def view(
         self, status: str, before: Image.Image, after: Image.Image, mask: Mask | None, past: Past
     ) -> tuple[Any, ...]:
         file = gr.update(value=str(self._saved(past)), interactive=True)

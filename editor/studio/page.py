@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
+from editor.planning.instructions import LONGEST
+from editor.studio.conversation import Conversation
 from editor.studio.handlers import MOST_EDITS, Handlers
 from editor.studio.wheel import emotion_wheel
 
@@ -38,7 +40,17 @@ class Shown(NamedTuple):
     saved: Any
 
 
-def make_page(handlers: Handlers) -> Any:
+class Talk(NamedTuple):
+    """The conversation's fields."""
+
+    turns: Any
+    shown: Any
+    line: Any
+    send: Any
+    back: Any
+
+
+def make_page(handlers: Handlers, conversation: Conversation) -> Any:
     """The Blocks; every event has an explicit name in the API."""
     with gr.Blocks(title="MoodArchive Studio", analytics_enabled=False, delete_cache=(3600, 86400)) as page:
         photos, photo, made, regions = gr.State([]), gr.State(""), gr.State([]), gr.State({})
@@ -59,6 +71,7 @@ def make_page(handlers: Handlers) -> Any:
                     halt = gr.Button("Stop", variant="stop", elem_id="stop", interactive=False)
             with gr.Column(scale=6, min_width=320):
                 result = _result(handlers)
+                talk = _talk(conversation)
                 side_by_side = _gallery("Side by side", "edits", 4)
         past = _gallery("History", "history", 8)
         quiet: dict[str, Any] = {"show_progress": "hidden"}
@@ -87,6 +100,23 @@ def make_page(handlers: Handlers) -> Any:
         halt.click(handlers.stop, None, None, api_name="stop", queue=False, **quiet)
         side_by_side.select(handlers.show_made, [made], [*result], api_name="show_made", **quiet)
         past.select(handlers.show, None, [*result], api_name="show", **quiet)
+        say: dict[str, Any] = {
+            "inputs": [photo, talk.turns, talk.line, wanted.strength, wanted.seed],
+            "outputs": [*result, past, talk.turns, talk.shown, talk.line, talk.send, halt],
+            "concurrency_limit": 1,
+            "concurrency_id": "say",
+            **quiet,
+        }
+        talk.send.click(conversation.say, api_name="say", **say)
+        talk.line.submit(conversation.say, api_name="say_by_key", **say)
+        talk.back.click(
+            conversation.take_back,
+            [photo, talk.turns],
+            [*result, past, talk.turns, talk.shown],
+            api_name="take_back",
+            **quiet,
+        )
+        photo.change(conversation.begin_anew, None, [talk.turns, talk.shown], api_name="begin_anew", **quiet)
         page.load(handlers.history, None, [past], api_name="history", **quiet)
     page.queue(max_size=16, api_open=False)
     return page
@@ -140,6 +170,23 @@ def _wanted() -> Wanted:
         )
         scope = gr.Radio([("this photo", "one"), ("all open photos", "all")], value="one", label="Which photos")
     return Wanted(brush, emotions, strength, prompt, region, boxes, scope, seed, seeds)
+
+
+def _talk(conversation: Conversation) -> Talk:
+    turns = gr.State([])
+    with gr.Group(elem_id="talk"):
+        shown = gr.HTML(conversation.show([]), elem_id="turns", padding=True)
+        said = gr.Textbox(
+            label="Or say it: each line edits the last picture",
+            placeholder="make it calm … more … only the sky … undo",
+            max_lines=1,
+            max_length=LONGEST,
+            elem_id="say",
+        )
+        with gr.Row():
+            send = gr.Button("Say", variant="primary", elem_id="send")
+            back = gr.Button("Take back", elem_id="back")
+    return Talk(turns, shown, said, send, back)
 
 
 def _result(handlers: Handlers) -> Shown:

@@ -117,6 +117,8 @@ def make_app(runs: Runs, work: Work, address: Address, credentials: Credentials 
         from starlette.middleware.trustedhost import TrustedHostMiddleware
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "gradio", "editor") from None
+    from editor.planning.served_wish import ServedWishReader
+    from editor.studio.conversation import Conversation
     from editor.studio.handlers import Handlers
     from editor.studio.page import CSS, make_page
 
@@ -127,7 +129,12 @@ def make_app(runs: Runs, work: Work, address: Address, credentials: Credentials 
         font=["ui-sans-serif", "system-ui", "sans-serif"],
         font_mono=["ui-monospace", "monospace"],
     ).set(**_CONTRAST)
-    page = make_page(Handlers(work=work, runs=runs, credentials=credentials))
+    asked = runs.editor.planner.served
+    conversation = Conversation(
+        handlers=Handlers(work=work, runs=runs, credentials=credentials),
+        served=ServedWishReader(server=asked.server, model=asked.model) if asked else None,
+    )
+    page = make_page(conversation.handlers, conversation)
     mounted = gr.mount_gradio_app(
         app,
         page,

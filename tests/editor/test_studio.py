@@ -1,6 +1,7 @@
 """The studio in a real browser: a photo, a brush, an edit, a stop, the history; and what hostile callers get."""
 
 import base64
+import hashlib
 import io
 import signal
 from collections.abc import Iterator
@@ -340,6 +341,58 @@ def test_a_wish_that_no_page_would_send_is_refused_and_the_page_goes_on(served: 
         assert says in _called(served, "edit", _wish(emotions=emotions))
     assert "is none" in _called(served, "edit", _wish(boxes="0,0,2,2"))
     assert requests.get(served.url, timeout=60).status_code == 200
+
+
+def _say(page: Any, text: str, turn: int, says: str) -> None:
+    """A line by the keyboard, and the answer of that turn."""
+    said = page.locator("#say input, #say textarea").first
+    said.fill(text)
+    said.press("Enter")
+    page.locator("#turns li").nth(turn).locator(".answer", has_text=says).wait_for(timeout=PATIENCE_MS)
+    page.locator("#send:not([disabled])").wait_for(timeout=PATIENCE_MS)
+
+
+def test_a_conversation_edits_the_last_picture_and_takes_back(served: Studio, tmp_path: Path) -> None:
+    before = set(served.folder.joinpath("edits").glob("*.png"))
+    hostile = "<img src=x onerror=alert(1)>"
+    with chromium() as browser:
+        page = browser.new_page(viewport={"width": 1280, "height": 1400})
+        page.set_default_timeout(PATIENCE_MS)
+        alerts: list[str] = []
+        page.on("dialog", lambda dialog: (alerts.append(dialog.message), dialog.dismiss()))
+        page.goto(served.url)
+        _says(page, "Ready.")
+        _say(page, "make it scary", 0, "no photo is open")
+        _open(page, _photo(tmp_path / "talk.png", 9))
+        _says(page, "Opened: 400 x 300 pixels.")
+        page.locator("#turns .hint").wait_for()  # another photo, another conversation
+        _fill_strength(page, "0.1")
+        _say(page, hostile, 0, "Not understood. Understood are an emotion")
+        assert page.locator("#turns img[src=x]").count() == 0 and hostile in page.locator("#turns").inner_text()
+        _say(page, "undo", 1, "there is no change to take back")
+        _say(page, "make it scary, everywhere", 2, "Fear, strength 0.1")
+        page.locator("#turns li").nth(2).locator("img").wait_for()
+        _say(page, "less", 3, "Fear, strength 0.1")
+        _say(page, "and now calm, only the sky", 4, "contentment is taken as")
+        made = set(served.folder.joinpath("edits").glob("*.png")) - before
+        records = {path: read_record(path) for path in made}
+        assert sorted(record.emotion for record in records.values() if record)[0] == "approval" and len(made) == 2
+        (first,) = (path for path, record in records.items() if record and record.emotion == "fear")
+        (second,) = (record for record in records.values() if record and record.emotion == "approval")
+        # the second edits the first one's picture, where MoodifyCLIP finds the sky
+        assert second.source_sha256 == hashlib.sha256(first.read_bytes()).hexdigest()
+        assert second.region_by == "given" and second.mask_sha256
+        page.locator("#back").click()
+        page.locator("#turns .taken").wait_for()
+        _say(page, "take that back", 6, "taken back")
+        _say(page, "undo", 7, "taken back")
+        _says(page, "Back at the photo.")
+        assert find_faults(page) == []
+        page.set_viewport_size({"width": 400, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth") <= 400
+        assert find_faults(page) == []
+        assert alerts == []
+        page.close()
 
 
 def test_ctrl_c_ends_it_while_a_page_is_open(served: Studio) -> None:
