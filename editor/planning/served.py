@@ -141,7 +141,7 @@ def read_answer(answer: ChatAnswer) -> Plan:
 
 
 def read_fields(answer: ChatAnswer, *forms: Sequence[str]) -> dict[str, Any]:
-    """The JSON object of an answer that has the fields of one of ``forms`` and no others; RowError as ``read_answer`` says."""
+    """The JSON object of an answer that has the fields of one of ``forms`` alone; RowError as ``read_answer`` says."""
     if answer.finish_reason == "length":
         raise RowError("cut_off", f"the answer was cut after {answer.completion_tokens} tokens")
     if answer.finish_reason == "content_filter":
