@@ -35,8 +35,17 @@ def read_records(path: Path) -> list[Row]:
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise DatasetError(f"{path} has more than {_MOST_BYTES:,} bytes; remedy: several files")
-        lines = path.read_text("utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read: {str(error)[:200]}") from None
+    return read_record_lines(content, str(path))
+
+
+def read_record_lines(content: bytes, path: str) -> list[Row]:
+    """As ``read_records``, of a file's bytes; ``path`` names it in errors."""
+    try:
+        lines = content.decode("utf-8").split("\n")
+    except UnicodeDecodeError as error:
         raise DatasetError(f"{path} cannot be read: {str(error)[:200]}") from None
     records: list[Row] = []
     for number, line in enumerate(lines, 1):

@@ -1,4 +1,4 @@
-"""The verbs of L-AVC sets: lavc build and verify."""
+"""The verbs of L-AVC sets: lavc build, export and verify."""
 
 from typing import Annotated
 
@@ -18,6 +18,14 @@ def build(
     manifest = build_lavc(read_lavc_settings(config), root)
     splits = ", ".join(f"{name} {count:,}" for name, count in manifest["splits"].items())
     typer.echo(f"{manifest['kept']:,} of {manifest['records']:,} records kept: {splits}")
+
+
+@lavc.command()
+def export(root: Root, folder: Annotated[str, typer.Argument(help="A new folder, or a bucket.")]) -> None:
+    """Write a whole set's kept records as WebDataset shards with a manifest of their digests."""
+    from pipelines.lavc.shards import export_shards
+
+    typer.echo(f"{export_shards(root, folder):,} samples in {folder}")
 
 
 @lavc.command()

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from moodarchive.language_edit.records import read_records, write_records
 from pipelines.commands.app import app
 from pipelines.lavc.build import build_lavc
 from pipelines.lavc.settings import LavcSettings
+from pipelines.lavc.shards import export_shards
 from pipelines.lavc.verify import verify_lavc
 from train.epem.caption_pairs import RecordedPairs
 
@@ -75,6 +77,29 @@ def test_a_killed_build_goes_on_to_the_same_bytes(built: Path, tmp_path: Path) -
         lock.unlink()
     build_lavc(SETTINGS, str(root))
     assert _files(root) == _files(built)
+
+
+def test_shards_hold_the_records_and_two_exports_have_equal_bytes(built: Path, tmp_path: Path) -> None:
+    assert export_shards(str(built), str(tmp_path / "one")) == export_shards(str(built), str(tmp_path / "two")) == 60
+    manifests = [json.loads((tmp_path / name / "manifest.json").read_text()) for name in ("one", "two")]
+    assert manifests[0] == manifests[1]
+    for path, sha256 in manifests[0]["files"].items():
+        for name in ("one", "two"):
+            assert hashlib.sha256((tmp_path / name / path).read_bytes()).hexdigest() == sha256
+    records = {one["id"]: one for one in read_records(built / "records.jsonl")}
+    for split in ("train", "test"):
+        with tarfile.open(tmp_path / "one" / "shards" / split / "00000.tar") as tar:
+            members = {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
+        for name in [name for name in members if name.endswith(".json")]:
+            key = name.removesuffix(".json")
+            record = records.pop(key)
+            assert json.loads(members[name]) == record and record["split"] == split
+            assert members[f"{key}.source.png"] == (built / record["image"]).read_bytes()
+            assert members[f"{key}.target.png"] == (built / record["edited_image"]).read_bytes()
+            assert members[f"{key}.txt"].decode() == record["instruction"]
+    assert not records
+    with pytest.raises(ConfigError, match="holds something already"):
+        export_shards(str(built), str(tmp_path / "one"))
 
 
 def test_damages_are_named(built: Path, tmp_path: Path) -> None:
