@@ -17,7 +17,7 @@ Progress = Callable[[int, int], None]
 """Receives (steps done, steps in all) over all the edits of a call."""
 Stopped = Callable[[], bool]
 
-METHODS = ("moodifier", "infedit", "instruct-pix2pix", "sdedit", "emoeditor", "epem")
+METHODS = ("moodifier", "infedit", "instruct-pix2pix", "sdedit", "emoeditor", "epem", "colour-transfer")
 
 _QUALITY: Mapping[str, object] = {
     "steps": 15,
@@ -40,9 +40,9 @@ class Edit:
 
     ``mask`` is [height, width] in [0, 1] at the picture's size, None for everywhere; whatever is above 0 may change.
     ``source_prompt`` tells what the picture shows now; empty where nobody knows. For instruct-pix2pix ``prompt`` is
-    the instruction. Only moodifier knows masks, the others pay this one no heed. Only emoeditor and epem know an
-    ``emotion``; emoeditor reads no prompt, unless its model was trained on instructions. For epem ``prompt`` is the
-    edited caption, and ``instruction`` what is asked for; it writes what is empty.
+    the instruction. Only moodifier knows masks, the others pay this one no heed. Only emoeditor, epem and
+    colour-transfer know an ``emotion``; emoeditor reads no prompt, unless its model was trained on instructions. For
+    epem ``prompt`` is the edited caption, and ``instruction`` what is asked for; it writes what is empty.
     """
 
     image: Image.Image
@@ -203,6 +203,8 @@ def default_settings(name: str) -> EditSettings:
         return EditSettings(steps=100, guidance=7.5, text_encoder="clip")
     if name == "sdedit":
         return EditSettings(steps=50, guidance=7.5, strength=0.75, text_encoder="clip")
+    if name == "colour-transfer":
+        return EditSettings(steps=1, guidance=1.0, text_encoder="clip")
     if name == "epem":
         return EditSettings(steps=50, guidance=7.5, text_encoder="clip")
     if name == "emoeditor":

@@ -22,6 +22,8 @@ from moodarchive.errors import EditError
 from moodarchive.models.device import explain_device_errors
 from moodarchive.settings import SettingScope
 
+_WHERE_TRAINED = "; a prompt only where it was trained on instructions"
+
 
 @dataclass(frozen=True, kw_only=True)
 class EditResult:
@@ -111,7 +113,7 @@ class Editor:
         """What the planner finds, as the method takes it; nobody is asked for a method that reads the emotion alone."""
         if self.method == "epem":
             return self._plan_by_instruction(source, request)
-        if self.method != "emoeditor":
+        if self.method not in ("emoeditor", "colour-transfer"):
             if request.emotion not in EMOTIONS:
                 raise EditError(
                     f"{request.emotion} is one of Mikels' eight, which emoeditor and epem know; remedy for "
@@ -120,7 +122,7 @@ class Editor:
             return self._fit_to_method(self.planner.plan(source.image, request), request)
         whole = replace(request, whole=not request.region_given or request.whole, plain=not request.prompt)
         plan = self.planner.plan(source.image, whole)
-        notes = ("emoeditor reads the emotion; a prompt only where it was trained on instructions",)
+        notes = (f"{self.method} reads the emotion{'' if self.method == 'colour-transfer' else _WHERE_TRAINED}",)
         return replace(
             plan,
             prompt=request.prompt,

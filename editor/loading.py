@@ -2,10 +2,11 @@
 
 from editor.edit import EditSettings, Method, require_method
 from editor.methods.base import choose_device_and_dtype, open_base
-from editor.methods.baselines import Baseline
+from editor.methods.baselines import Baseline, ColourTransfer
 from editor.methods.emoeditor import EmoEditor
 from editor.methods.epem import Epem
 from editor.methods.moodifier import InversionFree
+from editor.methods.references import open_references
 from editor.weights import (
     base_folder,
     caption_editor_folder,
@@ -21,13 +22,16 @@ from moodarchive.diffusion.text import TextTower, require_fitting_text
 def load_method(name: str, base: str, model: str | None, settings: EditSettings) -> Method:
     """The method with its weights in memory; every folder is looked for before the first model is read.
 
-    ``base`` is a diffusion model's folder or hub id (for emoeditor and epem an exported one's folder), ``model`` an
+    ``base`` is a diffusion model's folder or hub id (for emoeditor and epem an exported one's folder, for
+    colour-transfer reference pictures), ``model`` an
     exported MoodifyCLIP's folder (None where the text encoder is "clip"; for epem a caption editor's, or None).
     MissingWeightsError tells what is not there, EditError what does not fit together.
     """
     require_method(name)
     if name == "epem":
         return Epem(epem_folder(base), caption_editor_folder(model) if model else None, settings)
+    if name == "colour-transfer":
+        return ColourTransfer(open_references(base))
     if name == "emoeditor":
         return EmoEditor(emoeditor_folder(base), settings)
     if name in ("instruct-pix2pix", "sdedit"):

@@ -85,7 +85,7 @@ ESMI = PublishedTable(
     title="EmoEditor: ESMI of edits across valences, by Grad-CAM",
     columns=("esmi_across",),
     rows=(
-        _row("Color Transfer", "color-transfer", 28.33),
+        _row("Color Transfer", "colour-transfer", 28.33),
         _row("Neural Style Transfer", "style-transfer", 47.48),
         _row("CLIP-Styler", "clip-styler", 34.33),
         _row("ControlNet", "controlnet", 32.94),
@@ -102,7 +102,7 @@ ESMI_BY_PEOPLE = PublishedTable(
     title="EmoEditor: ESMI of edits across valences, by the regions that people marked",
     columns=("esmi_people",),
     rows=(
-        _row("Color Transfer", "color-transfer", 26.68),
+        _row("Color Transfer", "colour-transfer", 26.68),
         _row("Neural Style Transfer", "style-transfer", 46.00),
         _row("CLIP-Styler", "clip-styler", 32.77),
         _row("ControlNet", "controlnet", 31.53),

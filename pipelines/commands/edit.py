@@ -21,7 +21,8 @@ Base = Annotated[
     ),
 ]
 MethodName = Annotated[
-    str, typer.Option("--method", help="moodifier, infedit, instruct-pix2pix, sdedit, emoeditor, epem.")
+    str,
+    typer.Option("--method", help="moodifier, infedit, instruct-pix2pix, sdedit, emoeditor, epem, colour-transfer."),
 ]
 Server = Annotated[str, typer.Option(help="A served vision-language model that finds prompt and region.")]
 ServerModel = Annotated[str, typer.Option(help="The name under which the server knows it.")]

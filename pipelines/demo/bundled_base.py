@@ -56,8 +56,13 @@ def with_bundled_base(tools: Tools) -> Tools:
                 "--model runs/demo-emoeditor/model"
             )
         return replace(tools, base=tools.model, model="", settings={**EMOEDITOR_SETTINGS, **named})
+    if tools.method == "colour-transfer":
+        return replace(tools, base=str(prepare_references()), model="")
     if tools.method not in METHODS:
-        raise EditError(f"--base demo serves {', '.join(METHODS)}, emoeditor, not {tools.method}; remedy: one of them")
+        raise EditError(
+            f"--base demo serves {', '.join(METHODS)}, emoeditor, colour-transfer, not {tools.method}; "
+            "remedy: one of them"
+        )
     bundled = prepare_bundled_base()
     return replace(
         tools,
@@ -82,6 +87,23 @@ def prepare_bundled_base(shipped: Path = BASE) -> BundledBase:
     if not folder.is_dir():
         _make_whole(folder, lambda draft: _fill(draft, shipped))
     return BundledBase(base=folder / "base", model=folder / "model")
+
+
+def prepare_references() -> Path:
+    """Drawings by emotion, whose colours colour transfer takes; drawn once into the user's cache."""
+    folder = cache_folder() / "demo-references-1"
+    if not folder.is_dir():
+        _make_whole(folder, _draw_references)
+    return folder
+
+
+def _draw_references(folder: Path) -> None:
+    from pipelines.demo.closed_world import draw_references
+
+    for emotion, pictures in draw_references().items():
+        (folder / emotion).mkdir()
+        for number, picture in enumerate(pictures):
+            picture.save(folder / emotion / f"{number}.png")
 
 
 def _fill(folder: Path, shipped: Path) -> None:

@@ -8,7 +8,7 @@ from moodarchive.settings import Settings, SettingScope
 
 Kind = Literal["emopair", "instruct-pix2pix", "generated", "drawn"]
 
-Maker = Literal["instruct-pix2pix", "emoeditor", "moodifier", "infedit", "sdedit"]
+Maker = Literal["instruct-pix2pix", "emoeditor", "moodifier", "infedit", "sdedit", "colour-transfer"]
 
 
 class PairSource(Settings):

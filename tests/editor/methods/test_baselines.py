@@ -96,7 +96,8 @@ def test_a_strength_that_leaves_no_step_is_refused(small: SmallModels) -> None:
 def test_every_method_has_its_published_settings() -> None:
     found = {name: default_settings(name) for name in METHODS}
     assert {name: settings.steps for name, settings in found.items()} == {
-        "moodifier": 12, "infedit": 12, "instruct-pix2pix": 100, "sdedit": 50, "emoeditor": 30, "epem": 50,
+        "moodifier": 12, "infedit": 12, "instruct-pix2pix": 100, "sdedit": 50, "emoeditor": 30,
+        "epem": 50, "colour-transfer": 1,
     }  # fmt: skip
     assert found["instruct-pix2pix"].guidance == 7.5
     with pytest.raises(EditError, match="legal"):

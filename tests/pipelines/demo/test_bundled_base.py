@@ -66,7 +66,7 @@ def test_the_name_gives_base_model_and_settings_that_a_person_can_overrule(
     assert with_bundled_base(Tools(base="demo", model="runs/demo/model")).model == "runs/demo/model"
     other = Tools(base="somebody/else")
     assert with_bundled_base(other) is other
-    with pytest.raises(EditError, match="serves moodifier, infedit, sdedit, emoeditor, not instruct-pix2pix"):
+    with pytest.raises(EditError, match="colour-transfer, not instruct-pix2pix"):
         with_bundled_base(Tools(method="instruct-pix2pix", base="demo"))
 
 
