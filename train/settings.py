@@ -67,8 +67,8 @@ class LossSettings(Settings):
     attention: Annotated[Attention, SettingScope.TRAINING] = Attention.STIMULI
     """How a stimulus weighs the patches: over the stimuli (the paper), as SPARC does, or by the cosines themselves (the
     authors' code)."""
-    negatives: Annotated[Negatives, SettingScope.TRAINING] = Negatives.IMAGE
-    """Against which stimuli one is told apart: those of its own image, or of the batch."""
+    negatives: Annotated[Negatives, SettingScope.TRAINING] = Negatives.BATCH
+    """Against which stimuli one is told apart: those of its own image, or of the whole batch (the authors' code)."""
     parts: Annotated[Literal[3, 5], SettingScope.TRAINING] = 3
     """Sentences that the two terms of patches compare: the 3 stimuli, or all 5 of a caption (the authors' code)."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1), SettingScope.TRAINING] = 0.0

@@ -33,6 +33,8 @@ _TOOLS = {
     "model": "An exported MoodifyCLIP's folder: ROOT/model after moodarchive train.",
     "server": "A served vision-language model that finds prompt and region.",
     "server_model": "The name under which the server knows it.",
+    "detector": "GroundingDINO, a folder or hub id: with a segmenter it finds the region.",
+    "segmenter": "SAM, a folder or hub id.",
 }
 Inputs = dict[str, dict[str, Any]]
 

@@ -10,6 +10,7 @@ from editor.edit import Mask
 from editor.planning.faces import face_boxes
 from editor.planning.lexicon import LexiconPlanner, prompt_of
 from editor.planning.regions import Box, box_mask
+from editor.planning.segments import SEGMENTS, TextToMask
 from editor.planning.served import ServedPlanner
 from moodarchive.emotions.taxonomy import EMOTIONS, TARGETS
 from moodarchive.errors import EditError, RowError
@@ -121,6 +122,8 @@ class Planner:
     served: ServedPlanner | None = None
     lexicon: Callable[[], LexiconPlanner] | None = None
     """Loads MoodifyCLIP, when it is needed and no sooner."""
+    segments: TextToMask | None = None
+    """Cuts out the thing that shall change, where its name is known."""
 
     def plan(self, image: Image.Image, request: EditRequest) -> EditPlan:
         """What the person gives is taken as it is, and nobody is asked where nothing is left to find out.
@@ -143,8 +146,13 @@ class Planner:
                 prompt, prompt_by = findings.prompt, findings.by
             if not request.region_given:
                 mask, region_by = findings.mask, findings.region_by
-                if findings.facial and (faces := face_boxes(image)):
+                cut = self.segments.find(image, target) if self.segments and target else None
+                if cut is not None:
+                    mask, region_by = cut, SEGMENTS
+                elif findings.facial and (faces := face_boxes(image)):
                     mask, region_by = box_mask(faces, image.size), FACES
+                if self.segments and cut is None:
+                    notes = (*notes, f"detector and segmenter found nothing called {target!r}")
         return EditPlan(
             prompt=prompt, mask=mask, target_object=target, prompt_by=prompt_by, region_by=region_by, notes=notes
         )

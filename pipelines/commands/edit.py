@@ -25,6 +25,8 @@ MethodName = Annotated[
     typer.Option("--method", help="moodifier, infedit, instruct-pix2pix, sdedit, emoeditor, epem, colour-transfer."),
 ]
 Server = Annotated[str, typer.Option(help="A served vision-language model that finds prompt and region.")]
+Detector = Annotated[str, typer.Option(help="GroundingDINO, a folder or hub id: finds what changes by its name.")]
+Segmenter = Annotated[str, typer.Option(help="SAM, a folder or hub id: cuts out what the detector found.")]
 ServerModel = Annotated[str, typer.Option(help="The name under which the server knows it.")]
 TextEncoder = Annotated[str | None, typer.Option(help="moodify, or clip: the diffusion model's own.")]
 Steps = Annotated[int | None, typer.Option(help="Denoising steps.")]
@@ -55,6 +57,8 @@ def edit(
     plain_prompt: Annotated[bool, typer.Option("--plain-prompt", help="The emotion's name alone.")] = False,
     server: Server = "",
     server_model: ServerModel = "",
+    detector: Detector = "",
+    segmenter: Segmenter = "",
     method: MethodName = "moodifier",
     preset: Preset = None,
     steps: Steps = None,
@@ -88,6 +92,7 @@ def edit(
     values = (preset, steps, guidance, source_guidance, negative_prompt, positive_prompt, tau_c, structure, strength)
     settings = dict(zip(SETTINGS, (*values, size, text_encoder, rounds), strict=True))
     tools = Tools(method=method, model=model, base=base, server=server, server_model=server_model, settings=settings)
+    tools = replace(tools, detector=detector, segmenter=segmenter)
     given = Given(
         instruction=instruction,
         prompt=prompt,
@@ -109,6 +114,8 @@ def studio(
     base: Base = "",
     server: Server = "",
     server_model: ServerModel = "",
+    detector: Detector = "",
+    segmenter: Segmenter = "",
     method: MethodName = "moodifier",
     preset: Preset = None,
     steps: Steps = None,
@@ -131,6 +138,7 @@ def studio(
     key: Annotated[str, typer.Option(help="The certificate's private key, PEM.")] = "",
 ) -> None:
     """Edit photos on a page in the browser: a brush, the emotions, before and after, a history."""
+    from dataclasses import replace
     from pathlib import Path
 
     from editor.content_credentials import Credentials
@@ -142,6 +150,7 @@ def studio(
     values = (preset, steps, guidance, source_guidance, negative_prompt, positive_prompt, None, structure, None)
     settings = dict(zip(SETTINGS, (*values, size, text_encoder, rounds), strict=True))
     tools = Tools(method=method, model=model, base=base, server=server, server_model=server_model, settings=settings)
+    tools = replace(tools, detector=detector, segmenter=segmenter)
     address = Address(host=host, port=port, root_path=root_path, public_hosts=tuple(public_host or ()))
     if bool(certificate) != bool(key):
         raise EditError("--certificate and --key go together; remedy: give both, or neither")

@@ -25,7 +25,7 @@ from editor.planning.plan import EditRequest
 from editor.planning.regions import Box
 from editor.tools import Tools
 
-_CONFIG = ("method", "base", "model", "server", "server_model", "own_surroundings")
+_CONFIG = ("method", "base", "model", "server", "server_model", "detector", "segmenter", "own_surroundings")
 
 
 class MoodifierPlanStep(ModularPipelineBlocks):
@@ -134,6 +134,8 @@ def _configs() -> list[ConfigSpec]:
         "model": "an exported MoodifyCLIP's folder",
         "server": "a served vision-language model that finds prompt and region",
         "server_model": "the name under which the server knows it",
+        "detector": "GroundingDINO, a folder or a hub id: with a segmenter it finds the region",
+        "segmenter": "SAM, a folder or a hub id",
         "own_surroundings": "whether pixels outside the region are the picture's own",
     }
     return [ConfigSpec(name=name, default=getattr(tools, name), description=says[name]) for name in _CONFIG]
