@@ -20,6 +20,7 @@ from editor.evaluation.structure import DINO
 from moodarchive.archive.writer_lock import only_writer
 from moodarchive.errors import EditError
 from moodarchive.storage.store import Store
+from pipelines.editing.epem_tables import epem_tables
 from pipelines.report.edit_evaluation import REPORT_PATH, mean_of, methods_of, write_page
 
 FAILURES_TOLD = 10
@@ -53,6 +54,8 @@ def run_edit_evaluation(folder: Path, options: EvaluationOptions, console: Conso
         write_page(store, measured, sheets)
     for table in PUBLISHED:
         console.print(_beside(table, measured))
+    for beside in epem_tables(folder, measured):
+        console.print(beside)
     console.print(_ours(measured))
     for line in measured.missing:
         console.print(f"not measured: {line}", soft_wrap=True, markup=False)
