@@ -24,6 +24,11 @@ def test_root_packages_resolve_inside_the_repository(package: str) -> None:
     assert found is not None and Path(found).is_relative_to(HOUSE)
 
 
+def test_no_benchmark_hides_a_package() -> None:
+    # its folder comes first on the path of `python benchmarks/NAME.py`
+    assert not {path.stem for path in (HOUSE / "benchmarks").glob("*.py")} & set(PACKAGES)
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(HOUSE).as_posix())
 def test_every_file_tells_its_job(path: Path) -> None:
     assert ast.get_docstring(_parsed(path.read_text())), "no docstring that tells the file's job"

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.torture
         ("catalogue.py", ["--rows", "20000", "--embeddings", "5000", "--peers", "10000"], 9),
         ("learning.py", ["--seeds", "2", "--per-cell", "1", "--measured-per-cell", "1"], 12),
         ("edit.py", ["--rounds", "1"], 1),
-        ("train.py", ["--layers", "1", "--batch", "4", "--rounds", "1", "--stream-batches", "2"], 3),
+        ("training.py", ["--layers", "1", "--batch", "4", "--rounds", "1", "--stream-batches", "2"], 3),
     ],
 )
 def test_each_claim_is_a_line_and_the_weakest_stands_last(
