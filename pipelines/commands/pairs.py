@@ -23,6 +23,21 @@ def build(
 
 
 @pairs.command()
+def instructions(
+    file: Annotated[Path, typer.Argument(help="The JSON file to write, or to complete.")],
+    *,
+    server: Annotated[str, typer.Option(help="A served language model.")],
+    server_model: Annotated[str, typer.Option(help="The name under which the server knows it.")],
+    count: Annotated[int, typer.Option(help="Of each class.", min=1, max=500)] = 50,
+    seed: Annotated[int, typer.Option(help="Another seed gives others.")] = 0,
+) -> None:
+    """Have a served model write generic instructions for each class, which people then rank."""
+    from pipelines.emopair.instructions import write_instructions
+
+    write_instructions(file, server=server, model=server_model, count=count, seed=seed, tell=typer.echo)
+
+
+@pairs.command()
 def export(
     root: Root,
     file: Annotated[Path, typer.Argument(help="The JSON file to write.")],
