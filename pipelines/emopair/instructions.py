@@ -19,8 +19,8 @@ _ATTEMPTS = 3
 _PATTERN = r'^[A-Za-z][^"\\\x00-\x1f\x7f]{4,119}$'
 _SYSTEM = (
     "You write short instructions for a picture editor. Each names one visible change that fits many pictures and "
-    "makes them evoke a given emotion, such as: add dark clouds. Plain words, no quotation marks, at most twelve words. "
-    'You answer with one JSON object: {"instructions": [...]}.'
+    "makes them evoke a given emotion, such as: add dark clouds. Plain words, no quotation marks, twelve words at most."
+    ' You answer with one JSON object: {"instructions": [...]}.'
 )
 
 
