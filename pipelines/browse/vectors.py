@@ -6,6 +6,7 @@ the product of both remainders; only rows whose bound reaches the best ones foun
 """
 
 import json
+import mmap
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +30,8 @@ _BLOCK = 2_048
 
 At 16,384 rows BLAS's threads and ours hold each other up: ten times slower on two cores.
 """
+_GATHERED, _SPARSE = 4_096, 16
+"""Vectors read at once, and of how many rows one is few."""
 _SLACK = 6e-4
 """More than float32 sums of a thousand products, and the lengths of vectors in 16 bits, can be wrong by."""
 _STEPS, _MARGIN = 127, 1.25
@@ -140,7 +143,9 @@ class VectorsIndex:
             self._mean, self._basis, self._scale = fitted["mean"], fitted["basis"], fitted["scale"]
         self._rounding = 0.51 * float(np.linalg.norm(self._scale))
         shape = (self.rows, self.width)
-        self._vectors = np.memmap(folder / "vectors.bin", np.float16, "r", shape=shape)
+        with (folder / "vectors.bin").open("rb") as file:
+            self._mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self._vectors = np.frombuffer(self._mapping, np.float16).reshape(shape)
         self._numbers = np.fromfile(folder / "numbers.bin", np.uint32)
         self._sketch = os.open(folder / "sketch.bin", os.O_RDONLY)
         self._rest = os.open(folder / "rest.bin", os.O_RDONLY)
@@ -168,6 +173,17 @@ class VectorsIndex:
             return None
         return np.asarray(self._vectors[self._order[place]], np.float32)
 
+    def _gather(self, places: NDArray[np.int64]) -> NDArray[np.float16]:
+        """Their vectors; what the system maps around each of them is let go again, so that memory stays small."""
+        # few lie one here, one there: to read ahead of them would read thirty times as much
+        self._mapping.madvise(mmap.MADV_NORMAL if len(places) * _SPARSE > self.rows else mmap.MADV_RANDOM)
+        rows = np.empty((len(places), self.width), np.float16)
+        for first in range(0, len(places), _GATHERED):
+            some = slice(first, first + _GATHERED)
+            rows[some] = self._vectors[places[some]]
+            self._mapping.madvise(mmap.MADV_DONTNEED)
+        return rows
+
     def search(self, vector: Vector, most: int, allowed: NDArray[np.bool_] | None = None) -> list[Similar]:
         """The ``most`` rows with the largest cosines, the largest first; of equal ones the earlier row.
 
@@ -184,7 +200,7 @@ class VectorsIndex:
         # the numbers decide between equal cosines, as everywhere
         places = places[np.argsort(self._numbers[places])]
         matches = score_meaning(
-            np.asarray(vector, np.float32)[None], [(self._numbers[places], self._vectors[places])], most
+            np.asarray(vector, np.float32)[None], [(self._numbers[places], self._gather(places))], most
         )
         return [Similar(int(row), float(cosine)) for row, cosine in zip(matches.row, matches.score, strict=True)]
 
@@ -219,7 +235,7 @@ class VectorsIndex:
             chunk = left[np.argpartition(-bounds[left], size - 1)[:size]] if size < len(left) else left
             chunk.sort()
             places.append(chunk)
-            cosines = np.concatenate([cosines, self._vectors[chunk].astype(np.float32) @ query])
+            cosines = np.concatenate([cosines, self._gather(chunk).astype(np.float32) @ query])
             if len(cosines) >= most:
                 lowest = float(np.partition(cosines, len(cosines) - most)[len(cosines) - most])
             bounds[chunk] = -np.inf
