@@ -23,8 +23,8 @@ def load_method(name: str, base: str, model: str | None, settings: EditSettings)
     """The method with its weights in memory; every folder is looked for before the first model is read.
 
     ``base`` is a diffusion model's folder or hub id (for emoeditor and epem an exported one's folder, for
-    colour-transfer reference pictures), ``model`` an
-    exported MoodifyCLIP's folder (None where the text encoder is "clip"; for epem a caption editor's, or None).
+    colour-transfer reference pictures), ``model`` an exported MoodifyCLIP's folder (None where the text encoder is
+    "clip"; for epem a caption editor's, or None).
     MissingWeightsError tells what is not there, EditError what does not fit together.
     """
     require_method(name)

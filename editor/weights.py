@@ -82,30 +82,28 @@ def emoeditor_folder(base: str) -> Path:
     """The folder of a trained EmoEditor; MissingWeightsError names what is not there."""
     from moodarchive.diffusion.emotion import CONFIG_FILE, WEIGHTS_FILE
 
-    if not base:
-        raise MissingWeightsError(f"no EmoEditor is named; {_EMOEDITOR}")
-    folder = Path(base).expanduser()
-    if not folder.is_dir():
-        raise MissingWeightsError(f"there is no folder {base} with an EmoEditor; {_EMOEDITOR}")
-    names = [f"{part}/{name}" for part in EMOEDITOR_PARTS for name in FILES[part]]
-    if lacking := _lacking(folder, [*names, WEIGHTS_FILE, CONFIG_FILE]):
-        raise MissingWeightsError(f"{folder} lacks {', '.join(lacking)}{_unread(folder, lacking)}; {_EMOEDITOR}")
-    return folder
+    parts = [f"{part}/{name}" for part in EMOEDITOR_PARTS for name in FILES[part]]
+    return _trained_folder(base, "EmoEditor", [*parts, WEIGHTS_FILE, CONFIG_FILE], _EMOEDITOR)
 
 
 def epem_folder(base: str) -> Path:
     """The folder of a trained PER, EPEM's picture half; MissingWeightsError names what is not there."""
     from moodarchive.diffusion.retaining import CONFIG_FILE, READER, VISION, WEIGHTS_FILE
 
+    parts = [f"{part}/{name}" for part in EPEM_PARTS for name in FILES[part]]
+    seeing = [f"{VISION}/{name}" for name in FILES["text_encoder"]]
+    needed = [*parts, *seeing, WEIGHTS_FILE, CONFIG_FILE, f"{READER}/tokenizer_config.json"]
+    return _trained_folder(base, "EPEM", needed, _EPEM)
+
+
+def _trained_folder(base: str, name: str, needed: list[str], remedy: str) -> Path:
     if not base:
-        raise MissingWeightsError(f"no EPEM is named; {_EPEM}")
+        raise MissingWeightsError(f"no {name} is named; {remedy}")
     folder = Path(base).expanduser()
     if not folder.is_dir():
-        raise MissingWeightsError(f"there is no folder {base} with an EPEM; {_EPEM}")
-    names = [f"{part}/{name}" for part in EPEM_PARTS for name in FILES[part]]
-    others = [WEIGHTS_FILE, CONFIG_FILE, f"{READER}/tokenizer_config.json"]
-    if lacking := _lacking(folder, [*names, *(f"{VISION}/{name}" for name in FILES["text_encoder"]), *others]):
-        raise MissingWeightsError(f"{folder} lacks {', '.join(lacking)}{_unread(folder, lacking)}; {_EPEM}")
+        raise MissingWeightsError(f"there is no folder {base} with an {name}; {remedy}")
+    if lacking := _lacking(folder, needed):
+        raise MissingWeightsError(f"{folder} lacks {', '.join(lacking)}{_unread(folder, lacking)}; {remedy}")
     return folder
 
 
