@@ -10,7 +10,6 @@ import mmap
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -150,11 +149,8 @@ class VectorsIndex:
         self._sketch = os.open(folder / "sketch.bin", os.O_RDONLY)
         self._rest = os.open(folder / "rest.bin", os.O_RDONLY)
         self._pool = ThreadPoolExecutor(threads, "sketches")
-
-    @cached_property
-    def _order(self) -> NDArray[np.uint32]:
-        """The places in the order of the rows' numbers; a second for eight million, so only once one is asked for."""
-        return np.argsort(self._numbers, kind="stable").astype(np.uint32)
+        # the places in the order of the rows' numbers: a second for eight million, begun before somebody waits for it
+        self._order = self._pool.submit(lambda: np.argsort(self._numbers, kind="stable").astype(np.uint32))
 
     def close(self) -> None:
         """Ends the threads and closes the files."""
@@ -168,10 +164,11 @@ class VectorsIndex:
 
     def vector_of(self, number: int) -> Vector | None:
         """The row's vector; None for a row without one."""
-        place = int(np.searchsorted(self._numbers, np.uint32(number), sorter=self._order))
-        if place == self.rows or self._numbers[self._order[place]] != number:
+        order = self._order.result()
+        place = int(np.searchsorted(self._numbers, np.uint32(number), sorter=order))
+        if place == self.rows or self._numbers[order[place]] != number:
             return None
-        return np.asarray(self._vectors[self._order[place]], np.float32)
+        return np.asarray(self._vectors[order[place]], np.float32)
 
     def _gather(self, places: NDArray[np.int64]) -> NDArray[np.float16]:
         """Their vectors; what the system maps around each of them is let go again, so that memory stays small."""

@@ -5,6 +5,7 @@ command goes through the command line's own parser (an unknown verb or option fa
 be there.
 """
 
+import json
 import os
 import re
 import shlex
@@ -50,7 +51,7 @@ NEEDS_MORE = {
     r"moodarchive pairs ": "published data sets, and a trained predictor",
     r"--method emoeditor": "an EmoEditor that was trained",
     r"--method epem": "an EPEM that was trained",
-    r"moodarchive study report .*--kind edits": "people's answers",
+    r"moodarchive study report .*--kind (edits|checks)": "people's answers",
 }
 """Pattern of a command → what it needs that a test's machine lacks."""
 
@@ -150,6 +151,9 @@ def _make_edits(folder: Path) -> None:
         rows.append(f"picture.png,joy,{method},{method}.png")
     Image.new("RGB", (64, 48), "teal").save(folder / "picture.png")
     (folder / "edits.csv").write_text("\n".join([*rows, ""]))
+    record = {"key": "a", "picture": "picture.png", "edited_picture": "one.png", "caption": "a lake"}
+    changed = {"edited_caption": "a calm lake", "emotion": "anger", "target": "contentment", "instruction": "Calm it."}
+    (folder / "checks.jsonl").write_text(json.dumps(record | changed) + "\n")
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +187,7 @@ def test_commands_run_as_they_stand(page: str, folder: Path, surroundings: dict[
             done = run(shown.command, folder / "changing" if page == "docs/changing.md" else folder, surroundings)
         assert done.returncode == 0, f"$ {shown.command}\n{done.stdout}{done.stderr}"
         if (
-            shown.command.startswith("moodarchive study import") and "--kind edits" not in shown.command
+            shown.command.startswith("moodarchive study import") and "--kind" not in shown.command
         ):  # nobody answered the page meanwhile
             simulated = shown.command.replace("--from page", "--from simulated")
             assert _run(simulated, folder, surroundings).returncode == 0
