@@ -20,7 +20,7 @@ from editor.methods.canvas import resized_to, to_bytes, to_image, to_pixels
 from editor.methods.iei import Outcome, edit_iteratively
 from editor.methods.replay import recorder_for, replay
 from moodarchive.diffusion.emotion import EmotionEncoder, class_of, onehot, open_encoder
-from moodarchive.diffusion.parts import diffusion_library, read_model
+from moodarchive.diffusion.parts import diffusion_library, read_model, read_schedule
 from moodarchive.diffusion.predictor import EmotionPredictor, open_predictor
 from moodarchive.diffusion.text import TextTower, require_fitting_text
 from moodarchive.errors import EditError
@@ -35,11 +35,8 @@ class Schedule:
     @staticmethod
     def open(folder: Path) -> "Schedule":
         """From a base's scheduler; EditError where the model does not predict noise."""
-        cls: Any = diffusion_library().DDIMScheduler
-        config, _ = cls.load_config(folder, return_unused_kwargs=True)
-        if (kind := config.get("prediction_type", "epsilon")) != "epsilon":
-            raise EditError(f"{folder}: the model predicts {kind!r}; emoeditor needs one that predicts 'epsilon'")
-        return Schedule(abar=cls.from_config(config).alphas_cumprod.double())
+        config = read_schedule(folder, "emoeditor")
+        return Schedule(abar=diffusion_library().DDIMScheduler.from_config(config).alphas_cumprod.double())
 
     def times(self, last: int, steps: int) -> list[int]:
         """1 + j · floor(T / N) for j = N - 1 … 0."""

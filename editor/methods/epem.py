@@ -20,7 +20,7 @@ from editor.methods.canvas import resized_to, to_bytes, to_image, to_pixels
 from editor.methods.replay import recorder_for, replay
 from editor.planning.instructions import read_instruction
 from moodarchive.diffusion.emotion import class_of
-from moodarchive.diffusion.parts import diffusion_library, read_model
+from moodarchive.diffusion.parts import diffusion_library, read_model, read_schedule
 from moodarchive.diffusion.queries import InstructionReader
 from moodarchive.diffusion.retaining import (
     READER,
@@ -62,7 +62,8 @@ class Epem:
         diffusers = diffusion_library()
         self._settings = settings
         self.device, self.dtype = choose_device_and_dtype(settings)
-        self._schedule = _open_schedule(folder / "scheduler")
+        schedule = read_schedule(folder / "scheduler", self.name)
+        self._schedule: Any = diffusers.DDIMScheduler.from_config(schedule, clip_sample=False)
         self.captions: CaptionEditor | None = open_caption_editor(language, self.device) if language else None
         self.retaining = open_retaining(folder).to(self.device, self.dtype)
         self.reader = InstructionReader(folder / READER, self.retaining.config.instruction_tokens)
@@ -251,12 +252,3 @@ def _instruction(source: str, target: str) -> str:
     if source:
         return instruction_for(source, target)
     return f"Please change the emotion of this image to {target}."
-
-
-def _open_schedule(folder: Path) -> Any:
-    """DDIM over the base's betas; EditError where the model does not predict noise."""
-    cls: Any = diffusion_library().DDIMScheduler
-    config, _ = cls.load_config(folder, return_unused_kwargs=True)
-    if (kind := config.get("prediction_type", "epsilon")) != "epsilon":
-        raise EditError(f"{folder}: the model predicts {kind!r}; epem needs one that predicts 'epsilon'")
-    return cls.from_config(config, clip_sample=False)

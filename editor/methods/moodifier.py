@@ -24,6 +24,7 @@ from editor.methods.batches import Steps, batches
 from editor.methods.canvas import resized_to, to_bytes, to_image, to_pixels
 from editor.methods.masks import blend, layer_weights
 from editor.methods.replay import Recorder, recorder_for, replay
+from moodarchive.diffusion.parts import read_schedule
 from moodarchive.diffusion.text import TextTower
 from moodarchive.errors import EditError
 
@@ -44,11 +45,7 @@ def noise_levels(folder: Path, steps: int, strength: float) -> list[Level]:
     """
     from diffusers import DDIMScheduler, LCMScheduler
 
-    config, _ = DDIMScheduler.load_config(folder, return_unused_kwargs=True)
-    if (kind := config.get("prediction_type", "epsilon")) != "epsilon":
-        raise EditError(
-            f"{folder}: the model predicts {kind!r}; inversion-free editing needs one that predicts 'epsilon'"
-        )
+    config = read_schedule(folder, "inversion-free editing")
     cls: Any = LCMScheduler if config.get("_class_name") == "LCMScheduler" else DDIMScheduler
     scheduler = cls.from_config(config)
     try:

@@ -1,6 +1,7 @@
 """Pictures that show an emotion, whose colours are taken: of a folder by emotion, or of a sealed archive."""
 
 import io
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -58,8 +59,9 @@ class References(Mapping[str, Sequence[Image.Image]]):
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
+    @abstractmethod
     def _read(self, emotion: str) -> Sequence[Image.Image]:
-        raise NotImplementedError
+        """Those of exactly this name; none is an empty sequence."""
 
 
 def _names_of(emotion: str) -> list[str]:

@@ -44,6 +44,14 @@ def read_model(cls: Any, folder: Path, dtype: Any) -> Any:
     return model.eval()
 
 
+def read_schedule(folder: Path, reader: str) -> dict[str, Any]:
+    """A scheduler's configuration; EditError where the model does not predict noise, which ``reader`` needs."""
+    config, _ = diffusion_library().DDIMScheduler.load_config(folder, return_unused_kwargs=True)
+    if (kind := config.get("prediction_type", "epsilon")) != "epsilon":
+        raise EditError(f"{folder}: the model predicts {kind!r}; {reader} needs one that predicts 'epsilon'")
+    return dict(config)
+
+
 def weights_variant(folder: Path, name: str) -> str | None:
     """Which variant of a part's weights is read: None for ``name`` itself or its shards, else the first of VARIANTS."""
     if (folder / name).is_file() or (folder / f"{name}{SHARDS_SUFFIX}").is_file():

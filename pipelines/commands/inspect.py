@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 import typer
 
 from pipelines.commands.arguments import Root
+from pipelines.commands.problems import tell_problems
 
 inspect_verbs = typer.Typer()
 
@@ -45,11 +46,9 @@ def verify(
     from pipelines.runner.preflight import requirements_by
     from validate.verify import verify as problems_of
 
-    problems, store = 0, Store(root)
+    store = Store(root)
     with Cluster(address=address_of(""), look=lambda: requirements_by(store, MANIFEST_PATH)) as cluster:
-        for problem in problems_of(store, fast=fast, over=spread_for(store, cluster, fast=fast)):
-            problems += 1
-            typer.echo(str(problem))
+        problems = tell_problems(problems_of(store, fast=fast, over=spread_for(store, cluster, fast=fast)))
     if problems:
         typer.echo(f"{root}: {problems} problem(s)", err=True)
         raise typer.Exit(1)

@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from pipelines.commands.problems import prove_set_whole
+
 lavc = typer.Typer(no_args_is_help=True, help="Captions and pictures before and after an instruction (L-AVC).")
 Root = Annotated[str, typer.Argument(metavar="ROOT", help="The set's folder, or a bucket.")]
 
@@ -33,11 +35,4 @@ def verify(root: Root) -> None:
     """Prove a set whole: every file and record is what the manifest says."""
     from pipelines.lavc.verify import verify_lavc
 
-    problems = 0
-    for problem in verify_lavc(root):
-        problems += 1
-        typer.echo(str(problem))
-    if problems:
-        typer.echo(f"{problems:,} problems", err=True)
-        raise typer.Exit(1)
-    typer.echo("the set is whole")
+    prove_set_whole(verify_lavc(root))

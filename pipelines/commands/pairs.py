@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from pipelines.commands.problems import prove_set_whole
+
 pairs = typer.Typer(no_args_is_help=True, help="Pairs of pictures that EmoEditor is trained on (EmoPair).")
 Root = Annotated[str, typer.Argument(metavar="ROOT", help="The set's folder, or a bucket.")]
 
@@ -55,11 +57,4 @@ def verify(root: Root) -> None:
     """Prove a set whole: every file, row and sample is what the manifest says."""
     from pipelines.emopair.verify import verify_pairs
 
-    problems = 0
-    for problem in verify_pairs(root):
-        problems += 1
-        typer.echo(str(problem))
-    if problems:
-        typer.echo(f"{problems:,} problems", err=True)
-        raise typer.Exit(1)
-    typer.echo("the set is whole")
+    prove_set_whole(verify_pairs(root))

@@ -38,6 +38,17 @@ def _photo(path: Path, seed: int = 3) -> Path:
     return path
 
 
+def _open_studio(browser: Any, served: Studio) -> tuple[Any, list[str]]:
+    """A page that is ready, and what hostile text would have said in dialogs."""
+    page = browser.new_page(viewport={"width": 1280, "height": 1400})
+    page.set_default_timeout(PATIENCE_MS)
+    alerts: list[str] = []
+    page.on("dialog", lambda dialog: (alerts.append(dialog.message), dialog.dismiss()))
+    page.goto(served.url)
+    _says(page, "Ready.")
+    return page, alerts
+
+
 def _open(page: Any, path: Path) -> None:
     page.locator("#open input[type=file]").first.set_input_files(str(path))
 
@@ -160,12 +171,7 @@ def test_dropped_photos_emotions_and_seeds_stand_side_by_side(served: Studio, tm
     hostile = tmp_path / "<img src=x onerror=alert(1)>.png"
     before = set(served.folder.joinpath("edits").glob("*.png"))
     with chromium() as browser:
-        page = browser.new_page(viewport={"width": 1280, "height": 1400})
-        page.set_default_timeout(PATIENCE_MS)
-        alerts: list[str] = []
-        page.on("dialog", lambda dialog: (alerts.append(dialog.message), dialog.dismiss()))
-        page.goto(served.url)
-        _says(page, "Ready.")
+        page, alerts = _open_studio(browser, served)
         (tmp_path / "broken.png").write_bytes(b"\x89PNG no picture")
         _drop(page, [tmp_path / "broken.png", _photo(tmp_path / "garden.png", 4), _photo(hostile, 5)])
         _says(page, "Opened: 400 x 300 pixels. broken.png")  # one that cannot be read costs the others nothing
@@ -219,10 +225,7 @@ def test_each_photo_keeps_its_strokes_and_boxes_while_another_is_under_the_brush
 ) -> None:
     before = set(served.folder.joinpath("edits").glob("*.png"))
     with chromium() as browser:
-        page = browser.new_page(viewport={"width": 1300, "height": 1250})
-        page.set_default_timeout(PATIENCE_MS)
-        page.goto(served.url)
-        _says(page, "Ready.")
+        page, _ = _open_studio(browser, served)
         boxes = page.locator("#boxes input, #boxes textarea").first
 
         def wait_for_paint(is_there: bool, said: str) -> None:
@@ -356,12 +359,7 @@ def test_a_conversation_edits_the_last_picture_and_takes_back(served: Studio, tm
     before = set(served.folder.joinpath("edits").glob("*.png"))
     hostile = "<img src=x onerror=alert(1)>"
     with chromium() as browser:
-        page = browser.new_page(viewport={"width": 1280, "height": 1400})
-        page.set_default_timeout(PATIENCE_MS)
-        alerts: list[str] = []
-        page.on("dialog", lambda dialog: (alerts.append(dialog.message), dialog.dismiss()))
-        page.goto(served.url)
-        _says(page, "Ready.")
+        page, alerts = _open_studio(browser, served)
         _say(page, "make it scary", 0, "no photo is open")
         _open(page, _photo(tmp_path / "talk.png", 9))
         _says(page, "Opened: 400 x 300 pixels.")

@@ -3,9 +3,11 @@
 import gc
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 from moodarchive.models.long_text import stretch
@@ -93,5 +95,27 @@ def log_of(output: Path) -> list[dict[str, Any]]:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """File → sha256."""
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
+    """Path below the folder → sha256, of every file."""
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+class Killed(Exception):
+    """In place of a signal."""
+
+
+def train_killed(train: Callable[[Callable[[Any], None]], object]) -> list[int]:
+    """Kills a training at its third step and begins it again; returns the steps of the second run."""
+
+    def kill(report: Any) -> None:
+        if report.step == 3:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(kill)
+    steps: list[int] = []
+    train(lambda report: steps.append(report.step))
+    return steps

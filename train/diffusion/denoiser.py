@@ -3,6 +3,7 @@
 import random
 from collections import OrderedDict
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -22,6 +23,15 @@ SCHEDULER = {
     "prediction_type": "epsilon",
 }
 """Stable Diffusion 1.5's."""
+
+
+def open_levels(scheduler: Path) -> Tensor:
+    """abar [1000] of a base's folder of its scheduler."""
+    from moodarchive.diffusion.parts import diffusion_library
+
+    cls: Any = diffusion_library().DDIMScheduler
+    levels: Tensor = cls.from_config(cls.load_config(scheduler)).alphas_cumprod
+    return levels
 
 
 class Texts(Protocol):

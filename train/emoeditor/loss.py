@@ -3,16 +3,13 @@
 L = mean (eps - U)² + 0.5 · mean_b (1 - cos(vec T_b, vec M(e_b))), arXiv 2403.08255.
 """
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from moodarchive.diffusion.emotion import direction, embedding_loss, onehot
-from moodarchive.diffusion.parts import diffusion_library
-from train.diffusion.denoiser import KeptStates
+from train.diffusion.denoiser import KeptStates, open_levels
 from train.diffusion.pictures import generator_of_step, rows_of_step
 from train.emoeditor.model import EmoEditorModel, Frozen
 from train.emoeditor.pairs import Pairs
@@ -38,8 +35,7 @@ class EmoEditorLoss:
         self._distributions, self._precision = distributions, precision
         self._texts = KeptStates(frozen.text)
         self._scale = float(frozen.vae.config.scaling_factor)
-        cls: Any = diffusion_library().DDIMScheduler
-        self._abar: Tensor = cls.from_config(cls.load_config(frozen.base / "scheduler")).alphas_cumprod
+        self._abar = open_levels(frozen.base / "scheduler")
         self.terms: dict[str, float] = {}
 
     def __call__(self, step: int) -> Tensor:

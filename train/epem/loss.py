@@ -4,16 +4,13 @@ L = mean (eps - U)² + 0.3 · abar_t · mean (o - D(z0^))², z0^ = (z_t - sqrt(1
 arXiv 2602.18016; that the second term is weighed by abar_t is ours: from much noise no picture can be told.
 """
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from moodarchive.diffusion.parts import diffusion_library
 from moodarchive.diffusion.retaining import Retaining, predict_noise
-from train.diffusion.denoiser import KeptStates
+from train.diffusion.denoiser import KeptStates, open_levels
 from train.diffusion.pictures import generator_of_step, rows_of_step, to_signed
 from train.epem.model import Frozen
 from train.epem.records import Records
@@ -38,8 +35,7 @@ class EpemLoss:
         self._latents, self._precision = latents, precision
         self._texts = KeptStates(frozen.text)
         self._scale = float(frozen.vae.config.scaling_factor)
-        cls: Any = diffusion_library().DDIMScheduler
-        self._abar: Tensor = cls.from_config(cls.load_config(frozen.base / "scheduler")).alphas_cumprod
+        self._abar = open_levels(frozen.base / "scheduler")
         self.terms: dict[str, float] = {}
 
     def __call__(self, step: int) -> Tensor:

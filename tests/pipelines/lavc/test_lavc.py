@@ -20,17 +20,14 @@ from pipelines.lavc.build import build_lavc
 from pipelines.lavc.settings import LavcSettings
 from pipelines.lavc.shards import export_shards
 from pipelines.lavc.verify import verify_lavc
+from tests.train.small import digests
 from train.epem.caption_pairs import RecordedPairs
 
 SETTINGS = LavcSettings(count=60, size=16, records_per_part=7)
 
 
 def _files(root: Path) -> dict[str, str]:
-    return {
-        path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(root.rglob("*"))
-        if path.is_file() and path.relative_to(root).parts[0] != "crawl"
-    }
+    return {path: sha256 for path, sha256 in digests(root).items() if not path.startswith("crawl/")}
 
 
 @pytest.fixture(scope="module")

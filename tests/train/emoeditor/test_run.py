@@ -3,7 +3,6 @@
 Small models of random weights: they prove plumbing and no quality.
 """
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from pipelines.emopair.settings import PairSettings
 from tests.editor.small_models import small_base
 from tests.making import textured
 from tests.moodarchive.diffusion.small_emoeditor import HIDDEN, PREDICTOR
+from tests.train.small import digests, train_killed
 from train.diffusion.pair_latents import encode_pairs
 from train.emoeditor.loss import EmoEditorLoss
 from train.emoeditor.model import Frozen, make_model
@@ -34,10 +34,6 @@ from train.emoeditor.settings import EmoEditorSettings
 
 STEPS = 4
 SETS = ("train", "validation", "heldout")
-
-
-class Killed(Exception):
-    """In place of a signal."""
 
 
 @pytest.fixture(scope="module")
@@ -64,14 +60,6 @@ def _settings(made: Path, output: Path, **given: Any) -> EmoEditorSettings:
     return EmoEditorSettings.model_validate(values)
 
 
-def _files(folder: Path) -> dict[str, str]:
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-
-
 @pytest.fixture(scope="module")
 def trained(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("trained")
@@ -80,11 +68,11 @@ def trained(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_what_is_frozen_keeps_its_bits_and_unet_and_encoder_learn(made: Path, trained: Path) -> None:
-    files = _files(trained / "model")
+    files = digests(trained / "model")
     for name in ("vae", "scheduler", "text_encoder", "tokenizer"):
-        for path, sha256 in _files(made / "base" / name).items():
+        for path, sha256 in digests(made / "base" / name).items():
             assert files[f"{name}/{path}"] == sha256
-    for path, sha256 in _files(made / "predictor").items():
+    for path, sha256 in digests(made / "predictor").items():
         assert files[f"predictor/{path}"] == sha256
     settings = _settings(made, trained)
     frozen = Frozen(settings, torch.device("cpu"))
@@ -103,16 +91,8 @@ def test_what_is_frozen_keeps_its_bits_and_unet_and_encoder_learn(made: Path, tr
 
 
 def test_a_killed_run_goes_on_with_the_same_bits(made: Path, trained: Path, tmp_path: Path) -> None:
-    def kill(report: Any) -> None:
-        if report.step == 3:
-            raise Killed
-
-    with pytest.raises(Killed):
-        train_emoeditor(_settings(made, tmp_path), kill)
-    steps: list[int] = []
-    train_emoeditor(_settings(made, tmp_path), lambda report: steps.append(report.step))
-    assert steps == [3, 4]
-    ours, theirs = _files(tmp_path / "model"), _files(trained / "model")
+    assert train_killed(lambda listen: train_emoeditor(_settings(made, tmp_path), listen)) == [3, 4]
+    ours, theirs = digests(tmp_path / "model"), digests(trained / "model")
     assert ours == theirs
     logs = [(folder / "checkpoints" / "training.jsonl").read_text() for folder in (tmp_path, trained)]
     assert logs[0] == logs[1]

@@ -3,7 +3,6 @@
 Small models of random weights: they prove plumbing and no quality.
 """
 
-import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -23,16 +22,13 @@ from pipelines.demo.pairs.captions import drawn_caption, drawn_request
 from pipelines.demo.pairs.drawn_captioner import make_captioner
 from tests.making import textured
 from tests.moodarchive.language_edit.small import SHAPE
+from tests.train.small import digests, train_killed
 from train.epem.caption_loss import CaptionEditLoss, see_pictures
 from train.epem.caption_pairs import RecordedPairs
 from train.epem.caption_settings import CaptionEditorSettings
 from train.epem.captions import make_editor, train_captions
 
 STEPS = 4
-
-
-class Killed(Exception):
-    """In place of a signal."""
 
 
 def _record(number: int, **changes: Any) -> dict[str, Any]:
@@ -71,14 +67,6 @@ def _settings(made: Path, output: Path, **given: Any) -> CaptionEditorSettings:
     return CaptionEditorSettings.model_validate(values)
 
 
-def _files(folder: Path) -> dict[str, str]:
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-
-
 @pytest.fixture(scope="module")
 def trained(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("trained")
@@ -87,7 +75,7 @@ def trained(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_captioner_keeps_its_bits_and_all_of_the_editor_learns(made: Path, trained: Path) -> None:
-    assert _files(trained / "model" / CAPTIONER) == _files(made / "captioner")
+    assert digests(trained / "model" / CAPTIONER) == digests(made / "captioner")
     model = open_caption_editor(trained / "model").model
     captioner = open_captioner(made / "captioner")
     begun = make_editor(captioner, _settings(made, trained)).state_dict()
@@ -98,16 +86,8 @@ def test_the_captioner_keeps_its_bits_and_all_of_the_editor_learns(made: Path, t
 
 
 def test_a_killed_run_goes_on_with_the_same_bits(made: Path, trained: Path, tmp_path: Path) -> None:
-    def kill(report: Any) -> None:
-        if report.step == 3:
-            raise Killed
-
-    with pytest.raises(Killed):
-        train_captions(_settings(made, tmp_path), kill)
-    steps: list[int] = []
-    train_captions(_settings(made, tmp_path), lambda report: steps.append(report.step))
-    assert steps == [3, 4]
-    assert _files(tmp_path / "model") == _files(trained / "model")
+    assert train_killed(lambda listen: train_captions(_settings(made, tmp_path), listen)) == [3, 4]
+    assert digests(tmp_path / "model") == digests(trained / "model")
     logs = [(folder / "checkpoints" / "training.jsonl").read_text() for folder in (tmp_path, trained)]
     assert logs[0] == logs[1]
     assert all({"caption", "emotion", "locality", "rate"} <= json.loads(line).keys() for line in logs[0].splitlines())

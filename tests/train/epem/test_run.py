@@ -3,7 +3,6 @@
 Small models of random weights: they prove plumbing and no quality.
 """
 
-import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -19,6 +18,7 @@ from moodarchive.errors import ConfigError, EditError
 from pipelines.commands.app import app
 from tests.editor.small_models import small_base
 from tests.moodarchive.diffusion.small_epem import QUERIES, drawn_records, small_blip2
+from tests.train.small import digests, train_killed
 from train.diffusion.pair_latents import encode_pairs
 from train.diffusion.pictures import rows_of_step, to_signed
 from train.epem.loss import EpemLoss
@@ -28,10 +28,6 @@ from train.epem.run import train_epem
 from train.epem.settings import EpemSettings
 
 STEPS = 4
-
-
-class Killed(Exception):
-    """In place of a signal."""
 
 
 @pytest.fixture(scope="module")
@@ -57,14 +53,6 @@ def _settings(made: Path, output: Path, **given: Any) -> EpemSettings:
     return EpemSettings.model_validate(values)
 
 
-def _files(folder: Path) -> dict[str, str]:
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-
-
 @pytest.fixture(scope="module")
 def trained(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("trained")
@@ -73,9 +61,9 @@ def trained(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_all_that_is_frozen_keeps_its_bits_and_all_that_is_new_learns(made: Path, trained: Path) -> None:
-    files = _files(trained / "model")
+    files = digests(trained / "model")
     for name in ("unet", "vae", "scheduler", "text_encoder", "tokenizer"):
-        for path, sha256 in _files(made / "base" / name).items():
+        for path, sha256 in digests(made / "base" / name).items():
             assert files[f"{name}/{path}"] == sha256
     blip2 = load_file(made / "blip2/model.safetensors")
     vision = load_file(trained / "model" / VISION / "model.safetensors")
@@ -100,16 +88,8 @@ def test_a_checkpoint_holds_only_what_learns(made: Path, trained: Path) -> None:
 
 
 def test_a_killed_run_goes_on_with_the_same_bits(made: Path, trained: Path, tmp_path: Path) -> None:
-    def kill(report: Any) -> None:
-        if report.step == 3:
-            raise Killed
-
-    with pytest.raises(Killed):
-        train_epem(_settings(made, tmp_path), kill)
-    steps: list[int] = []
-    train_epem(_settings(made, tmp_path), lambda report: steps.append(report.step))
-    assert steps == [3, 4]
-    assert _files(tmp_path / "model") == _files(trained / "model")
+    assert train_killed(lambda listen: train_epem(_settings(made, tmp_path), listen)) == [3, 4]
+    assert digests(tmp_path / "model") == digests(trained / "model")
     logs = [(folder / "checkpoints" / "training.jsonl").read_text() for folder in (tmp_path, trained)]
     assert logs[0] == logs[1]
     assert all({"loss", "noise", "pixels", "rate"} <= json.loads(line).keys() for line in logs[0].splitlines())

@@ -1,45 +1,29 @@
 """The edit study as the page asks it: three edits are picked for look, for emotion, and overall."""
 
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from moodarchive.emotions.taxonomy import words
-from moodarchive.storage.store import Store
 from validate.study.design.order import turn
-from validate.study.design.study import EDITS, StudyDesign
+from validate.study.design.study import EDITS
 from validate.study.edits.items import PICKED, QUESTIONS, EditItem, picture_path
+from validate.study.page.picture_questions import PictureQuestions
 
 
-@dataclass(frozen=True)
-class EditQuestions:
+class EditQuestions(PictureQuestions[EditItem]):
     """The items of an edit study."""
-
-    design: StudyDesign
-    items: dict[str, EditItem]
-    store: Store
 
     @property
     def kind(self) -> str:
         """Names the template."""
         return EDITS
 
-    @property
-    def workers(self) -> int:
-        """Annotators an item."""
-        return self.design.workers
+    def pictures_of(self, item: EditItem) -> list[str]:
+        """The source, and its edits."""
+        return [item.source, *_names(item)]
 
-    @cached_property
-    def _names(self) -> frozenset[str]:
-        return frozenset(name for item in self.items.values() for name in (item.source, *_names(item)))
-
-    def queue(self) -> list[str]:
-        """Items in an order drawn by lot."""
-        return sorted(self.items, key=lambda name: turn(self.design.seed, name))
-
-    def for_everyone(self) -> frozenset[str]:
-        """No item: what people prefer has no known answer."""
-        return frozenset()
+    def path_of(self, name: str) -> str:
+        """In the study's folder."""
+        return picture_path(name)
 
     def describe(self, item: str, viewer: str) -> dict[str, Any]:
         """The edits in an order drawn by lot for this viewer, under names that do not tell the method."""
@@ -52,19 +36,9 @@ class EditQuestions:
         picks = {question: body.get(question) for question in QUESTIONS}
         return picks if are_sound(self.items[item], picks) else None
 
-    def examples(self) -> list[dict[str, Any]]:
-        """None: the page tells what to do."""
-        return []
-
     def questions(self) -> dict[str, str]:
         """What is asked, in order."""
         return QUESTIONS
-
-    def read_picture(self, name: str) -> bytes:
-        """A JPEG of the study."""
-        if name not in self._names:
-            raise KeyError(name)
-        return self.store.read_bytes(picture_path(name))
 
 
 def are_sound(item: EditItem, picks: dict[str, Any]) -> bool:

@@ -1,12 +1,10 @@
 """The record studies as the page asks them: four checks of an edit, or the best of some candidates."""
 
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
-from moodarchive.storage.store import Store
 from validate.study.design.order import turn
-from validate.study.design.study import CHECKS, StudyDesign
+from validate.study.design.study import CHECKS
+from validate.study.page.picture_questions import PictureQuestions
 from validate.study.records.items import RecordItem, picture_path
 
 QUESTIONS = {
@@ -20,35 +18,16 @@ NONE = "none"
 """The answer of who finds no candidate good."""
 
 
-@dataclass(frozen=True)
-class RecordQuestions:
+class RecordQuestions(PictureQuestions[RecordItem]):
     """The items of a study of checks or of a ranking."""
 
-    design: StudyDesign
-    items: dict[str, RecordItem]
-    store: Store
+    def pictures_of(self, item: RecordItem) -> list[str]:
+        """All of the record's."""
+        return list(item.pictures.values())
 
-    @property
-    def kind(self) -> str:
-        """Names the template."""
-        return self.design.kind
-
-    @property
-    def workers(self) -> int:
-        """Annotators an item."""
-        return self.design.workers
-
-    @cached_property
-    def _names(self) -> frozenset[str]:
-        return frozenset(name for item in self.items.values() for name in item.pictures.values())
-
-    def queue(self) -> list[str]:
-        """Items in an order drawn by lot."""
-        return sorted(self.items, key=lambda name: turn(self.design.seed, name))
-
-    def for_everyone(self) -> frozenset[str]:
-        """No item: nobody knows the answers before."""
-        return frozenset()
+    def path_of(self, name: str) -> str:
+        """In the folder of the study's kind."""
+        return picture_path(self.kind, name)
 
     def describe(self, item: str, viewer: str) -> dict[str, Any]:
         """Texts and names of pictures; candidates in an order drawn by lot for this viewer, without what made them."""
@@ -65,19 +44,9 @@ class RecordQuestions:
         answer = {name: body.get(name) for name in names}
         return answer if is_sound(self.kind, self.items[item], answer) else None
 
-    def examples(self) -> list[dict[str, Any]]:
-        """None: the page tells what to do."""
-        return []
-
     def questions(self) -> dict[str, str]:
         """The four checks."""
         return QUESTIONS
-
-    def read_picture(self, name: str) -> bytes:
-        """A JPEG of the study."""
-        if name not in self._names:
-            raise KeyError(name)
-        return self.store.read_bytes(picture_path(self.kind, name))
 
 
 def candidates_of(item: RecordItem) -> list[str]:
