@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from editor.edit import PRESETS, Edit, EditSettings, IeiSettings, Method, Progress, Stopped, default_settings
 from editor.loading import load_method
-from editor.methods.epem import Epem
+from editor.methods.epem import Epem, read_wish
 from editor.pictures import SourcePicture
 from editor.planning.plan import NOBODY, OWN, PERSON, SERVED, EditPlan, EditRequest, Planner
 from editor.planning.regions import with_own_surroundings
@@ -60,12 +60,15 @@ class Editor:
         self, source: SourcePicture, requests: Sequence[EditRequest], progress: Progress, stopped: Stopped
     ) -> list[EditResult]:
         """The edits of one picture, in the requests' order; EditStopped when ``stopped()`` said yes."""
+        for request in requests:
+            self._require_understood(request)
         self.loaded  # noqa: B018  weights that are missing are told before a server is asked
         plans = [self.plan(source, request) for request in requests]
         return self.edit_as_planned(source, requests, plans, progress, stopped)
 
     def plan(self, source: SourcePicture, request: EditRequest) -> EditPlan:
         """Prompt and region as the method takes them: what was given, or what is found."""
+        self._require_understood(request)
         with explain_device_errors(EditError, "a prompt and a region", "--prompt and --box of your own"):
             return self._plan(source, request)
 
@@ -108,6 +111,11 @@ class Editor:
             )
             for image, plan, request in zip(images, plans, requests, strict=True)
         ]
+
+    def _require_understood(self, request: EditRequest) -> None:
+        """EditError for a wish that epem cannot follow, before its models are read."""
+        if self.method == "epem":
+            read_wish(request.emotion, request.instruction, can_write=bool(request.prompt or self.model))
 
     def _plan(self, source: SourcePicture, request: EditRequest) -> EditPlan:
         """What the planner finds, as the method takes it; nobody is asked for a method that reads the emotion alone."""

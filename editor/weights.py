@@ -161,7 +161,7 @@ _EPEM = (
     "Remedy: train one, and give the folder as --base"
 )
 _CAPTION_EDITOR = (
-    "epem's --model is the folder that `moodarchive train` exports with kind = caption-editor. Remedy: train one, or "
+    "epem's --model is the folder that `moodarchive train` exports with kind = epem-captions. Remedy: train one, or "
     "leave --model out and give the edited caption as --prompt"
 )
 

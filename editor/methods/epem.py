@@ -81,26 +81,9 @@ class Epem:
         return int(2 ** (len(self.vae.config.block_out_channels) - 1 + len(self.unet.config.down_block_types) - 1))
 
     def write(self, image: Image.Image, emotion: str, instruction: str = "", caption: str = "") -> Written:
-        """The instruction and the edited caption; what is given stays as it is.
-
-        EditError for an emotion that has no place among Mikels' eight, an instruction that names another one, and
-        where nobody can write a caption.
-        """
-        target = MIKELS_EIGHT[class_of(emotion)]
-        source = ""
-        if instruction:
-            asked = read_instruction(instruction)
-            if MIKELS_EIGHT[class_of(asked.target)] != target:
-                raise EditError(
-                    f"the instruction asks for {asked.target}, the emotion is {emotion}; remedy: give one of the two"
-                )
-            source = MIKELS_EIGHT[class_of(asked.source)] if asked.source else ""
+        """The instruction and the edited caption; what is given stays as it is. EditError as ``read_wish``."""
+        target, source = read_wish(emotion, instruction, can_write=bool(caption) or self.captions is not None)
         if self.captions is None:
-            if not caption:
-                raise EditError(
-                    "without a language model nobody writes the edited caption; remedy: --model with a trained caption "
-                    "editor, or --prompt with what the edited picture shall show"
-                )
             return Written(instruction=instruction or _instruction(source, target), caption=caption, by=PERSON)
         described = self.captions.describe(image)
         source = source or name_emotion(self.captions, image, described)
@@ -215,6 +198,28 @@ class Epem:
     def _pass(self, inputs: Mapping[str, Tensor]) -> Tensor:
         condition = Condition(inputs["text"], inputs["queries"])
         return predict_noise(self.unet, inputs["noisy"], inputs["image"], inputs["times"], condition)
+
+
+def read_wish(emotion: str, instruction: str, *, can_write: bool) -> tuple[str, str]:
+    """Two of Mikels' eight, to go to and, where the instruction says it, to go from; needs no model.
+
+    EditError for an emotion that has no place among them, an instruction that names another one, and where nobody can
+    write a caption.
+    """
+    target, source = MIKELS_EIGHT[class_of(emotion)], ""
+    if instruction:
+        wish = read_instruction(instruction)
+        if MIKELS_EIGHT[class_of(wish.target)] != target:
+            raise EditError(
+                f"the instruction asks for {wish.target}, the emotion is {emotion}; remedy: give one of the two"
+            )
+        source = MIKELS_EIGHT[class_of(wish.source)] if wish.source else ""
+    if not can_write:
+        raise EditError(
+            "without a language model nobody writes the edited caption; remedy: --model with a trained caption editor, "
+            "or --prompt with what the edited picture shall show"
+        )
+    return target, source
 
 
 def require_whole(folder: Path) -> None:

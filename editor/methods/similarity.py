@@ -7,13 +7,15 @@ import numpy as np
 import numpy.typing as npt
 
 Pixels = npt.NDArray[np.uint8]
+BoolMask = npt.NDArray[np.bool_]
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 
-def grey_ssim(one: Pixels, other: Pixels, window: int) -> float:
+def grey_ssim(one: Pixels, other: Pixels, window: int, where: BoolMask | None = None) -> float:
     """Mean over all windows that lie inside the pictures, uint8 [height, width, 3]; uniform weights, sample covariance.
 
-    A window that is even or larger than the picture is cut to the largest odd one that is not.
+    A window that is even or larger than the picture is cut to the largest odd one that is not. Of ``where`` [height,
+    width] only windows count whose middle is true; nan where none is.
     """
     side = min(window, *one.shape[:2])
     side -= 1 - side % 2
@@ -26,7 +28,10 @@ def grey_ssim(one: Pixels, other: Pixels, window: int) -> float:
     likeness = ((2 * mean_x * mean_y + _C1) * (2 * covariance + _C2)) / (
         (mean_x**2 + mean_y**2 + _C1) * (variance_x + variance_y + _C2)
     )
-    return float(likeness.mean())
+    if where is not None:
+        border = side // 2
+        likeness = likeness[where[border : where.shape[0] - border, border : where.shape[1] - border]]
+    return float(likeness.mean()) if likeness.size else float("nan")
 
 
 def _mean(values: npt.NDArray[np.float64], side: int) -> Any:

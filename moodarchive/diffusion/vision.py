@@ -11,7 +11,7 @@ from torch import Tensor
 from moodarchive.diffusion.parts import SHARDS_SUFFIX, TRANSFORMERS_WEIGHTS
 from moodarchive.errors import EditError
 
-_MEAN, _DEVIATION = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+MEAN, DEVIATION = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 """CLIP's, which BLIP-2's processor has."""
 
 
@@ -61,7 +61,7 @@ class PictureEncoder:
         unit = pixels.to(parameter.device).float() / 255
         if unit.shape[-2:] != (side, side):
             unit = torch.nn.functional.interpolate(unit, (side, side), mode="bicubic", antialias=True).clamp(0, 1)
-        mean, deviation = (torch.tensor(of, device=unit.device).view(1, 3, 1, 1) for of in (_MEAN, _DEVIATION))
+        mean, deviation = (torch.tensor(of, device=unit.device).view(1, 3, 1, 1) for of in (MEAN, DEVIATION))
         seen: Tensor = self.model(pixel_values=((unit - mean) / deviation).to(parameter.dtype)).last_hidden_state
         return seen
 

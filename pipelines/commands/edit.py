@@ -73,6 +73,9 @@ def edit(
     seed: Annotated[int, typer.Option(help="Another seed gives another edit.", min=0)] = 0,
     text_encoder: TextEncoder = None,
     rounds: Rounds = None,
+    eic: Annotated[
+        bool | None, typer.Option(help="For epem: edit the language model for the emotion, or let it write as it is.")
+    ] = None,
     own_surroundings: Annotated[
         bool, typer.Option(help="Keep the photo's own pixels outside the region, or the autoencoder's.")
     ] = True,
@@ -90,7 +93,7 @@ def edit(
     from pipelines.editing.pairs import PairsWanted
 
     values = (preset, steps, guidance, source_guidance, negative_prompt, positive_prompt, tau_c, structure, strength)
-    settings = dict(zip(SETTINGS, (*values, size, text_encoder, rounds), strict=True))
+    settings = {**dict(zip(SETTINGS, (*values, size, text_encoder, rounds), strict=True)), "eic": eic}
     tools = Tools(method=method, model=model, base=base, server=server, server_model=server_model, settings=settings)
     tools = replace(tools, detector=detector, segmenter=segmenter)
     given = Given(

@@ -47,15 +47,15 @@ class CaptionEditLoss:
         rows = rows_of_step(step, settings.schedule.batch, len(self._pairs), settings.seed)
         losses, terms = [], []
         for row in rows:
-            # another picture, where there is one: what an edit must leave alone
-            other = (row + 1 + int(torch.randint(max(1, len(self._pairs) - 1), (), generator=draw))) % len(self._pairs)
-            loss, of_row = self._of_row(row, other)
+            # other pictures, where there are some: what an edit must leave alone
+            apart = torch.randint(max(1, len(self._pairs) - 1), (settings.locality_rows,), generator=draw)
+            loss, of_row = self._of_row(row, [(row + 1 + int(step)) % len(self._pairs) for step in apart])
             losses.append(loss)
             terms.append(of_row)
         self.terms = {name: sum(one[name] for one in terms) / len(terms) for name in terms[0]}
         return torch.stack(losses).mean()
 
-    def _of_row(self, row: int, other: int) -> tuple[Tensor, dict[str, float]]:
+    def _of_row(self, row: int, others: Sequence[int]) -> tuple[Tensor, dict[str, float]]:
         captioner, settings, request = self._captioner, self._settings, self._pairs.request(row)
         picture = self._picture(row)
         prompt = captioner.ids(prompt_of(request), begins=True)
@@ -71,22 +71,37 @@ class CaptionEditLoss:
         named = torch.tensor(MIKELS_EIGHT.index(request.target_emotion), device=states.device)
         feeling = nn.functional.cross_entropy(self._model.head(states.float().mean(0)), named)
         with torch.set_grad_enabled(settings.locality_weight > 0):
-            strayed = self._strayed(other, edited)
+            strayed = self._strayed(others, edited)
         loss = caption + settings.emotion_weight * feeling
         if settings.locality_weight > 0:
             loss = loss + settings.locality_weight * strayed
         parts = {"caption": caption, "emotion": feeling, "locality": strayed}
         return loss, {name: float(part.detach()) for name, part in parts.items()}
 
-    def _strayed(self, row: int, edited: dict[str, Tensor]) -> Tensor:
-        """KL(unedited || edited) of the next token along another picture's own caption, a mean over its tokens."""
-        captioner, picture = self._captioner, self._picture(row)
+    def _strayed(self, rows: Sequence[int], edited: dict[str, Tensor]) -> Tensor:
+        """KL(unedited || edited) of the next token along other pictures' own captions, a mean over their tokens."""
+        captioner = self._captioner
         prompt = captioner.ids(PLAIN, begins=True)
-        answer = [*captioner.ids(f" {self._pairs.request(row).caption}"), captioner.end]
+        answers = [[*captioner.ids(f" {self._pairs.request(row).caption}"), captioner.end] for row in rows]
+        embeds = [
+            captioner.embed(self._picture(row), [*prompt, *answer])[0]
+            for row, answer in zip(rows, answers, strict=True)
+        ]
+        padded = nn.utils.rnn.pad_sequence(embeds, batch_first=True)
+        ends = torch.tensor([len(each) for each in embeds], device=padded.device)
+        mask = (torch.arange(padded.shape[1], device=padded.device) < ends[:, None]).long()
+
+        def predict(weights: dict[str, Tensor] | None) -> Tensor:
+            states = captioner.states(padded, weights, attention_mask=mask, use_cache=False).last_hidden_state
+            of_answers = [
+                states[number, len(each) - len(answer) - 1 : len(each) - 1]
+                for number, (each, answer) in enumerate(zip(embeds, answers, strict=True))
+            ]
+            return captioner.logits(torch.cat(of_answers)).float().log_softmax(-1)
+
         with torch.no_grad():
-            before = captioner.logits(captioner.answer_states(picture, prompt, answer)).float().log_softmax(-1)
-        after = captioner.logits(captioner.answer_states(picture, prompt, answer, edited)).float().log_softmax(-1)
-        return nn.functional.kl_div(after, before, log_target=True, reduction="batchmean")
+            before = predict(None)
+        return nn.functional.kl_div(predict(edited), before, log_target=True, reduction="batchmean")
 
     def _picture(self, row: int) -> Tensor:
         return torch.from_numpy(np.array(self._pictures[row])).to(self._captioner.device)

@@ -36,6 +36,8 @@ class CaptionEditorSettings(Settings):
     """Weight of the emotion that a linear head reads off the answer's states."""
     locality_weight: Annotated[float, Field(ge=0), SettingScope.TRAINING] = 0.0
     """Weight of the divergence between edited and unedited captions of another picture; it is measured always."""
+    locality_rows: Annotated[int, Field(ge=1), SettingScope.TRAINING] = 1
+    """Other pictures whose captions are compared for each edit; more of them show more of what an edit must leave."""
     clip: Annotated[float, Field(gt=0), SettingScope.TRAINING] = 100.0
     """The gradient's greatest norm."""
     seed: Annotated[int, SettingScope.TRAINING] = 0

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from moodarchive.diffusion.vision import DEVIATION, MEAN
 from moodarchive.emotions.taxonomy import MIKELS
 from moodarchive.language_edit.captioner import Captioner, write_preparation
 from moodarchive.language_edit.prompts import MARK, PLAIN, prompt_of
@@ -18,7 +19,6 @@ from pipelines.demo.pairs.drawing import KINDS, PAIRED_EMOTIONS, draw_paired
 from pipelines.demo.pairs.generators import Generators
 from pipelines.demo.pairs.moods import Mood
 
-_MEAN, _STD = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
 _PAD, _END, _IMAGE, _UNKNOWN = "<pad>", "</s>", "<image>", "<unk>"
 
 
@@ -104,7 +104,7 @@ def make_captioner(folder: Path, shape: CaptionerShape, seed: int = 0) -> None:
         nn.init.normal_(model.query_tokens, std=0.02)
     model.save_pretrained(folder)
     fast(tokenizer_object=tokenizer, pad_token=_PAD, eos_token=_END, unk_token=_UNKNOWN).save_pretrained(folder)
-    write_preparation(folder, side=shape.side, mean=_MEAN, std=_STD)
+    write_preparation(folder, side=shape.side, mean=MEAN, std=DEVIATION)
 
 
 def draw_captioned(first_place: int, places: int, size: int, emotions: Sequence[str]) -> list[DrawnCaption]:

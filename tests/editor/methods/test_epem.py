@@ -172,5 +172,5 @@ def test_a_language_model_without_such_blocks_is_told_from_its_configuration(
         weights.write_bytes(b"nothing to read")
     with pytest.raises(EditError, match="its decoder has no blocks fc1 and fc2 that can be edited; remedy"):
         _open(folder, copy)
-    with pytest.raises(MissingWeightsError, match=r"is no caption editor .*kind = caption-editor"):
+    with pytest.raises(MissingWeightsError, match=r"is no caption editor .*kind = epem-captions"):
         _open(folder, tmp_path)

@@ -38,3 +38,15 @@ def test_it_is_the_mean_over_every_window_inside_the_picture(window: int) -> Non
 def test_a_window_that_the_picture_does_not_hold_is_cut_to_the_largest_odd_one() -> None:
     one, other = _picture(1, (48, 32)), _picture(2, (48, 32))
     assert grey_ssim(one, other, 51) == pytest.approx(_plain(one, other, 31), abs=1e-9)
+
+
+def test_of_a_part_only_the_windows_count_whose_middle_lies_in_it() -> None:
+    one, other = _picture(1), _picture(2).copy()
+    other[:40] = one[:40]
+    where = np.zeros(one.shape[:2], bool)
+    where[:37] = True  # windows of 7 with their middle here lie in what is equal
+    assert grey_ssim(one, other, 7, where=where) == pytest.approx(1)
+    parts = [grey_ssim(one, other, 7, where=part) for part in (where, ~where)]
+    counts = [34 * (one.shape[1] - 6), (one.shape[0] - 40) * (one.shape[1] - 6)]
+    assert np.average(parts, weights=counts) == pytest.approx(grey_ssim(one, other, 7))
+    assert np.isnan(grey_ssim(one, other, 7, where=np.zeros_like(where)))

@@ -1,5 +1,6 @@
 """`moodarchive edit` as a person types it: one photo or many, what goes wrong, and what the files then say."""
 
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -267,6 +268,17 @@ def test_emoeditor_needs_the_emotion_alone_and_says_how_the_loop_ended(
     assert isinstance(refused.exception, MissingWeightsError) and "kind = emoeditor" in str(refused.exception)
 
 
+def language_model_without_blocks(folder: Path) -> Path:
+    """What a caption editor's folder needs to be looked at, with the configuration of a BLIP-2 of T5 and no weights."""
+    made = folder / "t5"
+    (made / "captioner").mkdir(parents=True)
+    config = {"model_type": "blip-2", "text_config": {"model_type": "t5", "num_layers": 24}}
+    (made / "captioner/config.json").write_text(json.dumps(config))
+    for name in ("language_editor.json", "language_editor.safetensors"):
+        (made / name).write_bytes(b"nothing to read")
+    return made
+
+
 def test_epem_takes_an_instruction_and_a_caption_and_says_what_is_wrong_with_either(
     small: SmallModels, photo: Path, tmp_path: Path
 ) -> None:
@@ -279,6 +291,8 @@ def test_epem_takes_an_instruction_and_a_caption_and_says_what_is_wrong_with_eit
     assert record is not None and (record.emotion, record.prompt) == ("contentment", "a calm lake")
     assert record.settings["instruction"] == instruction and record.settings["eic"] is True
     assert "iei" not in record.settings
+    for weights in folder.rglob("*.safetensors"):
+        weights.write_bytes(b"nothing to read")  # what comes too late would name them
     for given, says in (
         (("--instruction", "make it blue"), "names no known emotion; remedy"),
         (("--instruction", "make it sad and calm"), "names several emotions: sadness, contentment"),
@@ -287,10 +301,17 @@ def test_epem_takes_an_instruction_and_a_caption_and_says_what_is_wrong_with_eit
         (("--emotion", "rage"), "is no emotion"),
         (("--emotion", "curiosity", "--prompt", "a riddle"), "none of Mikels' eight"),
         (("--emotion", "awe"), "--model with a trained caption editor, or --prompt"),
+        (("--instruction", "make it curious", "--prompt", "a riddle"), "none of Mikels' eight"),
         (("--emotion", "awe", "--model", str(tmp_path)), "is no caption editor"),
+        (("--emotion", "awe", "--model", language_model_without_blocks(tmp_path)), "no blocks fc1 and fc2"),
     ):
         refused = _edit(photo, *asked, *given)
         assert isinstance(refused.exception, MoodArchiveError) and says in str(refused.exception), (given, refused)
+    config = folder / "unet/config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "cross_attention_dim": 96}))
+    refused = _edit(photo, *asked, "--instruction", instruction, "--prompt", "a calm lake")
+    assert isinstance(refused.exception, EditError)
+    assert re.search("has width 64, wanted is 96 .*; remedy: parts of one base", str(refused.exception))
     plain = _edit(photo, "-o", out, "--emotion", "awe", *_small(small))
     assert "remedy for moodifier: admiration or surprise" in str(plain.exception)
     other = _edit(photo, "-o", out, "--instruction", instruction, *_small(small))

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -114,6 +115,20 @@ def test_the_first_loss_is_the_weighted_sum_of_its_parts_and_locality_is_always_
     assert terms[0.0] == terms[2.0] and terms[0.0]["locality"] > 0
 
 
+def test_the_captions_of_several_other_pictures_count_token_by_token(made: Path, tmp_path: Path) -> None:
+    captioner, settings = open_captioner(made / "captioner"), _settings(made, tmp_path)
+    pairs = RecordedPairs(Path(settings.records))
+    model = make_editor(captioner, settings)
+    pictures = see_pictures(captioner, pairs, "same", tmp_path / "cache")
+    loss = CaptionEditLoss(captioner=captioner, model=model, pairs=pairs, pictures=pictures, settings=settings)
+    edited = edit_weights(captioner, model, captioner.see([pairs.image(0)])[0], pairs.request(0))
+    lengths = [len(captioner.ids(pairs.request(row).caption)) + 1 for row in (1, 2, 3)]
+    assert len(set(lengths)) > 1  # the shorter ones are padded
+    alone = [float(loss._strayed([row], edited).detach()) for row in (1, 2, 3)]
+    together = float(loss._strayed([1, 2, 3], edited).detach())
+    assert together == pytest.approx(np.average(alone, weights=lengths), rel=1e-3) and min(alone) > 0
+
+
 def test_training_on_one_row_makes_its_caption_likely(made: Path, tmp_path: Path) -> None:
     schedule = {
         "steps": 60, "batch": 1, "learning_rate": 1e-2, "warmup_steps": 0, "decay_steps": 20, "average": 0,
@@ -193,3 +208,17 @@ def test_the_command_trains_by_the_files_kind(made: Path, tmp_path: Path) -> Non
     assert result.exit_code == 0, result.output
     assert "the caption editor is in" in result.output
     assert torch.isfinite(open_caption_editor(tmp_path / "run" / "model").model.editor.steps).all()
+
+
+def test_the_command_refuses_a_language_model_without_such_blocks_by_its_configuration(
+    made: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "t5").mkdir()
+    config = {"model_type": "blip-2", "text_config": {"model_type": "t5", "num_layers": 24}}
+    (tmp_path / "t5/config.json").write_text(json.dumps(config))  # there are no weights to read
+    settings = _settings(made, tmp_path / "run", captioner=str(tmp_path / "t5"))
+    lines = [f'{name} = "{getattr(settings, name)}"' for name in ("kind", "output", "records", "captioner")]
+    (tmp_path / "train.toml").write_text("\n".join(lines))
+    refused = CliRunner().invoke(app, ["train", str(tmp_path / "train.toml")])
+    assert isinstance(refused.exception, EditError)
+    assert "no blocks fc1 and fc2 that can be edited; remedy" in str(refused.exception)

@@ -4,6 +4,7 @@ Small models of random weights: they prove plumbing and no quality.
 """
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from moodarchive.diffusion.retaining import VISION, WEIGHTS_FILE, open_retaining, predict_noise
 from moodarchive.errors import ConfigError, EditError
@@ -170,14 +171,27 @@ def test_a_bad_record_is_named(made: Path, tmp_path: Path, change: dict[str, str
         RecordsFile(tmp_path / "records.jsonl", split="train", size=32).pixels("target", [0])
 
 
-def test_the_command_trains_what_the_files_kind_names(made: Path, tmp_path: Path) -> None:
-    config = tmp_path / "epem.toml"
-    settings = _settings(made, tmp_path / "out")
+def _command(settings: EpemSettings, config: Path) -> Result:
     values = settings.model_dump(mode="json", exclude={"schedule"})
     schedule = settings.schedule.model_copy(update={"steps": 1, "decay_steps": 1}).model_dump(mode="json")
     lines = [f"{name} = {json.dumps(value)}" for name, value in values.items()]
     lines += ["[schedule]", *(f"{name} = {json.dumps(value)}" for name, value in schedule.items())]
     config.write_text("\n".join(lines))
-    done = CliRunner().invoke(app, ["train", str(config)])
+    return CliRunner().invoke(app, ["train", str(config)])
+
+
+def test_the_command_trains_what_the_files_kind_names(made: Path, tmp_path: Path) -> None:
+    done = _command(_settings(made, tmp_path / "out"), tmp_path / "epem.toml")
     assert done.exit_code == 0, (done.output, done.exception)
     assert open_retaining(tmp_path / "out/model").config.eai
+
+
+def test_the_command_refuses_a_unet_of_another_width_by_its_configuration(made: Path, tmp_path: Path) -> None:
+    base = Path(shutil.copytree(made / "base", tmp_path / "base"))
+    config = json.loads((base / "unet/config.json").read_text())
+    (base / "unet/config.json").write_text(json.dumps({**config, "cross_attention_dim": 96}))
+    for weights in base.rglob("*.safetensors"):
+        weights.unlink()
+    refused = _command(_settings(made, tmp_path / "out", base=str(base)), tmp_path / "epem.toml")
+    assert isinstance(refused.exception, EditError)
+    assert re.search("has width 64, wanted is 96 .*; remedy", str(refused.exception))
