@@ -3,12 +3,13 @@
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from moodarchive.emotions.taxonomy import MIKELS_EIGHT
 from moodarchive.errors import DatasetError
 from moodarchive.language_edit.prompts import CaptionRequest
+from moodarchive.storage.inner_path import is_inner_path
 
 ELEMENTS = ("facial", "action", "object", "scene", "color&brightness")
 """What of a picture carries its emotion."""
@@ -110,14 +111,9 @@ def _text_problem(record: Row, *, is_rejected: bool) -> str:
         if value is not None and (len(value) > _MOST_TEXT or (needed and not value)):
             return f"{name} has {len(value)} characters, legal are 1 to {_MOST_TEXT}"
     for name in ("image", "edited_image"):
-        if record[name] is not None and not _is_inner_path(record[name]):
+        if record[name] is not None and not is_inner_path(record[name]):
             return f"{name} = {record[name][:120]!r} leads out of the folder"
     return ""
-
-
-def _is_inner_path(path: str) -> bool:
-    pure = PurePosixPath(path)
-    return not pure.is_absolute() and ".." not in pure.parts and "\\" not in path and "\0" not in path
 
 
 def request_of(record: Mapping[str, Any]) -> CaptionRequest:

@@ -16,9 +16,11 @@ def build(
     config: Annotated[str, typer.Argument(help="The settings, a TOML file; see configs/pairs/.")], root: Root
 ) -> None:
     """Build a set, or go on where a killed build stood: pictures are had, pairs judged and packed, the set sealed."""
-    from pipelines.emopair.build import build_pairs, read_pair_settings
+    from pipelines.emopair.build import build_pairs
+    from pipelines.emopair.settings import PairSettings
+    from pipelines.sets.settings import read_set_settings
 
-    manifest = build_pairs(read_pair_settings(config), root)
+    manifest = build_pairs(read_set_settings(PairSettings, config), root)
     left = ", ".join(f"{count:,} {reason}" for reason, count in manifest.reasons.items())
     typer.echo(f"{manifest.kept:,} of {manifest.pairs:,} pairs kept{f'; left out: {left}' if left else ''}")
     typer.echo(", ".join(f"{name} {count:,}" for name, count in manifest.sets.items()))

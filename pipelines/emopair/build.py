@@ -1,7 +1,6 @@
 """Builds an EmoPair set: requests, pictures, judging, packing, the seal; a killed build goes on with equal bytes."""
 
 import io
-import json
 from collections import Counter
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -13,38 +12,23 @@ import pyarrow.parquet as pq
 
 from moodarchive.archive.manifest import PairManifest
 from moodarchive.archive.writer_lock import only_writer
-from moodarchive.errors import ConfigError, NotWholeError
+from moodarchive.errors import NotWholeError
 from moodarchive.licences import count_by_licence
-from moodarchive.running.ray_address import address_of
-from moodarchive.running.stage import Stage, run_part
-from moodarchive.settings import differences, load
 from moodarchive.storage.store import Store
 from moodarchive.tables.keys import canonical_json
 from moodarchive.tables.layout import MANIFEST_PATH, PRIVATE, SETS
-from moodarchive.tables.parts import finished_parts, read_part, sidecar_path
+from moodarchive.tables.parts import finished_parts, read_part
 from moodarchive.tables.schemas import PAIR_INDEX, PAIR_REQUESTS, PAIR_TABLES, PAIRS, Table
 from pipelines.emopair.json_form import write_json
 from pipelines.emopair.requests import write_requests
 from pipelines.emopair.settings import PairSettings
 from pipelines.emopair.stages import PROVENANCE, pair_stages
-from pipelines.runner.cluster import Cluster
-from pipelines.runner.execute import run_stages
+from pipelines.sets.parts import SETTINGS_PATH, record_settings, remove_later_parts, run_set_stages
 from shards.seal import sizes_path
 
 NAME = "EmoPair"
-SETTINGS_PATH, ATTRIBUTION_PATH, CARD_PATH = "settings.json", "ATTRIBUTION.parquet", "README.md"
-_OWN_FOLDERS = {"crawl", "logs"}
-"""What a build that was killed early has left: its heartbeat and its logs."""
+ATTRIBUTION_PATH, CARD_PATH = "ATTRIBUTION.parquet", "README.md"
 ATTRIBUTION = pa.schema([("key", pa.string()), *((name, pa.string()) for name in PROVENANCE)])
-
-
-def read_pair_settings(config: str) -> PairSettings:
-    """From a TOML file."""
-    try:
-        text = Path(config).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"the settings file {config} cannot be read: {error}") from None
-    return load(PairSettings, text, config)
 
 
 def build_pairs(settings: PairSettings, root: str, *, on_ray: bool = True) -> PairManifest:
@@ -52,47 +36,12 @@ def build_pairs(settings: PairSettings, root: str, *, on_ray: bool = True) -> Pa
     store = Store(root)
     with only_writer(store):
         store.remove_drafts()
-        _check_settings(store, settings)
+        record_settings(store, settings.recorded())
         store.remove(MANIFEST_PATH)
-        plan = write_requests(store, settings)
-        _remove_later_parts(store, len(plan.parts))
-        stages = pair_stages(settings)
-        if on_ray:
-            with Cluster(address=address_of(settings.ray_address)) as cluster:
-                run_stages(stages, store, plan.parts, cluster)
-        else:
-            _run_here(stages, store, plan.parts)
+        parts = write_requests(store, settings)
+        remove_later_parts(store, PAIR_TABLES, len(parts))
+        run_set_stages(pair_stages(settings), store, parts, ray_address=settings.ray_address, on_ray=on_ray)
         return seal_pairs(store, settings)
-
-
-def _run_here(stages: list[Stage], store: Store, parts: list[int]) -> None:
-    for stage in stages:
-        worker = stage.make_worker()
-        for part in parts:
-            run_part(stage, store, worker, part)
-
-
-def _check_settings(store: Store, settings: PairSettings) -> None:
-    """ConfigError where the root was begun with settings of other rows."""
-    recorded = settings.recorded()
-    if store.exists(SETTINGS_PATH):
-        before = json.loads(store.read_bytes(SETTINGS_PATH))
-        changed = [f"{name} was {old!r}, is {new!r}" for name, old, new in differences(before, recorded)]
-        if changed:
-            raise ConfigError(f"{store.root} was begun with other settings: {'; '.join(changed)}; remedy: another root")
-        return
-    if {*store.names()} - _OWN_FOLDERS:
-        raise ConfigError(f"{store.root} holds something else; remedy: a new folder")
-    store.write_bytes(SETTINGS_PATH, (json.dumps(recorded, indent=1, sort_keys=True) + "\n").encode())
-
-
-def _remove_later_parts(store: Store, parts: int) -> None:
-    """Of an earlier, larger set of requests."""
-    for table in PAIR_TABLES:
-        for part, sidecar in finished_parts(store, table).items():
-            if part >= parts:
-                for path in (sidecar_path(table, part), *sidecar.files):
-                    store.remove(path)
 
 
 def seal_pairs(store: Store, settings: PairSettings) -> PairManifest:

@@ -3,11 +3,12 @@
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from moodarchive.emotions.taxonomy import MIKELS_EIGHT
 from moodarchive.errors import DatasetError
+from moodarchive.storage.inner_path import is_inner_path
 
 FIELDS = ("class_source", "class_target", "prompt", "img_src_path", "img_tgt_path", "source_softmax")
 MOST_BYTES = 2 << 30
@@ -55,14 +56,6 @@ def problem_of_softmax(values: Any) -> str:
     if abs(sum(numbers) - 1) > SUM_TOLERANCE:
         return f"source_softmax sums to {sum(numbers):.4f}, not to 1"
     return ""
-
-
-def is_inner_path(path: Any) -> bool:
-    """Whether a path stays below the folder that it is read from."""
-    if not isinstance(path, str) or not path or "\\" in path or "\0" in path:
-        return False
-    pure = PurePosixPath(path)
-    return not pure.is_absolute() and ".." not in pure.parts
 
 
 def write_json(path: Path, rows: Iterator[Mapping[str, Any]] | Sequence[Mapping[str, Any]]) -> int:

@@ -3,8 +3,6 @@
 import json
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,44 +10,28 @@ from moodarchive.emotions.taxonomy import MIKELS, MIKELS_EIGHT
 from moodarchive.errors import DatasetError
 from moodarchive.storage.store import Store
 from moodarchive.tables.keys import canonical_json, digest, image_key
-from moodarchive.tables.parts import Origin, Sidecar, finished_parts, write_part
-from moodarchive.tables.schemas import PAIR_REQUESTS, as_batch, empty_row
-from pipelines.emopair.json_form import is_inner_path, read_json
+from moodarchive.tables.schemas import PAIR_REQUESTS, empty_row
+from pipelines.emopair.json_form import read_json
 from pipelines.emopair.settings import PairSettings, PairSource
+from pipelines.sets.parts import write_request_parts
 
 _PAIRS_A_PLACE = 2
 """Drawn pairs of one place, in other moods"""
 PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 
 
-@dataclass(kw_only=True)
-class RequestPlan:
-    """The parts of requests/ that a set has."""
-
-    parts: list[int] = field(default_factory=list)
-    rows: int = 0
-
-
-def write_requests(store: Store, settings: PairSettings) -> RequestPlan:
-    """Writes requests/ part by part; parts that are there already, made from the same settings and rows, stay."""
-    plan, done = RequestPlan(), finished_parts(store, PAIR_REQUESTS)
-    origin_digest = digest(settings.recorded())
-    rows = _numbered(settings)
-    while chunk := list(islice(rows, settings.pairs_per_part)):
-        part = len(plan.parts)
-        inputs = {"rows": digest(chunk)}
-        if not _is_current(done.get(part), origin_digest, inputs):
-            origin = Origin(settings=origin_digest, inputs=inputs, started=0.0)
-            write_part(store, PAIR_REQUESTS, part, [as_batch(PAIR_REQUESTS, chunk)], origin)
-        plan.parts.append(part)
-        plan.rows += len(chunk)
-    if not plan.rows:
+def write_requests(store: Store, settings: PairSettings) -> list[int]:
+    """Writes requests/ part by part, returns the parts; those made from the same settings and rows stay."""
+    parts = write_request_parts(
+        store,
+        PAIR_REQUESTS,
+        _numbered(settings),
+        rows_per_part=settings.pairs_per_part,
+        settings=digest(settings.recorded()),
+    )
+    if not parts:
         raise DatasetError("the sources hold no pair; remedy: a folder with pictures, or other sources")
-    return plan
-
-
-def _is_current(sidecar: Sidecar | None, settings: str, inputs: dict[str, str]) -> bool:
-    return sidecar is not None and sidecar.settings == settings and dict(sidecar.inputs) == inputs
+    return parts
 
 
 def _numbered(settings: PairSettings) -> Iterator[dict[str, Any]]:
@@ -197,10 +179,3 @@ def _existing(folder: str) -> Path:
     if not path.is_dir():
         raise DatasetError(f"there is no folder {folder}")
     return path
-
-
-def require_inner(name: str) -> str:
-    """The path; DatasetError where it leads out of its folder."""
-    if not is_inner_path(name):
-        raise DatasetError(f"{name[:120]!r} leads out of its folder")
-    return name

@@ -5,10 +5,9 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from moodarchive.settings import Settings, SettingScope
+from pipelines.sets.settings import FilterSettings, MakerSettings, lacks_emoeditor
 
 Kind = Literal["emopair", "instruct-pix2pix", "generated", "drawn"]
-
-Maker = Literal["instruct-pix2pix", "emoeditor", "moodifier", "infedit", "sdedit", "colour-transfer"]
 
 
 class PairSource(Settings):
@@ -55,41 +54,6 @@ class PairSource(Settings):
         return self
 
 
-class FilterSettings(Settings):
-    """What a generated pair must reach: EmoEdit's public thresholds, and the target's own class."""
-
-    clip: Annotated[str, SettingScope.PER_ROW] = ""
-    """The CLIP that compares pictures and instructions, of open_clip or local-dir:FOLDER; empty: none."""
-    clip_pretrained: Annotated[str, SettingScope.PER_ROW] = ""
-    """A tag of open_clip."""
-    image_low: Annotated[float, Field(ge=-1, le=1), SettingScope.PER_ROW] = 0.75
-    """Least cosine between source and edit."""
-    image_high: Annotated[float, Field(ge=-1, le=1), SettingScope.PER_ROW] = 0.95
-    """Greatest; above it nothing was edited."""
-    text: Annotated[float, Field(ge=-1, le=1), SettingScope.PER_ROW] = 0.25
-    """Least cosine between edit and instruction."""
-    probability: Annotated[float, Field(ge=0, le=1), SettingScope.PER_ROW] = 0.5
-    """Least probability of the target class in the edit, which must also be the likeliest."""
-
-
-class MakerSettings(Settings):
-    """What edits the sources of generated pairs."""
-
-    method: Annotated[Maker, SettingScope.PER_ROW] = "instruct-pix2pix"
-    """The editor's method."""
-    base: Annotated[str, SettingScope.PER_ROW] = ""
-    """Its diffusion model (for emoeditor the trained model), or `demo`; empty: the one that the method was published
-    with."""
-    model: Annotated[str, SettingScope.PER_ROW] = ""
-    """An exported MoodifyCLIP, for moodifier; an EmoEditor that was trained on it, for emoeditor with base `demo`."""
-    steps: Annotated[int, Field(ge=0, le=1000), SettingScope.PER_ROW] = 0
-    """Denoising steps; 0: the method's own."""
-    size: Annotated[int, Field(ge=0, le=2048), SettingScope.PER_ROW] = 0
-    """The working size in pixels; 0: the method's own."""
-    rounds: Annotated[int, Field(ge=0, le=1000), SettingScope.PER_ROW] = 0
-    """The most passes of emoeditor; 0: its own."""
-
-
 class PairSettings(Settings):
     """The whole file."""
 
@@ -116,13 +80,8 @@ class PairSettings(Settings):
 
     @model_validator(mode="after")
     def _can_edit(self) -> Self:
-        lacks = not self.maker.base or (self.maker.base == "demo" and not self.maker.model)
-        is_generated = any(one.kind == "generated" for one in self.sources)
-        if is_generated and self.maker.method == "emoeditor" and lacks:
-            raise ValueError(
-                "maker.method = 'emoeditor' needs maker.base, the model that `moodarchive train` exported, or base "
-                "'demo' and that model as maker.model"
-            )
+        if any(one.kind == "generated" for one in self.sources) and (problem := lacks_emoeditor(self.maker)):
+            raise ValueError(problem)
         return self
 
     @model_validator(mode="after")
@@ -137,9 +96,6 @@ class PairSettings(Settings):
         from editor.provenance import folder_name
 
         own = self.of_kind(SettingScope.PER_ROW)
-        maker = self.maker.of_kind(SettingScope.PER_ROW)
-        # a path may name a person, and says nothing of the weights
-        maker |= {name: folder_name(str(maker[name])) for name in ("base", "model") if maker[name]}
         predictor = folder_name(self.predictor) if self.predictor else ""
         sources = [source.of_kind(SettingScope.PER_ROW) for source in self.sources]
-        return own | {"sources": sources, "maker": maker, "predictor": predictor}
+        return own | {"sources": sources, "maker": self.maker.recorded(), "predictor": predictor}

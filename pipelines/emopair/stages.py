@@ -6,14 +6,12 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pyarrow as pa
 from PIL import Image
 
-from moodarchive.emotions.taxonomy import MIKELS_EIGHT
-from moodarchive.errors import PictureError, RowError
+from moodarchive.errors import RowError
 from moodarchive.licences import may_be_published
 from moodarchive.running.stage import Readers, Resources, Stage, join_rows
 from moodarchive.settings import SettingScope
@@ -30,8 +28,9 @@ from moodarchive.tables.schemas import (
     as_batch,
     empty_row,
 )
-from pipelines.emopair.requests import require_inner
-from pipelines.emopair.settings import FilterSettings, MakerSettings, PairSettings
+from pipelines.emopair.settings import PairSettings
+from pipelines.sets.edits import EditJudge, Measured, PictureEditor, encode_png, likeliest, read_below
+from pipelines.sets.settings import FilterSettings, MakerSettings
 from shards.tars import write_shards
 
 Row = dict[str, Any]
@@ -61,7 +60,7 @@ class PictureMaker:
             source, target = self._pictures(request)
         except RowError as error:
             return empty_row(PAIR_PICTURES, key=request["key"], status="failed", error=error.kind)
-        contents = [_encode(image) for image in (source, target)]
+        contents = [encode_png(image) for image in (source, target)]
         digests = [hashlib.sha256(content).hexdigest() for content in contents]
         return empty_row(
             PAIR_PICTURES,
@@ -78,40 +77,17 @@ class PictureMaker:
         if "drawn" in recipe:
             return _draw(recipe)
         if "files" in recipe:
-            source, target = (_read(self.folders[recipe["of"]], name) for name in recipe["files"])
+            source, target = (read_below(self.folders[recipe["of"]], name) for name in recipe["files"])
             return source, target
-        source = _read(self.folders[recipe["of"]], recipe["edit"])
-        return source, self._edit(source, request, recipe["seed"])
-
-    def _edit(self, source: Image.Image, request: Row, seed: int) -> Image.Image:
-        from editor.edit import Edit
-
-        edit = Edit(image=source, prompt=request["prompt"], emotion=request["class_target"], seed=seed)
-        (edited,) = self._method.edit([edit], lambda done, total: None, lambda: False)
-        return cast(Image.Image, edited)
+        source = read_below(self.folders[recipe["of"]], recipe["edit"])
+        edited = self._editor.edit(
+            source, prompt=request["prompt"], emotion=request["class_target"], seed=recipe["seed"]
+        )
+        return source, edited
 
     @cached_property
-    def _method(self) -> Any:
-        """Loaded when the first picture is edited, and once a process."""
-        from editor.tools import Tools, make_editor
-        from pipelines.demo.bundled_base import with_bundled_base
-
-        maker = self.maker
-        settings = {"steps": maker.steps or None, "size": maker.size or None, "rounds": maker.rounds or None}
-        tools = Tools(method=maker.method, base=maker.base, model=maker.model, settings=settings)
-        return make_editor(with_bundled_base(tools)).loaded
-
-
-def _read(folder: str, name: str) -> Image.Image:
-    from editor.pictures import read_picture
-
-    path = Path(folder).expanduser() / require_inner(name)
-    if not path.is_file():
-        raise RowError("missing_picture", f"{path} is not there")
-    try:
-        return read_picture(path).image
-    except PictureError as error:
-        raise RowError("bad_picture", str(error)) from None
+    def _editor(self) -> PictureEditor:
+        return PictureEditor(maker=self.maker)
 
 
 def _draw(recipe: Row) -> tuple[Image.Image, Image.Image]:
@@ -121,13 +97,6 @@ def _draw(recipe: Row) -> tuple[Image.Image, Image.Image]:
     kind, place, size = recipe["drawn"]
     source, target = (draw_paired(kind, place, Mood(*recipe[side]), size).image for side in ("source", "target"))
     return source, target
-
-
-def _encode(image: Image.Image) -> bytes:
-    """Without loss, and without anything but the pixels."""
-    sink = io.BytesIO()
-    Image.frombytes("RGB", image.size, image.tobytes()).save(sink, "PNG", compress_level=6)
-    return sink.getvalue()
 
 
 @dataclass(kw_only=True)
@@ -151,15 +120,16 @@ class PairJudge:
         row["split"] = split_of(request["group"], self.heldout, self.validation)
         sides = [_open(pictures[f"{side}_bytes"]) for side in ("source", "target")]
         if self.predictor:
-            source, target = (self._distribution(image) for image in sides)
+            source, target = (self._edits.distribution(image) for image in sides)
             row["target_softmax"] = target
             if row["source_softmax"] is None:
                 row["source_softmax"] = source
-        row["class_source"] = row["class_source"] or _likeliest(row["source_softmax"])
-        row["class_target"] = row["class_target"] or _likeliest(row["target_softmax"])
-        if request["subset"] == "EPGS" and "edit" in json.loads(request["recipe"]) and self.rules.clip:
-            row["clip_image"], row["clip_text"] = self._cosines(sides, request["prompt"])
-        reason = self._reason(row, is_generated="edit" in json.loads(request["recipe"]))
+        row["class_source"] = row["class_source"] or likeliest(row["source_softmax"])
+        row["class_target"] = row["class_target"] or likeliest(row["target_softmax"])
+        is_generated = "edit" in json.loads(request["recipe"])
+        if is_generated and self.rules.clip:
+            row["clip_image"], row["clip_text"] = self._edits.cosines(sides, request["prompt"])
+        reason = self._reason(row, is_generated=is_generated)
         return row | {"kept": not reason, "reason": reason or None}
 
     def _reason(self, row: Row, *, is_generated: bool) -> str:
@@ -167,51 +137,20 @@ class PairJudge:
             return "same_class"  # a zero direction with a changed target teaches noise
         if not is_generated:
             return ""
-        rules, target = self.rules, MIKELS_EIGHT.index(row["class_target"])
-        if rules.clip and not rules.image_low <= row["clip_image"] <= rules.image_high:
-            return "clip_image"
-        if rules.clip and row["clip_text"] <= rules.text:
-            return "clip_text"
-        if _likeliest(row["target_softmax"]) != row["class_target"]:
-            return "not_the_target"
-        return "probability" if row["target_softmax"][target] <= rules.probability else ""
-
-    def _distribution(self, image: Image.Image) -> list[float]:
-        import numpy as np
-        import torch
-
-        pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255
-        return [float(value) for value in self._opened.probabilities(pixels)[0].double()]
+        measured = Measured(
+            target_softmax=row["target_softmax"], clip_image=row["clip_image"], clip_text=row["clip_text"]
+        )
+        return self._edits.reason(measured, row["class_target"])
 
     @cached_property
-    def _opened(self) -> Any:
-        from moodarchive.diffusion.predictor import open_predictor
-        from moodarchive.models.device import choose_device
-
-        return open_predictor(Path(self.predictor).expanduser(), choose_device())
-
-    def _cosines(self, sides: Sequence[Image.Image], prompt: str) -> tuple[float, float]:
-        source, target = self._clip.images(list(sides))
-        (text,) = self._clip.texts([prompt])
-        return float(source @ target), float(target @ text)
-
-    @cached_property
-    def _clip(self) -> Any:
-        from moodarchive.models.clip import ClipEncoder
-
-        return ClipEncoder(model=self.rules.clip, pretrained=self.rules.clip_pretrained)
+    def _edits(self) -> EditJudge:
+        return EditJudge(predictor=self.predictor, rules=self.rules)
 
 
 def _open(content: bytes) -> Image.Image:
     image = Image.open(io.BytesIO(content))
     image.load()
     return image
-
-
-def _likeliest(distribution: Sequence[float] | None) -> str | None:
-    if distribution is None:
-        return None
-    return MIKELS_EIGHT[max(range(len(MIKELS_EIGHT)), key=lambda index: distribution[index])]
 
 
 def split_of(group: str, heldout: float, validation: float) -> str:

@@ -3,12 +3,12 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from moodarchive.archive.manifest import PairManifest
 from moodarchive.emotions.taxonomy import MIKELS_EIGHT
-from moodarchive.errors import MoodArchiveError, NotWholeError
+from moodarchive.errors import NotWholeError
 from moodarchive.licences import may_be_published
 from moodarchive.storage.store import Store
 from moodarchive.tables.layout import MANIFEST_PATH, PRIVATE
@@ -17,11 +17,8 @@ from moodarchive.tables.parts import finished_parts, read_part
 from moodarchive.tables.schemas import PAIR_INDEX, PAIR_MEMBERS, PAIR_REQUESTS, PAIR_TABLES, PAIRS
 from moodarchive.tables.spans import member_span, sample_sha256
 from pipelines.emopair.json_form import problem_of_softmax
+from pipelines.sets.proof import file_problems
 from validate.verify import Problem
-
-_FREE = ("crawl/", "logs/", "ray/")
-"""What a build notes of itself: its heartbeat, and its parts' logs."""
-
 
 _COMPARED = ("key", "kept", "split", "prompt", "source_sha256", "target_sha256")
 
@@ -36,45 +33,11 @@ def verify_pairs(root: str) -> Iterator[Problem]:
     except ValueError as error:
         yield Problem(MANIFEST_PATH, f"cannot be read ({error})")
         return
-    damaged = list(_files(store, manifest))
+    damaged = list(file_problems(store, manifest.files, PAIR_TABLES))
     yield from damaged
     if not damaged:
         yield from _rows(store, manifest)
         yield from _samples(store, manifest)
-
-
-def _files(store: Store, manifest: PairManifest) -> Iterator[Problem]:
-    present = store.files()
-    for path, sha256 in manifest.files.items():
-        if path not in present:
-            yield Problem(path, "is missing")
-        elif store.sha256(path) != sha256:
-            yield Problem(path, "is not what was sealed")
-    covered: dict[str, str] = {}
-    sidecars: set[str] = set()
-    for table in PAIR_TABLES:
-        try:
-            for part, sidecar in finished_parts(store, table).items():
-                sidecars.add(f"{table.name}/{part:05d}.json")
-                covered |= sidecar.files
-        except MoodArchiveError as error:
-            yield Problem(table.name, str(error))
-    yield from _sidecar_problems(manifest, covered)
-    for path in sorted(present.keys() - manifest.files.keys() - sidecars - {MANIFEST_PATH}):
-        if not path.startswith(_FREE):
-            yield Problem(path, "is not part of what was sealed")
-
-
-def _sidecar_problems(manifest: PairManifest, covered: Mapping[str, str]) -> Iterator[Problem]:
-    folders = {table.name for table in PAIR_TABLES}
-    sealed = {
-        path: sha256
-        for path, sha256 in manifest.files.items()
-        if path.partition("/")[0] in folders and not path.endswith("sizes.json")
-    }
-    for path in sorted(sealed.keys() | covered.keys()):
-        if sealed.get(path) != covered.get(path):
-            yield Problem(path, "its sidecar and the manifest say different things of it")
 
 
 def _rows(store: Store, manifest: PairManifest) -> Iterator[Problem]:

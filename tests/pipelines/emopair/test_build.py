@@ -22,9 +22,10 @@ from pipelines.demo.pairs.drawing import draw_paired
 from pipelines.demo.pairs.moods import Mood
 from pipelines.emopair.build import build_pairs, export_json
 from pipelines.emopair.json_form import read_json
-from pipelines.emopair.settings import FilterSettings, PairSettings
+from pipelines.emopair.settings import PairSettings
 from pipelines.emopair.stages import PairJudge, split_of
 from pipelines.emopair.verify import verify_pairs
+from pipelines.sets.settings import FilterSettings
 from tests.editor.small_models import small_base
 from tests.making import rows_of, textured
 from tests.moodarchive.diffusion.small_emoeditor import PREDICTOR
