@@ -11,8 +11,9 @@ from typing import Annotated, Any, cast
 import pyarrow as pa
 from pydantic import Field
 
+from annotate.asking import picture_watch
 from annotate.clip_tokens import token_counter
-from annotate.describe import Describer, Outcome, Row, picture_watch
+from annotate.describe import Describer, Outcome, Row
 from annotate.part_facts import PartFacts
 from annotate.prompt import Prompt, load_prompt
 from moodarchive.chat.client import ChatClient

@@ -5,7 +5,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from annotate.describe import Outcome, Rejected
+from annotate.asking import Rejected
+from annotate.describe import Outcome
 from moodarchive.chat.client import Timing
 from moodarchive.chat.server_phases import ServerPhases
 from moodarchive.errors import ServiceError

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass, field
+from types import MappingProxyType
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -178,8 +179,18 @@ class Origin:
     """What the worker notes while the part is written; full once its last batch is."""
 
 
-def write_part(store: Store, table: Table, part: int, batches: Iterable[pa.RecordBatch], origin: Origin) -> Sidecar:
-    """Writes the part's rows, then its sidecar. Memory is bounded by one row group."""
+def write_part(  # noqa: PLR0917  the first five are a stage's ``finish``
+    store: Store,
+    table: Table,
+    part: int,
+    batches: Iterable[pa.RecordBatch],
+    origin: Origin,
+    beside: Mapping[str, str] = MappingProxyType({}),
+) -> Sidecar:
+    """Writes the part's rows, then its sidecar. Memory is bounded by one row group.
+
+    ``beside``: files that are the part's, too, with their sha256; full once the last batch is given.
+    """
     file, rows, counts = _write_file(store, table, part, batches)
     doubtful = counts.pop(DOUBTFUL, 0)
     sidecar = Sidecar(
@@ -187,7 +198,7 @@ def write_part(store: Store, table: Table, part: int, batches: Iterable[pa.Recor
         part=part,
         rows=rows,
         failures=dict(sorted(counts.items())),
-        files={part_path(table, part): file.sha256},
+        files={part_path(table, part): file.sha256, **beside},
         bytes=file.bytes_written,
         settings=origin.settings,
         inputs=dict(origin.inputs),

@@ -375,6 +375,86 @@ PAIR_INDEX = Table(
 PAIR_TABLES: tuple[Table, ...] = (PAIR_REQUESTS, PAIR_PICTURES, PAIRS, PAIR_INDEX)
 """Of an EmoPair set, in the order of its flow."""
 
+_WHOSE = (
+    ("source", pa.string(), "who offers the picture"),
+    ("title", pa.string(), "its title"),
+    ("creator", pa.string(), "who made it"),
+    ("creator_url", pa.string(), "their page"),
+    ("licence", pa.string(), "its licence"),
+    ("licence_url", pa.string(), "the licence's text"),
+    ("landing_url", pa.string(), "the page that shows it"),
+)
+LAVC_REQUESTS = Table(
+    name="requests",
+    written_by="pipelines.lavc.requests",
+    says="The pictures that an L-AVC set, a root of its own, is made of, and what is known of each beforehand.",
+    schema=_schema(
+        ("key", pa.string(), "16 hex digits; of an archive's picture its key there"),
+        ("number", pa.int64(), "position in the set"),
+        ("element", pa.string(), "what likely carries the emotion; the model says better where it is asked"),
+        ("elements", pa.list_(pa.string()), "what the model may answer; null where nothing is asked"),
+        ("emotion", pa.string(), "one of Mikels' eight; null where nobody says"),
+        ("target", pa.string(), "the emotion to edit to, drawn by the seed; null where the model chooses"),
+        ("group", pa.string(), "pictures of one group fall into one split"),
+        ("recipe", pa.string(), "JSON: how the picture is had"),
+        *_WHOSE,
+    ),
+)
+LAVC_TEXTS = Table(
+    name="texts",
+    written_by="pipelines.lavc.writing",
+    says="What an L-AVC record says in words: written by the served model, or exact of a drawing.",
+    schema=_schema(
+        ("key", pa.string(), "as in requests/"),
+        ("element", pa.string(), "what of the picture carries its emotion"),
+        ("caption", pa.string(), "what the picture shows"),
+        ("emotion", pa.string(), "one of Mikels' eight: what it evokes"),
+        ("edited_span", pa.string(), "the words of the caption that carry the emotion"),
+        ("instruction", pa.string(), "what asks for the change"),
+        ("edited_caption", pa.string(), "what the edited picture shall show"),
+        ("edited_emotion", pa.string(), "one of Mikels' eight: what it shall evoke"),
+        ("model", pa.string(), "who wrote it, as the server names itself; null of a drawing"),
+        ("prompt_hash", pa.string(), "digest of the prompt"),
+        ("seed", pa.int64(), "the accepted attempt's sampling seed"),
+        ("attempts", pa.int32(), "answers asked for"),
+        ("prompt_tokens", pa.int32(), "read, over all attempts"),
+        ("completion_tokens", pa.int32(), "written, over all attempts"),
+        *_OUTCOME,
+    ),
+)
+LAVC_RECORDS = Table(
+    name="records",
+    written_by="pipelines.lavc.editing",
+    says="L-AVC's records; a part's sidecar covers the pictures of its kept ones (original/, edited/), too.",
+    schema=_schema(
+        ("key", pa.string(), "as in requests/"),
+        ("number", pa.int64(), "position in the set"),
+        ("id", pa.string(), "the element and the number; names the pictures"),
+        ("element", pa.string(), "what of the picture carries its emotion"),
+        ("image", pa.string(), "the picture's path"),
+        ("caption", pa.string(), "what it shows"),
+        ("emotion", pa.string(), "one of Mikels' eight"),
+        ("instruction", pa.string(), "what asks for the change"),
+        ("edited_caption", pa.string(), "what the edited picture shows"),
+        ("edited_emotion", pa.string(), "one of Mikels' eight"),
+        ("edited_image", pa.string(), "the edited picture's path; null unless kept"),
+        ("split", pa.string(), "`train` or `test`, by the digest of element and group"),
+        ("edited_span", pa.string(), "the words of the caption that carry the emotion"),
+        ("status", pa.string(), "`kept` or `rejected`"),
+        ("reason", pa.string(), "why it is rejected; null when kept"),
+        ("checked_by", pa.string(), "`drawn` of exact drawings; null while nobody has checked it"),
+        *_WHOSE,
+        ("image_sha256", pa.string(), "of the stored picture; null unless kept"),
+        ("edited_sha256", pa.string(), "of the stored edited picture; null unless kept"),
+        ("tries", pa.int32(), "edits that were made until one passed the filter; null of a drawing"),
+        ("clip_image", pa.float64(), "cosine between picture and last edit; null unless it was measured"),
+        ("clip_text", pa.float64(), "cosine between last edit and edited caption; null unless it was measured"),
+        ("probability", pa.float64(), "of the target's class in the last edit; null without a predictor"),
+    ),
+)
+LAVC_TABLES: tuple[Table, ...] = (LAVC_REQUESTS, LAVC_TEXTS, LAVC_RECORDS)
+"""Of an L-AVC set, in the order of its flow."""
+
 TABLES: tuple[Table, ...] = (
     DESCRIPTORS,
     CANDIDATES,

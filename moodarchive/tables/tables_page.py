@@ -1,6 +1,6 @@
 """docs/tables.md, made from the schemas: ``python -m moodarchive.tables.tables_page`` prints it."""
 
-from moodarchive.tables.schemas import HUMAN_VERDICTS, PAIR_TABLES, SCHEMA_VERSION, TABLES
+from moodarchive.tables.schemas import HUMAN_VERDICTS, LAVC_TABLES, PAIR_TABLES, SCHEMA_VERSION, TABLES
 
 
 def markdown() -> str:
@@ -11,9 +11,9 @@ def markdown() -> str:
         "Part NNNNN of a table is `TABLE/NNNNN.parquet`, and `TABLE/NNNNN.json`, written last, says that it is done.",
         "From `items` on, part NNNNN holds the same keys, in the same order, in every table.",
     ]
-    for table in (*TABLES, HUMAN_VERDICTS, *PAIR_TABLES):
-        of_pairs = "EmoPair: " if table in PAIR_TABLES else ""
-        lines += ["", f"## {of_pairs}{table.name}", "", f"{table.says} Written by `{table.written_by}`.", ""]
+    for table in (*TABLES, HUMAN_VERDICTS, *PAIR_TABLES, *LAVC_TABLES):
+        of_set = "EmoPair: " if table in PAIR_TABLES else "L-AVC: " if table in LAVC_TABLES else ""
+        lines += ["", f"## {of_set}{table.name}", "", f"{table.says} Written by `{table.written_by}`.", ""]
         lines += ["| column | type | meaning |", "|---|---|---|"]
         for field in table.schema:
             doc = (field.metadata or {})[b"doc"].decode()

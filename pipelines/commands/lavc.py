@@ -1,4 +1,4 @@
-"""The verbs of L-AVC sets: lavc build, export and verify."""
+"""The verbs of L-AVC sets: lavc build, checks, export and verify."""
 
 from typing import Annotated
 
@@ -15,19 +15,36 @@ def build(
     config: Annotated[str, typer.Argument(help="The settings, a TOML file; see configs/lavc/.")], root: Root
 ) -> None:
     """Build a set, or go on where a killed build stood: JSON lines, pictures before and after, the seal."""
-    from pipelines.lavc.build import build_lavc, read_lavc_settings
+    from pipelines.lavc.build import build_lavc
+    from pipelines.lavc.settings import LavcSettings
+    from pipelines.sets.settings import read_set_settings
 
-    manifest = build_lavc(read_lavc_settings(config), root)
+    manifest = build_lavc(read_set_settings(LavcSettings, config), root)
     splits = ", ".join(f"{name} {count:,}" for name, count in manifest["splits"].items())
-    typer.echo(f"{manifest['kept']:,} of {manifest['records']:,} records kept: {splits}")
+    typer.echo(f"{manifest['kept']:,} of {manifest['records']:,} records kept{f': {splits}' if splits else ''}")
+    if manifest["reasons"]:
+        typer.echo("rejected: " + ", ".join(f"{count:,} {name}" for name, count in manifest["reasons"].items()))
 
 
 @lavc.command()
-def export(root: Root, folder: Annotated[str, typer.Argument(help="A new folder, or a bucket.")]) -> None:
+def checks(root: Root, folder: Annotated[str, typer.Argument(help="A new folder.")]) -> None:
+    """Write a whole set's kept records as `moodarchive study sample --kind checks --edits` reads them."""
+    from pipelines.lavc.checks import write_checks
+
+    typer.echo(f"{write_checks(root, folder):,} records to check in {folder}")
+
+
+@lavc.command()
+def export(
+    root: Root,
+    folder: Annotated[str, typer.Argument(help="A new folder, or a bucket.")],
+    *,
+    checked: Annotated[str, typer.Option(help="A study's checked.jsonl: only what people accepted is written.")] = "",
+) -> None:
     """Write a whole set's kept records as WebDataset shards with a manifest of their digests."""
     from pipelines.lavc.shards import export_shards
 
-    typer.echo(f"{export_shards(root, folder):,} samples in {folder}")
+    typer.echo(f"{export_shards(root, folder, checked):,} samples in {folder}")
 
 
 @lavc.command()

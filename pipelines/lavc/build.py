@@ -1,169 +1,112 @@
-"""Builds an L-AVC set of drawings: pictures and records part by part, then the list of records and the seal."""
+"""Builds an L-AVC set: requests, texts, records with their pictures, the list of records, the seal."""
 
-import hashlib
-import io
 import json
-import random
-from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from moodarchive.archive.writer_lock import only_writer
-from moodarchive.emotions.taxonomy import MIKELS
-from moodarchive.errors import ConfigError
-from moodarchive.language_edit.records import FIELDS, Row
-from moodarchive.settings import SettingScope, differences, load
+from moodarchive.language_edit.records import Row
+from moodarchive.running.stage import Resources, Stage
+from moodarchive.settings import SettingScope
 from moodarchive.storage.store import Store
+from moodarchive.tables.keys import digest
 from moodarchive.tables.layout import MANIFEST_PATH
-from pipelines.demo.pairs.captions import drawn_caption, drawn_request, mood_words
-from pipelines.demo.pairs.drawing import KINDS, PAIRED_EMOTIONS, draw_paired
-from pipelines.demo.pairs.moods import Mood
+from moodarchive.tables.parts import finished_parts, read_part, sidecar_path
+from moodarchive.tables.schemas import LAVC_RECORDS, LAVC_REQUESTS, LAVC_TABLES, LAVC_TEXTS
+from pipelines.lavc.checks import join_checks
+from pipelines.lavc.editing import RecordMaker, write_records_part
+from pipelines.lavc.records import RECORDS, count_records, record_line
+from pipelines.lavc.requests import CHOSEN, write_requests
 from pipelines.lavc.settings import LavcSettings
-
-RECORDS, SETTINGS, PARTS = "records.jsonl", "settings.json", "parts"
-ELEMENT_OF = {"face": "facial", "land": "scene", "house": "object"}
-"""Of L-AVC's five elements, the three that are drawn."""
-_LICENCE = {"licence": "cc0 1.0", "licence_url": "https://creativecommons.org/publicdomain/zero/1.0/"}
+from pipelines.lavc.writing import TextWriter, load_writer_prompt
+from pipelines.sets.parts import SETTINGS_PATH, record_settings, remove_later_parts, run_set_stages
 
 
-def read_lavc_settings(config: str) -> LavcSettings:
-    """From a TOML file."""
-    try:
-        text = Path(config).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"the settings file {config} cannot be read: {error}") from None
-    return load(LavcSettings, text, config)
+def build_lavc(settings: LavcSettings, root: str, *, on_ray: bool = True) -> dict[str, Any]:
+    """Builds or completes the set at ``root``; returns its manifest. Equal settings and answers give equal bytes.
 
-
-def build_lavc(settings: LavcSettings, root: str) -> dict[str, Any]:
-    """Builds or completes the set at ``root``; returns its manifest. Equal settings give equal bytes.
-
-    ConfigError where the root holds something else, or was begun with other settings.
+    ConfigError where the root holds something else, or was begun with other settings. ``on_ray`` False works in this
+    process alone.
     """
     store = Store(root)
     with only_writer(store):
         store.remove_drafts()
-        _check_settings(store, settings)
+        record_settings(store, settings.recorded())
         store.remove(MANIFEST_PATH)
-        rows: list[Row] = []
-        for part, first in enumerate(range(0, settings.count, settings.records_per_part)):
-            last = min(first + settings.records_per_part, settings.count)
-            rows += _finish_part(store, settings, part, range(first, last))
-        lines = "".join(_line(row) for row in rows)
-        store.write_bytes(RECORDS, lines.encode())
+        _forget_damaged_parts(store)
+        parts = write_requests(store, settings)
+        remove_later_parts(store, LAVC_TABLES, len(parts))
+        run_set_stages(lavc_stages(settings), store, parts, ray_address=settings.ray_address, on_ray=on_ray)
+        rows = join_checks(list(_rows(store)), settings.checked)
+        store.write_bytes(RECORDS, "".join(map(record_line, rows)).encode())
         return _seal(store, settings, rows)
 
 
-def _check_settings(store: Store, settings: LavcSettings) -> None:
-    recorded = settings.of_kind(SettingScope.PER_ROW) | {"records_per_part": settings.records_per_part}
-    if store.exists(SETTINGS):
-        before = json.loads(store.read_bytes(SETTINGS))
-        changed = [f"{name} was {old!r}, is {new!r}" for name, old, new in differences(before, recorded)]
-        if changed:
-            raise ConfigError(f"{store.root} was begun with other settings: {'; '.join(changed)}; remedy: another root")
-        return
-    if {*store.names()} - {"crawl"}:  # the writer's heartbeat
-        raise ConfigError(f"{store.root} holds something else; remedy: a new folder")
-    store.write_bytes(SETTINGS, (json.dumps(recorded, indent=1, sort_keys=True) + "\n").encode())
+def lavc_stages(settings: LavcSettings) -> list[Stage]:
+    """In their order; what a stage's rows depend on is in its digest."""
+    recorded = settings.recorded()
+    prompt = load_writer_prompt(settings.writer.prompt)  # travels with the worker: a file may change meanwhile
+    writer = settings.writer.of_kind(SettingScope.PER_ROW) | {"prompt": prompt.hash, "seed": settings.seed}
+    names = ("maker", "filter", "predictor", "tries", "seed", "test")
+    where = {"folder": settings.folder, "archive": settings.archive}
+    return [
+        Stage(
+            name="texts",
+            reads=(LAVC_REQUESTS,),
+            writes=LAVC_TEXTS,
+            make_worker=partial(TextWriter, settings=settings.writer, prompt=prompt, seed=settings.seed, **where),
+            resources=Resources(cpus=0.25, max_workers=settings.workers),
+            settings=digest(writer),
+        ),
+        Stage(
+            name="records",
+            reads=(LAVC_REQUESTS, LAVC_TEXTS),
+            writes=LAVC_RECORDS,
+            make_worker=partial(
+                RecordMaker,
+                maker=settings.maker,
+                rules=settings.filter,
+                predictor=settings.predictor,
+                tries=settings.tries,
+                seed=settings.seed,
+                test=settings.test,
+                **where,
+            ),
+            resources=Resources(cpus=0.5, gpus=settings.gpus_per_worker, max_workers=settings.workers),
+            settings=digest({name: recorded[name] for name in names}),
+            finish=write_records_part,
+        ),
+    ]
 
 
-def _finish_part(store: Store, settings: LavcSettings, part: int, numbers: range) -> list[Row]:
-    """The part's records; its own file, written after its pictures, says that they are all there."""
-    path = f"{PARTS}/{part:05d}.json"
-    if store.exists(path):
-        finished = json.loads(store.read_bytes(path))
-        if all(store.exists(name) and store.sha256(name) == sha256 for name, sha256 in finished["files"].items()):
-            rows: list[Row] = finished["records"]
-            return rows
-    records, files = [], {}
-    for number in numbers:
-        record, pictures = _draw(settings, number)
-        records.append(record)
-        for name, image in pictures.items():
-            files[name] = store.write_bytes(name, _encode(image))
-    finished = {"files": files, "records": records}
-    store.write_bytes(path, (json.dumps(finished, ensure_ascii=False, indent=1) + "\n").encode())
-    return records
+def _forget_damaged_parts(store: Store) -> None:
+    """A part of which a file is gone or changed is made again; of requests, the choice of pictures, too."""
+    for table in LAVC_TABLES:
+        for part, sidecar in finished_parts(store, table).items():
+            if not all(store.exists(path) and store.sha256(path) == sha256 for path, sha256 in sidecar.files.items()):
+                store.remove(sidecar_path(table, part))
+                if table is LAVC_REQUESTS:
+                    store.remove(CHOSEN)
 
 
-def _draw(settings: LavcSettings, number: int) -> tuple[Row, dict[str, Image.Image]]:
-    draw = random.Random(f"{settings.seed}/lavc/{number}")
-    kind, place = KINDS[number % len(KINDS)], settings.first_place + number // len(KINDS)
-    before, after = draw.sample(PAIRED_EMOTIONS, 2)
-    request = drawn_request(kind, place, before, after)
-    element = ELEMENT_OF[kind]
-    name = f"{element}-{number:05d}"
-    images = {
-        f"original/{name}.png": draw_paired(kind, place, Mood(before, draw.randrange(1 << 30)), settings.size).image,
-        f"edited/{name}.png": draw_paired(kind, place, Mood(after, draw.randrange(1 << 30)), settings.size).image,
-    }
-    record = {
-        "id": name,
-        "element": element,
-        "image": f"original/{name}.png",
-        "caption": request.caption,
-        "emotion": MIKELS[before],
-        "instruction": request.instruction,
-        "edited_caption": drawn_caption(kind, place, after),
-        "edited_emotion": MIKELS[after],
-        "edited_image": f"edited/{name}.png",
-        "split": split_of(element, f"{kind}/{place}", settings.test),
-        "edited_span": mood_words(kind, before),
-        "status": "kept",
-        "reason": None,
-        "checked_by": "drawn",
-        "source": "drawn",
-        "title": f"A drawn {kind}",
-        "creator": "MoodArchive",
-        **_LICENCE,
-    }
-    return record, images
-
-
-def split_of(element: str, group: str, test: float) -> str:
-    """By a digest within the element: pictures of one place fall into one split."""
-    share = int.from_bytes(hashlib.sha256(f"{element}/{group}".encode()).digest()[:8], "big") / 2**64
-    return "test" if share < test else "train"
-
-
-def _encode(image: Image.Image) -> bytes:
-    """Without loss, and without anything but the pixels."""
-    sink = io.BytesIO()
-    Image.frombytes("RGB", image.size, image.tobytes()).save(sink, "PNG", compress_level=6)
-    return sink.getvalue()
-
-
-def _line(row: Row) -> str:
-    return json.dumps({name: row[name] for name in FIELDS if name in row}, ensure_ascii=False) + "\n"
+def _rows(store: Store) -> Iterator[Row]:
+    for part in sorted(finished_parts(store, LAVC_RECORDS)):
+        for batch in read_part(store, LAVC_RECORDS, part, batch_rows=1_000):
+            yield from batch.to_pylist()
 
 
 def _seal(store: Store, settings: LavcSettings, rows: list[Row]) -> dict[str, Any]:
+    own = [path for path in (SETTINGS_PATH, RECORDS, CHOSEN) if store.exists(path)]
+    parts = [part for table in LAVC_TABLES for part in finished_parts(store, table).values()]
+    files = {path: sha256 for part in parts for path, sha256 in part.files.items()}
     manifest = {
         "name": "L-AVC",
         "code_version": version("moodarchive"),
-        "settings": settings.of_kind(SettingScope.PER_ROW),
+        "settings": settings.recorded(),
         **count_records(rows),
-        "files": {path: store.sha256(path) for path in sorted(_sealed_paths(store))},
+        "files": dict(sorted((files | {path: store.sha256(path) for path in own}).items())),
     }
     store.write_bytes(MANIFEST_PATH, (json.dumps(manifest, indent=1, sort_keys=True) + "\n").encode())
     return manifest
-
-
-def count_records(rows: list[Row]) -> dict[str, Any]:
-    """What a manifest says of the records."""
-    return {
-        "records": len(rows),
-        "kept": sum(row["status"] == "kept" for row in rows),
-        "elements": dict(sorted(Counter(row["element"] for row in rows).items())),
-        "splits": dict(sorted(Counter(row["split"] for row in rows).items())),
-        "licences": dict(sorted(Counter(row["licence"] for row in rows).items())),
-    }
-
-
-def _sealed_paths(store: Store) -> Iterator[str]:
-    """All but what a build notes of itself."""
-    return (path for path in store.files() if not path.startswith("crawl/") and path != MANIFEST_PATH)

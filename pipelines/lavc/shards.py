@@ -15,7 +15,8 @@ from moodarchive.tables.layout import MANIFEST_PATH, PRIVATE
 from moodarchive.tables.parts import Origin
 from moodarchive.tables.schemas import PAIR_INDEX
 from pipelines.emopair.stages import MEMBERS
-from pipelines.lavc.build import RECORDS
+from pipelines.lavc.checks import join_checks
+from pipelines.lavc.records import RECORDS
 from pipelines.lavc.verify import verify_lavc
 from shards.tars import write_shards
 
@@ -23,22 +24,25 @@ RECORDS_A_TAR = 500
 _SAMPLES = pa.schema([("set", pa.string()), ("key", pa.string()), *((name, pa.binary()) for name in MEMBERS)])
 
 
-def export_shards(root: str, output: str) -> int:
+def export_shards(root: str, output: str, checked: str = "") -> int:
     """Writes ``output``, a new folder; returns how many samples. Equal sets give equal bytes.
 
     KEY.source.png, KEY.target.png, KEY.json (the record) and KEY.txt (the instruction); what may not be passed on lies
-    in the private shards. NotWholeError where the set is not what was sealed.
+    in the private shards. ``checked``: a study's checked.jsonl; only records that people accepted are written then.
+    NotWholeError where the set is not what was sealed.
     """
     for problem in verify_lavc(root):
         raise NotWholeError(f"{root} is not whole: {problem}; remedy: moodarchive lavc build")
     source, target = Store(root), Store(output)
     if target.files():
         raise ConfigError(f"{output} holds something already; remedy: a new folder")
-    rows = [row for row in read_record_lines(source.read_bytes(RECORDS), RECORDS) if row.get("status") != "rejected"]
+    every = join_checks(read_record_lines(source.read_bytes(RECORDS), RECORDS), checked)
+    rows = [row for row in every if row.get("status") != "rejected"]
+    permitted = bool(json.loads(source.read_bytes(MANIFEST_PATH))["settings"].get("permission"))
     files: dict[str, str] = {}
     with only_writer(target):
         for part, first in enumerate(range(0, len(rows), RECORDS_A_TAR)):
-            samples = [_sample(source, row) for row in rows[first : first + RECORDS_A_TAR]]
+            samples = [_sample(source, row, permitted=permitted) for row in rows[first : first + RECORDS_A_TAR]]
             origin = Origin(settings=digest("lavc 1"), inputs={"records": source.sha256(RECORDS)}, started=0.0)
             batch = pa.RecordBatch.from_pylist(samples, schema=_SAMPLES)
             files |= write_shards(target, PAIR_INDEX, part, iter([batch]), origin, members=MEMBERS).files
@@ -53,8 +57,8 @@ def export_shards(root: str, output: str) -> int:
     return len(rows)
 
 
-def _sample(source: Store, row: Row) -> Row:
-    public = may_be_published(row.get("licence"), row.get("licence_url"), permitted=False)
+def _sample(source: Store, row: Row, *, permitted: bool) -> Row:
+    public = may_be_published(row.get("licence"), row.get("licence_url"), permitted=permitted)
     record = {name: row[name] for name in FIELDS if name in row}
     return {
         "set": row["split"] if public else PRIVATE,

@@ -8,7 +8,9 @@ from moodarchive.errors import DatasetError, NotWholeError
 from moodarchive.language_edit.records import Row, problem_of
 from moodarchive.storage.store import Store
 from moodarchive.tables.layout import MANIFEST_PATH
-from pipelines.lavc.build import RECORDS, count_records
+from moodarchive.tables.schemas import LAVC_TABLES
+from pipelines.lavc.records import RECORDS, count_records
+from pipelines.sets.proof import file_problems
 from validate.verify import Problem
 
 
@@ -23,22 +25,10 @@ def verify_lavc(root: str) -> Iterator[Problem]:
     except (ValueError, KeyError, TypeError) as error:
         yield Problem(MANIFEST_PATH, f"cannot be read ({error!r})")
         return
-    damaged = list(_files(store, files))
+    damaged = list(file_problems(store, files, LAVC_TABLES))
     yield from damaged
     if not damaged:
         yield from _records(store, manifest, files)
-
-
-def _files(store: Store, files: dict[str, str]) -> Iterator[Problem]:
-    present = store.files()
-    for path, sha256 in files.items():
-        if path not in present:
-            yield Problem(path, "is missing")
-        elif store.sha256(path) != sha256:
-            yield Problem(path, "is not what was sealed")
-    for path in sorted(present.keys() - files.keys() - {MANIFEST_PATH}):
-        if not path.startswith("crawl/"):
-            yield Problem(path, "is not part of what was sealed")
 
 
 def _records(store: Store, manifest: dict[str, Any], files: dict[str, str]) -> Iterator[Problem]:
@@ -55,14 +45,14 @@ def _records(store: Store, manifest: dict[str, Any], files: dict[str, str]) -> I
             row, problem = {}, f"is no JSON ({error})"
         if not problem and row["id"] in seen:
             problem = f"the id {row['id']} stands twice"
-        if not problem and (lost := [row[name] for name in ("image", "edited_image") if row[name] not in files]):
-            problem = f"{lost[0]} is not part of what was sealed"
+        if not problem and row.get("status", "kept") == "kept":
+            lost = [row[name] for name in ("image", "edited_image") if row[name] not in files]
+            problem = f"{lost[0]} is not part of what was sealed" if lost else ""
         if problem:
             yield Problem(f"{RECORDS}, line {number}", problem)
             continue
         seen.add(row["id"])
         rows.append(row)
-    counted = count_records(rows)
-    for name, value in counted.items():
+    for name, value in count_records(rows).items():
         if manifest.get(name) != value:
             yield Problem(MANIFEST_PATH, f"says {name} {manifest.get(name)!r}; there are {value!r}")

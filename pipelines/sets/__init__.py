@@ -1,1 +1,1 @@
-"""What EmoPair and L-AVC sets share: edits and their filters, parts of requests, the settings' record, proofs of files."""
+"""What EmoPair and L-AVC sets share: edits and filters, requests, the settings' record, proofs of files."""

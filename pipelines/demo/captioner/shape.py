@@ -25,7 +25,20 @@ def fill_schema(schema: Mapping[str, Any], composed: Composed) -> Any:
     sentences = (composed.summary, *composed.stimuli, composed.assessment)
     if "properties" not in schema:
         return _fill(schema, sentences)
-    return {name: _fill(below, parts.get(name, sentences)) for name, below in schema["properties"].items()}
+    answer = {name: _fill(below, parts.get(name, sentences)) for name, below in schema["properties"].items()}
+    return answer | _change_of_emotion(answer, composed)
+
+
+def _change_of_emotion(answer: Mapping[str, Any], composed: Composed) -> dict[str, Any]:
+    """What an L-AVC record's fields say of each other; nothing where these are not asked."""
+    if not {"edited_span", "edited_emotion", "instruction", "edited_caption"} <= answer.keys():
+        return {}
+    emotion = answer["edited_emotion"]
+    return {
+        "edited_span": " ".join(str(answer["caption"]).split()[:4]),
+        "instruction": f"Please change the emotion of this image to {emotion}.",
+        "edited_caption": _shorten(f"In a mood of {emotion}: {composed.summary}", 300),
+    }
 
 
 def _fill(schema: Mapping[str, Any], words: Sequence[str]) -> Any:

@@ -1,13 +1,10 @@
 """Small EmoPair sets for tests."""
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 from moodarchive.emotions.taxonomy import MIKELS_EIGHT
-from moodarchive.storage.store import Store
-from moodarchive.tables.layout import MANIFEST_PATH
 from pipelines.emopair.settings import PairSettings
 from tests.making import textured
 
@@ -49,10 +46,3 @@ def write_authors(folder: Path, entries: list[dict[str, Any]]) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             if not path.exists():
                 textured(40, 32, seed=number).save(path)
-
-
-def content(root: str | Path) -> dict[str, str]:
-    """Digest of every file that a seal covers, and of the manifest."""
-    store = Store(str(root))
-    names = [*json.loads(store.read_bytes(MANIFEST_PATH))["files"], MANIFEST_PATH]
-    return {name: hashlib.sha256(store.read_bytes(name)).hexdigest() for name in names}

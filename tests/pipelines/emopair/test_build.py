@@ -29,7 +29,8 @@ from pipelines.sets.settings import FilterSettings
 from tests.editor.small_models import small_base
 from tests.making import rows_of, textured
 from tests.moodarchive.diffusion.small_emoeditor import PREDICTOR
-from tests.pipelines.emopair.sets import authors_settings, content, drawn_settings, entry, write_authors
+from tests.pipelines.emopair.sets import authors_settings, drawn_settings, entry, write_authors
+from tests.pipelines.sets.sealed import content
 
 
 def _pairs(root: str | Path) -> list[dict[str, Any]]:
