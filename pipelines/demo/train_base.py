@@ -27,7 +27,11 @@ TOLD_SECONDS = 15.0
 def settings_for(options: argparse.Namespace) -> DiffusionSettings:
     """What the shipped base was trained with, but for what the options change."""
     settings = DiffusionSettings(
-        output=str(options.work), size=options.size, seed=options.seed, threads=options.threads
+        output=str(options.work),
+        start=str(options.start or ""),
+        size=options.size,
+        seed=options.seed,
+        threads=options.threads,
     )
     autoencoder = settings.autoencoder.schedule.model_copy(
         update={"steps": options.autoencoder_steps, "decay_steps": max(1, options.autoencoder_steps // 2)}
@@ -85,6 +89,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, help="folder to copy the base to")
     parser.add_argument("--work", type=Path, default=Path("runs/demo-base"), help="checkpoints, towers, latents")
+    parser.add_argument("--start", type=Path, help="a base whose denoiser learns on, in place of random weights")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--places", type=int, default=1200, help="places drawn of each kind, in eight moods each")

@@ -42,8 +42,8 @@ def train_diffusion(settings: DiffusionSettings, origin: str, tell: Listener, sa
         base,
         [
             f"{len(pictures):,} pictures of {settings.size} pixels: {pictures.name}",
-            f"{settings.denoiser.schedule.steps:,} steps of {settings.denoiser.schedule.batch} from random weights, "
-            f"seed {settings.seed}",
+            f"{settings.denoiser.schedule.steps:,} steps of {settings.denoiser.schedule.batch} from "
+            f"{settings.start or 'random weights'}, seed {settings.seed}",
             "what the pictures' licences bind goes with this model",
         ],
     )

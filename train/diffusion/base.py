@@ -13,7 +13,7 @@ from moodarchive.storage.store import Store
 from train.devices.device import choose_device, explain_device_errors
 from train.diffusion.autoencoder import AutoencoderLoss, DecoderLoss, encode_all, make_autoencoder
 from train.diffusion.denoiser import DenoiserLoss, Texts, make_denoiser
-from train.diffusion.folder import write_base
+from train.diffusion.folder import open_start, write_base
 from train.diffusion.learner import Learner
 from train.diffusion.pictures import Pictures
 from train.diffusion.run import Listener, Pace, autocast, expected_progress, run_steps
@@ -28,13 +28,24 @@ def train_base(settings: DiffusionSettings, pictures: Pictures, towers: Mapping[
 
     ``towers`` are text towers by names that tell them apart; the denoiser learns from all of them in turn. ``tell``
     hears every step. The decoder learns on at the end, because latents and denoiser depend on the encoder alone.
+    With ``start`` the denoiser alone learns, from that base's weights and in its latents. ConfigError for a ``start``
+    that is no base, or one of another schedule, text width or size.
     """
+    folder = Path(settings.output) / BASE
+    if settings.start:
+        width = next(iter(towers.values())).width
+        vae, unet = open_start(Path(settings.start).expanduser(), size=settings.size, text_width=width)
+        latents = encode_pictures(settings, vae.to(_prepare_device(settings)), pictures)
+        unet = train_denoiser(
+            settings, vae=vae, latents=latents, pictures=pictures, towers=towers, tell=tell, start=unet
+        )
+        write_base(folder, vae, unet)
+        return folder
     vae = train_autoencoder(settings, pictures, tell)
     latents = encode_pictures(settings, vae, pictures)
+    vae.register_to_config(scaling_factor=latent_scale(latents))
     unet = train_denoiser(settings, vae=vae, latents=latents, pictures=pictures, towers=towers, tell=tell)
     vae = train_decoder(settings, vae, latents, pictures, tell)
-    vae.register_to_config(scaling_factor=latent_scale(latents))
-    folder = Path(settings.output) / BASE
     write_base(folder, vae, unet)
     return folder
 
@@ -64,27 +75,36 @@ def train_denoiser(
     pictures: Pictures,
     towers: Mapping[str, Texts],
     tell: Listener,
+    start: Any = None,
 ) -> Any:
-    """The averaged UNet over the autoencoder's ``latents`` of ``pictures``."""
+    """The averaged UNet over the autoencoder's ``latents`` of ``pictures``; ``start`` is one that learns on."""
     device = _prepare_device(settings)
-    unet = make_denoiser(
-        settings.denoiser,
-        channels=latents.shape[1],
-        side=latents.shape[2],
-        text_width=next(iter(towers.values())).width,
-        seed=settings.seed,
-    ).to(device)
+    begun = [_digest(start)] if start is not None else []
+    unet = (
+        start
+        if start is not None
+        else make_denoiser(
+            settings.denoiser,
+            channels=latents.shape[1],
+            side=latents.shape[2],
+            text_width=next(iter(towers.values())).width,
+            seed=settings.seed,
+        )
+    )
+    unet = unet.to(device)
     learner = Learner(unet, settings.denoiser.schedule)
     loss = DenoiserLoss(
         unet=unet,
-        latents=latents * latent_scale(latents),
+        latents=latents * vae.config.scaling_factor,
         pictures=pictures,
         towers=list(towers.values()),
         settings=settings.denoiser,
         seed=settings.seed,
         precision=autocast(settings.precision, device),
     )
-    expected = expected_progress(settings.of_kind(SettingScope.TRAINING), pictures.name, _digest(vae), *sorted(towers))
+    expected = expected_progress(
+        settings.of_kind(SettingScope.TRAINING), pictures.name, _digest(vae), *begun, *sorted(towers)
+    )
     return _train_part(settings, "denoiser", learner, loss, expected=expected, tell=tell)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from moodarchive.errors import ConfigError
 from train.diffusion.denoiser import SCHEDULER
 
 
@@ -24,6 +25,49 @@ def write_base(folder: Path, vae: Any, unet: Any) -> None:
     (folder / "scheduler").mkdir(parents=True, exist_ok=True)
     config = {"_class_name": "DDIMScheduler", **SCHEDULER}
     (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps(config, indent=2) + "\n", "utf-8")
+
+
+def open_start(folder: Path, *, size: int, text_width: int) -> tuple[Any, Any]:
+    """Autoencoder and UNet of a base that is trained on, in float32.
+
+    ConfigError for a folder that lacks them, and for a base of another schedule, text width or multiple of ``size``.
+    """
+    import torch
+
+    from moodarchive.diffusion.parts import diffusion_library
+    from moodarchive.models.torch_compat import import_torchvision_safely
+
+    import_torchvision_safely()
+    from diffusers import AutoencoderKL
+
+    for part in ("vae", "unet", "scheduler"):
+        if not (folder / part).is_dir():
+            raise ConfigError(
+                f"start = {str(folder)!r} has no {part}/; remedy: a base's folder, as diffusers writes it"
+            )
+    library = diffusion_library()
+    scheduler = library.DDIMScheduler.load_config(folder / "scheduler")
+    own = library.DDIMScheduler.from_config(SCHEDULER).alphas_cumprod
+    if scheduler.get("prediction_type", "epsilon") != "epsilon" or not torch.equal(
+        library.DDIMScheduler.from_config(scheduler).alphas_cumprod, own
+    ):
+        raise ConfigError(
+            f"start = {str(folder)!r} has another schedule than Stable Diffusion 1.5's; remedy: a base of that schedule"
+        )
+    autoencoders: Any = AutoencoderKL
+    vae = autoencoders.from_pretrained(folder / "vae", torch_dtype=torch.float32, local_files_only=True).eval()
+    unet = library.UNet2DConditionModel.from_pretrained(
+        folder / "unet", torch_dtype=torch.float32, local_files_only=True
+    )
+    if unet.config.cross_attention_dim != text_width:
+        raise ConfigError(
+            f"start = {str(folder)!r} reads texts of width {unet.config.cross_attention_dim}, the text towers give "
+            f"{text_width}; remedy: `texts` of the base's own kind"
+        )
+    multiple = 2 ** (len(vae.config.block_out_channels) + len(unet.config.block_out_channels) - 2)
+    if size % multiple:
+        raise ConfigError(f"size = {size} must be a multiple of {multiple}, the coarsest cell of {str(folder)!r}")
+    return vae, unet.train().to(memory_format=torch.channels_last)
 
 
 def add_text_tower(folder: Path, tower: tuple[Path, Path]) -> None:

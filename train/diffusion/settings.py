@@ -112,6 +112,9 @@ class DiffusionSettings(Settings):
     texts: Annotated[tuple[str, ...], SettingScope.EXECUTION] = ()
     """Folders of text towers, which take turns: a MoodifyCLIP that `moodarchive train` exported, a diffusion model's,
     or `demo` for the demo's own CLIP. The first one goes with the base."""
+    start: Annotated[str, SettingScope.EXECUTION] = ""
+    """A base's folder that the training goes on from: its denoiser learns, its autoencoder stays as it is, and
+    `autoencoder` and `denoiser.widths` count for nothing. Empty: random weights."""
     size: Annotated[int, Field(ge=16), SettingScope.TRAINING] = 64
     """Side of the pictures in pixels; others are cut to their middle square."""
     seed: Annotated[int, SettingScope.TRAINING] = 0

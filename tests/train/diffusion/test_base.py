@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+import shutil
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -168,3 +169,39 @@ def test_the_rate_rises_stays_and_falls_to_its_floor() -> None:
 def test_a_size_that_the_resolutions_do_not_divide_is_named() -> None:
     with pytest.raises(ValueError, match="multiple of 16"):
         DiffusionSettings(size=40)
+
+
+def test_a_base_that_stands_learns_on_in_its_own_latents(unbroken: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    towers = {"letters": Letters()}
+    on = settings(tmp_path).model_copy(update={"start": str(unbroken)})
+    folder = train_base(on, Squares(), towers, lambda report: None)
+    name = "diffusion_pytorch_model.safetensors"
+    assert (folder / "vae" / name).read_bytes() == (unbroken / "vae" / name).read_bytes()
+    before, after = load_file(unbroken / "unet" / name), load_file(folder / "unet" / name)
+    assert before.keys() == after.keys()
+    moved = max(float((after[key].float() - before[key].float()).abs().max()) for key in after)
+    assert 0 < moved < 0.05  # six steps of at most 1e-3 from its weights, not from others
+    assert digest(
+        train_base(on.model_copy(update={"output": str(tmp_path / "two")}), Squares(), towers, print)
+    ) == digest(folder)
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"), [("vae", "no vae/"), ("width", "texts of width 8"), ("size", "multiple of 4")]
+)
+def test_a_start_that_does_not_fit_is_named_before_the_first_step(
+    unbroken: Path, tmp_path: Path, broken: str, message: str
+) -> None:
+    start = tmp_path / "start"
+    shutil.copytree(unbroken, start)
+    on = settings(tmp_path / "out").model_copy(update={"start": str(start), "size": 18 if broken == "size" else 16})
+    tower = Letters()
+    if broken == "vae":
+        shutil.rmtree(start / "vae")
+    elif broken == "width":
+        tower.width = 12
+    with pytest.raises(ConfigError, match=message):
+        train_base(on, Squares(), {"letters": tower}, lambda report: None)
+    assert not (tmp_path / "out").exists()
