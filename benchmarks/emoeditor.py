@@ -5,7 +5,9 @@
 trains, for each of three seeds, a predictor, a judge that takes no part in editing, and the four models that the six
 rows need; then edits unseen places, with sources of one mood and of two, and prints judge, dB, SSIM, rounds and ESMI
 with bootstrap intervals beside the paper's table, and the gates. Without ``--base`` it first trains an autoencoder
-and starts from a UNet of random weights; with it, from that base's. A killed run goes on. What stands there is kept.
+under a UNet of random weights. All models go on from one UNet that has learnt to edit by text (``--start-steps``), as
+the paper's go on from InstructPix2Pix's; with ``--start-steps 0`` from the base's own. A killed run goes on. What
+stands there is kept.
 """
 
 import argparse
@@ -68,6 +70,7 @@ ROWS = (
     ("e_dir, IEI, L_emb", "direction", True),
 )  # fmt: skip
 """The paper's, in its order: title, arm, whether the loop runs."""
+START_SEED = 1_000_000
 BOOTSTRAPS = 2000
 WINDOW = 11
 """Of the likeness, in pixels: the paper's 51 of 224 would see hardly more than one place here."""
@@ -173,18 +176,42 @@ def prepare_base(options: argparse.Namespace, work: Path) -> Path:
     return folder
 
 
-def arm_settings(options: argparse.Namespace, work: Path, arm: str, seed: int, **parts: Path) -> EmoEditorSettings:
-    """One of the four models."""
-    steps = options.steps
-    values = {
-        "output": str(work / f"seed-{seed}" / arm.replace(", ", "-").replace(" ", "-")), "pairs": str(parts["pairs"]),
-        "base": str(parts["base"]), "predictor": str(parts["predictor"]), "hidden": (64, 128, 128),
-        "size": options.size, "seed": seed, "threads": options.threads, "checkpoint_steps": max(1, steps // 5),
+def train_start(options: argparse.Namespace, work: Path, base: Path, pairs: Path, predictor: Path) -> Path:
+    """What InstructPix2Pix's weights are to the paper: a UNet that edits by text; ``base`` where no steps are named.
+
+    The pairs' own labels are used, and an edit by text asks no predictor: the one that is given only goes along.
+    """
+    if not options.start_steps:
+        return base
+    folder = work / "start" / MODEL
+    if not folder.is_dir():
+        values = model_values(options, options.start_steps) | {
+            "output": str(work / "start"), "base": str(base), "pairs": str(pairs), "predictor": str(predictor),
+            "labels": "set", "seed": START_SEED, **ARMS["text"],
+        }  # fmt: skip
+        began = time.process_time()
+        train_emoeditor(EmoEditorSettings.model_validate(values), lambda report: None)
+        print(f"start: {options.start_steps} steps, {time.process_time() - began:.0f} CPU s", flush=True)
+    return folder
+
+
+def model_values(options: argparse.Namespace, steps: int) -> dict[str, Any]:
+    """What the start and the models share."""
+    return {
+        "hidden": (64, 128, 128), "size": options.size, "threads": options.threads,
+        "checkpoint_steps": max(1, steps // 5),
         "schedule": {
             "steps": steps, "batch": 16, "learning_rate": 1e-3, "decay_steps": max(1, steps // 2), "average": 0.99,
             "weight_decay": 0,
         },
-        **ARMS[arm],
+    }  # fmt: skip
+
+
+def arm_settings(options: argparse.Namespace, work: Path, arm: str, seed: int, **parts: Path) -> EmoEditorSettings:
+    """One of the four models."""
+    values = model_values(options, options.steps) | {
+        "output": str(work / f"seed-{seed}" / arm.replace(", ", "-").replace(" ", "-")), "seed": seed,
+        **{name: str(path) for name, path in parts.items()}, **ARMS[arm],
     }  # fmt: skip
     return EmoEditorSettings.model_validate(values)
 
@@ -247,6 +274,24 @@ def interval(values: Sequence[float], seed: int = 0) -> tuple[float, float, floa
     return float(array.mean()), float(low), float(high)
 
 
+def train_arms(options: argparse.Namespace, work: Path, seed: int, **parts: Path) -> dict[str, Path]:
+    """The models' folders."""
+    folders: dict[str, Path] = {}
+    for arm in ARMS if options.arms is None else options.arms:
+        settings = arm_settings(options, work, arm, seed, **parts)
+        began = time.process_time()
+        folders[arm] = Path(settings.output) / MODEL
+        if not folders[arm].is_dir():
+            if (latents := work / "start" / "cache").is_dir():  # of the same pairs and autoencoder
+                shutil.copytree(latents, Path(settings.output) / "cache", dirs_exist_ok=True)
+            train_emoeditor(settings, lambda report: None)
+            print(
+                f"seed {seed}, {arm}: {settings.schedule.steps} steps, {time.process_time() - began:.0f} CPU s",
+                flush=True,
+            )
+    return folders
+
+
 def run_seed(
     options: argparse.Namespace, work: Path, base: Path, pairs: Path, seed: int
 ) -> dict[str, dict[str, Scores]]:
@@ -256,18 +301,9 @@ def run_seed(
     judge_folder = train_classifier(options, own / "judge", JUDGE_PLACES + seed * 10_000, 100 + seed)
     judge, esmi = open_predictor(judge_folder), Esmi(model=str(judge_folder))
     esmi.load()
-    parts = {"base": base, "pairs": pairs, "predictor": predictor}
-    folders: dict[str, Path] = {}
-    for arm in ARMS if options.arms is None else options.arms:
-        settings = arm_settings(options, work, arm, seed, **parts)
-        began = time.process_time()
-        folders[arm] = Path(settings.output) / MODEL
-        if not folders[arm].is_dir():
-            train_emoeditor(settings, lambda report: None)
-            print(
-                f"seed {seed}, {arm}: {settings.schedule.steps} steps, {time.process_time() - began:.0f} CPU s",
-                flush=True,
-            )
+    start = train_start(options, work, base, pairs, predictor)
+    parts = {"base": start, "pairs": pairs, "predictor": predictor}
+    folders = train_arms(options, work, seed, **parts)
     kinds = {"one mood": False, "mixed": True}
     cases = {name: draw_cases(options.cases, seed, options.size, mixed=mixed) for name, mixed in kinds.items()}
     found: dict[str, dict[str, Scores]] = {}
@@ -288,9 +324,12 @@ def run_seed(
         edits = [Edit(image=case.source, prompt="", emotion=case.emotion, seed=n) for n, case in enumerate(of_kind)]
         add("colour transfer", name, ColourTransfer(references).edit(edits, lambda done, total: None, lambda: False))
         if "direction" in folders:
-            folder = untrained(arm_settings(options, work, "direction", seed, **parts), own / "untrained")
-            for loop in (False, True):
-                add(f"untrained{', IEI' if loop else ''}", name, *edit_all(folder, of_kind, options, loop=loop))
+            blind = {"untrained": base} | ({"start, untaught": start} if start != base else {})
+            for title, of in blind.items():
+                settings = arm_settings(options, work, "direction", seed, **(parts | {"base": of}))
+                folder = untrained(settings, own / title.replace(", ", "-"))
+                for loop in (False, True):
+                    add(f"{title}{', IEI' if loop else ''}", name, *edit_all(folder, of_kind, options, loop=loop))
         for title, arm, loop in ROWS:
             if arm in folders:
                 add(title, name, *edit_all(folders[arm], of_kind, options, loop=loop))
@@ -367,6 +406,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--pairs", type=int, default=3000)
     parser.add_argument("--cases", type=int, default=60)
+    parser.add_argument("--start-steps", type=int, default=0, help="of the UNet that edits by text; 0: there is none")
     parser.add_argument("--steps", type=int, default=1900, help="of each model")
     parser.add_argument("--autoencoder-steps", type=int, default=1500)
     parser.add_argument("--predictor-steps", type=int, default=600)

@@ -84,7 +84,7 @@ def test_every_setting_says_what_it_means() -> None:
 
 def test_every_shipped_config_is_valid() -> None:
     from moodarchive.settings import load
-    from pipelines.emopair.settings import PairSettings
+    from pipelines.emopair.settings import CandidateSettings, PairSettings
     from pipelines.lavc.settings import LavcSettings
     from pipelines.model.training import kind_of
     from pipelines.settings import read_settings
@@ -109,6 +109,8 @@ def test_every_shipped_config_is_valid() -> None:
         load(classes[kind_of(text, str(path))], text, str(path))
     for path in sorted((HOUSE / "configs" / "pairs").glob("*.toml")):
         load(PairSettings, path.read_text(), str(path))
+    for path in sorted((HOUSE / "configs" / "candidates").glob("*.toml")):
+        load(CandidateSettings, path.read_text(), str(path))
     for path in sorted((HOUSE / "configs" / "lavc").glob("*.toml")):
         load(LavcSettings, path.read_text(), str(path))
 

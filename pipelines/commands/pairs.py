@@ -1,4 +1,4 @@
-"""The verbs of EmoPair sets: pairs build, export and verify."""
+"""The verbs of EmoPair sets: pairs build, instructions, candidates, export and verify."""
 
 from pathlib import Path
 from typing import Annotated
@@ -39,6 +39,20 @@ def instructions(
     from pipelines.emopair.instructions import write_instructions
 
     write_instructions(file, server=server, model=server_model, count=count, seed=seed, tell=typer.echo)
+
+
+@pairs.command()
+def candidates(
+    config: Annotated[str, typer.Argument(help="The settings, a TOML file; configs/candidates/emopair.toml is one.")],
+    folder: Annotated[Path, typer.Argument(help="Where pictures and ranking.jsonl are written.")],
+) -> None:
+    """Edit each source several times, for people to choose from in `moodarchive study --kind ranking`."""
+    from pipelines.emopair.candidates import write_candidates
+    from pipelines.emopair.settings import CandidateSettings
+    from pipelines.sets.settings import read_set_settings
+
+    records = write_candidates(read_set_settings(CandidateSettings, config), folder, typer.echo)
+    typer.echo(f"{records:,} records in {folder}; next: moodarchive study sample ROOT --kind ranking --edits {folder}")
 
 
 @pairs.command()

@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 
 from editor.edit import EditSettings
 from moodarchive.settings import Settings, SettingScope, named_sections
-from pipelines.emopair.settings import PairSettings
+from pipelines.emopair.settings import CandidateSettings, PairSettings
 from pipelines.lavc.settings import LavcSettings
 from pipelines.settings import ArchiveSettings
 from train.diffusion.settings import DiffusionSettings
@@ -68,6 +68,11 @@ _SECTIONS: tuple[tuple[str, str, type[Settings]], ...] = (
         "moodarchive pairs",
         "The file of `moodarchive pairs build`; [configs/pairs/](../configs/pairs/) holds two to start from.",
         PairSettings,
+    ),
+    (
+        "moodarchive pairs candidates",
+        "Its file; [configs/candidates/emopair.toml](../configs/candidates/emopair.toml) is one.",
+        CandidateSettings,
     ),
     (
         "moodarchive lavc",

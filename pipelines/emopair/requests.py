@@ -11,6 +11,7 @@ from moodarchive.errors import DatasetError
 from moodarchive.storage.store import Store
 from moodarchive.tables.keys import canonical_json, digest, image_key
 from moodarchive.tables.schemas import PAIR_REQUESTS, empty_row
+from pipelines.emopair.choices import read_choices
 from pipelines.emopair.json_form import read_json
 from pipelines.emopair.settings import PairSettings, PairSource
 from pipelines.sets.parts import write_request_parts
@@ -90,14 +91,11 @@ def _instruct_pix2pix(source: PairSource, of: int, settings: PairSettings) -> It
 
 def _generated(source: PairSource, of: int, settings: PairSettings) -> Iterator[dict[str, Any]]:
     """EPGS: pictures of a folder, each with a class drawn by the seed and one of the class's kept instructions."""
-    top = _existing(source.folder)
-    pictures = sorted(path for path in top.rglob("*") if path.suffix.lower() in PICTURES)
-    if not pictures:
-        raise DatasetError(f"{source.folder} holds no picture ({', '.join(PICTURES)})")
+    pictures = list_pictures(source.folder)
     instructions = read_instructions(Path(source.instructions), source.kept_instructions)
     for number in range(source.count):
         draw = random.Random(f"{settings.seed}/{number}")
-        name = pictures[number % len(pictures)].relative_to(top).as_posix()
+        name = pictures[number % len(pictures)]
         target = draw.choice(sorted(instructions))
         stem = str(Path(name).with_suffix(""))
         yield {
@@ -108,6 +106,23 @@ def _generated(source: PairSource, of: int, settings: PairSettings) -> Iterator[
             "class_target": target,
             "group": name,
             "recipe": {"edit": name, "of": of, "seed": draw.randrange(1 << 31)},
+        }
+
+
+def _ranked(source: PairSource, of: int, settings: PairSettings) -> Iterator[dict[str, Any]]:
+    """EPGS: of each record of a ranking study the candidate that people chose; a record without one is left out."""
+    for choice in read_choices(_existing(source.folder), Path(source.ranked)):
+        best = choice.chosen
+        stem = str(Path(choice.group).with_suffix(""))
+        yield {
+            "subset": "EPGS",
+            "img_src_path": f"EPGS/{choice.group}",
+            "img_tgt_path": f"EPGS/{stem}_{choice.emotion}_{choice.key}.png",
+            "prompt": "" if best is None else choice.texts[best],
+            "class_target": choice.emotion,
+            "group": choice.group,
+            "recipe": {"ranked": best, "of": of}
+            | ({} if best is None else {"files": [choice.source, choice.files[best]]}),
         }
 
 
@@ -149,6 +164,7 @@ _READERS = {
     "emopair": _published,
     "instruct-pix2pix": _instruct_pix2pix,
     "generated": _generated,
+    "ranked": _ranked,
     "drawn": _drawn,
 }
 
@@ -172,6 +188,15 @@ def read_instructions(path: Path, kept: int) -> dict[str, list[str]]:
     if not chosen:
         raise DatasetError(f"{path} holds no instruction")
     return chosen
+
+
+def list_pictures(folder: str) -> list[str]:
+    """The pictures below a folder, by their paths there, in order; DatasetError where there is none."""
+    top = _existing(folder)
+    names = sorted(path for path in top.rglob("*") if path.suffix.lower() in PICTURES)
+    if not names:
+        raise DatasetError(f"{folder} holds no picture ({', '.join(PICTURES)})")
+    return [path.relative_to(top).as_posix() for path in names]
 
 
 def _existing(folder: str) -> Path:

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from moodarchive.settings import Settings, SettingScope
 from pipelines.sets.settings import FilterSettings, MakerSettings, lacks_emoeditor
 
-Kind = Literal["emopair", "instruct-pix2pix", "generated", "drawn"]
+Kind = Literal["emopair", "instruct-pix2pix", "generated", "ranked", "drawn"]
 
 
 class PairSource(Settings):
@@ -15,13 +15,16 @@ class PairSource(Settings):
 
     kind: Annotated[Kind, SettingScope.PER_ROW]
     """emopair: the authors' JSON; instruct-pix2pix: InstructPix2Pix's folders (EPAS); generated: pictures that a base
-    edits (EPGS); drawn: exact pairs of the demo's drawer."""
+    edits (EPGS); ranked: the edits that people chose in a ranking study; drawn: exact pairs of the demo's drawer."""
     folder: Annotated[str, SettingScope.EXECUTION] = ""
-    """The pictures: EmoPair/, InstructPix2Pix's clip-filtered-dataset/, or a folder of sources."""
+    """The pictures: EmoPair/, InstructPix2Pix's clip-filtered-dataset/, a folder of sources, or one that `moodarchive
+    pairs candidates` wrote."""
     json_file: Annotated[str, SettingScope.EXECUTION] = ""
     """emopair: data_EmoPair.json."""
     instructions: Annotated[str, SettingScope.EXECUTION] = ""
     """generated: a JSON file, class → instructions with their scores; the best ``kept_instructions`` are used."""
+    ranked: Annotated[str, SettingScope.EXECUTION] = ""
+    """ranked: study/ranking/ranked.jsonl of the study in which people chose."""
     kept_instructions: Annotated[int, Field(ge=1), SettingScope.PER_ROW] = 10
     """generated: instructions of a class that stay."""
     count: Annotated[int, Field(ge=1), SettingScope.PER_ROW] = 2000
@@ -47,6 +50,7 @@ class PairSource(Settings):
             "emopair": ("folder", "json_file"),
             "instruct-pix2pix": ("folder",),
             "generated": ("folder", "instructions"),
+            "ranked": ("folder", "ranked"),
             "drawn": (),
         }
         if missing := [name for name in needed[self.kind] if not getattr(self, name)]:
@@ -62,7 +66,7 @@ class PairSettings(Settings):
     seed: Annotated[int, SettingScope.PER_ROW] = 0
     """Of all draws."""
     predictor: Annotated[str, SettingScope.PER_ROW] = ""
-    """The folder of an emotion predictor; needed by instruct-pix2pix and generated."""
+    """The folder of an emotion predictor; needed by instruct-pix2pix, generated and ranked."""
     maker: MakerSettings = MakerSettings()
     filter: FilterSettings = FilterSettings()
     heldout: Annotated[float, Field(ge=0, lt=0.5), SettingScope.PER_ROW] = 0.05
@@ -86,7 +90,7 @@ class PairSettings(Settings):
 
     @model_validator(mode="after")
     def _judged(self) -> Self:
-        needing = sorted({one.kind for one in self.sources if one.kind in ("instruct-pix2pix", "generated")})
+        needing = sorted({one.kind for one in self.sources if one.kind not in ("emopair", "drawn")})
         if needing and not self.predictor:
             raise ValueError(f"sources of kind {', '.join(needing)} need a predictor")
         return self
@@ -99,3 +103,32 @@ class PairSettings(Settings):
         predictor = folder_name(self.predictor) if self.predictor else ""
         sources = [source.of_kind(SettingScope.PER_ROW) for source in self.sources]
         return own | {"sources": sources, "maker": self.maker.recorded(), "predictor": predictor}
+
+
+class CandidateSettings(Settings):
+    """The whole file of `moodarchive pairs candidates`."""
+
+    folder: Annotated[str, Field(min_length=1), SettingScope.EXECUTION]
+    """The source pictures."""
+    instructions: Annotated[str, Field(min_length=1), SettingScope.EXECUTION]
+    """A JSON file, class → instructions with their scores; the best ``kept_instructions`` are used."""
+    kept_instructions: Annotated[int, Field(ge=1), SettingScope.PER_ROW] = 50
+    """Instructions of a class that are tried."""
+    count: Annotated[int, Field(ge=1), SettingScope.PER_ROW] = 100
+    """Records: a source and a class that is drawn for it."""
+    candidates: Annotated[int, Field(ge=2, le=9), SettingScope.PER_ROW] = 4
+    """Edits of a record; they take the instructions and the makers in turn."""
+    seed: Annotated[int, SettingScope.PER_ROW] = 0
+    """Of all draws."""
+    makers: Annotated[tuple[MakerSettings, ...], Field(min_length=1), SettingScope.PER_ROW]
+    """What edits; several are compared."""
+
+    @model_validator(mode="after")
+    def _can_edit(self) -> Self:
+        if problem := next(filter(None, map(lacks_emoeditor, self.makers)), ""):
+            raise ValueError(problem)
+        return self
+
+    def recorded(self) -> dict[str, object]:
+        """What the candidates depend on."""
+        return self.of_kind(SettingScope.PER_ROW) | {"makers": [maker.recorded() for maker in self.makers]}

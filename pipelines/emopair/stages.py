@@ -79,6 +79,8 @@ class PictureMaker:
         if "files" in recipe:
             source, target = (read_below(self.folders[recipe["of"]], name) for name in recipe["files"])
             return source, target
+        if "edit" not in recipe:
+            raise RowError("no_best", "people chose none of the candidates")
         source = read_below(self.folders[recipe["of"]], recipe["edit"])
         edited = self._editor.edit(
             source, prompt=request["prompt"], emotion=request["class_target"], seed=recipe["seed"]
@@ -126,7 +128,7 @@ class PairJudge:
                 row["source_softmax"] = source
         row["class_source"] = row["class_source"] or likeliest(row["source_softmax"])
         row["class_target"] = row["class_target"] or likeliest(row["target_softmax"])
-        is_generated = "edit" in json.loads(request["recipe"])
+        is_generated = not {"edit", "ranked"}.isdisjoint(json.loads(request["recipe"]))
         if is_generated and self.rules.clip:
             row["clip_image"], row["clip_text"] = self._edits.cosines(sides, request["prompt"])
         reason = self._reason(row, is_generated=is_generated)
