@@ -1,22 +1,20 @@
 """L-AVC's records as PER learns from them: two pictures, the instruction, and the caption of the edited one."""
 
 import hashlib
-import json
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from moodarchive.errors import ConfigError, RowError
+from moodarchive.errors import DatasetError, RowError
+from moodarchive.language_edit.records import kept_records, read_records
 from train.diffusion.pair_latents import PicturePairs, Side
 from train.published.dataset import Located
 from train.published.pictures import open_picture
-
-_TEXTS = ("image", "edited_image", "instruction", "edited_caption", "split")
 
 
 class Records(PicturePairs, Protocol):
@@ -34,21 +32,17 @@ class Records(PicturePairs, Protocol):
 
 
 class RecordsFile:
-    """The records of a split in the file's order; pictures are read when they are needed."""
+    """The kept records of a split in the file's order; pictures are read when they are needed."""
 
     def __init__(self, file: Path, *, split: str, size: int) -> None:
-        try:
-            data = file.expanduser().read_bytes()
-        except OSError as error:
-            raise ConfigError(
-                f"records = {str(file)!r} cannot be read: {error.strerror}; remedy: L-AVC's file of JSON lines"
-            ) from None
-        self._folder, self._size = file.expanduser().parent, size
-        self.name = f"L-AVC {hashlib.sha256(data).hexdigest()[:16]}, {split}, {size} pixels"
-        rows = [_read(line, f"{file}:{number}") for number, line in enumerate(data.splitlines(), 1) if line.strip()]
-        self._rows = [row for row in rows if row["split"] == split and row.get("status", "kept") != "rejected"]
+        """DatasetError where the file, a record or the split is none."""
+        file = file.expanduser()
+        self._rows = list(kept_records(read_records(file), split))
         if not self._rows:
-            raise ConfigError(f"{file} has no records of {split}; remedy: another split, or a file that has some")
+            raise DatasetError(f"{file} holds no kept record of the split {split}; remedy: a set with some")
+        self._folder, self._size = file.parent, size
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        self.name = f"L-AVC {digest[:16]}, {split}, {size} pixels"
         self.instructions = [str(row["instruction"]) for row in self._rows]
         self.captions = [str(row["edited_caption"]) for row in self._rows]
 
@@ -56,7 +50,7 @@ class RecordsFile:
         return len(self._rows)
 
     def pixels(self, side: Side, rows: Sequence[int]) -> Tensor:
-        """See ``PicturePairs``; ConfigError for a picture that cannot be read."""
+        """See ``PicturePairs``; DatasetError for a picture that cannot be read."""
         return torch.stack(
             [self._open(self._rows[row]["image" if side == "source" else "edited_image"]) for row in rows]
         )
@@ -65,26 +59,10 @@ class RecordsFile:
         try:
             image = open_picture(self._folder, Located(path))
         except RowError as error:
-            raise ConfigError(
+            raise DatasetError(
                 f"{self._folder / path} cannot be read ({error.kind}); remedy: the picture beside the records, or the "
                 "record left out"
             ) from None
         if image.size != (self._size, self._size):
             image = image.resize((self._size, self._size), Image.Resampling.LANCZOS)
         return torch.from_numpy(np.array(image)).permute(2, 0, 1)
-
-
-def _read(line: bytes, origin: str) -> dict[str, Any]:
-    """A record; ConfigError where a field that PER needs is missing, or a path leads out of the folder."""
-    try:
-        row = json.loads(line)
-        lacking = [name for name in _TEXTS if not isinstance(row.get(name), str) or not row[name].strip()]
-    except (ValueError, AttributeError) as error:
-        raise ConfigError(f"{origin} is no record: {str(error)[:100]}; remedy: a JSON object a line") from None
-    if lacking:
-        raise ConfigError(f"{origin} has no {', '.join(lacking)}; remedy: records as docs/epem.md describes them")
-    for name in ("image", "edited_image"):
-        path = PurePosixPath(row[name])
-        if path.is_absolute() or ".." in path.parts:
-            raise ConfigError(f"{origin}: {name} = {row[name]!r} leads out of the records' folder")
-    return dict(row)

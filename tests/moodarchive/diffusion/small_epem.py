@@ -9,7 +9,8 @@ import torch
 from moodarchive.diffusion.parts import read_model
 from moodarchive.diffusion.retaining import READER, VISION, RetainingConfig, attention_widths, make_retaining
 from moodarchive.diffusion.vision import open_picture_encoder, read_json
-from moodarchive.emotions.taxonomy import MIKELS_EIGHT
+from moodarchive.emotions.taxonomy import MIKELS, MIKELS_EIGHT
+from moodarchive.language_edit.prompts import instruction_for
 from moodarchive.models.torch_compat import import_torchvision_safely
 from pipelines.demo.pairs.drawing import KINDS, PAIRED_EMOTIONS, draw_paired
 from pipelines.demo.pairs.moods import Mood
@@ -92,14 +93,14 @@ def drawn_records(folder: Path, count: int, size: int = 32) -> Path:
         kind, place = KINDS[number % len(KINDS)], 900 + number
         before, after = (PAIRED_EMOTIONS[(number + more) % len(PAIRED_EMOTIONS)] for more in (0, 1))
         scenes = [draw_paired(kind, place, Mood(emotion, number), size) for emotion in (before, after)]
-        name = f"{kind}-{number:05}"
+        name, (felt, wanted) = f"{kind}-{number:05}", (MIKELS[emotion] for emotion in (before, after))
         for side, scene in zip(("original", "edited"), scenes, strict=True):
             scene.image.save(folder / side / f"{name}.png")
         lines.append(
             {
                 "id": name, "element": "scene", "image": f"original/{name}.png", "caption": scenes[0].caption,
-                "emotion": before, "instruction": f"Please change the emotion of this image from {before} to {after}.",
-                "edited_caption": scenes[1].caption, "edited_emotion": after, "edited_image": f"edited/{name}.png",
+                "emotion": felt, "instruction": instruction_for(felt, wanted),
+                "edited_caption": scenes[1].caption, "edited_emotion": wanted, "edited_image": f"edited/{name}.png",
                 "split": "test" if number % 3 == 2 else "train",
             }
         )  # fmt: skip

@@ -10,7 +10,7 @@ from pipelines.emopair.verify import verify_pairs
 from tests.pipelines.emopair.sets import drawn_settings
 from tests.pipelines.sets.sealed import build_with_kills, content, damage_and_prove
 
-pytestmark = pytest.mark.torture
+pytestmark = [pytest.mark.torture, pytest.mark.timeout(7200)]
 PAIRS = int(os.environ.get("MOODARCHIVE_TORTURE_PAIRS", "2000"))
 CONFIG = f"""pairs_per_part = 250
 [[sources]]
@@ -23,7 +23,7 @@ size = 32
 def test_kills_at_ten_moments_leave_a_set_of_the_same_bytes_and_damages_are_named(tmp_path: Path) -> None:
     config = tmp_path / "pairs.toml"
     config.write_text(CONFIG)
-    expected = build_with_kills("pairs", config, tmp_path)
+    expected = build_with_kills("pairs", config, tmp_path, "pairs")
     # without Ray the bytes are the same
     settings = drawn_settings(PAIRS, pairs_per_part=250)
     build_pairs(settings, str(tmp_path / "here"), on_ray=False)

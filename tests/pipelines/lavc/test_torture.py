@@ -10,14 +10,14 @@ from pipelines.lavc.settings import LavcSettings
 from pipelines.lavc.verify import verify_lavc
 from tests.pipelines.sets.sealed import build_with_kills, content, damage_and_prove
 
-pytestmark = pytest.mark.torture
+pytestmark = [pytest.mark.torture, pytest.mark.timeout(7200)]
 RECORDS = int(os.environ.get("MOODARCHIVE_TORTURE_RECORDS", "1000"))
 
 
 def test_kills_at_ten_moments_leave_a_set_of_the_same_bytes_and_damages_are_named(tmp_path: Path) -> None:
     config = tmp_path / "lavc.toml"
     config.write_text(f"count = {RECORDS}\nsize = 32\nrecords_per_part = 50\n")
-    expected = build_with_kills("lavc", config, tmp_path)
+    expected = build_with_kills("lavc", config, tmp_path, "records")
     # a second build, without Ray, has the same bytes
     build_lavc(LavcSettings(count=RECORDS, size=32, records_per_part=50), str(tmp_path / "here"), on_ray=False)
     assert content(tmp_path / "here") == expected

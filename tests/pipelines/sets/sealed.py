@@ -25,15 +25,20 @@ def content(root: str | Path) -> dict[str, str]:
     return {name: hashlib.sha256(store.read_bytes(name)).hexdigest() for name in names}
 
 
-def build_with_kills(verb: str, config: Path, top: Path) -> dict[str, str]:
-    """Builds TOP/whole, and TOP/killed with KILLS kills at moments over the whole time; the content, equal of both."""
+def build_with_kills(verb: str, config: Path, top: Path, table: str) -> dict[str, str]:
+    """Builds TOP/whole, and TOP/killed with KILLS kills; the content, equal of both.
+
+    The first kill comes as soon as anything is there, each later one when so much more of ``table``/ is done.
+    """
     began = time.monotonic()
     assert _build(verb, config, top / "whole").wait(1800) == 0
     taken = time.monotonic() - began
-    killed = 0
+    parts, killed, jitter = _finished(top / "whole" / table), 0, random.Random(1)
     for number in range(KILLS):
         child = _build(verb, config, top / "killed")
-        time.sleep(max(1.0, taken * (number + 0.5) / KILLS))
+        while child.poll() is None and not _has_reached(top / "killed", table, parts * number // KILLS):
+            time.sleep(0.02)
+        time.sleep(jitter.random())
         if child.poll() is None:
             os.killpg(child.pid, signal.SIGKILL)
             killed += 1
@@ -43,6 +48,14 @@ def build_with_kills(verb: str, config: Path, top: Path) -> dict[str, str]:
     assert content(top / "killed") == expected
     print(f"{verb}: a whole build took {taken:.1f} s; {killed} of {KILLS} kills met a build at work")
     return expected
+
+
+def _has_reached(root: Path, table: str, parts: int) -> bool:
+    return (root / "settings.json").exists() and _finished(root / table) >= parts
+
+
+def _finished(folder: Path) -> int:
+    return len([path for path in folder.glob("*.json") if path.stem.isdigit()])
 
 
 def _build(verb: str, config: Path, root: Path) -> "subprocess.Popen[bytes]":

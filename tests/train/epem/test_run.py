@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner, Result
 
 from moodarchive.diffusion.retaining import VISION, WEIGHTS_FILE, open_retaining, predict_noise
-from moodarchive.errors import ConfigError, EditError
+from moodarchive.errors import ConfigError, DatasetError, EditError
 from pipelines.commands.app import app
 from tests.editor.small_models import small_base
 from tests.moodarchive.diffusion.small_epem import QUERIES, drawn_records, small_blip2
@@ -157,17 +157,19 @@ def test_what_does_not_fit_is_told_before_weights_are_read(made: Path, tmp_path:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"edited_caption": ""}, "has no edited_caption; remedy"),
-        ({"image": "../../etc/passwd"}, "leads out of the records' folder"),
+        ({"edited_caption": ""}, "line 1: edited_caption has 0 characters"),
+        ({"image": "../../etc/passwd"}, "leads out of the folder"),
         ({"edited_image": "edited/none.png"}, r"cannot be read \(missing\); remedy"),
-        ({"split": "validation"}, "has no records of train; remedy"),
+        ({"split": "test"}, "no kept record of the split train; remedy"),
+        ({"split": "validation"}, "line 1: split = 'validation' is none of train, test"),
+        ({"status": "rejected"}, "no kept record of the split train"),
     ],
 )
 def test_a_bad_record_is_named(made: Path, tmp_path: Path, change: dict[str, str], says: str) -> None:
     line = json.loads((made / "lavc/records.jsonl").read_text().splitlines()[0])
     (tmp_path / "records.jsonl").write_text(json.dumps({**line, **change}) + "\n")
     shutil.copytree(made / "lavc/original", tmp_path / "original")
-    with pytest.raises(ConfigError, match=says):
+    with pytest.raises(DatasetError, match=says):
         RecordsFile(tmp_path / "records.jsonl", split="train", size=32).pixels("target", [0])
 
 
