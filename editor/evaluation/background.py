@@ -1,4 +1,4 @@
-"""What an edit changed outside its region: PSNR, MSE and SSIM of both frames multiplied by (1 - mask)."""
+"""What an edit changed: PSNR, MSE and SSIM of both frames multiplied by (1 - mask), and SSIM of the whole picture."""
 
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -14,10 +14,18 @@ def background(frames: Frames) -> tuple[Any, Any] | None:
 
     if frames.mask is None or not (1 - frames.mask).any():
         return None
+    outside = 1 - torch.from_numpy(frames.mask).to(device())
+    edited, source = ((pixels * outside).contiguous() for pixels in whole(frames))
+    return edited, source
+
+
+def whole(frames: Frames) -> tuple[Any, Any]:
+    """The edit and its source [1, 3, H, W] in [0, 1]."""
+    import torch
+
     where = device()
-    outside = 1 - torch.from_numpy(frames.mask).to(where)
     both = (torch.from_numpy(pixels).to(where).permute(2, 0, 1)[None] for pixels in (frames.edited, frames.source))
-    edited, source = ((pixels.float() / 255 * outside).contiguous() for pixels in both)
+    edited, source = (pixels.float() / 255 for pixels in both)
     return edited, source
 
 
@@ -53,3 +61,26 @@ class Background:
             float(mean_squared_error(edited, source)),
             float(structural_similarity_index_measure(edited, source, data_range=1.0)),  # type: ignore[arg-type]
         )
+
+
+@dataclass(eq=False)
+class Likeness:
+    """SSIM of source and edit as they are, as EPEM's tables have it."""
+
+    columns: ClassVar[tuple[Column, ...]] = (
+        Column(
+            name="ssim_whole", title="SSIM ×10², whole picture", short="SSIM ×10², whole", better="higher", scale=1e2
+        ),
+    )
+
+    def load(self) -> str:
+        """No weights; the definition is that of the version of torchmetrics."""
+        imports()
+        return f"likeness 1, torchmetrics {version('torchmetrics')}"
+
+    def of(self, frames: Frames) -> Values:
+        """One value."""
+        from torchmetrics.functional.image import structural_similarity_index_measure
+
+        edited, source = (pixels.contiguous() for pixels in whole(frames))
+        return (float(structural_similarity_index_measure(edited, source, data_range=1.0)),)  # type: ignore[arg-type]

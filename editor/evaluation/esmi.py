@@ -25,7 +25,7 @@ SIDE, ALPHA, HOT = 224, 0.5, 0.5
 
 @dataclass(eq=False)
 class Esmi:
-    """ESMI, its two halves, the probability of the wanted emotion after the edit; None without a Mikels class.
+    """ESMI, its halves, the wanted emotion's probability and whether it is the likeliest; None without a Mikels class.
 
     EmoEditor's tables are of pairs across valences: the source's likeliest class is pleasant and the wanted emotion is
     not, or the other way round. ``esmi_across`` is of these alone; so is ``esmi_people``, with what people marked in
@@ -72,6 +72,13 @@ class Esmi:
             better="higher",
             scale=1e2,
         ),
+        Column(
+            name="emotion_named",
+            title="Accuracy of the emotion ×10²",
+            short="accuracy ×10²",
+            better="higher",
+            scale=1e2,
+        ),
     )
     _network: Any = field(default=None, repr=False)
     _processor: Any = field(default=None, repr=False)
@@ -95,7 +102,7 @@ class Esmi:
         self._network = network.to(device(), torch.float32).eval()
         scaling = self._processor.to_dict()
         preparation = [scaling.get(name) for name in ("do_rescale", "do_normalize", "image_mean", "image_std")]
-        return weights_digest(f"esmi 1 {self._classes} {preparation}", network.state_dict())
+        return weights_digest(f"esmi 2 {self._classes} {preparation}", network.state_dict())
 
     def of(self, frames: Frames) -> Values:
         """In the columns' order."""
@@ -118,12 +125,16 @@ class Esmi:
             across = esmi
             if frames.marked is not None:
                 people = ALPHA * emotion + (1 - ALPHA) * structure_half(source, edited, _small_heat(frames.marked))
-        return esmi, emotion, structure, math.exp(-likely), across, people
+        named = float(self._likeliest(after) == wanted)
+        return esmi, emotion, structure, math.exp(-likely), across, people, named
 
     def _crosses(self, before: Any, wanted: str) -> bool:
         """Whether the source's likeliest class of the eight is of the other valence than the wanted one."""
-        own = max(self._classes, key=lambda name: float(before[self._classes[name]]))
+        own = self._likeliest(before)
         return (own in MIKELS_POSITIVE) != (wanted in MIKELS_POSITIVE)
+
+    def _likeliest(self, logits: Any) -> str:
+        return max(self._classes, key=lambda name: float(logits[self._classes[name]]))
 
     def _pixels(self, pixels: Pixels) -> Any:
         given = self._processor(images=[pixels], do_resize=False, do_center_crop=False, return_tensors="pt")

@@ -36,11 +36,13 @@ class Frames:
     prompt: str
     marked: npt.NDArray[np.float32] | None = None
     """Where people say that the source's emotion comes from"""
+    truth: Pixels | None = None
+    """The edit as it ought to be"""
 
 
 def inputs_digest(folder: Path, pair: Pair) -> str:
     """Names all that the pair's scores depend on: the files' bytes, what was asked for, the size of measuring."""
-    names = (pair.source, pair.edited, pair.mask, pair.marked)
+    names = (pair.source, pair.edited, pair.mask, pair.marked, pair.truth)
     files = [_sha256(*_stamp(inside(folder, name))) if name else "" for name in names]
     return digest([*files, pair.emotion, pair.prompt, LONGEST_SIDE])
 
@@ -55,6 +57,9 @@ def read_frames(folder: Path, pair: Pair) -> Frames:
     source, edited = picture.image, open_picture(folder, pair.edited).image
     refuse_other_shape(source.size, edited.size)
     mask, marked = (_mask(folder, name, source.size) for name in (pair.mask, pair.marked))
+    truth = open_picture(folder, pair.truth).image if pair.truth else None
+    if truth is not None:
+        refuse_other_shape(source.size, truth.size)
     scale = min(1.0, LONGEST_SIDE / max(source.size))
     size = max(1, round(source.width * scale)), max(1, round(source.height * scale))
     return Frames(
@@ -65,6 +70,7 @@ def read_frames(folder: Path, pair: Pair) -> Frames:
         emotion=pair.emotion,
         prompt=pair.prompt,
         marked=None if marked is None else _mask_at(marked, size),
+        truth=None if truth is None else _at(truth, size),
     )
 
 

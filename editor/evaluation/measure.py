@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
 
 from editor.evaluation.frames import Frames
-from moodarchive.errors import MissingExtraError, MissingWeightsError, ServiceError
+from moodarchive.errors import EditError, MissingExtraError, MissingWeightsError, ServiceError
 from moodarchive.models.hub import download
 
 Values = tuple[float | None, ...]
+_ENDINGS = (".pth", ".pt", ".safetensors")
 _UNREADABLE = (OSError, ValueError, KeyError, RuntimeError)
 
 
@@ -99,6 +100,22 @@ def device() -> Any:
     """The GPU if there is one."""
     torch, _ = imports()
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def read_state(path: Path, option: str) -> Any:
+    """The tensors of a file, or of a folder's only one; no code of the file is run. EditError for several files."""
+    if path.is_dir():
+        files = sorted(file for file in path.iterdir() if file.suffix in _ENDINGS)
+        if len(files) != 1:
+            raise EditError(f"{option} {path} holds {len(files)} files of weights; remedy: name one")
+        path = files[0]
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        return load_file(path)
+    import torch
+
+    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def weights_digest(definition: str, state: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import math
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
@@ -24,7 +25,8 @@ class Pair:
 
     ``mask`` is white where the edit was allowed; empty where there was none. ``prompt`` is what the edit was told to
     show; empty where it was told the emotion only. ``marked`` is white where people say that the source's emotion comes
-    from; empty where nobody was asked. Each ``edited`` stands once in a table.
+    from; empty where nobody was asked. ``truth`` is the edit as it ought to be, where that is known; ``seconds``, a
+    number, is what the edit took. Each ``edited`` stands once in a table.
     """
 
     source: str
@@ -35,6 +37,8 @@ class Pair:
     prompt: str = ""
     method: str = "edit"
     marked: str = ""
+    truth: str = ""
+    seconds: str = ""
 
 
 COLUMNS = tuple(field.name for field in fields(Pair))
@@ -132,8 +136,17 @@ def _pair(path: Path, line: int, row: _Row) -> Pair:
     pair = Pair(**given)
     if pair.emotion not in TARGETS:
         raise EditError(f"{where}: no emotion is called {pair.emotion[:40]!r}; legal: {', '.join(TARGETS)}")
-    for name in (pair.source, pair.edited, pair.mask, pair.marked):
+    if pair.seconds and not _is_duration(pair.seconds):
+        raise EditError(f"{where}: seconds = {pair.seconds[:40]!r} is no number of 0 or more")
+    for name in (pair.source, pair.edited, pair.mask, pair.marked, pair.truth):
         parts = PurePosixPath(name).parts
         if name and ("\\" in name or "\0" in name or ".." in parts or PurePosixPath(name).is_absolute()):
             raise EditError(f"{where}: {name[:120]!r} leads out of the folder; remedy: paths below {path.parent}")
     return pair
+
+
+def _is_duration(text: str) -> bool:
+    try:
+        return 0 <= float(text) < math.inf
+    except ValueError:
+        return False

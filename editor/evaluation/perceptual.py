@@ -1,12 +1,12 @@
-"""LPIPS of the background (Zhang et al. 2018), with SqueezeNet as its eye."""
+"""LPIPS of the background and of the whole picture (Zhang et al. 2018), with SqueezeNet as its eye."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from editor.evaluation.background import background
+from editor.evaluation.background import background, whole
 from editor.evaluation.frames import Frames
-from editor.evaluation.measure import Column, Values, Weights, device, imports, weights_digest
+from editor.evaluation.measure import Column, Values, Weights, device, imports, read_state, weights_digest
 from moodarchive.errors import EditError
 
 WEIGHTS = Weights(
@@ -15,7 +15,6 @@ WEIGHTS = Weights(
     size="4.7 MB",
     get="--lpips with torchvision's file squeezenet1_1-b8a52dc0.pth, or a folder that holds it",
 )
-_ENDINGS = (".pth", ".pt", ".safetensors")
 
 
 @dataclass(eq=False)
@@ -28,6 +27,7 @@ class Lpips:
     backbone: str = ""
     columns: ClassVar[tuple[Column, ...]] = (
         Column(name="lpips", title="Background LPIPS ×10³", short="LPIPS ×10³", better="lower", scale=1e3, decimals=1),
+        Column(name="lpips_whole", title="LPIPS, whole picture", short="LPIPS, whole", better="lower", decimals=3),
     )
     _network: Any = field(default=None, repr=False)
 
@@ -42,17 +42,18 @@ class Lpips:
             for name, layer in piece.named_children():
                 layer.load_state_dict(features[int(name)].state_dict())
         self._network = network.to(device()).eval()
-        return weights_digest("lpips 1", network.state_dict())
+        return weights_digest("lpips 2", network.state_dict())
 
     def of(self, frames: Frames) -> Values:
-        """One distance, or none where there is no background."""
+        """Of the background, None where there is none; of source and edit as they are."""
+        outside = background(frames)
+        return None if outside is None else self._distance(*outside), self._distance(*whole(frames))
+
+    def _distance(self, edited: Any, source: Any) -> float:
         import torch
 
-        pixels = background(frames)
-        if pixels is None:
-            return (None,)
         with torch.inference_mode():
-            return (float(self._network(*pixels, normalize=True)),)
+            return float(self._network(edited, source, normalize=True))
 
     def _features(self) -> Any:
         from torchvision.models import squeezenet1_1
@@ -61,23 +62,9 @@ class Lpips:
             if not self.backbone:
                 return squeezenet1_1(weights="DEFAULT", progress=False).features
             network = squeezenet1_1(weights=None)
-            network.load_state_dict(self._read(Path(self.backbone)))
+            network.load_state_dict(read_state(Path(self.backbone), "--lpips"))
         except EditError:
             raise
         except Exception as error:  # downloads, torch and its unpickler raise anything
             raise WEIGHTS.missing(self.backbone, error) from error
         return network.features
-
-    def _read(self, path: Path) -> Any:
-        if path.is_dir():
-            files = sorted(file for file in path.iterdir() if file.suffix in _ENDINGS)
-            if len(files) != 1:
-                raise EditError(f"--lpips {path} holds {len(files)} files of weights; remedy: name one")
-            path = files[0]
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        import torch
-
-        return torch.load(path, map_location="cpu", weights_only=True)

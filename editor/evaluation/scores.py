@@ -9,18 +9,21 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from editor.evaluation.background import Background
+from editor.evaluation.background import Background, Likeness
 from editor.evaluation.clip_score import ClipScore
 from editor.evaluation.esmi import Esmi
 from editor.evaluation.measure import Column, Measure
 from editor.evaluation.pairs import COLUMNS, Pair
 from editor.evaluation.perceptual import Lpips
+from editor.evaluation.served_choice import ServedChoice
 from editor.evaluation.structure import Structure
 from moodarchive.storage.store import Store
 from moodarchive.tables.parquet import read_table
 
 SCORES_PATH = "evaluation/scores.parquet"
-MEASURES: tuple[type[Measure], ...] = (Structure, Background, Lpips, ClipScore, Esmi)
+MEASURES: tuple[type[Measure], ...] = (
+    Structure, Background, Lpips, ClipScore, Esmi, Likeness, ServedChoice,
+)  # fmt: skip
 SCORED: tuple[Column, ...] = tuple(column for kind in MEASURES for column in kind.columns)
 """Every figure of a pair, in the papers' order."""
 _IDENTITIES = b"moodarchive.measures"

@@ -197,6 +197,10 @@ def edit_eval(
         str, typer.Option(help="OpenAI's CLIP L/14: a hub id or folder.")
     ] = "openai/clip-vit-large-patch14",
     emotions: Annotated[str, typer.Option(help="A classifier of Mikels' eight: a hub id or folder.")] = "",
+    inception: Annotated[str, typer.Option(help="Torchvision's Inception v3, a file or folder: FID.")] = "",
+    server: Annotated[str, typer.Option(help="A served model that names each edit's emotion.")] = "",
+    server_model: ServerModel = "",
+    people: Annotated[str, typer.Option(help="A study's checked.jsonl whose keys are the edits' paths.")] = "",
     threads: Annotated[int, typer.Option(help="CPU threads; the last bits depend on them.", min=1)] = 1,
 ) -> None:
     """Measure edited pictures as the papers do; print tables 4 and 5 beside; write a page with contact sheets."""
@@ -204,6 +208,16 @@ def edit_eval(
 
     from pipelines.editing.evaluation import EvaluationOptions, run_edit_evaluation
 
-    options = EvaluationOptions(dino=dino, lpips=lpips, clip=clip, emotions=emotions, threads=threads)
+    options = EvaluationOptions(
+        dino=dino,
+        lpips=lpips,
+        clip=clip,
+        emotions=emotions,
+        inception=inception,
+        server=server,
+        server_model=server_model,
+        people=people,
+        threads=threads,
+    )
     if not run_edit_evaluation(folder, options, Console()):
         raise typer.Exit(1)

@@ -1,7 +1,8 @@
-"""EPEM's tables 1 and 2 with our own rows beneath its own; what cannot be measured here is left empty and told."""
+"""EPEM's tables 1 and 2 with our own rows beneath its own; what was not measured is left empty, and why is told."""
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from statistics import fmean
@@ -10,61 +11,119 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from editor.evaluation.frames import read_frames
-from editor.evaluation.measure import imports
+from editor.evaluation.frechet import Frechet
 from editor.evaluation.run import Measured
 from editor.evaluation.scores import Scored
-from pipelines.report.edit_evaluation import mean_of, methods_of
+from moodarchive.errors import MissingWeightsError
+from pipelines.report.edit_evaluation import methods_of
 
 PAPER: Mapping[str, Any] = tomllib.loads((files("pipelines.editing") / "epem_tables.toml").read_text("utf-8"))
 COLUMNS = ("FID", "LPIPS", "SSIM", "CLIP-I", "CLIP-T", "M", "G", "H", "s")
 ELEMENTS = ("action", "facial", "object", "scene", "color_brightness")
 EMPTY = "–"
-MISSING = (
-    "not measured: FID (needs an Inception's weights), LPIPS of the whole picture (needs AlexNet's or VGG's), CLIP-I "
-    "(needs the true edits), M (needs the paper's classifier, MDAN), G (a served model's choice), H (people's), seconds"
+_MEANS = {
+    "LPIPS": ("lpips_whole", 1.0, 3),
+    "SSIM": ("ssim_whole", 100.0, 2),
+    "CLIP-I": ("clip_truth", 1.0, 2),
+    "CLIP-T": ("clip_prompt", 1.0, 2),
+    "M": ("emotion_named", 100.0, 2),
+    "G": ("served_named", 100.0, 1),
+}
+"""The paper's column → ours, its factor and its decimals; means are over the pairs, as the paper's are."""
+NEEDED = {
+    "FID": "needs --inception and two pairs",
+    "LPIPS": "needs SqueezeNet's weights (--lpips)",
+    "CLIP-I": "needs the column truth and CLIP's weights (--clip)",
+    "CLIP-T": "needs prompts and CLIP's weights (--clip)",
+    "M": "needs a classifier of the eight (--emotions)",
+    "G": "needs a served model (--server, --server-model)",
+    "H": "needs a study's checked.jsonl (--people)",
+    "s": "needs the column seconds",
+}
+NOTES = (
+    "FID here is torchvision's Inception's; the paper's is on a scale of about a thousandth. LPIPS is SqueezeNet's, M "
+    "your classifier's: the paper names MDAN, and no network for LPIPS"
 )
 
 
-def epem_tables(folder: Path, measured: Measured) -> Iterator[Table]:
+@dataclass(frozen=True, kw_only=True)
+class OwnFigures:
+    """What our rows are made of beside the scores: FID's network, and the edits in which people see the emotion."""
+
+    frechet: Frechet | None = None
+    people: Mapping[str, bool] = field(default_factory=dict)
+
+    def of(self, folder: Path, rows: Sequence[Scored]) -> dict[str, str]:
+        """The paper's columns for some pairs; EMPTY where nothing was measured."""
+        shown = {}
+        for column, (name, scale, decimals) in _MEANS.items():
+            values = [value for row in rows if (value := row.values.get(name)) is not None]
+            shown[column] = f"{scale * fmean(values):.{decimals}f}" if values else EMPTY
+        pairs = [row.pair for row in rows]
+        distance = self.frechet.distance(folder, pairs) if self.frechet else None
+        seen = [self.people[pair.edited] for pair in pairs if pair.edited in self.people]
+        seconds = [float(pair.seconds) for pair in pairs if pair.seconds]
+        shown["FID"] = EMPTY if distance is None else f"{distance:.3f}"
+        shown["H"] = f"{100 * fmean(seen):.1f}" if seen else EMPTY
+        shown["s"] = f"{fmean(seconds):.1f}" if seconds else EMPTY
+        return shown
+
+
+def read_own_figures(inception: str, people: str) -> tuple[OwnFigures, list[str]]:
+    """The figures, and what is told of weights that are not there; an empty name means none.
+
+    DatasetError where ``people`` is no file of verdicts.
+    """
+    missing: list[str] = []
+    frechet = None
+    if inception:
+        try:
+            frechet = Frechet(inception)
+        except MissingWeightsError as error:
+            missing.append(str(error))
+    return OwnFigures(frechet=frechet, people=_read_people(Path(people)) if people else {}), missing
+
+
+def _read_people(path: Path) -> dict[str, bool]:
+    """An edit's path → whether people see its emotion: of a study of checks whose keys are the edits' paths."""
+    from pipelines.lavc.checks import read_checked
+
+    verdicts = read_checked(path.expanduser())
+    return {key: "emotion" not in one["reason"].split(", ") for key, one in verdicts.items() if one["status"] != "open"}
+
+
+def epem_tables(folder: Path, measured: Measured, own: OwnFigures) -> Iterator[Table]:
     """Both tables, where EPEM or one of its two ablations was run in the folder; else none."""
     run = set(methods_of(measured.rows))
     if not any(method.startswith("epem") for method in run):
         return
     first = _table("EPEM, table 1 (indented: measured here)", COLUMNS)
     second = _table(
-        "EPEM, table 2: FID / CLIP-I / H by element; none is measured here",
+        "EPEM, table 2: FID/CLIP-I/H by element, which is the category (indented: measured here)",
         tuple(each.replace("_", "&") for each in ELEMENTS),
     )
+    filled: set[str] = set()
     for row in PAPER["rows"]:
         first.add_row(row["title"], *row["all"])
-        if row["method"] in run:
-            first.add_row(f"  {row['method']}", *_ours(folder, measured, row["method"]), style="bold")
         second.add_row(row["title"], *("/".join(row[element]) for element in ELEMENTS))
-    first.caption = MISSING
+        if row["method"] in run:
+            rows = [one for one in measured.rows if one.status == "ok" and one.pair.method == row["method"]]
+            ours = own.of(folder, rows)
+            filled |= {column for column, shown in ours.items() if shown != EMPTY}
+            first.add_row(f"  {row['method']}", *(ours[column] for column in COLUMNS), style="bold")
+            second.add_row(f"  {row['method']}", *_by_element(folder, rows, own), style="bold")
+    lacking = [f"{column} {why}" for column, why in NEEDED.items() if column not in filled]
+    first.caption = (f"not measured: {'; '.join(lacking)}. " if lacking else "") + NOTES
     yield first
     yield second
 
 
-def _ours(folder: Path, measured: Measured, method: str) -> tuple[str, ...]:
-    """SSIM x100 of source and edit over the whole picture, and CLIP-T where CLIP is there."""
-    rows = [row for row in measured.rows if row.status == "ok" and row.pair.method == method]
-    likeness = f"{100 * fmean(_ssim(folder, row) for row in rows):.2f}" if rows else EMPTY
-    text = mean_of(measured.rows, method, "clip_prompt")
-    figures = {"SSIM": likeness, "CLIP-T": EMPTY if text is None else f"{text:.2f}"}
-    return tuple(figures.get(column, EMPTY) for column in COLUMNS)
-
-
-def _ssim(folder: Path, row: Scored) -> float:
-    """torchmetrics' with its own window, as for the background."""
-    torch, _ = imports()
-    from torchmetrics.functional.image import structural_similarity_index_measure
-
-    frames = read_frames(folder, row.pair)
-    edited, source = (
-        torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255 for pixels in (frames.edited, frames.source)
-    )
-    return float(structural_similarity_index_measure(edited, source, data_range=1.0))  # type: ignore[arg-type]
+def _by_element(folder: Path, rows: Sequence[Scored], own: OwnFigures) -> Iterator[str]:
+    for element in ELEMENTS:
+        names = {element, element.replace("_", "&")}
+        of_element = [row for row in rows if row.pair.category in names]
+        ours = own.of(folder, of_element)
+        yield "/".join(ours[column] for column in ("FID", "CLIP-I", "H")) if of_element else EMPTY
 
 
 def _table(title: str, columns: tuple[str, ...]) -> Table:

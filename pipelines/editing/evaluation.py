@@ -20,7 +20,7 @@ from editor.evaluation.structure import DINO
 from moodarchive.archive.writer_lock import only_writer
 from moodarchive.errors import EditError
 from moodarchive.storage.store import Store
-from pipelines.editing.epem_tables import epem_tables
+from pipelines.editing.epem_tables import epem_tables, read_own_figures
 from pipelines.report.edit_evaluation import REPORT_PATH, mean_of, methods_of, write_page
 
 FAILURES_TOLD = 10
@@ -29,12 +29,19 @@ EMPTY = "–"
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationOptions:
-    """Folders, files or hub ids of the weights; ``threads`` of a CPU, on which the last bits depend."""
+    """Folders, files or hub ids of the weights; ``threads`` of a CPU, on which the last bits depend.
+
+    For EPEM's tables alone: ``inception`` for FID, a served model, and ``people``, a study's checked.jsonl.
+    """
 
     dino: str = DINO
     lpips: str = ""
     clip: str = CLIP
     emotions: str = ""
+    inception: str = ""
+    server: str = ""
+    server_model: str = ""
+    people: str = ""
     threads: int = 1
 
 
@@ -42,6 +49,9 @@ def run_edit_evaluation(folder: Path, options: EvaluationOptions, console: Conso
     """True when every pair could be measured."""
     if not folder.is_dir():
         raise EditError(f"{folder} is no folder; remedy: a folder with pairs.csv, see docs/editing-evaluation.md")
+    if bool(options.server) != bool(options.server_model):
+        raise EditError("--server and --server-model go together; remedy: name both, or neither")
+    own, missing = read_own_figures(options.inception, options.people)
     store = Store(str(folder))
     with only_writer(store):
         store.remove_drafts()
@@ -54,10 +64,10 @@ def run_edit_evaluation(folder: Path, options: EvaluationOptions, console: Conso
         write_page(store, measured, sheets)
     for table in PUBLISHED:
         console.print(_beside(table, measured))
-    for beside in epem_tables(folder, measured):
+    for beside in epem_tables(folder, measured, own):
         console.print(beside)
     console.print(_ours(measured))
-    for line in measured.missing:
+    for line in (*measured.missing, *missing):
         console.print(f"not measured: {line}", soft_wrap=True, markup=False)
     for row in measured.failed[:FAILURES_TOLD]:
         console.print(f"{row.pair.edited}: {row.error}: {row.message}", soft_wrap=True, markup=False)
@@ -69,21 +79,25 @@ def run_edit_evaluation(folder: Path, options: EvaluationOptions, console: Conso
 
 
 def _measures(options: EvaluationOptions) -> Sequence[Measure]:
-    from editor.evaluation.background import Background
+    from editor.evaluation.background import Background, Likeness
     from editor.evaluation.clip_score import ClipScore
     from editor.evaluation.esmi import Esmi
     from editor.evaluation.measure import imports
     from editor.evaluation.perceptual import Lpips
+    from editor.evaluation.served_choice import ServedChoice
     from editor.evaluation.structure import Structure
 
     torch, _ = imports()
     torch.set_num_threads(options.threads)
+    served = [ServedChoice(options.server, options.server_model)] if options.server else []
     return (
         Structure(options.dino),
         Background(),
         Lpips(options.lpips),
         ClipScore(options.clip),
         Esmi(options.emotions),
+        Likeness(),
+        *served,
     )
 
 

@@ -123,7 +123,7 @@ def test_lpips_is_the_heads_weighted_distance_of_unit_features(models: Measuring
         one, other = (each / np.sqrt((each**2).sum(0, keepdims=True) + 1e-8) for each in both)
         weights = heads[f"lin{level}.model.1.weight"].numpy().reshape(-1, 1, 1)
         expected += float((weights * (one - other) ** 2).sum(0).mean())
-    (found,) = ready(Lpips(models.lpips)).of(case)
+    found, _ = ready(Lpips(models.lpips)).of(case)
     assert expected > 1e-4 and found == pytest.approx(expected, rel=1e-3)
 
 
@@ -131,7 +131,7 @@ def test_lpips_is_the_heads_weighted_distance_of_unit_features(models: Measuring
 def test_without_a_background_nothing_is_said_of_it(models: MeasuringModels, mask: float | None) -> None:
     case = frames(mask=mask, size=(96, 80))
     assert ready(Background()).of(case) == (None, None, None)
-    assert ready(Lpips(models.lpips)).of(case) == (None,)
+    assert ready(Lpips(models.lpips)).of(case)[0] is None
 
 
 def test_an_unchanged_background_is_infinitely_like_its_source(models: MeasuringModels) -> None:
@@ -139,7 +139,8 @@ def test_an_unchanged_background_is_infinitely_like_its_source(models: Measuring
     pasted = np.where(case.mask[..., None] > 0, case.edited, case.source)  # type: ignore[index]
     same = Frames(source=case.source, edited=pasted, mask=case.mask, source_sha256="1", emotion="joy", prompt="")
     assert ready(Background()).of(same) == (math.inf, 0.0, pytest.approx(1.0))
-    assert ready(Lpips(models.lpips)).of(same) == (0.0,)
+    outside, everywhere = ready(Lpips(models.lpips)).of(same)
+    assert outside == 0.0 and everywhere is not None and everywhere > 0
 
 
 def test_the_clip_score_is_torchmetrics(models: MeasuringModels) -> None:
@@ -160,7 +161,7 @@ def test_the_clip_score_is_torchmetrics(models: MeasuringModels) -> None:
     for emotion in ("nervousness", "joy", "grief", "love"):
         case = frames(size=(SIDE + 20, SIDE), emotion=emotion, prompt=f"a person full of {emotion}")
         pixels = torch.from_numpy(case.edited).permute(2, 0, 1)
-        for text, value in zip((case.emotion, case.prompt), measure.of(case), strict=True):
+        for text, value in zip((case.emotion, case.prompt), measure.of(case)[:2], strict=True):
             assert value == pytest.approx(float(clip_score(pixels, text, lambda: pair)), abs=1e-3)
             scores.append(value)
     assert len(set(scores)) > 2  # not all of them cut off at zero
@@ -174,7 +175,9 @@ def test_clip_scores_are_never_negative_and_long_prompts_are_cut(models: Measuri
     assert min(value for value in found if value is not None) >= 0
     once, longer = (measure.of(frames(size=(SIDE, SIDE), prompt="joy " * n))[1] for n in (100, 400))
     assert once == longer  # both are the same 77 tokens
-    assert measure.of(frames(size=(SIDE, SIDE)))[1] is None
+    plain = frames(size=(SIDE, SIDE))
+    assert measure.of(plain)[1:] == (None, None)
+    assert measure.of(replace(plain, truth=plain.edited))[2] == pytest.approx(100, abs=1e-3)
 
 
 def test_grad_cam_is_the_gradient_weighted_sum_of_the_last_maps(models: MeasuringModels) -> None:
@@ -254,7 +257,7 @@ def test_emoeditors_tables_are_of_pairs_across_valences_and_peoples_marks_replac
     for emotion in MIKELS_EIGHT:
         plain, marked = (measure.of(replace(own, emotion=emotion, marked=marks)) for marks in (None, left))
         crosses = (emotion in MIKELS_POSITIVE) != (likeliest in MIKELS_POSITIVE)
-        assert plain[4:] == ((plain[0], None) if crosses else (None, None))
+        assert plain[4:6] == ((plain[0], None) if crosses else (None, None))
         assert marked[:5] == plain[:5]
         if crosses:
             source, edited = _small(own.source), _small(own.edited)
@@ -279,7 +282,7 @@ def test_in_bfloat16_the_classifier_says_nearly_what_it_says_in_float32(models: 
 
 
 def test_emotions_without_a_class_of_the_eight_have_no_esmi(models: MeasuringModels) -> None:
-    assert ready(Esmi(models.emotions)).of(frames(emotion="curiosity")) == (None,) * 6
+    assert ready(Esmi(models.emotions)).of(frames(emotion="curiosity")) == (None,) * 7
     assert ready(Esmi(models.emotions)).of(frames(emotion="awe"))[0] is not None
 
 

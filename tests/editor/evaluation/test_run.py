@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from editor.evaluation.background import Background
+from editor.evaluation.background import Background, Likeness
 from editor.evaluation.clip_score import ClipScore
 from editor.evaluation.esmi import Esmi
 from editor.evaluation.frames import Frames, read_frames
@@ -19,7 +19,7 @@ from editor.evaluation.measure import Measure
 from editor.evaluation.pairs import Pair, write_pairs
 from editor.evaluation.perceptual import Lpips
 from editor.evaluation.run import Measured, measure_folder
-from editor.evaluation.scores import SCORES_PATH
+from editor.evaluation.scores import SCORED, SCORES_PATH
 from editor.evaluation.structure import Structure
 from moodarchive.errors import RowError
 from moodarchive.tables.parquet import read_table
@@ -31,7 +31,11 @@ pytest.importorskip("torch")
 
 
 def every(models: MeasuringModels) -> list[Measure]:
-    return [Structure(models.dino), Background(), Lpips(models.lpips), ClipScore(models.clip), Esmi(models.emotions)]
+    """But the served model's choice, which needs a server."""
+    return [
+        Structure(models.dino), Background(), Lpips(models.lpips), ClipScore(models.clip), Esmi(models.emotions),
+        Likeness(),
+    ]  # fmt: skip
 
 
 def run(folder: Path, measures: Sequence[Measure]) -> tuple[Measured, int]:
@@ -41,7 +45,7 @@ def run(folder: Path, measures: Sequence[Measure]) -> tuple[Measured, int]:
 
 
 def values(measured: Measured) -> list[dict[str, float | None]]:
-    return [row.values for row in measured.rows]
+    return [{column.name: row.values.get(column.name) for column in SCORED} for row in measured.rows]
 
 
 def test_every_pair_gets_every_figure_that_is_defined_for_it(tmp_path: Path, models: MeasuringModels) -> None:
