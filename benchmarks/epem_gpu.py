@@ -3,8 +3,8 @@
 Weights are random and pictures are noise: the figures tell what an edit and a step cost, and nothing about how edits
 look. With ``--sizes real`` (a GPU's default) the language model is BLIP-2's with OPT-2.7B in float32, the UNet, VAE and
 text tower are Stable Diffusion 1.5's, the Q-Former and the picture encoder BLIP-2's; with ``--sizes small`` (a CPU's)
-all is small. ``python benchmarks/epem_gpu.py [--steps 5] [--edits 3]`` prints one JSON line a measurement. The paper has
-9.6 s an edit and 7.5 s without EIC, on an A100.
+all is small. ``python benchmarks/epem_gpu.py [--steps 5] [--edits 3]`` prints one JSON line a measurement. The paper
+has 9.6 s an edit and 7.5 s without EIC, on an A100.
 """
 
 import argparse
