@@ -28,6 +28,8 @@ from moodarchive.storage.store import Store
 from pipelines.demo.edits import DRAWINGS
 from pipelines.demo.pairs.drawing import draw_paired
 from pipelines.demo.pairs.moods import Mood
+from pipelines.lavc.build import build_lavc
+from pipelines.lavc.settings import LavcSettings
 from tests.annotate.described_part import GOOD as DESCRIPTION
 from tests.docs.commands import blocks_on, commands_on
 from tests.editor.plan_server import GOOD as PLAN
@@ -52,6 +54,7 @@ NEEDS_MORE = {
     r"--method emoeditor": "an EmoEditor that was trained",
     r"--method epem": "an EPEM that was trained",
     r"moodarchive study report .*--kind (edits|checks)": "people's answers",
+    r"--checked ": "people's answers",
 }
 """Pattern of a command → what it needs that a test's machine lacks."""
 
@@ -134,6 +137,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (folder / "photos" / "face").mkdir(parents=True)
     shutil.copy(folder / "photo.jpg", folder / "photos" / "face" / "one.jpg")
     _make_edits(folder / "FOLDER")
+    build_lavc(LavcSettings(count=3, size=32), str(folder / "SET"), on_ray=False)
     small_moodify(folder / "runs" / "archive" / "model")
     shutil.copytree(folder / "runs" / "archive" / "model", folder / "ROOT" / "model")
     binaries = folder / ".venv" / "bin"
