@@ -201,7 +201,7 @@ def model_values(options: argparse.Namespace, steps: int) -> dict[str, Any]:
         "hidden": (64, 128, 128), "size": options.size, "threads": options.threads,
         "checkpoint_steps": max(1, steps // 5),
         "schedule": {
-            "steps": steps, "batch": 16, "learning_rate": 1e-3, "decay_steps": max(1, steps // 2), "average": 0.99,
+            "steps": steps, "batch": 16, "learning_rate": 1e-3, "decay_steps": max(1, steps // 4), "average": 0.99,
             "weight_decay": 0,
         },
     }  # fmt: skip
@@ -231,7 +231,7 @@ def edit_all(
     """The edits and their rounds."""
     settings = settings_with(
         "emoeditor", size=options.size, steps=options.edit_steps, rounds=options.rounds if loop else 1, batch=16,
-        ssim_low=options.band[0], ssim_high=options.band[1], ssim_window=WINDOW,
+        ssim_low=options.band[0], ssim_high=options.band[1], ssim_window=WINDOW, confidence=options.confidence,
     )  # fmt: skip
     method = load_method("emoeditor", str(folder), None, settings)
     assert isinstance(method, EmoEditor)
@@ -323,8 +323,8 @@ def run_seed(
         }
         edits = [Edit(image=case.source, prompt="", emotion=case.emotion, seed=n) for n, case in enumerate(of_kind)]
         add("colour transfer", name, ColourTransfer(references).edit(edits, lambda done, total: None, lambda: False))
-        if "direction" in folders:
-            blind = {"untrained": base} | ({"start, untaught": start} if start != base else {})
+        if "direction" in folders and not kinds[name]:
+            blind = {"untrained": base} | ({"start, untaught": start} if start != base and options.untaught else {})
             for title, of in blind.items():
                 settings = arm_settings(options, work, "direction", seed, **(parts | {"base": of}))
                 folder = untrained(settings, own / title.replace(", ", "-"))
@@ -364,6 +364,8 @@ def report(results: Mapping[str, Mapping[str, Sequence[Scores]]]) -> dict[str, A
         print(f"\nsources of {kind}: mean [95% of {BOOTSTRAPS} bootstraps]")
         print(f"{'':22} {'judge':22} {'dB to exact':10} {'SSIM':>6} {'rounds':>7}  {'ESMI':22} paper's ESMI")
         for title, of_kind in results.items():
+            if kind not in of_kind:
+                continue
             scores = joined(of_kind[kind])
             named, esmi = interval(scores.named), interval(scores.esmi)
             published = {row.title: f"{row.figures[0]:.2f}" for row in EMOEDITOR_ABLATION.rows}.get(title, "")
@@ -406,8 +408,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--pairs", type=int, default=3000)
     parser.add_argument("--cases", type=int, default=60)
-    parser.add_argument("--start-steps", type=int, default=0, help="of the UNet that edits by text; 0: there is none")
-    parser.add_argument("--steps", type=int, default=1900, help="of each model")
+    parser.add_argument("--start-steps", type=int, default=2000, help="of the UNet that edits by text; 0: none")
+    parser.add_argument("--steps", type=int, default=500, help="of each model")
     parser.add_argument("--autoencoder-steps", type=int, default=1500)
     parser.add_argument("--predictor-steps", type=int, default=600)
     parser.add_argument("--labelled-places", type=int, default=120)
@@ -415,7 +417,14 @@ def main() -> None:
     parser.add_argument("--edit-steps", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--band", type=float, nargs=2, default=[0.1, 0.8], help="of likenesses; see exact pairs'")
+    parser.add_argument("--confidence", type=float, default=0.97, help="of the predictor, at which the loop is done")
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), help="only these models")
+    parser.add_argument(
+        "--untaught",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="also the start under an untaught encoder",
+    )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--sheet", type=int, default=12, help="rows of a sheet of pictures; 0: none")
     options = parser.parse_args()

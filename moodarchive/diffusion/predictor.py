@@ -66,13 +66,20 @@ class EmotionPredictor:
         (folder / "preprocessor_config.json").write_text(json.dumps(preprocessor, indent=1) + "\n")
 
 
-def make_predictor(architecture: Architecture, seed: int = 0) -> EmotionPredictor:
-    """One of random weights."""
+def _transformers() -> Any:
+    """The library, without a bar for each file that it reads or writes."""
     from moodarchive.models.torch_compat import import_torchvision_safely
 
     import_torchvision_safely()
     import transformers
 
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    return transformers
+
+
+def make_predictor(architecture: Architecture, seed: int = 0) -> EmotionPredictor:
+    """One of random weights."""
+    transformers = _transformers()
     cls: Any = transformers.ResNetForImageClassification
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -91,13 +98,9 @@ def make_predictor(architecture: Architecture, seed: int = 0) -> EmotionPredicto
 
 def open_predictor(folder: Path, device: Any = "cpu") -> EmotionPredictor:
     """A ResNet of transformers whose eight labels are Mikels'; EditError where the folder holds none."""
-    from moodarchive.models.torch_compat import import_torchvision_safely
-
-    import_torchvision_safely()
-    from transformers import ResNetForImageClassification
-
+    cls: Any = _transformers().ResNetForImageClassification
     try:
-        network: Any = ResNetForImageClassification.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+        network: Any = cls.from_pretrained(folder, local_files_only=True, use_safetensors=True)
         labels = [str(network.config.id2label[index]).casefold() for index in range(network.config.num_labels)]
         preprocessor = json.loads((folder / "preprocessor_config.json").read_text("utf-8"))
         side = int(preprocessor["size"]["height"])

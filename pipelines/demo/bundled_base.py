@@ -24,7 +24,7 @@ SETTINGS: dict[str, dict[str, object]] = {
 }
 """What the drawn world is edited with, where a person names nothing else; measured by benchmarks/closed_world.py."""
 EMOEDITOR_SETTINGS: dict[str, object] = {
-    "size": SIZE, "steps": 10, "rounds": 12, "ssim_low": 0.1, "ssim_window": 11,
+    "size": SIZE, "steps": 10, "rounds": 12, "confidence": 0.97, "ssim_low": 0.1, "ssim_window": 11,
 }  # fmt: skip
 """EmoEditor's in the drawn world, as benchmarks/emoeditor.py has them: exact pairs are less alike than photos."""
 EMOEDITOR_COMMANDS = (

@@ -103,11 +103,13 @@ def _train_emoeditor(text: str, origin: str, console: Console) -> None:
     from train.emoeditor.settings import EmoEditorSettings
 
     settings = load(EmoEditorSettings, text, origin)
-    if settings.base == DEMO:
+    is_of_demo = settings.base == DEMO
+    if is_of_demo:
         settings = settings.model_copy(update={"base": str(prepare_bundled_base().base)})
     with steps_told(console) as tell:
         folder = train_emoeditor(settings, tell)
-    console.print(f"the model is in {folder}: moodarchive edit --method emoeditor --base {folder}", soft_wrap=True)
+    opens = f"--base {DEMO} --model {folder}" if is_of_demo else f"--base {folder}"  # demo has settings of its own
+    console.print(f"the model is in {folder}: moodarchive edit --method emoeditor {opens}", soft_wrap=True)
 
 
 def _train_predictor(text: str, origin: str, console: Console) -> None:

@@ -54,7 +54,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _run("train", str(top / "predictor.toml"))
     source = {"kind": "drawn", "count": 4, "size": 32}
     build_pairs(PairSettings.model_validate({"sources": [source]}), str(top / "pairs"), on_ray=False)
-    _run("train", str(top / "emoeditor.toml"))
+    said = _run("train", str(top / "emoeditor.toml")).replace("\n", " ")
+    assert f"--method emoeditor --base demo --model {top}/emoeditor/model" in said  # with the demo's own settings
     (top / "photos").mkdir()
     for number in range(2):
         textured(32, 32, seed=number).save(top / f"photos/{number}.png")

@@ -199,7 +199,7 @@ def test_the_command_trains_what_the_files_kind_names(made: Path, tmp_path: Path
     config.write_text("\n".join(lines))
     done = CliRunner().invoke(app, ["train", str(config)])
     assert done.exit_code == 0, (done.output, done.exception)
-    assert "moodarchive edit --method emoeditor" in done.output.replace("\n", " ")
+    assert f"moodarchive edit --method emoeditor --base {tmp_path}/out/model" in done.output.replace("\n", " ")
     config.write_text('kind = "emoeditors"\n')
     assert "legal are diffusion, emoeditor, epem-captions, predictor, epem, or none" in str(
         CliRunner().invoke(app, ["train", str(config)]).exception
