@@ -11,7 +11,6 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -157,6 +156,12 @@ def choose_rows(drawn: Sequence[DrawnCaption], count: int, seed: int) -> list[Ro
     return rows
 
 
+def choose_pool(options: argparse.Namespace, seed: int) -> list[Row]:
+    """The pairs that the editors of a seed learn from."""
+    learnt = draw_learnt(options)
+    return choose_rows(learnt, min(options.pairs, len(learnt)), seed + 1)
+
+
 def train_editor(
     options: argparse.Namespace, captioner: Path, pairs: DrawnPairs, *, steps: int, seed: int, output: Path
 ) -> Path:
@@ -184,18 +189,12 @@ def train_editor(
     return train_captions(settings, tell, pairs)
 
 
-class Drawings:
-    """The drawings that a captioner and its editor learn from, drawn when one is first needed."""
-
-    def __init__(self, options: argparse.Namespace) -> None:
-        self._places = options.places
-
-    @cached_property
-    def learnt(self) -> list[DrawnCaption]:
-        return draw_captioned(LEARNT, self._places, CaptionerShape().side, PAIRED_EMOTIONS)
+def draw_learnt(options: argparse.Namespace) -> list[DrawnCaption]:
+    """What a captioner and its editor learn from."""
+    return draw_captioned(LEARNT, options.places, CaptionerShape().side, PAIRED_EMOTIONS)
 
 
-def prepare_captioner(options: argparse.Namespace, seed: int, work: Path, drawings: Drawings) -> Path:
+def prepare_captioner(options: argparse.Namespace, seed: int, work: Path) -> Path:
     """The captioner of a seed and a length: taught here, or by an earlier run with the same ``work``."""
     folder = work / f"captioner-{seed}-{options.captioner_steps}x{options.batch}"
     if folder.is_dir():
@@ -210,27 +209,27 @@ def prepare_captioner(options: argparse.Namespace, seed: int, work: Path, drawin
             spent = time.process_time() - began
             print(f"    captioner step {step}/{options.captioner_steps}, loss {loss:.3f}, {spent:.0f} s", flush=True)
 
-    teach_captioner(taught, drawings.learnt, steps=options.captioner_steps, seed=seed, batch=options.batch, tell=tell)
+    teach_captioner(
+        taught, draw_learnt(options), steps=options.captioner_steps, seed=seed, batch=options.batch, tell=tell
+    )
     taught.model.save_pretrained(draft)
     draft.rename(folder)
     return folder
 
 
-def prepare_editor(options: argparse.Namespace, seed: int, work: Path, drawings: Drawings, captioner: Path) -> Path:
+def prepare_editor(options: argparse.Namespace, seed: int, work: Path, captioner: Path) -> Path:
     """The caption editor that learnt from all pairs, trained once for each setting."""
     name = f"eic-{seed}-{options.captioner_steps}-{options.steps}-{options.locality:g}x{options.locality_rows}"
     if (work / name / MODEL / CONFIG).is_file():
         return work / name / MODEL
-    pool = choose_rows(drawings.learnt, min(options.pairs, len(drawings.learnt)), seed + 1)
-    pairs = DrawnPairs(pool, f"drawn {seed}")
+    pairs = DrawnPairs(choose_pool(options, seed), f"drawn {seed}, {options.pairs}")
     return train_editor(options, captioner, pairs, steps=options.steps, seed=seed, output=work / name)
 
 
 def captions(options: argparse.Namespace, seed: int, work: Path) -> dict[str, object]:
     """One seed, from drawing to the bars."""
     torch.set_num_threads(1)
-    drawings = Drawings(options)
-    folder = prepare_captioner(options, seed, work, drawings)
+    folder = prepare_captioner(options, seed, work)
     captioner = open_captioner(folder)
     unseen = draw_captioned(HELD_OUT, options.held_out_places, CaptionerShape().side, PAIRED_EMOTIONS)
     rows = choose_rows(unseen, min(options.rows, len(unseen)), seed)
@@ -239,10 +238,10 @@ def captions(options: argparse.Namespace, seed: int, work: Path) -> dict[str, ob
     arms: dict[str, Measured] = {}
     if not options.curve_only:
         _whole_pool(
-            options=options, seed=seed, work=work, drawings=drawings, captioner=captioner, folder=folder, rows=rows,
+            options=options, seed=seed, work=work, captioner=captioner, folder=folder, rows=rows,
             arms=arms,
         )  # fmt: skip
-    pool = choose_rows(drawings.learnt, min(options.pairs, len(drawings.learnt)), seed + 1) if options.few else []
+    pool = choose_pool(options, seed)
     for count in options.few:
         few = DrawnPairs(pool[:count], f"drawn {seed}, {count}")
         before = time.process_time()
@@ -268,7 +267,6 @@ def _whole_pool(
     options: argparse.Namespace,
     seed: int,
     work: Path,
-    drawings: Drawings,
     captioner: Captioner,
     folder: Path,
     rows: Sequence[Row],
@@ -281,7 +279,7 @@ def _whole_pool(
         plain = EditorModel(captioner, EditorConfig(rank=1, step=step)).eval()
         arms[f"plain step {step:g}"] = measure(captioner, rows[:30], _by(captioner, plain), others=1)
         print(arms[f"plain step {step:g}"].line(f"plain gradient step, {step:g}"), flush=True)
-    editor = open_caption_editor(prepare_editor(options, seed, work, drawings, folder))
+    editor = open_caption_editor(prepare_editor(options, seed, work, folder))
     began = time.process_time()
     arms["EIC"] = measure(captioner, rows, _by(captioner, editor.model), others=options.others)
     print(arms["EIC"].line("EIC") + f"  {(time.process_time() - began) / len(rows):.2f} s a row", flush=True)

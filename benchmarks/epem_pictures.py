@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from benchmarks.closed_world import write_sheet
-from benchmarks.epem_captions import Drawings, prepare_captioner, prepare_editor
+from benchmarks.epem_captions import prepare_captioner, prepare_editor
 from editor.edit import Edit, Method, default_settings
 from editor.job import settings_with
 from editor.loading import load_method
@@ -99,7 +99,8 @@ def pictures(options: argparse.Namespace, seed: int, work: Path) -> dict[str, Fi
     cases = draw_cases(options.cases, seed)
     images = edit_all(options, models, cases)
     if options.sheet:
-        write_sheet(work / f"sheet-{seed}.png", cases[: options.sheet], images)
+        arms = {name: of for name, of in images.items() if name != "source"}
+        write_sheet(work / f"sheet-{seed}.png", cases[: options.sheet], arms)
     judge = open_judge()
     figures = {}
     for name, of_arm in images.items():
@@ -121,11 +122,10 @@ def prepare_models(options: argparse.Namespace, seed: int, work: Path) -> Models
         build_lavc(settings, str(folder))
     records = folder / RECORDS
     text_only = train_text_only(options, seed, work, records, base)
-    drawings = Drawings(options)
-    captioner = prepare_captioner(options, seed, work, drawings)
+    captioner = prepare_captioner(options, seed, work)
     parts = {"records": records, "base": base, "captioner": captioner}
     trained = [train_adapter(options, seed, work, **parts, eai=eai) for eai in (True, False)]
-    editor = prepare_editor(options, seed, work, drawings, captioner)
+    editor = prepare_editor(options, seed, work, captioner)
     return Models(editor=editor, whole=trained[0], without_eai=trained[1], text_only=text_only, base=base)
 
 
@@ -263,8 +263,10 @@ def kept_outside(case: Case, image: Image.Image) -> tuple[float, float]:
     equal = ~changed_mask(case.source.image, case.target.image)
     if equal.mean() < LEAST_OUTSIDE:
         return float("nan"), float("nan")
-    one, other = np.asarray(image), np.asarray(case.source.image)
-    return psnr(image, case.source.image, equal), grey_ssim(one, other, 11, where=equal)
+    source = np.asarray(case.source.image)
+    # windows at the edge reach into what changes: there both pictures are the source
+    outside = np.where(equal[..., None], np.asarray(image), source)
+    return psnr(image, case.source.image, equal), grey_ssim(outside, source, 11, where=equal)
 
 
 def report(results: Sequence[Mapping[str, Figures]]) -> dict[str, Figures]:

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +41,20 @@ class CaptionerShape:
 
 @dataclass(frozen=True, kw_only=True)
 class DrawnCaption:
-    """A picture of a place in a mood."""
+    """A picture of a place in a mood, drawn when it is first looked at."""
 
     kind: str
     place: int
-    emotion: str
-    image: Image.Image
+    mood: Mood
+    size: int
+
+    @property
+    def emotion(self) -> str:
+        return self.mood.emotion
+
+    @cached_property
+    def image(self) -> Image.Image:
+        return draw_paired(self.kind, self.place, self.mood, self.size).image
 
 
 def make_captioner(folder: Path, shape: CaptionerShape, seed: int = 0) -> None:
@@ -114,8 +123,8 @@ def draw_captioned(first_place: int, places: int, size: int, emotions: Sequence[
         for kind in KINDS:
             moods = Generators(f"captions/{kind}/{place}").of("moods")
             for emotion in emotions:
-                image = draw_paired(kind, place, Mood(emotion, moods.randrange(1 << 30)), size).image
-                drawn.append(DrawnCaption(kind=kind, place=place, emotion=emotion, image=image))
+                mood = Mood(emotion, moods.randrange(1 << 30))
+                drawn.append(DrawnCaption(kind=kind, place=place, mood=mood, size=size))
     return drawn
 
 
