@@ -34,6 +34,7 @@ def main() -> None:
     language.add_argument("--steps", type=int, default=800, help="of four edits each")
     language.add_argument("--locality", type=float, default=1.0, help="weight of unrelated captions' divergence")
     language.add_argument("--locality-rows", type=int, default=1, help="unrelated captions an edit")
+    language.add_argument("--locality-captions", choices=("records", "own"), default="records", help="along which")
     language.add_argument("--rows", type=int, default=100)
     language.add_argument("--others", type=int, default=1, help="unrelated captions written for each row")
     language.add_argument("--plain-steps", type=float, nargs="*", default=list(PLAIN_STEPS))

@@ -176,6 +176,7 @@ def train_editor(
         {
             "output": str(output), "captioner": str(captioner), "rank": 64, "step": 0.1, "step_rate": 10.0,
             "emotion_weight": 0.0, "locality_weight": options.locality, "locality_rows": options.locality_rows,
+            "locality_captions": options.locality_captions,
             "clip": 100.0, "seed": seed, "schedule": schedule, "checkpoint_steps": 100, "threads": 1,
         }
     )  # fmt: skip
@@ -220,6 +221,7 @@ def prepare_captioner(options: argparse.Namespace, seed: int, work: Path) -> Pat
 def prepare_editor(options: argparse.Namespace, seed: int, work: Path, captioner: Path) -> Path:
     """The caption editor that learnt from all pairs, trained once for each setting."""
     name = f"eic-{seed}-{options.captioner_steps}-{options.steps}-{options.locality:g}x{options.locality_rows}"
+    name += "" if options.locality_captions == "records" else f"-{options.locality_captions}"
     if (work / name / MODEL / CONFIG).is_file():
         return work / name / MODEL
     pairs = DrawnPairs(choose_pool(options, seed), f"drawn {seed}, {options.pairs}")

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from moodarchive.emotions.taxonomy import MIKELS_EIGHT
 from moodarchive.language_edit.caption_editor import EditorModel, edit_from, take_factors
-from moodarchive.language_edit.captioner import Captioner
+from moodarchive.language_edit.captioner import MOST_TOKENS, Captioner
 from moodarchive.language_edit.prompts import MARK, PLAIN, prompt_of
 from train.diffusion.pictures import generator_of_step, rows_of_step
 from train.epem.caption_pairs import CaptionPairs
@@ -35,8 +35,10 @@ class CaptionEditLoss:
         pairs: CaptionPairs,
         pictures: npt.NDArray[np.float32],
         settings: CaptionEditorSettings,
+        own: Sequence[str] | None = None,
     ) -> None:
-        """``pictures`` [N, queries, width] are ``see_pictures``'."""
+        """``pictures`` [N, queries, width] are ``see_pictures``'; ``own`` are ``write_captions``' of each, or None."""
+        self._own = own
         self._captioner, self._model, self._pairs = captioner, model, pairs
         self._pictures, self._settings = pictures, settings
         self.terms: dict[str, float] = {}
@@ -79,10 +81,11 @@ class CaptionEditLoss:
         return loss, {name: float(part.detach()) for name, part in parts.items()}
 
     def _strayed(self, rows: Sequence[int], edited: dict[str, Tensor]) -> Tensor:
-        """KL(unedited || edited) of the next token along other pictures' own captions, a mean over their tokens."""
+        """KL(unedited || edited) of the next token along other pictures' captions, a mean over their tokens."""
         captioner = self._captioner
         prompt = captioner.ids(PLAIN, begins=True)
-        answers = [[*captioner.ids(f" {self._pairs.request(row).caption}"), captioner.end] for row in rows]
+        captions = [self._pairs.request(row).caption if self._own is None else self._own[row] for row in rows]
+        answers = [[*captioner.ids(f" {caption}"), captioner.end] for caption in captions]
         embeds = [
             captioner.embed(self._picture(row), [*prompt, *answer])[0]
             for row, answer in zip(rows, answers, strict=True)
@@ -105,6 +108,33 @@ class CaptionEditLoss:
 
     def _picture(self, row: int) -> Tensor:
         return torch.from_numpy(np.array(self._pictures[row])).to(self._captioner.device)
+
+
+@torch.no_grad()
+def write_captions(
+    captioner: Captioner, pictures: npt.NDArray[np.float32], identity: str, cache: Path
+) -> Sequence[str]:
+    """What the unedited model writes of each picture; kept in ``cache``. Batches are fixed, and so are the bits."""
+    path = cache / "captions.json"
+    if path.is_file() and (kept := json.loads(path.read_text()))["identity"] == identity:
+        return list(kept["captions"])
+    prompt, captions = captioner.ids(PLAIN, begins=True), []
+    for first in range(0, len(pictures), _SEEN_AT_ONCE):
+        seen = torch.from_numpy(np.array(pictures[first : first + _SEEN_AT_ONCE])).to(captioner.device)
+        embeds, past = torch.cat([captioner.embed(picture, prompt) for picture in seen]), None
+        written, length = torch.empty(len(seen), 0, dtype=torch.long, device=captioner.device), embeds.shape[1]
+        while written.shape[1] < MOST_TOKENS and not (written == captioner.end).any(1).all():
+            mask = torch.ones(len(seen), length, dtype=torch.long, device=captioner.device)
+            output = captioner.states(embeds, attention_mask=mask, past_key_values=past, use_cache=True)
+            past, length = output.past_key_values, length + 1
+            tokens = captioner.logits(output.last_hidden_state[:, -1]).argmax(-1)[:, None]
+            written = torch.cat([written, tokens], 1)
+            embeds = captioner.model.get_input_embeddings()(tokens)
+        for ids in written.tolist():
+            ended = ids[: ids.index(captioner.end)] if captioner.end in ids else ids
+            captions.append(captioner.tokenizer.decode(ended, skip_special_tokens=True).strip())
+    path.write_text(json.dumps({"identity": identity, "captions": captions}))
+    return captions
 
 
 def see_pictures(captioner: Captioner, pairs: CaptionPairs, identity: str, cache: Path) -> npt.NDArray[np.float32]:

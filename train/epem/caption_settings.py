@@ -38,6 +38,9 @@ class CaptionEditorSettings(Settings):
     """Weight of the divergence between edited and unedited captions of another picture; it is measured always."""
     locality_rows: Annotated[int, Field(ge=1), SettingScope.TRAINING] = 1
     """Other pictures whose captions are compared for each edit; more of them show more of what an edit must leave."""
+    locality_captions: Annotated[Literal["records", "own"], SettingScope.TRAINING] = "records"
+    """Along which captions: the records', or those that the unedited model writes itself (each once, before the first
+    step), which are what an edit changes."""
     clip: Annotated[float, Field(gt=0), SettingScope.TRAINING] = 100.0
     """The gradient's greatest norm."""
     seed: Annotated[int, SettingScope.TRAINING] = 0

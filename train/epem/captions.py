@@ -14,7 +14,7 @@ from moodarchive.storage.store import Store
 from train.devices.device import choose_device, explain_device_errors
 from train.diffusion.learner import Learner
 from train.diffusion.run import Listener, Pace, expected_progress, run_steps
-from train.epem.caption_loss import CaptionEditLoss, see_pictures
+from train.epem.caption_loss import CaptionEditLoss, see_pictures, write_captions
 from train.epem.caption_pairs import CaptionPairs, RecordedPairs
 from train.epem.caption_settings import CaptionEditorSettings
 
@@ -38,8 +38,12 @@ def train_captions(settings: CaptionEditorSettings, tell: Listener, given: Capti
         captioner = open_captioner(folder, device, settings.layers)
         model = make_editor(captioner, settings).to(device).train()
         weights = digest_weights(captioner, settings.layers)
-        pictures = see_pictures(captioner, pairs, f"{pairs.name}; {weights}", output / "cache")
-        loss = CaptionEditLoss(captioner=captioner, model=model, pairs=pairs, pictures=pictures, settings=settings)
+        identity, cache = f"{pairs.name}; {weights}", output / "cache"
+        pictures = see_pictures(captioner, pairs, identity, cache)
+        own = write_captions(captioner, pictures, identity, cache) if settings.locality_captions == "own" else None
+        loss = CaptionEditLoss(
+            captioner=captioner, model=model, pairs=pairs, pictures=pictures, settings=settings, own=own
+        )
         learner = Learner(
             model, settings.schedule, rate_scales={"editor.steps": settings.step_rate}, clip=settings.clip
         )

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from moodarchive.errors import ConfigError, DatasetError, EditError
 from moodarchive.language_edit.caption_editor import CAPTIONER, edit_weights, open_caption_editor
 from moodarchive.language_edit.captioner import open_captioner
-from moodarchive.language_edit.prompts import prompt_of
+from moodarchive.language_edit.prompts import PLAIN, prompt_of
 from moodarchive.language_edit.records import read_records, request_of, write_records
 from pipelines.commands.app import app
 from pipelines.demo.pairs.captions import drawn_caption, drawn_request
@@ -24,7 +24,7 @@ from pipelines.demo.pairs.drawn_captioner import make_captioner
 from tests.making import textured
 from tests.moodarchive.language_edit.small import SHAPE
 from tests.train.small import digests, train_killed
-from train.epem.caption_loss import CaptionEditLoss, see_pictures
+from train.epem.caption_loss import CaptionEditLoss, see_pictures, write_captions
 from train.epem.caption_pairs import RecordedPairs
 from train.epem.caption_settings import CaptionEditorSettings
 from train.epem.captions import make_editor, train_captions
@@ -127,6 +127,23 @@ def test_the_captions_of_several_other_pictures_count_token_by_token(made: Path,
     alone = [float(loss._strayed([row], edited).detach()) for row in (1, 2, 3)]
     together = float(loss._strayed([1, 2, 3], edited).detach())
     assert together == pytest.approx(np.average(alone, weights=lengths), rel=1e-3) and min(alone) > 0
+
+
+def test_locality_can_be_measured_along_the_captions_that_the_model_writes_itself(made: Path, tmp_path: Path) -> None:
+    captioner, settings = open_captioner(made / "captioner"), _settings(made, tmp_path, locality_captions="own")
+    pairs = RecordedPairs(Path(settings.records))
+    pictures = see_pictures(captioner, pairs, "same", tmp_path)
+    own = write_captions(captioner, pictures, "same", tmp_path)
+    assert own == [captioner.write(captioner.see([pairs.image(row)])[0], PLAIN) for row in range(len(pairs))]
+    assert write_captions(captioner, pictures, "same", tmp_path) == own  # read from the cache
+    assert own[0] != pairs.request(0).caption
+    model = make_editor(captioner, settings)
+    parts = {"captioner": captioner, "model": model, "pairs": pairs, "pictures": pictures, "settings": settings}
+    edited = edit_weights(captioner, model, captioner.see([pairs.image(0)])[0], pairs.request(0))
+    along = [CaptionEditLoss(**parts, own=of)._strayed([1], edited) for of in (own, None)]
+    assert float(along[0].detach()) != float(along[1].detach())
+    train_captions(settings, lambda report: None)
+    assert json.loads((tmp_path / "cache/captions.json").read_text())["captions"] == own
 
 
 def test_training_on_one_row_makes_its_caption_likely(made: Path, tmp_path: Path) -> None:
