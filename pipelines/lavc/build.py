@@ -17,7 +17,7 @@ from moodarchive.tables.parts import finished_parts, read_part, sidecar_path
 from moodarchive.tables.schemas import LAVC_RECORDS, LAVC_REQUESTS, LAVC_TABLES, LAVC_TEXTS
 from pipelines.lavc.checks import join_checks
 from pipelines.lavc.editing import RecordMaker, write_records_part
-from pipelines.lavc.records import RECORDS, count_records, record_line
+from pipelines.lavc.records import NAME, RECORDS, count_records, record_line
 from pipelines.lavc.requests import CHOSEN, write_requests
 from pipelines.lavc.settings import LavcSettings
 from pipelines.lavc.writing import TextWriter, load_writer_prompt
@@ -102,7 +102,7 @@ def _seal(store: Store, settings: LavcSettings, rows: list[Row]) -> dict[str, An
     parts = [part for table in LAVC_TABLES for part in finished_parts(store, table).values()]
     files = {path: sha256 for part in parts for path, sha256 in part.files.items()}
     manifest = {
-        "name": "L-AVC",
+        "name": NAME,
         "code_version": version("moodarchive"),
         "settings": settings.recorded(),
         **count_records(rows),

@@ -7,7 +7,7 @@ from typing import Any
 from moodarchive.language_edit.records import FIELDS, Row
 from moodarchive.licences import count_by_licence
 
-RECORDS = "records.jsonl"
+NAME, RECORDS = "L-AVC", "records.jsonl"
 
 
 def record_line(row: Row) -> str:

@@ -16,7 +16,7 @@ from moodarchive.tables.parts import Origin
 from moodarchive.tables.schemas import PAIR_INDEX
 from pipelines.emopair.stages import MEMBERS
 from pipelines.lavc.checks import join_checks
-from pipelines.lavc.records import RECORDS
+from pipelines.lavc.records import NAME, RECORDS
 from pipelines.lavc.verify import verify_lavc
 from shards.tars import write_shards
 
@@ -47,7 +47,7 @@ def export_shards(root: str, output: str, checked: str = "") -> int:
             batch = pa.RecordBatch.from_pylist(samples, schema=_SAMPLES)
             files |= write_shards(target, PAIR_INDEX, part, iter([batch]), origin, members=MEMBERS).files
         manifest = {
-            "name": "L-AVC",
+            "name": NAME,
             "code_version": version("moodarchive"),
             "records": source.sha256(RECORDS),
             "samples": len(rows),

@@ -9,7 +9,7 @@ from moodarchive.language_edit.records import Row, problem_of
 from moodarchive.storage.store import Store
 from moodarchive.tables.layout import MANIFEST_PATH
 from moodarchive.tables.schemas import LAVC_TABLES
-from pipelines.lavc.records import RECORDS, count_records
+from pipelines.lavc.records import NAME, RECORDS, count_records
 from pipelines.sets.proof import file_problems
 from validate.verify import Problem
 
@@ -21,8 +21,10 @@ def verify_lavc(root: str) -> Iterator[Problem]:
         raise NotWholeError(f"{root} is no sealed L-AVC set; remedy: moodarchive lavc build")
     try:
         manifest: dict[str, Any] = json.loads(store.read_bytes(MANIFEST_PATH))
+        if manifest.get("name") != NAME:
+            raise NotWholeError(f"{root} holds another set than L-AVC; remedy: the root of moodarchive lavc build")
         files: dict[str, str] = dict(manifest["files"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         yield Problem(MANIFEST_PATH, f"cannot be read ({error!r})")
         return
     damaged = list(file_problems(store, files, LAVC_TABLES))

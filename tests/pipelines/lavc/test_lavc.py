@@ -135,5 +135,8 @@ def test_other_settings_and_foreign_folders_are_refused_and_the_commands_build_a
     for command in (["build", str(tmp_path / "set.toml"), str(tmp_path / "set")], ["verify", str(tmp_path / "set")]):
         result = CliRunner().invoke(app, ["lavc", *command])
         assert result.exit_code == 0, result.output
+    (tmp_path / "other" / "manifest.json").write_text('{"name": "EmoPair", "files": {}}')
+    other = CliRunner().invoke(app, ["lavc", "verify", str(tmp_path / "other")])
+    assert isinstance(other.exception, NotWholeError) and "another set than L-AVC" in str(other.exception)
     (tmp_path / "set" / "records.jsonl").write_text("")
     assert CliRunner().invoke(app, ["lavc", "verify", str(tmp_path / "set")]).exit_code == 1
