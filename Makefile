@@ -6,8 +6,9 @@ READY := $(VENV)/.ready-dev
 DEMO_READY := $(VENV)/.ready-demo
 BENCH_READY := $(VENV)/.ready-bench
 DEMO_FLAGS ?=
-# two test processes at a time, whole files each: many tests wait for servers, timers and processes
-PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+# two test processes at a time, whole files each: many tests wait for servers, timers and processes. One thread for
+# each: the models of tests are so small that threads would only wait for each other.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test check lint torture bench format docs site clean
 
@@ -15,7 +16,7 @@ demo: $(DEMO_READY)
 	$(BIN)/moodarchive demo $(DEMO_FLAGS)
 
 test: $(READY)
-	$(PYTEST) -m "not torture and not alone"
+	$(PYTEST) --durations 40 -m "not torture and not alone"
 	$(BIN)/python -m pytest -m "alone and not torture"
 
 check: lint
