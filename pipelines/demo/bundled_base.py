@@ -18,8 +18,8 @@ METHODS = ("moodifier", "infedit", "sdedit")
 """Those that a base of this class layout serves; emoeditor takes a model that was trained on it."""
 SIZE = 64
 SETTINGS: dict[str, dict[str, object]] = {
-    "moodifier": {"size": SIZE, "steps": 12, "guidance": 4.5, "source_guidance": 4.5},
-    "infedit": {"size": SIZE, "steps": 12, "guidance": 4.5, "source_guidance": 4.5},
+    "moodifier": {"size": SIZE, "steps": 20, "guidance": 3.5, "source_guidance": 1.5},
+    "infedit": {"size": SIZE, "steps": 20, "guidance": 3.5, "source_guidance": 1.5},
     "sdedit": {"size": SIZE, "steps": 20, "guidance": 4.0, "strength": 0.8},
 }
 """What the drawn world is edited with, where a person names nothing else; measured by benchmarks/closed_world.py."""

@@ -20,6 +20,9 @@ def write_base(folder: Path, vae: Any, unet: Any) -> None:
         for tensor in (*halved.parameters(), *halved.buffers()):
             tensor.data = tensor.data.to("cpu", torch.float16)
         halved.save_pretrained(folder / name, safe_serialization=True)
+        config = json.loads((folder / name / "config.json").read_text("utf-8"))
+        config.pop("_name_or_path", None)  # where a start lay is no part of a model
+        (folder / name / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
         for file in (folder / name).iterdir():
             file.chmod(0o644)  # safetensors leaves it readable by its owner alone
     (folder / "scheduler").mkdir(parents=True, exist_ok=True)

@@ -179,6 +179,7 @@ def test_a_base_that_stands_learns_on_in_its_own_latents(unbroken: Path, tmp_pat
     folder = train_base(on, Squares(), towers, lambda report: None)
     name = "diffusion_pytorch_model.safetensors"
     assert (folder / "vae" / name).read_bytes() == (unbroken / "vae" / name).read_bytes()
+    assert (folder / "unet" / "config.json").read_bytes() == (unbroken / "unet" / "config.json").read_bytes()
     before, after = load_file(unbroken / "unet" / name), load_file(folder / "unet" / name)
     assert before.keys() == after.keys()
     moved = max(float((after[key].float() - before[key].float()).abs().max()) for key in after)
