@@ -53,7 +53,7 @@ NEEDS_MORE = {
     r"moodarchive pairs ": "published data sets, and a trained predictor",
     r"--method emoeditor": "an EmoEditor that was trained",
     r"--method epem": "an EPEM that was trained",
-    r"moodarchive study report .*--kind (edits|checks)": "people's answers",
+    r"moodarchive study report .*--kind (edits|checks|ranking)": "people's answers",
     r"--checked ": "people's answers",
 }
 """Pattern of a command → what it needs that a test's machine lacks."""
@@ -108,6 +108,9 @@ def test_what_is_given_to_other_programs_names_targets_extras_and_files_that_the
         targets = re.findall(r"^([\w-]+):", (HOUSE / "Makefile").read_text(), re.MULTILINE)
         assert set(words[1:]) <= set(targets)
         return
+    if words[:2] == ["python", "-m"] and words[2].startswith("benchmarks."):
+        assert (HOUSE / f"{words[2].replace('.', '/')}.py").is_file()
+        return
     assert program in FOREIGN, f"{program}: no such program is known; remedy: add it here, or mend the page"
     for word in words[1:]:
         for extra in re.findall(r"moodarchive\[([\w,-]+)\]", word):
@@ -137,6 +140,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (folder / "photos" / "face").mkdir(parents=True)
     shutil.copy(folder / "photo.jpg", folder / "photos" / "face" / "one.jpg")
     _make_edits(folder / "FOLDER")
+    shutil.copytree(folder / "FOLDER", folder / "runs" / "candidates")
     build_lavc(LavcSettings(count=3, size=32), str(folder / "SET"), on_ray=False)
     small_moodify(folder / "runs" / "archive" / "model")
     shutil.copytree(folder / "runs" / "archive" / "model", folder / "ROOT" / "model")
@@ -158,6 +162,9 @@ def _make_edits(folder: Path) -> None:
     record = {"key": "a", "picture": "picture.png", "edited_picture": "one.png", "caption": "a lake"}
     changed = {"edited_caption": "a calm lake", "emotion": "anger", "target": "contentment", "instruction": "Calm it."}
     (folder / "checks.jsonl").write_text(json.dumps(record | changed) + "\n")
+    candidates = [{"file": f"{method}.png", "text": f"make it {method}"} for method in ("one", "two")]
+    ranked = {"key": "a", "source": "picture.png", "emotion": "anger", "candidates": candidates}
+    (folder / "ranking.jsonl").write_text(json.dumps(ranked) + "\n")
 
 
 @pytest.fixture(scope="module")

@@ -64,6 +64,7 @@ def test_second_run_changes_nothing(damaged_copy: Callable[[], Path]) -> None:
     assert {p: t for p, t in after.items() if p not in folders} == {p: t for p, t in before.items() if p not in folders}
 
 
+@pytest.mark.torture  # test_interruptions.py compares two whole runs at every change
 def test_same_seed_gives_the_same_bytes(demo_root: Path, tmp_path: Path) -> None:
     again = tmp_path / "again"
     done = moodarchive("demo", "--root", str(again), "--images", str(IMAGES), "--no-train")

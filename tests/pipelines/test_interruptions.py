@@ -42,7 +42,7 @@ def _killed_and_rerun(root: Path, after_s: float) -> str:
     return archive_digest(root)
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 1])
 def test_a_killed_run_goes_on_to_the_same_bytes(seed: int, undisturbed: tuple[str, float], tmp_path: Path) -> None:
     digest, seconds = undisturbed
     after_s = random.Random(seed).uniform(0.2, 0.95) * seconds
@@ -50,8 +50,8 @@ def test_a_killed_run_goes_on_to_the_same_bytes(seed: int, undisturbed: tuple[st
 
 
 @pytest.mark.torture
-@pytest.mark.parametrize("seed", range(10, 20))
-def test_ten_kills_at_random_moments(seed: int, undisturbed: tuple[str, float], tmp_path: Path) -> None:
+@pytest.mark.parametrize("seed", range(10, 21))
+def test_kills_at_random_moments(seed: int, undisturbed: tuple[str, float], tmp_path: Path) -> None:
     digest, seconds = undisturbed
     after_s = random.Random(seed).uniform(0.02, 1.0) * seconds
     assert _killed_and_rerun(tmp_path / "archive", after_s) == digest
