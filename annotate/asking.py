@@ -72,6 +72,11 @@ class Reply(Generic[T]):
         self.prompt_tokens += answer.prompt_tokens
         self.completion_tokens += answer.completion_tokens
 
+    def account(self) -> dict[str, object]:
+        """The columns of a row that say who answered, and at what cost."""
+        names = ("model", "seed", "attempts", "prompt_tokens", "completion_tokens")
+        return {name: getattr(self, name) for name in names}
+
 
 @dataclass(frozen=True, kw_only=True)
 class PictureAsker:

@@ -93,12 +93,8 @@ class Describer:
         row = empty_row(
             CAPTIONS,
             key=key,
-            model=reply.model,
             prompt_hash=self.prompt.hash,
-            seed=reply.seed,
-            attempts=reply.attempts,
-            prompt_tokens=reply.prompt_tokens,
-            completion_tokens=reply.completion_tokens,
+            **reply.account(),
             status="failed" if annotation is None else "ok",
             error=None if annotation else reply.error,
         )

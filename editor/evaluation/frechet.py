@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from editor.evaluation.frames import Pixels, read_frames
-from editor.evaluation.measure import Weights, device, imports, read_state
+from editor.evaluation.measure import IMAGENET_DEVIATION, IMAGENET_MEAN, Weights, device, imports, read_state
 from editor.evaluation.pairs import Pair
 from moodarchive.errors import EditError
 
@@ -17,7 +17,6 @@ WEIGHTS = Weights(
     get="--inception with torchvision's file inception_v3_google-0cc3c7bd.pth, or a folder that holds it",
 )
 SIDE = 299
-_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 @dataclass
@@ -73,7 +72,9 @@ class Frechet:
 
         taken = torch.from_numpy(pixels).permute(2, 0, 1)[None].to(device()).float() / 255
         taken = interpolate(taken, (SIDE, SIDE), mode="bilinear", antialias=True, align_corners=False)
-        mean, deviation = (torch.tensor(values, device=taken.device)[:, None, None] for values in (_MEAN, _DEVIATION))
+        mean, deviation = (
+            torch.tensor(values, device=taken.device)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_DEVIATION)
+        )
         with torch.inference_mode():
             return self._network((taken - mean) / deviation)[0].cpu()
 

@@ -11,6 +11,8 @@ from moodarchive.errors import EditError, MissingExtraError, MissingWeightsError
 from moodarchive.models.hub import download
 
 Values = tuple[float | None, ...]
+IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of ImageNet's pictures in [0, 1], which networks that were trained on it take off."""
 _ENDINGS = (".pth", ".pt", ".safetensors")
 _UNREADABLE = (OSError, ValueError, KeyError, RuntimeError)
 

@@ -4,7 +4,17 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from editor.evaluation.frames import Frames, Pixels
-from editor.evaluation.measure import Column, Values, Weights, device, imports, loaded, weights_digest
+from editor.evaluation.measure import (
+    IMAGENET_DEVIATION,
+    IMAGENET_MEAN,
+    Column,
+    Values,
+    Weights,
+    device,
+    imports,
+    loaded,
+    weights_digest,
+)
 from moodarchive.errors import EditError
 
 DINO = "facebook/dino-vitb8"
@@ -16,7 +26,6 @@ WEIGHTS = Weights(
 )
 LAYER = 11
 SHORT_SIDE, MOST_SIDE = 224, 480
-_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _SCALES = (1.0, 1 / 255)
 
 
@@ -72,7 +81,7 @@ class Structure:
         short, long = sorted(given.shape[1:])
         # the limit on the longer side would be met by rounding anyway, and is refused where both sides are equal
         most = MOST_SIDE if long * SHORT_SIDE > MOST_SIDE * short else None
-        given = normalize(resize(given, SHORT_SIDE, max_size=most, antialias=True), _MEAN, _DEVIATION)
+        given = normalize(resize(given, SHORT_SIDE, max_size=most, antialias=True), IMAGENET_MEAN, IMAGENET_DEVIATION)
         self._keys.clear()
         with torch.inference_mode():
             self._network(given[None], interpolate_pos_encoding=True)

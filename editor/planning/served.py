@@ -13,7 +13,7 @@ from typing import Any
 from PIL import Image
 
 from editor.planning.regions import Box
-from moodarchive.chat.answers import ChatAnswer
+from moodarchive.chat.answers import ChatAnswer, require_answered
 from moodarchive.chat.client import ChatClient, ChatRequest, Message
 from moodarchive.chat.prompt import PromptFile
 from moodarchive.emotions.lexicon import load_lexicon
@@ -142,12 +142,7 @@ def read_answer(answer: ChatAnswer) -> Plan:
 
 def read_fields(answer: ChatAnswer, *forms: Sequence[str]) -> dict[str, Any]:
     """The JSON object of an answer that has the fields of one of ``forms`` alone; RowError as ``read_answer`` says."""
-    if answer.finish_reason == "length":
-        raise RowError("cut_off", f"the answer was cut after {answer.completion_tokens} tokens")
-    if answer.finish_reason == "content_filter":
-        raise RowError("refused", "the server's content filter stopped the answer")
-    if not answer.text.strip():
-        raise RowError("no_answer", "the answer is empty")
+    require_answered(answer)
     try:
         values = json.loads(answer.text)
     except (ValueError, RecursionError) as error:

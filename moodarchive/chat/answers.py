@@ -105,6 +105,16 @@ def read_chat_answer(content: bytes, model: str) -> ChatAnswer:
     )
 
 
+def require_answered(answer: ChatAnswer) -> None:
+    """RowError where the answer was cut off (cut_off), filtered (refused) or is empty (no_answer)."""
+    if answer.finish_reason == "length":
+        raise RowError("cut_off", f"the answer was cut after {answer.completion_tokens} tokens")
+    if answer.finish_reason == "content_filter":
+        raise RowError("refused", "the server's content filter stopped the answer")
+    if not answer.text.strip():
+        raise RowError("no_answer", "the answer is empty")
+
+
 def error_message(content: bytes) -> str:
     """What an error's body says: its message where it has one, else its first letters."""
     try:

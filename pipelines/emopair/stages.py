@@ -29,7 +29,8 @@ from moodarchive.tables.schemas import (
     empty_row,
 )
 from pipelines.emopair.settings import PairSettings
-from pipelines.sets.edits import EditJudge, Measured, PictureEditor, encode_png, likeliest, read_below
+from pipelines.sets.edits import EditJudge, Measured, PictureEditor, draw_side, encode_png, likeliest, read_below
+from pipelines.sets.parts import share_of
 from pipelines.sets.settings import FilterSettings, MakerSettings
 from shards.tars import write_shards
 
@@ -75,7 +76,7 @@ class PictureMaker:
     def _pictures(self, request: Row) -> tuple[Image.Image, Image.Image]:
         recipe = json.loads(request["recipe"])
         if "drawn" in recipe:
-            return _draw(recipe)
+            return draw_side(recipe, "source"), draw_side(recipe, "target")
         if "files" in recipe:
             source, target = (read_below(self.folders[recipe["of"]], name) for name in recipe["files"])
             return source, target
@@ -90,15 +91,6 @@ class PictureMaker:
     @cached_property
     def _editor(self) -> PictureEditor:
         return PictureEditor(maker=self.maker)
-
-
-def _draw(recipe: Row) -> tuple[Image.Image, Image.Image]:
-    from pipelines.demo.pairs.drawing import draw_paired
-    from pipelines.demo.pairs.moods import Mood
-
-    kind, place, size = recipe["drawn"]
-    source, target = (draw_paired(kind, place, Mood(*recipe[side]), size).image for side in ("source", "target"))
-    return source, target
 
 
 @dataclass(kw_only=True)
@@ -157,7 +149,7 @@ def _open(content: bytes) -> Image.Image:
 
 def split_of(group: str, heldout: float, validation: float) -> str:
     """By a digest of the group: the same source, or the same place, falls into one split."""
-    share = int.from_bytes(hashlib.sha256(group.encode()).digest()[:8], "big") / 2**64
+    share = share_of(group)
     return "heldout" if share < heldout else "validation" if share < heldout + validation else "train"
 
 

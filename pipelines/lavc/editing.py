@@ -10,15 +10,16 @@ from typing import Any
 import pyarrow as pa
 from PIL import Image
 
+from annotate.asking import attempt_seed
 from moodarchive.errors import RowError
 from moodarchive.running.stage import Readers, join_rows
 from moodarchive.storage.store import Store
-from moodarchive.tables.keys import digest
 from moodarchive.tables.parts import Origin, Sidecar, read_sidecar, write_part
 from moodarchive.tables.schemas import LAVC_RECORDS, LAVC_REQUESTS, LAVC_TEXTS, Table, empty_row
-from pipelines.lavc.pictures import draw_side, read_archive_pictures, source_picture
+from pipelines.lavc.pictures import read_archive_pictures, source_picture
 from pipelines.lavc.requests import GONE
-from pipelines.sets.edits import EditJudge, Measured, PictureEditor, encode_png
+from pipelines.sets.edits import EditJudge, Measured, PictureEditor, draw_side, encode_png
+from pipelines.sets.parts import share_of
 from pipelines.sets.settings import FilterSettings, MakerSettings
 
 Row = dict[str, Any]
@@ -86,7 +87,7 @@ class RecordMaker:
             return source, draw_side(recipe, "target")
         edited, target = source, row["edited_emotion"]
         for attempt in range(self.tries):
-            seed = int(digest([self.seed, request["key"], attempt])[:8], 16) & 0x7FFFFFFF
+            seed = attempt_seed(self.seed, request["key"], attempt)
             edited = self._editor.edit(source, prompt=row["edited_caption"], emotion=target, seed=seed)
             measured = self._judge.measure(source, edited, row["edited_caption"])
             row["tries"], row["reason"] = attempt + 1, self._judge.reason(measured, target) or None
@@ -117,8 +118,7 @@ def _figures(measured: Measured, target: str) -> Row:
 
 def split_of(element: str, group: str, test: float) -> str:
     """By a digest within the element: pictures of one group fall into one split."""
-    share = int.from_bytes(hashlib.sha256(f"{element}/{group}".encode()).digest()[:8], "big") / 2**64
-    return "test" if share < test else "train"
+    return "test" if share_of(f"{element}/{group}") < test else "train"
 
 
 def write_records_part(

@@ -12,7 +12,7 @@ from moodarchive.storage.store import Store
 from moodarchive.tables.layout import SETS
 from moodarchive.tables.parquet import read_table
 from moodarchive.tables.spans import member_span
-from pipelines.sets.edits import read_below
+from pipelines.sets.edits import draw_side, read_below
 
 Row = dict[str, Any]
 _QUALITY = 95
@@ -60,15 +60,6 @@ def source_jpeg(request: Row, folder: str, archived: Mapping[str, bytes]) -> byt
     sink = io.BytesIO()
     source_picture(request, folder, archived).save(sink, "JPEG", quality=_QUALITY)
     return sink.getvalue()
-
-
-def draw_side(recipe: Row, side: str) -> Image.Image:
-    """The drawing of a recipe before (``source``) or after (``target``) the change."""
-    from pipelines.demo.pairs.drawing import draw_paired
-    from pipelines.demo.pairs.moods import Mood
-
-    kind, place, size = recipe["drawn"]
-    return draw_paired(kind, place, Mood(*recipe[side]), size).image
 
 
 def _archived(key: str, archived: Mapping[str, bytes]) -> bytes:

@@ -11,9 +11,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from annotate.asking import PictureAsker, Question, Reply, picture_watch
+from annotate.asking import PictureAsker, Question, picture_watch
 from editor.planning.instructions import read_instruction
-from moodarchive.chat.answers import ChatAnswer, find_object
+from moodarchive.chat.answers import ChatAnswer, find_object, require_answered
 from moodarchive.chat.client import ChatClient
 from moodarchive.chat.prompt import PromptFile
 from moodarchive.chat.service_watch import ServiceWatch
@@ -89,7 +89,7 @@ class TextWriter:
         row = _failed_row(request, reply.error)
         if reply.value is not None:
             row |= {**vars(reply.value), "status": "ok", "error": None}
-        return row | self._account(reply)
+        return row | reply.account() | {"prompt_hash": self.prompt.hash}
 
     @cached_property
     def _asker(self) -> PictureAsker:
@@ -101,16 +101,6 @@ class TextWriter:
             max_attempts=self.settings.max_attempts,
             image_side=self.settings.image_side,
         )
-
-    def _account(self, reply: Reply[Words]) -> Row:
-        return {
-            "model": reply.model,
-            "prompt_hash": self.prompt.hash,
-            "seed": reply.seed,
-            "attempts": reply.attempts,
-            "prompt_tokens": reply.prompt_tokens,
-            "completion_tokens": reply.completion_tokens,
-        }
 
 
 def _failed_row(request: Row, error: str) -> Row:
@@ -196,12 +186,7 @@ def read_words(answer: ChatAnswer, *, elements: list[str], emotion: str | None, 
 
 
 def _fields(answer: ChatAnswer) -> dict[str, Any]:
-    if answer.finish_reason == "length":
-        raise RowError("cut_off", f"the answer was cut after {answer.completion_tokens} tokens")
-    if answer.finish_reason == "content_filter":
-        raise RowError("refused", "the server's content filter stopped the answer")
-    if not answer.text.strip():
-        raise RowError("no_answer", "the answer is empty")
+    require_answered(answer)
     try:
         return find_object(answer.text)
     except (ValueError, RecursionError) as error:

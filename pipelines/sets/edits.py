@@ -1,7 +1,7 @@
 """The pictures of a set: read from a folder, edited by a method, drawn, measured against the filter, encoded."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +33,15 @@ def require_inner(name: str) -> str:
     if not is_inner_path(name):
         raise DatasetError(f"{name[:120]!r} leads out of its folder")
     return name
+
+
+def draw_side(recipe: Mapping[str, Any], side: str) -> Image.Image:
+    """The drawing of a recipe before (``source``) or after (``target``) the change."""
+    from pipelines.demo.pairs.drawing import draw_paired
+    from pipelines.demo.pairs.moods import Mood
+
+    kind, place, size = recipe["drawn"]
+    return draw_paired(kind, place, Mood(*recipe[side]), size).image
 
 
 def encode_png(image: Image.Image) -> bytes:

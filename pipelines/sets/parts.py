@@ -1,5 +1,6 @@
 """How a set is built part by part: the settings' record, its requests, the stages here or on Ray."""
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
@@ -48,6 +49,11 @@ def write_request_parts(
             write_part(store, table, part, [as_batch(table, chunk)], origin)
         parts.append(part)
     return parts
+
+
+def share_of(group: str) -> float:
+    """Where a group stands from 0 up to 1, by its digest; a split is a stretch of it."""
+    return int.from_bytes(hashlib.sha256(group.encode()).digest()[:8], "big") / 2**64
 
 
 def remove_later_parts(store: Store, tables: Sequence[Table], parts: int) -> None:

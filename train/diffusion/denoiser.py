@@ -34,6 +34,14 @@ def open_levels(scheduler: Path) -> Tensor:
     return levels
 
 
+def own_levels() -> Tensor:
+    """abar [1000] of ``SCHEDULER``."""
+    from moodarchive.diffusion.parts import diffusion_library
+
+    levels: Tensor = diffusion_library().DDIMScheduler.from_config(SCHEDULER).alphas_cumprod
+    return levels
+
+
 class Texts(Protocol):
     """A text tower; ``moodarchive.diffusion.text.TextTower`` is one."""
 
@@ -103,12 +111,10 @@ class DenoiserLoss:
         precision: torch.autocast,
     ) -> None:
         """``latents`` are scaled, one a picture; of several ``towers`` each takes its turn, one a step."""
-        from moodarchive.diffusion.parts import diffusion_library
-
         self._unet, self._latents, self._pictures = unet, latents, pictures
         self._states = [KeptStates(tower) for tower in towers]
         self._settings, self._seed, self._precision = settings, seed, precision
-        self._abar: Tensor = diffusion_library().DDIMScheduler.from_config(SCHEDULER).alphas_cumprod
+        self._abar = own_levels()
 
     def __call__(self, step: int) -> Tensor:
         """A scalar."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from moodarchive.errors import ConfigError
-from train.diffusion.denoiser import SCHEDULER
+from train.diffusion.denoiser import SCHEDULER, open_levels, own_levels
 
 
 def write_base(folder: Path, vae: Any, unet: Any) -> None:
@@ -33,35 +33,26 @@ def write_base(folder: Path, vae: Any, unet: Any) -> None:
 def open_start(folder: Path, *, size: int, text_width: int) -> tuple[Any, Any]:
     """Autoencoder and UNet of a base that is trained on, in float32.
 
-    ConfigError for a folder that lacks them, and for a base of another schedule, text width or multiple of ``size``.
+    ConfigError for a folder that lacks them, and for a base of another schedule, text width or multiple of ``size``;
+    EditError for a part that cannot be read, and a base that predicts something else than the noise.
     """
     import torch
 
-    from moodarchive.diffusion.parts import diffusion_library
-    from moodarchive.models.torch_compat import import_torchvision_safely
-
-    import_torchvision_safely()
-    from diffusers import AutoencoderKL
+    from moodarchive.diffusion.parts import diffusion_library, read_model, read_schedule
 
     for part in ("vae", "unet", "scheduler"):
         if not (folder / part).is_dir():
             raise ConfigError(
                 f"start = {str(folder)!r} has no {part}/; remedy: a base's folder, as diffusers writes it"
             )
-    library = diffusion_library()
-    scheduler = library.DDIMScheduler.load_config(folder / "scheduler")
-    own = library.DDIMScheduler.from_config(SCHEDULER).alphas_cumprod
-    if scheduler.get("prediction_type", "epsilon") != "epsilon" or not torch.equal(
-        library.DDIMScheduler.from_config(scheduler).alphas_cumprod, own
-    ):
+    read_schedule(folder / "scheduler", "a training that goes on from it")
+    if not torch.equal(open_levels(folder / "scheduler"), own_levels()):
         raise ConfigError(
             f"start = {str(folder)!r} has another schedule than Stable Diffusion 1.5's; remedy: a base of that schedule"
         )
-    autoencoders: Any = AutoencoderKL
-    vae = autoencoders.from_pretrained(folder / "vae", torch_dtype=torch.float32, local_files_only=True).eval()
-    unet = library.UNet2DConditionModel.from_pretrained(
-        folder / "unet", torch_dtype=torch.float32, local_files_only=True
-    )
+    library = diffusion_library()
+    vae = read_model(library.AutoencoderKL, folder / "vae", torch.float32)
+    unet = read_model(library.UNet2DConditionModel, folder / "unet", torch.float32)
     if unet.config.cross_attention_dim != text_width:
         raise ConfigError(
             f"start = {str(folder)!r} reads texts of width {unet.config.cross_attention_dim}, the text towers give "
