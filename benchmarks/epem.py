@@ -28,6 +28,7 @@ def main() -> None:
     language = parser.add_argument_group("the language half")
     language.add_argument("--places", type=int, default=400, help="of each of three kinds, in six moods each")
     language.add_argument("--held-out-places", type=int, default=40)
+    language.add_argument("--sight-steps", type=int, default=3000, help="of 48 pictures, before it learns to speak")
     language.add_argument("--captioner-steps", type=int, default=2000)
     language.add_argument("--batch", type=int, default=24, help="of the captioner")
     language.add_argument("--pairs", type=int, default=3000, help="that the editor learns from")

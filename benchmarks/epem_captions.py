@@ -34,6 +34,7 @@ from pipelines.demo.pairs.drawn_captioner import (
     draw_captioned,
     make_captioner,
     teach_captioner,
+    teach_sight,
 )
 from train.diffusion.run import StepReport
 from train.epem.caption_settings import CaptionEditorSettings
@@ -197,22 +198,27 @@ def draw_learnt(options: argparse.Namespace) -> list[DrawnCaption]:
 
 def prepare_captioner(options: argparse.Namespace, seed: int, work: Path) -> Path:
     """The captioner of a seed and a length: taught here, or by an earlier run with the same ``work``."""
-    folder = work / f"captioner-{seed}-{options.captioner_steps}x{options.batch}"
+    folder = work / f"captioner-{seed}-{options.places}-{options.sight_steps}-{options.captioner_steps}x{options.batch}"
     if folder.is_dir():
         return folder
     draft = folder.with_suffix(".draft")
     shutil.rmtree(draft, ignore_errors=True)
     make_captioner(draft, CaptionerShape(), seed)
-    taught, began = open_captioner(draft), time.process_time()
+    taught, drawn, began = open_captioner(draft), draw_learnt(options), time.process_time()
 
-    def tell(step: int, loss: float) -> None:
-        if step % 100 == 0:
-            spent = time.process_time() - began
-            print(f"    captioner step {step}/{options.captioner_steps}, loss {loss:.3f}, {spent:.0f} s", flush=True)
+    def tell_of(lesson: str, steps: int) -> Callable[[int, float], None]:
+        def tell(step: int, loss: float) -> None:
+            if step % 250 == 0:
+                spent = time.process_time() - began
+                print(f"    {lesson} step {step}/{steps}, loss {loss:.3f}, {spent:.0f} s", flush=True)
 
+        return tell
+
+    teach_sight(taught, drawn, steps=options.sight_steps, seed=seed, tell=tell_of("sight", options.sight_steps))
     teach_captioner(
-        taught, draw_learnt(options), steps=options.captioner_steps, seed=seed, batch=options.batch, tell=tell
-    )
+        taught, drawn, steps=options.captioner_steps, seed=seed, batch=options.batch,
+        tell=tell_of("captioner", options.captioner_steps),
+    )  # fmt: skip
     taught.model.save_pretrained(draft)
     draft.rename(folder)
     return folder
@@ -220,7 +226,7 @@ def prepare_captioner(options: argparse.Namespace, seed: int, work: Path) -> Pat
 
 def prepare_editor(options: argparse.Namespace, seed: int, work: Path, captioner: Path) -> Path:
     """The caption editor that learnt from all pairs, trained once for each setting."""
-    name = f"eic-{seed}-{options.captioner_steps}-{options.steps}-{options.locality:g}x{options.locality_rows}"
+    name = f"eic-{captioner.name}-{options.steps}-{options.locality:g}x{options.locality_rows}"
     name += "" if options.locality_captions == "records" else f"-{options.locality_captions}"
     if (work / name / MODEL / CONFIG).is_file():
         return work / name / MODEL
@@ -248,7 +254,7 @@ def captions(options: argparse.Namespace, seed: int, work: Path) -> dict[str, ob
         few = DrawnPairs(pool[:count], f"drawn {seed}, {count}")
         before = time.process_time()
         few_output = train_editor(
-            options, folder, few, steps=options.few_steps, seed=seed, output=work / f"eic-{seed}-few-{count}"
+            options, folder, few, steps=options.few_steps, seed=seed, output=work / f"eic-{folder.name}-few-{count}"
         )
         spent = time.process_time() - before
         model = open_caption_editor(few_output).model

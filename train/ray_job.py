@@ -8,7 +8,7 @@ from tempfile import gettempdir
 from typing import Any
 
 from moodarchive.errors import ConfigError, MissingExtraError, MoodArchiveError, StageError
-from moodarchive.running.neutral_folder import neutral_folder, worker_environment, working_in
+from moodarchive.running.neutral_folder import RAY_SYSTEM, neutral_folder, worker_environment, working_in
 from moodarchive.running.ray_address import OWN, address_of
 from moodarchive.storage.store import Store
 from train.settings import TrainSettings
@@ -34,6 +34,7 @@ def train_on_ray(settings: TrainSettings, root: str, start: str = "") -> Store:
                 log_to_driver=True,
                 include_dashboard=None if address else False,
                 runtime_env=None if address else worker_environment(users_folder),
+                _system_config=None if address else RAY_SYSTEM,
             )
         return _fit(settings, root, start, users_folder)
 

@@ -13,7 +13,7 @@ from typing import Self
 
 from moodarchive.archive.writer_lock import RUN_VARIABLE
 from moodarchive.errors import ConfigError, StageError
-from moodarchive.running.neutral_folder import neutral_folder, worker_environment, working_in
+from moodarchive.running.neutral_folder import RAY_SYSTEM, neutral_folder, worker_environment, working_in
 from moodarchive.running.ray_address import address_of
 from moodarchive.running.stage import Stage
 from moodarchive.storage.store import Store
@@ -96,6 +96,7 @@ def _init(address: str, cpus: int, users_folder: Path) -> None:
         logging_level=logging.ERROR,
         runtime_env=environment,
         _temp_dir=None if address else choose_temporary_folder(),
+        _system_config=None if address else RAY_SYSTEM,
     )
 
 

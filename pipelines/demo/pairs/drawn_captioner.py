@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from moodarchive.diffusion.vision import DEVIATION, MEAN
 from moodarchive.emotions.taxonomy import MIKELS
 from moodarchive.language_edit.captioner import Captioner, write_preparation
 from moodarchive.language_edit.prompts import MARK, PLAIN, prompt_of
-from pipelines.demo.pairs.captions import drawn_caption, drawn_request, drawn_words
+from pipelines.demo.pairs.captions import drawn_caption, drawn_request, drawn_words, mood_words, who_is_drawn
 from pipelines.demo.pairs.drawing import KINDS, PAIRED_EMOTIONS, draw_paired
 from pipelines.demo.pairs.generators import Generators
 from pipelines.demo.pairs.moods import Mood
@@ -110,10 +111,21 @@ def make_captioner(folder: Path, shape: CaptionerShape, seed: int = 0) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = cls(config)
-        nn.init.normal_(model.query_tokens, std=0.02)
+        _begin_sight(model)
     model.save_pretrained(folder)
     fast(tokenizer_object=tokenizer, pad_token=_PAD, eos_token=_END, unk_token=_UNKNOWN).save_pretrained(folder)
     write_preparation(folder, side=shape.side, mean=MEAN, std=DEVIATION)
+
+
+def _begin_sight(model: Any) -> None:
+    """Weights from which a ViT and a Q-Former learn: transformers begins a BLIP-2's ViT at 1e-10."""
+    for part in (model.vision_model, model.qformer):
+        for name, weight in part.named_parameters():
+            if "position_embedding" in name or "class_embedding" in name:
+                nn.init.normal_(weight, std=0.5)
+            elif weight.ndim > 1:
+                nn.init.xavier_uniform_(weight)
+    nn.init.normal_(model.query_tokens)
 
 
 def draw_captioned(first_place: int, places: int, size: int, emotions: Sequence[str]) -> list[DrawnCaption]:
@@ -126,6 +138,79 @@ def draw_captioned(first_place: int, places: int, size: int, emotions: Sequence[
                 mood = Mood(emotion, moods.randrange(1 << 30))
                 drawn.append(DrawnCaption(kind=kind, place=place, mood=mood, size=size))
     return drawn
+
+
+def teach_sight(
+    captioner: Captioner,
+    drawn: Sequence[DrawnCaption],
+    *,
+    steps: int,
+    seed: int,
+    batch: int = 48,
+    rate: float = 1e-3,
+    tell: Callable[[int, float], None] = lambda step, loss: None,
+) -> None:
+    """Teaches the ViT and the Q-Former which words are true of a picture, before a language model listens to them.
+
+    A captioner of real size begins with a ViT that sees already. Of one that begins blind and learns by captions alone,
+    who is drawn stays a guess. Two heads, which are thrown away, read all of the ViT's and of the Q-Former's outputs.
+    """
+    model = captioner.model.requires_grad_(True).train()
+    facts = [_facts(one) for one in drawn]
+    columns = {fact: number for number, fact in enumerate(sorted(set().union(*facts)))}
+    truth = torch.zeros(len(drawn), len(columns))
+    for row, held in enumerate(facts):
+        truth[row, [columns[fact] for fact in held]] = 1
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        width = model.config.qformer_config.hidden_size
+        patches = model.vision_model.embeddings.num_positions * model.config.vision_config.hidden_size
+        queries = model.query_tokens.numel()
+        heads = nn.ModuleList(
+            nn.Sequential(nn.Flatten(), nn.Linear(inputs, width), nn.SiLU(), nn.Linear(width, len(columns)))
+            for inputs in (patches, queries)
+        )
+    seen_by = (model.vision_model, model.qformer, heads)
+    weights = [model.query_tokens, *(weight for part in seen_by for weight in part.parameters())]
+    optimiser = torch.optim.AdamW(weights, lr=rate, weight_decay=0.02)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps, pct_start=0.1)
+    pixels = _pixels_of(captioner, drawn)
+    for step in range(steps):
+        draw = random.Random(f"sight/{seed}/{step}")
+        rows = draw.sample(range(len(drawn)), min(batch, len(drawn)))
+        patch_states = model.vision_model(pixel_values=_mirror(pixels[rows], draw)).last_hidden_state
+        asked = model.query_tokens.expand(len(rows), -1, -1)
+        query_states = model.qformer(query_embeds=asked, encoder_hidden_states=patch_states).last_hidden_state
+        loss = torch.stack(
+            [
+                nn.functional.binary_cross_entropy_with_logits(head(states), truth[rows])
+                for head, states in zip(heads, (patch_states, query_states), strict=True)
+            ]
+        ).sum()
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(weights, 1.0)
+        optimiser.step()
+        schedule.step()
+        tell(step + 1, float(loss.detach()))
+    model.eval().requires_grad_(False)
+
+
+def _facts(one: DrawnCaption) -> set[str]:
+    """Words that are true of a picture, and pairs of neighbours, since a red house may have a green tree."""
+    words = who_is_drawn(one.kind, one.place).split()
+    return {*words, *(f"{first} {second}" for first, second in pairwise(words)), mood_words(one.kind, one.emotion)}
+
+
+def _pixels_of(captioner: Captioner, drawn: Sequence[DrawnCaption]) -> Tensor:
+    """[pictures, 3, side, side], in half the memory: a large set fits."""
+    return torch.cat([captioner.pixels([one.image]).half() for one in drawn])
+
+
+def _mirror(pixels: Tensor, draw: random.Random) -> Tensor:
+    """The pictures as floats, half of them mirrored: no caption says left or right."""
+    mirrored = torch.tensor([draw.random() < 0.5 for _ in pixels])
+    return torch.where(mirrored[:, None, None, None], pixels.flip(-1), pixels).float()
 
 
 def teach_captioner(
@@ -142,12 +227,12 @@ def teach_captioner(
     model = captioner.model.requires_grad_(True).train()
     optimiser = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps, pct_start=0.1)
-    pixels = torch.cat([captioner.pixels([one.image]).half() for one in drawn])  # half the memory of a large set
+    pixels = _pixels_of(captioner, drawn)
     for step in range(steps):
         draw = random.Random(f"{seed}/{step}")
         rows = draw.sample(range(len(drawn)), min(batch, len(drawn)))
         texts = [_lesson(drawn[row], draw) for row in rows]
-        loss = _loss_of(captioner, pixels[rows].float(), texts)
+        loss = _loss_of(captioner, _mirror(pixels[rows], draw), texts)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
