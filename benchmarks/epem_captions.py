@@ -196,8 +196,9 @@ def draw_learnt(options: argparse.Namespace) -> list[DrawnCaption]:
     return draw_captioned(LEARNT, options.places, CaptionerShape().side, PAIRED_EMOTIONS)
 
 
-def prepare_captioner(options: argparse.Namespace, seed: int, work: Path) -> Path:
-    """The captioner of a seed and a length: taught here, or by an earlier run with the same ``work``."""
+def prepare_captioner(options: argparse.Namespace, work: Path) -> Path:
+    """One for all seeds, as a BLIP-2 is given: taught here, or by an earlier run with the same ``work``."""
+    seed = options.captioner_seed
     folder = work / f"captioner-{seed}-{options.places}-{options.sight_steps}-{options.captioner_steps}x{options.batch}"
     if folder.is_dir():
         return folder
@@ -226,7 +227,7 @@ def prepare_captioner(options: argparse.Namespace, seed: int, work: Path) -> Pat
 
 def prepare_editor(options: argparse.Namespace, seed: int, work: Path, captioner: Path) -> Path:
     """The caption editor that learnt from all pairs, trained once for each setting."""
-    name = f"eic-{captioner.name}-{options.steps}-{options.locality:g}x{options.locality_rows}"
+    name = f"eic-{seed}-{captioner.name}-{options.steps}-{options.locality:g}x{options.locality_rows}"
     name += "" if options.locality_captions == "records" else f"-{options.locality_captions}"
     if (work / name / MODEL / CONFIG).is_file():
         return work / name / MODEL
@@ -237,7 +238,7 @@ def prepare_editor(options: argparse.Namespace, seed: int, work: Path, captioner
 def captions(options: argparse.Namespace, seed: int, work: Path) -> dict[str, object]:
     """One seed, from drawing to the bars."""
     torch.set_num_threads(1)
-    folder = prepare_captioner(options, seed, work)
+    folder = prepare_captioner(options, work)
     captioner = open_captioner(folder)
     unseen = draw_captioned(HELD_OUT, options.held_out_places, CaptionerShape().side, PAIRED_EMOTIONS)
     rows = choose_rows(unseen, min(options.rows, len(unseen)), seed)
@@ -254,7 +255,12 @@ def captions(options: argparse.Namespace, seed: int, work: Path) -> dict[str, ob
         few = DrawnPairs(pool[:count], f"drawn {seed}, {count}")
         before = time.process_time()
         few_output = train_editor(
-            options, folder, few, steps=options.few_steps, seed=seed, output=work / f"eic-{folder.name}-few-{count}"
+            options,
+            folder,
+            few,
+            steps=options.few_steps,
+            seed=seed,
+            output=work / f"eic-{seed}-few-{count}-{folder.name}",
         )
         spent = time.process_time() - before
         model = open_caption_editor(few_output).model

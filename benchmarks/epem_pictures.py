@@ -122,7 +122,7 @@ def prepare_models(options: argparse.Namespace, seed: int, work: Path) -> Models
         build_lavc(settings, str(folder))
     records = folder / RECORDS
     text_only = train_text_only(options, seed, work, records, base)
-    captioner = prepare_captioner(options, seed, work)
+    captioner = prepare_captioner(options, work)
     parts = {"records": records, "base": base, "captioner": captioner}
     trained = [train_adapter(options, seed, work, **parts, eai=eai) for eai in (True, False)]
     editor = prepare_editor(options, seed, work, captioner)
