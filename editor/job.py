@@ -1,5 +1,6 @@
 """One picture, its requests: understood, edited, put back into the source's surroundings, and recorded."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -27,11 +28,16 @@ _WHERE_TRAINED = "; a prompt only where it was trained on instructions"
 
 @dataclass(frozen=True, kw_only=True)
 class EditResult:
-    """A finished edit, as it is to be written, and how it came about."""
+    """A finished edit, as it is to be written, and how it came about.
+
+    ``seconds`` is what plan and edit took; edits that were made together share theirs alike. No part of the record,
+    which is equal for equal edits.
+    """
 
     image: Image.Image
     record: EditRecord
     plan: EditPlan
+    seconds: float
 
 
 @dataclass(kw_only=True)
@@ -69,8 +75,10 @@ class Editor:
     def plan(self, source: SourcePicture, request: EditRequest) -> EditPlan:
         """Prompt and region as the method takes them: what was given, or what is found."""
         self._require_understood(request)
+        began = time.perf_counter()
         with explain_device_errors(EditError, "a prompt and a region", "--prompt and --box of your own"):
-            return self._plan(source, request)
+            plan = self._plan(source, request)
+        return replace(plan, seconds=time.perf_counter() - began)
 
     def edit_as_planned(
         self,
@@ -93,12 +101,14 @@ class Editor:
             )
             for plan, request in zip(plans, requests, strict=True)
         ]
+        began = time.perf_counter()
         with explain_device_errors(
             EditError,
             f"{len(edits)} edit{'s' if len(edits) > 1 else ''} at size {self.settings.size}",
             "a smaller --size, or fewer emotions in a call",
         ):
             images = method.edit(edits, progress, stopped)
+        share = (time.perf_counter() - began) / max(1, len(edits))
         if method.outcomes:
             plans = [
                 replace(plan, notes=(*plan.notes, said)) for plan, said in zip(plans, method.outcomes, strict=True)
@@ -108,6 +118,7 @@ class Editor:
                 image=with_own_surroundings(source.image, image, plan.mask) if self.own_surroundings else image,
                 record=self._record(source, request, plan),
                 plan=plan,
+                seconds=plan.seconds + share,
             )
             for image, plan, request in zip(images, plans, requests, strict=True)
         ]

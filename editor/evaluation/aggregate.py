@@ -1,6 +1,7 @@
-"""Means of means, as Moodifier's paper takes them: pair, emotions, images, categories (section 4.1)."""
+"""Means of means, as Moodifier's paper takes them: pair, emotions, images, categories (section 4.1); median seconds."""
 
 import math
+import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
@@ -26,6 +27,12 @@ def mean_of_means(rows: Iterable[Scored], column: str) -> float | None:
             groups[levels].append(value)
         finite = [(levels[:-1], _mean(group)) for levels, group in sorted(groups.items())]
     return _mean([value for _, value in finite])
+
+
+def median_seconds(rows: Iterable[Scored]) -> float | None:
+    """What an edit took, of those that were measured and say it; a median, for a method's first edit warms it up."""
+    seconds = [float(row.pair.seconds) for row in rows if row.status == "ok" and row.pair.seconds]
+    return statistics.median(seconds) if seconds else None
 
 
 def _levels(pair: Pair) -> Levels:

@@ -102,6 +102,8 @@ class EditPlan:
     instruction: str = ""
     """Of epem alone."""
     notes: tuple[str, ...] = ()
+    seconds: float = 0.0
+    """What finding all this took."""
 
 
 @dataclass(frozen=True, kw_only=True)

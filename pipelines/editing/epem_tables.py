@@ -8,13 +8,12 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
-
+from editor.evaluation.aggregate import median_seconds
 from editor.evaluation.frechet import Frechet
 from editor.evaluation.run import Measured
 from editor.evaluation.scores import Scored
 from moodarchive.errors import MissingWeightsError
+from pipelines.editing.wide_tables import WideTable
 from pipelines.report.edit_evaluation import methods_of
 
 PAPER: Mapping[str, Any] = tomllib.loads((files("pipelines.editing") / "epem_tables.toml").read_text("utf-8"))
@@ -62,10 +61,10 @@ class OwnFigures:
         pairs = [row.pair for row in rows]
         distance = self.frechet.distance(folder, pairs) if self.frechet else None
         seen = [self.people[pair.edited] for pair in pairs if pair.edited in self.people]
-        seconds = [float(pair.seconds) for pair in pairs if pair.seconds]
+        seconds = median_seconds(rows)
         shown["FID"] = EMPTY if distance is None else f"{distance:.3f}"
         shown["H"] = f"{100 * fmean(seen):.1f}" if seen else EMPTY
-        shown["s"] = f"{fmean(seconds):.1f}" if seconds else EMPTY
+        shown["s"] = EMPTY if seconds is None else f"{seconds:.1f}"
         return shown
 
 
@@ -92,26 +91,26 @@ def _read_people(path: Path) -> dict[str, bool]:
     return {key: "emotion" not in one["reason"].split(", ") for key, one in verdicts.items() if one["status"] != "open"}
 
 
-def epem_tables(folder: Path, measured: Measured, own: OwnFigures) -> Iterator[Table]:
+def epem_tables(folder: Path, measured: Measured, own: OwnFigures) -> Iterator[WideTable]:
     """Both tables, where EPEM or one of its two ablations was run in the folder; else none."""
     run = set(methods_of(measured.rows))
     if not any(method.startswith("epem") for method in run):
         return
-    first = _table("EPEM, table 1 (indented: measured here)", COLUMNS)
-    second = _table(
-        "EPEM, table 2: FID/CLIP-I/H by element, which is the category (indented: measured here)",
-        tuple(each.replace("_", "&") for each in ELEMENTS),
+    first = WideTable(title="EPEM, table 1 (indented: measured here)", headings=COLUMNS)
+    second = WideTable(
+        title="EPEM, table 2: FID/CLIP-I/H by element, which is the category (indented: measured here)",
+        headings=tuple(each.replace("_", "&") for each in ELEMENTS),
     )
     filled: set[str] = set()
     for row in PAPER["rows"]:
-        first.add_row(row["title"], *row["all"])
-        second.add_row(row["title"], *("/".join(row[element]) for element in ELEMENTS))
+        first.add(row["title"], row["all"])
+        second.add(row["title"], ["/".join(row[element]) for element in ELEMENTS])
         if row["method"] in run:
             rows = [one for one in measured.rows if one.status == "ok" and one.pair.method == row["method"]]
             ours = own.of(folder, rows)
             filled |= {column for column, shown in ours.items() if shown != EMPTY}
-            first.add_row(f"  {row['method']}", *(ours[column] for column in COLUMNS), style="bold")
-            second.add_row(f"  {row['method']}", *_by_element(folder, rows, own), style="bold")
+            first.add(f"  {row['method']}", [ours[column] for column in COLUMNS], style="bold")
+            second.add(f"  {row['method']}", _by_element(folder, rows, own), style="bold")
     lacking = [f"{column} {why}" for column, why in NEEDED.items() if column not in filled]
     first.caption = (f"not measured: {'; '.join(lacking)}. " if lacking else "") + NOTES
     yield first
@@ -124,11 +123,3 @@ def _by_element(folder: Path, rows: Sequence[Scored], own: OwnFigures) -> Iterat
         of_element = [row for row in rows if row.pair.category in names]
         ours = own.of(folder, of_element)
         yield "/".join(ours[column] for column in ("FID", "CLIP-I", "H")) if of_element else EMPTY
-
-
-def _table(title: str, columns: tuple[str, ...]) -> Table:
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, caption_justify="left")
-    table.add_column("", no_wrap=True)
-    for column in columns:
-        table.add_column(column, justify="right", no_wrap=True)
-    return table

@@ -4,11 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
-from rich.text import Text
 
 from editor.evaluation.clip_score import CLIP
 from editor.evaluation.measure import Measure
@@ -21,7 +18,9 @@ from moodarchive.archive.writer_lock import only_writer
 from moodarchive.errors import EditError
 from moodarchive.storage.store import Store
 from pipelines.editing.epem_tables import epem_tables, read_own_figures
-from pipelines.report.edit_evaluation import REPORT_PATH, mean_of, methods_of, write_page
+from pipelines.editing.wide_tables import WideTable
+from pipelines.inspect.show import printable
+from pipelines.report.edit_evaluation import REPORT_PATH, mean_of, methods_of, seconds_of, write_page
 
 FAILURES_TOLD = 10
 EMPTY = "–"
@@ -62,15 +61,15 @@ def run_edit_evaluation(folder: Path, options: EvaluationOptions, console: Conso
             )
         sheets = write_sheets(folder, measured.rows)
         write_page(store, measured, sheets)
-    for table in PUBLISHED:
-        console.print(_beside(table, measured))
-    for beside in epem_tables(folder, measured, own):
-        console.print(beside)
-    console.print(_ours(measured))
+    wide = [*(_beside(table, measured) for table in PUBLISHED), *epem_tables(folder, measured, own), _ours(measured)]
+    for table in wide:
+        for part in table.fit(console.width):
+            console.print(part)
+            console.print()
     for line in (*measured.missing, *missing):
         console.print(f"not measured: {line}", soft_wrap=True, markup=False)
     for row in measured.failed[:FAILURES_TOLD]:
-        console.print(f"{row.pair.edited}: {row.error}: {row.message}", soft_wrap=True, markup=False)
+        console.print(printable(f"{row.pair.edited}: {row.error}: {row.message}"), soft_wrap=True, markup=False)
     if len(measured.failed) > FAILURES_TOLD:
         console.print(f"… and {len(measured.failed) - FAILURES_TOLD:,} more pairs failed; evaluation/scores.parquet")
     console.print(f"{len(measured.rows):,} pairs, {len(measured.failed):,} failed; {len(sheets):,} contact sheets")
@@ -101,34 +100,29 @@ def _measures(options: EvaluationOptions) -> Sequence[Measure]:
     )
 
 
-def _beside(published: PublishedTable, measured: Measured) -> Table:
+def _beside(published: PublishedTable, measured: Measured) -> WideTable:
     """The paper's line of each method, and ours below where the method was run here."""
     columns = [next(column for column in SCORED if column.name == name) for name in published.columns]
-    table = _table(f"{published.title}\n(indented: measured here; else not run)")
-    for column in columns:
-        table.add_column(column.short.replace(" ", "\n"), justify="right", no_wrap=True)
+    table = WideTable(
+        title=f"{published.title}\n(indented: measured here; else not run)",
+        headings=tuple(column.short.replace(" ", "\n") for column in columns),
+    )
     run = set(methods_of(measured.rows))
     for row in published.rows:
-        table.add_row(row.title, *published.shown(row))
+        table.add(row.title, published.shown(row))
         if row.method in run:
             ours = (column.shown(mean_of(measured.rows, row.method, column.name)) for column in columns)
-            table.add_row(f"  {row.method}", *(shown or EMPTY for shown in ours), style="bold")
+            table.add(f"  {row.method}", [shown or EMPTY for shown in ours], style="bold")
     return table
 
 
-def _ours(measured: Measured) -> Table:
+def _ours(measured: Measured) -> WideTable:
     """A line a figure, because there are more figures than methods."""
-    table = _table("Measured here: means over emotions, images, categories")
     methods = methods_of(measured.rows)
-    for method in methods:
-        table.add_column(Text(method), justify="right")
+    table = WideTable(title="Measured here: means over emotions, images, categories", headings=tuple(methods))
     for column in SCORED:
-        cells = (column.shown(mean_of(measured.rows, method, column.name)) or EMPTY for method in methods)
-        table.add_row(f"{column.title} {'↓' if column.better == 'lower' else '↑'}", *cells)
-    return table
-
-
-def _table(title: str) -> Table:
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("", no_wrap=True)
+        cells = [column.shown(mean_of(measured.rows, method, column.name)) or EMPTY for method in methods]
+        table.add(f"{column.title} {'↓' if column.better == 'lower' else '↑'}", cells)
+    of_methods = ([row for row in measured.rows if row.pair.method == method] for method in methods)
+    table.add("Seconds an edit, median ↓", [seconds_of(rows) or EMPTY for rows in of_methods])
     return table

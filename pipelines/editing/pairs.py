@@ -41,4 +41,5 @@ class PairsWanted:
             category=self.category,
             prompt=edited.record.prompt,
             method=edited.record.method,
+            seconds=f"{edited.seconds:.3f}",
         )

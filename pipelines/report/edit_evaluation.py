@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from editor.evaluation.aggregate import mean_of_means
+from editor.evaluation.aggregate import mean_of_means, median_seconds
 from editor.evaluation.measure import Column
 from editor.evaluation.published import PEOPLE, PUBLISHED, PublishedTable
 from editor.evaluation.run import Measured
@@ -34,6 +34,8 @@ class Line:
     title: str
     cells: tuple[Cell, ...]
     pairs: int
+    seconds: str
+    """The median of an edit's; empty where none says it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +98,12 @@ def mean_of(rows: Iterable[Scored], method: str, column: str) -> float | None:
     return mean_of_means([row for row in rows if row.pair.method == method], column)
 
 
+def seconds_of(rows: Iterable[Scored]) -> str:
+    """The median of an edit's seconds, as shown; empty where none says it."""
+    seconds = median_seconds(rows)
+    return "" if seconds is None else f"{seconds:.2f}"
+
+
 def write_page(store: Store, measured: Measured, sheets: Sequence[Sheet]) -> str:
     """Writes the page; returns its path under the folder."""
     rows = measured.rows
@@ -142,7 +150,10 @@ def _lines(groups: dict[str, list[Scored]], columns: Sequence[Column]) -> tuple[
             share = (value - low) / (high - low) if high > low else 0.5
             heat = share if column.better == "higher" else 1 - share
             cells[title][index] = Cell(shown=column.shown(value), heat=round(heat, 3))
-    return tuple(Line(title=title, cells=tuple(cells[title]), pairs=len(groups[title])) for title in groups)
+    return tuple(
+        Line(title=title, cells=tuple(cells[title]), pairs=len(rows), seconds=seconds_of(rows))
+        for title, rows in groups.items()
+    )
 
 
 def _beside(table: PublishedTable, methods: dict[str, list[Scored]]) -> Beside:

@@ -1,5 +1,6 @@
 """`moodarchive edit --pairs` leaves a folder that `moodarchive edit-eval` measures."""
 
+import re
 from pathlib import Path
 
 from typer.testing import CliRunner
@@ -29,7 +30,11 @@ def test_edits_are_noted_with_source_mask_and_prompt_and_can_be_measured(tmp_pat
         ("ours/photo-fear.png", "fear"),
     ]
     assert {(pair.category, pair.method, pair.prompt) for pair in pairs} == {("face", "moodifier", "a feast")}
-    assert CliRunner().invoke(app, ["edit-eval", str(folder), *NOWHERE]).exit_code == 0
+    seconds = [float(pair.seconds) for pair in pairs]
+    assert seconds[0] == seconds[1] > 0  # made together
+    evaluated = CliRunner().invoke(app, ["edit-eval", str(folder), *NOWHERE])
+    assert evaluated.exit_code == 0
+    assert re.search(rf"Seconds an edit, median ↓ +{seconds[0]:.2f}\n", evaluated.output)
     rows = read_table(str(folder / "evaluation/scores.parquet")).to_pylist()
     assert all(row["status"] == "ok" and row["mse"] > 0 for row in rows)
 

@@ -33,7 +33,7 @@ def _printed(measured: Measured, own: OwnFigures) -> str:
     with console.capture() as printed:
         console.quiet = False
         for table in epem_tables(Path(), measured, own):
-            console.print(table)
+            console.print(*table.fit(console.width))
     return printed.get()
 
 

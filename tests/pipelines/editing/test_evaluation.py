@@ -23,7 +23,10 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int, str]:
     folder = tmp_path_factory.mktemp("edits")
     pairs = folder_of_pairs(folder)
     (folder / pairs[0].edited).write_bytes(b"broken")
-    write_pairs(folder, [*pairs[:-1], replace(pairs[-1], method=HOSTILE)])
+    timed = [
+        replace(pair, seconds=seconds) for pair, seconds in zip(pairs, ("9", "1.5", "2", "30", "", ""), strict=True)
+    ]
+    write_pairs(folder, [*timed[:-1], replace(timed[-1], method=HOSTILE)])
     told = CliRunner().invoke(app, ["edit-eval", str(folder), *NOWHERE], env={"COLUMNS": "220"})
     return folder, told.exit_code, told.output
 
@@ -34,6 +37,15 @@ def test_missing_weights_leave_columns_empty_and_are_told_and_the_rest_goes_on(m
     (moodifier,) = re.findall(r"\n +moodifier +– +([\d.]+) +– +[\d.]+ +[\d.]+ +– *\n", told)
     assert float(moodifier) > 0
     assert re.search(r"\n *ControlNet +21.9 +22.01 .*\n *Instruct-Pix2Pix ", told)  # not run: no line of ours
+
+
+def test_a_narrow_terminal_loses_no_column_and_no_digit(measured: tuple[Path, int, str]) -> None:
+    folder, _, wide = measured
+    printed = CliRunner().invoke(app, ["edit-eval", str(folder), *NOWHERE], env={"COLUMNS": "80"}).output
+    tables = printed[: printed.index("not measured:")]
+    assert all(len(line) <= 80 for line in tables.splitlines()) and "…" not in tables
+    for figures in (r"18\.54 +21\.55 +102\.2 +131\.2 +81\.63 +16\.03", r"Seconds an edit, median ↓ +(– +)?2\.00"):
+        assert re.search(figures, tables) and re.search(figures, wide)
 
 
 def test_a_pair_that_cannot_be_read_is_named_and_the_command_ends_with_one(measured: tuple[Path, int, str]) -> None:
