@@ -18,8 +18,8 @@ from benchmarks.epem_captions import FEW, PLAIN_STEPS, captions, print_bars
 from benchmarks.epem_pictures import pictures, report
 
 
-def main() -> None:
-    """See the module's docstring."""
+def read_options() -> argparse.Namespace:
+    """The command line's."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("half", choices=("captions", "pictures"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
@@ -43,6 +43,7 @@ def main() -> None:
     language.add_argument("--few", type=int, nargs="*", default=list(FEW))
     language.add_argument("--curve-only", action="store_true", help="few examples alone")
     language.add_argument("--few-steps", type=int, default=250)
+    language.add_argument("--few-locality", type=float, default=1.0, help="as --locality; fine-tuning has none")
     language.add_argument("--few-rows", type=int, default=50)
     seen = parser.add_argument_group("the picture half")
     seen.add_argument("--records", type=int, default=3000, help="drawn L-AVC records that it learns from")
@@ -55,7 +56,12 @@ def main() -> None:
     seen.add_argument("--guidance", type=float, default=2.0)
     seen.add_argument("--text-guidance", type=float, default=1.0, help="of the text-only UNet")
     seen.add_argument("--sheet", type=int, default=0, help="cases on a sheet of pictures, below --work")
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """See the module's docstring."""
+    options = read_options()
     with TemporaryDirectory() as temporary:
         work = options.work or Path(temporary)
         work.mkdir(parents=True, exist_ok=True)

@@ -164,7 +164,14 @@ def choose_pool(options: argparse.Namespace, seed: int) -> list[Row]:
 
 
 def train_editor(
-    options: argparse.Namespace, captioner: Path, pairs: DrawnPairs, *, steps: int, seed: int, output: Path
+    options: argparse.Namespace,
+    captioner: Path,
+    pairs: DrawnPairs,
+    *,
+    steps: int,
+    locality: float,
+    seed: int,
+    output: Path,
 ) -> Path:
     """The model's folder; a run that was finished before is not begun anew."""
     if (output / MODEL / CONFIG).is_file():
@@ -176,7 +183,7 @@ def train_editor(
     settings = CaptionEditorSettings.model_validate(
         {
             "output": str(output), "captioner": str(captioner), "rank": 64, "step": 0.1, "step_rate": 10.0,
-            "emotion_weight": 0.0, "locality_weight": options.locality, "locality_rows": options.locality_rows,
+            "emotion_weight": 0.0, "locality_weight": locality, "locality_rows": options.locality_rows,
             "locality_captions": options.locality_captions,
             "clip": 100.0, "seed": seed, "schedule": schedule, "checkpoint_steps": 100, "threads": 1,
         }
@@ -232,7 +239,9 @@ def prepare_editor(options: argparse.Namespace, seed: int, work: Path, captioner
     if (work / name / MODEL / CONFIG).is_file():
         return work / name / MODEL
     pairs = DrawnPairs(choose_pool(options, seed), f"drawn {seed}, {options.pairs}")
-    return train_editor(options, captioner, pairs, steps=options.steps, seed=seed, output=work / name)
+    return train_editor(
+        options, captioner, pairs, steps=options.steps, locality=options.locality, seed=seed, output=work / name
+    )
 
 
 def captions(options: argparse.Namespace, seed: int, work: Path) -> dict[str, object]:
@@ -259,8 +268,9 @@ def captions(options: argparse.Namespace, seed: int, work: Path) -> dict[str, ob
             folder,
             few,
             steps=options.few_steps,
+            locality=options.few_locality,
             seed=seed,
-            output=work / f"eic-{seed}-few-{count}-{folder.name}",
+            output=work / f"eic-{seed}-few-{count}-{options.few_steps}-{options.few_locality:g}-{folder.name}",
         )
         spent = time.process_time() - before
         model = open_caption_editor(few_output).model
