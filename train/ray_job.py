@@ -8,7 +8,7 @@ from tempfile import gettempdir
 from typing import Any
 
 from moodarchive.errors import ConfigError, MissingExtraError, MoodArchiveError, StageError
-from moodarchive.running.neutral_folder import RAY_SYSTEM, neutral_folder, worker_environment, working_in
+from moodarchive.running.neutral_folder import RAY_SYSTEM, neutral_folder, start_ray_in, worker_environment
 from moodarchive.running.ray_address import OWN, address_of
 from moodarchive.storage.store import Store
 from train.settings import TrainSettings
@@ -27,7 +27,8 @@ def train_on_ray(settings: TrainSettings, root: str, start: str = "") -> Store:
     address = address_of(settings.ray.address)
     users_folder = Path.cwd()
     with neutral_folder() as folder:
-        with working_in(folder):
+
+        def start_ray() -> None:
             ray.init(
                 # "local", not None, which joins whatever cluster this machine noted last, even one that has died
                 address=address or OWN,
@@ -36,6 +37,8 @@ def train_on_ray(settings: TrainSettings, root: str, start: str = "") -> Store:
                 runtime_env=None if address else worker_environment(users_folder),
                 _system_config=None if address else RAY_SYSTEM,
             )
+
+        start_ray_in(folder, start_ray)
         return _fit(settings, root, start, users_folder)
 
 

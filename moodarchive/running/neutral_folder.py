@@ -7,11 +7,14 @@ folder of its own marks what a run has started, however the run ends: see orphan
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
+
+from moodarchive.errors import StageError
+from moodarchive.running.orphan_reaper import kill_all_in
 
 USERS_FOLDER = "MOODARCHIVE_FOLDER"
 """Where Ray's workers of this machine find the folder that relative paths of the settings start from."""
@@ -19,6 +22,9 @@ RAY_SYSTEM = {"worker_niceness": 5}
 """Of a Ray that a run starts: its own default, 15, leaves a busy neighbour on the same core 97% of it."""
 _REAPER = Path(__file__).with_name("orphan_reaper.py")
 _ENDING_S = 20.0
+_STARTS = 3
+_LATE = "timed out during startup"
+"""What Ray says when its processes were not up within the 30 s that it gives them."""
 
 
 @contextmanager
@@ -55,6 +61,27 @@ def working_in(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.chdir(users)
+
+
+def start_ray_in(folder: Path, start: Callable[[], object]) -> None:
+    """Calls ``start``, which starts a run's own Ray, in the folder; again where a busy core was too slow for it.
+
+    StageError when it was too slow three times.
+    """
+    for _ in range(_STARTS):
+        try:
+            with working_in(folder):
+                start()
+        except Exception as error:
+            if _LATE not in str(error):
+                raise
+            kill_all_in(str(folder))  # what came up late would wait for work that nobody sends
+        else:
+            return
+    raise StageError(
+        f"Ray's own processes did not start within 30 s, {_STARTS} times: other programs take this machine's cores; "
+        "remedy: run the command again when they have ended, or give it a core of its own"
+    )
 
 
 def worker_environment(users_folder: Path) -> dict[str, Any]:

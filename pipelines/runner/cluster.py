@@ -13,7 +13,7 @@ from typing import Self
 
 from moodarchive.archive.writer_lock import RUN_VARIABLE
 from moodarchive.errors import ConfigError, StageError
-from moodarchive.running.neutral_folder import RAY_SYSTEM, neutral_folder, worker_environment, working_in
+from moodarchive.running.neutral_folder import RAY_SYSTEM, neutral_folder, start_ray_in, worker_environment
 from moodarchive.running.ray_address import address_of
 from moodarchive.running.stage import Stage
 from moodarchive.storage.store import Store
@@ -66,8 +66,9 @@ class Cluster:
             return
         _silence_native_lines()
         users_folder = Path.cwd()
-        with _explain_refusals(self.address), working_in(self._folder.enter_context(neutral_folder())):
-            _init(self.address, cpus, users_folder)
+        with _explain_refusals(self.address):
+            folder = self._folder.enter_context(neutral_folder())
+            start_ray_in(folder, lambda: _init(self.address, cpus, users_folder))
         self._started = True
         _quieten_ray_data()
         if self.address and self.look:

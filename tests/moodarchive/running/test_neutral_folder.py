@@ -10,7 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from moodarchive.running.neutral_folder import neutral_folder, working_in
+from moodarchive.errors import StageError
+from moodarchive.running.neutral_folder import neutral_folder, start_ray_in, working_in
 
 # a child in a session of its own, and its child's child that has left the folder and lost its parent
 CHILD = (
@@ -73,3 +74,35 @@ def test_the_users_folder_is_stood_in_again(tmp_path: Path, monkeypatch: pytest.
     with neutral_folder() as folder, working_in(folder):
         assert Path.cwd() == folder and list(folder.iterdir()) == []
     assert Path.cwd() == tmp_path
+
+
+@pytest.mark.parametrize("late", [0, 2, 3])
+def test_a_ray_that_came_up_too_late_is_ended_and_started_again(late: int) -> None:
+    children: list[subprocess.Popen[bytes]] = []
+
+    def start() -> None:
+        children.append(subprocess.Popen(["/bin/sleep", "600"]))
+        if len(children) <= late:
+            # as ray.init says it; a core that is so busy cannot be had in a test
+            raise Exception("The current node timed out during startup. This could happen because")
+
+    with neutral_folder() as folder:
+        if late == 3:
+            with pytest.raises(StageError, match=r"within 30 s, 3 times.*remedy: run the command again"):
+                start_ray_in(folder, start)
+        else:
+            start_ray_in(folder, start)
+            assert children.pop().poll() is None, "the Ray that is in time lives on"
+        assert [child.wait(10) for child in children] == [-signal.SIGKILL] * late
+
+
+def test_another_mistake_of_ray_s_is_not_tried_again() -> None:
+    calls: list[int] = []
+
+    def start() -> None:
+        calls.append(1)
+        raise ValueError("no such cluster")
+
+    with neutral_folder() as folder, pytest.raises(ValueError, match="no such cluster"):
+        start_ray_in(folder, start)
+    assert calls == [1]
