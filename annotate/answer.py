@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from annotate.prompt import FilledPrompt
-from moodarchive.chat.answers import ChatAnswer, find_object
+from moodarchive.chat.answers import ChatAnswer, find_object, require_answered
 from moodarchive.emotions.captions import caption_text
 from moodarchive.emotions.taxonomy import EMOTIONS
 from moodarchive.errors import RowError
@@ -33,9 +33,6 @@ _ABBREVIATION = re.compile(
 _CLOSERS = ")]'\"\u2019\u201d"
 _INNER_END = re.compile(rf"[.!?…]+[{re.escape(_CLOSERS)}]*(?=\s+\W*[A-Z])")
 _ENDS = tuple(".!?…")
-_CUT = ("length", "max_tokens", "model_length")
-_BROKEN_OFF = ("abort", "aborted", "cancelled", "error")
-_FILTERED = ("content_filter", "safety", "guardrail")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,16 +83,7 @@ def read_answer(answer: ChatAnswer, filled: FilledPrompt, count_tokens: Callable
     unknown_emotion, not_one_sentence, repeated_stimuli, repeats_prompt or too_long. A server may ignore the
     schema, so all is checked.
     """
-    reason = answer.finish_reason.lower()
-    if reason in _CUT:
-        raise RowError("cut_off", f"the answer was cut after {answer.completion_tokens} tokens")
-    if reason in _BROKEN_OFF:
-        raise RowError("cut_off", f"the server broke the answer off (finish_reason {answer.finish_reason!r})")
-    if reason in _FILTERED:
-        raise RowError("refused", "the server's content filter stopped the answer")
-    if not answer.text.strip():
-        where = f"; its text stands in {answer.aside}: the server takes it for a thought" if answer.aside else ""
-        raise RowError("no_answer", f"the answer is empty (finish_reason {answer.finish_reason!r}){where}")
+    require_answered(answer)
     annotation = _parse(answer.text)
     for sentence in annotation.sentences:
         _check_one_sentence(sentence)

@@ -19,6 +19,9 @@ Stopped = Callable[[], bool]
 
 METHODS = ("moodifier", "infedit", "instruct-pix2pix", "sdedit", "emoeditor", "epem", "colour-transfer")
 
+GRADUAL = ("moodifier", "infedit", "sdedit", "epem")
+"""The methods that know a strength; the others make every edit whole."""
+
 _QUALITY: Mapping[str, object] = {
     "steps": 15,
     "guidance": 2.0,

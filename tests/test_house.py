@@ -74,6 +74,8 @@ def test_the_settings_page_is_generated_from_the_settings() -> None:
     from pipelines.commands.settings_page import markdown
 
     assert (HOUSE / "docs" / "settings.md").read_text() == markdown() + "\n", "remedy: make docs"
+    for section in ("[[sources]]", "[[makers]]", "[[data.archives]]"):  # lists of sections show their fields
+        assert f"### {section}" in markdown()
 
 
 def test_every_setting_says_what_it_means() -> None:

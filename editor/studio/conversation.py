@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import gradio as gr
 from PIL import Image
 
-from editor.edit import EditStopped
+from editor.edit import GRADUAL, EditStopped
 from editor.pictures import SourcePicture, read_picture
 from editor.planning.faces import face_boxes
 from editor.planning.instructions import LONGEST, UNDERSTOOD, Wish, read_wish
@@ -77,7 +77,8 @@ class Conversation:
                 turns = _take_back(turns, said)
                 view = self._view(photo, turns[-1].picture)
             else:
-                wish, source, chosen = _resolve(wish, turns, float(strength))
+                gradual = self.handlers.runs.editor.method in GRADUAL
+                wish, source, chosen = _resolve(wish, turns, float(strength), gradual=gradual)
                 emotion, more = self._emotion(wish.emotion)
                 last = self._picture(photo, source)
                 edit_request, of_region = self._request(last, wish, emotion, said, int(seed or 0))
@@ -86,7 +87,7 @@ class Conversation:
                     if isinstance(news, Made):
                         past = self.handlers.keep(news.edits[0])
                         made = news.edits[0]
-                        answer = f"{words(emotion).capitalize()}, strength {chosen:g}"
+                        answer = words(emotion).capitalize() + (f", strength {chosen:g}" if gradual else "")
                         facts = (answer, *notes, *more, *of_region, *made.plan.notes)
                         turns.append(Turn(said, "; ".join(facts) + ".", past.path.name, wish, chosen))
                         view = self._view(photo, past.path.name)
@@ -154,7 +155,9 @@ class Conversation:
 
     def _emotion(self, wanted: str) -> tuple[str, tuple[str, ...]]:
         """As the method knows it: Mikels' eight have two that the 27 lack."""
-        if wanted in EMOTIONS or self.handlers.runs.editor.method in ("epem", "emoeditor"):
+        if wanted in EMOTIONS or self.handlers.runs.editor.method in (
+            "epem", "emoeditor", "colour-transfer",
+        ):  # fmt: skip
             return wanted, ()
         near = next(name for name in EMOTIONS if MIKELS.get(name) == wanted)
         return near, (f"{wanted} is taken as {words(near)}",)
@@ -209,12 +212,17 @@ def _last(turns: Sequence[Turn]) -> str:
     return turns[-1].picture if turns else ""
 
 
-def _resolve(wish: Wish, turns: Sequence[Turn], strength: float) -> tuple[Wish, str, float]:
+def _resolve(wish: Wish, turns: Sequence[Turn], strength: float, *, gradual: bool = True) -> tuple[Wish, str, float]:
     """The emotion, the picture that is edited and the strength.
 
     An emotion edits the last picture. More and less of the last change make it anew from the picture before it, with
-    another strength; more than all is the change once again, of the last picture. EditError where there is none.
+    another strength; more than all is the change once again, of the last picture. EditError where there is none, and
+    for less of a change by a method that is not ``gradual``: it makes each edit whole.
     """
+    if not gradual:
+        if wish.kind == "weaker":
+            raise EditError("this method knows no strength, so that there is no less of a change; remedy: undo")
+        wish, strength = replace(wish, change=max(0, wish.change)), MOST
     chosen = min(MOST, max(LEAST, round(strength + STEP * wish.change, 2)))
     if wish.kind == "edit":
         return wish, _last(turns), chosen

@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
+from editor.edit import GRADUAL
+from editor.job import Editor
 from editor.planning.instructions import LONGEST
 from editor.studio.conversation import Conversation
 from editor.studio.handlers import MOST_EDITS, Handlers
@@ -65,7 +67,7 @@ def make_page(handlers: Handlers, conversation: Conversation) -> Any:
                     elem_id="open",
                 )
                 album = _gallery("Open photos", "album", 6)
-                wanted = _wanted()
+                wanted = _wanted(handlers.runs.editor)
                 with gr.Row():
                     go = gr.Button("Edit", variant="primary", elem_id="go")
                     halt = gr.Button("Stop", variant="stop", elem_id="stop", interactive=False)
@@ -136,7 +138,7 @@ def _gallery(label: str, elem_id: str, columns: int) -> Any:
     )
 
 
-def _wanted() -> Wanted:
+def _wanted(editor: Editor) -> Wanted:
     brush = gr.ImageEditor(
         type="pil",
         label="Paint what may change",
@@ -150,7 +152,16 @@ def _wanted() -> Wanted:
         placeholder="Open a photo to begin",
     )
     emotions = emotion_wheel(["joy"])
-    strength = gr.Slider(0.1, 1, value=1, step=0.05, label="Strength: less keeps more of the photo", elem_id="strength")
+    gradual = editor.method in GRADUAL
+    strength = gr.Slider(
+        0.1,
+        1,
+        value=editor.settings.strength,
+        step=0.05,
+        label="Strength: less keeps more of the photo" if gradual else f"Strength: {editor.method} knows none",
+        interactive=gradual,
+        elem_id="strength",
+    )
     prompt = gr.Textbox(
         label="Prompt", placeholder="Empty: found from photo and emotion", max_lines=3, elem_id="prompt"
     )

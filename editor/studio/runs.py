@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from editor.edit import EditStopped
+from editor.edit import GRADUAL, EditStopped
 from editor.job import Editor, EditResult, settings_with
 from editor.pictures import SourcePicture
 from editor.planning.plan import EditRequest
@@ -111,7 +111,7 @@ class Runs:
 
     def _with(self, strength: float) -> Editor:
         """The editor at this strength; another strength loads the method anew, so that one model is held at a time."""
-        if self.editor.settings.strength != strength:
+        if self.editor.method in GRADUAL and self.editor.settings.strength != strength:
             given = self.editor.settings.model_dump()
             settings = settings_with(self.editor.method, **{**given, **given.pop("iei"), "strength": strength})
             self.editor = replace(self.editor, settings=settings)

@@ -13,6 +13,10 @@ MAX_ANSWER_BYTES = 8 << 20
 """Longer answers are not read: a caption has a thousandth of it."""
 _LARGEST_COUNT = 2**31 - 1
 _QUOTED_LETTERS = 300
+_CUT = ("length", "max_tokens", "model_length")
+_BROKEN_OFF = ("abort", "aborted", "cancelled", "error")
+_FILTERED = ("content_filter", "safety", "guardrail")
+"""Finish reasons, as the servers spell them."""
 _ASIDE_FIELDS = ("reasoning_content", "reasoning", "thinking")
 """Where servers put a model's thoughts: vLLM and SGLang, OpenRouter, Ollama."""
 _STATUS_BY_WORD = (
@@ -106,13 +110,17 @@ def read_chat_answer(content: bytes, model: str) -> ChatAnswer:
 
 
 def require_answered(answer: ChatAnswer) -> None:
-    """RowError where the answer was cut off (cut_off), filtered (refused) or is empty (no_answer)."""
-    if answer.finish_reason == "length":
+    """RowError where the answer was cut or broken off (cut_off), filtered (refused) or is empty (no_answer)."""
+    reason = answer.finish_reason.lower()
+    if reason in _CUT:
         raise RowError("cut_off", f"the answer was cut after {answer.completion_tokens} tokens")
-    if answer.finish_reason == "content_filter":
+    if reason in _BROKEN_OFF:
+        raise RowError("cut_off", f"the server broke the answer off (finish_reason {answer.finish_reason!r})")
+    if reason in _FILTERED:
         raise RowError("refused", "the server's content filter stopped the answer")
     if not answer.text.strip():
-        raise RowError("no_answer", "the answer is empty")
+        where = f"; its text stands in {answer.aside}: the server takes it for a thought" if answer.aside else ""
+        raise RowError("no_answer", f"the answer is empty (finish_reason {answer.finish_reason!r}){where}")
 
 
 def error_message(content: bytes) -> str:

@@ -134,26 +134,43 @@ class Captioner:
         most: int = MOST_TOKENS,
     ) -> str:
         """The likeliest token after each other, up to the end mark, ``stop`` or ``most`` tokens."""
-        stop_ids = self.ids(stop) if stop else []
-        written: list[int] = []
-        embeds, cache = self.embed(picture, self.ids(prompt, begins=True)), None
+        return self.write_each(picture[None], prompt, weights=weights, stop=stop, most=most)[0]
+
+    @torch.no_grad()
+    def write_each(
+        self,
+        pictures: Tensor,
+        prompt: str,
+        *,
+        weights: Mapping[str, Tensor] | None = None,
+        stop: str = "",
+        most: int = MOST_TOKENS,
+    ) -> list[str]:
+        """As ``write``, of pictures [B, queries, width] in one pass a token; among others the last bits may differ."""
+        ids, stop_ids = self.ids(prompt, begins=True), self.ids(stop) if stop else []
+        embeds, cache = torch.cat([self.embed(picture, ids) for picture in pictures]), None
         length = embeds.shape[1]
         self.require_room(length + most)
-        while len(written) < most:
-            mask = torch.ones(1, length, dtype=torch.long, device=embeds.device)
+        written: list[list[int]] = [[] for _ in pictures]
+        going = set(range(len(written)))
+        for _ in range(most):
+            mask = torch.ones(len(written), length, dtype=torch.long, device=embeds.device)
             output = self.states(embeds, weights, attention_mask=mask, past_key_values=cache, use_cache=True)
-            cache = output.past_key_values
-            token = int(self.logits(output.last_hidden_state[0, -1]).argmax())
-            if token == self.end:
+            cache, length = output.past_key_values, length + 1
+            tokens = self.logits(output.last_hidden_state[:, -1]).argmax(-1)
+            for row, token in enumerate(tokens.tolist()):
+                if row not in going:
+                    continue
+                if token != self.end:
+                    written[row].append(token)
+                    if not stop_ids or written[row][-len(stop_ids) :] != stop_ids:
+                        continue
+                    del written[row][-len(stop_ids) :]
+                going.remove(row)
+            if not going:
                 break
-            written.append(token)
-            if stop_ids and written[-len(stop_ids) :] == stop_ids:
-                written = written[: -len(stop_ids)]
-                break
-            embeds = self.model.get_input_embeddings()(torch.tensor([[token]], device=self.device))
-            length += 1
-        text: str = self.tokenizer.decode(written, skip_special_tokens=True)
-        return text.strip()
+            embeds = self.model.get_input_embeddings()(tokens[:, None])
+        return [self.tokenizer.decode(each, skip_special_tokens=True).strip() for each in written]
 
 
 def open_captioner(folder: Path, device: Any = "cpu", layers: int = LAYERS) -> Captioner:

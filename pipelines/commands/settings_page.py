@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator
 from enum import StrEnum
 from types import UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from pydantic.fields import FieldInfo
 
@@ -105,18 +105,23 @@ def markdown() -> str:
     ]
     for title, says, settings in _SECTIONS:
         lines += ["", f"## {title}", "", says]
-        for path, section in _sections_of(settings):
-            lines += _table(path, section)
+        for heading, section in _sections_of(settings):
+            lines += _table(heading, section)
     return "\n".join(lines)
 
 
-def _sections_of(settings: type[Settings], path: str = "") -> Iterator[tuple[str, type[Settings]]]:
+def _sections_of(
+    settings: type[Settings], path: str = "", *, repeated: bool = False
+) -> Iterator[tuple[str, type[Settings]]]:
+    """Each section's heading in TOML, and its class; ``repeated`` where the file may hold several of them."""
     if any(_section_in(field) is None for field in settings.model_fields.values()):
-        yield path, settings
+        yield (f"[[{path}]]" if repeated else f"[{path}]") if path else "At the top of the file", settings
     for name, field in settings.model_fields.items():
+        below_path = f"{path}.{name}" if path else name
         if below := _section_in(field):
-            below_path = f"{path}.{name}" if path else name
             yield from _sections_of(below, f"{below_path}.NAME" if named_sections(field.annotation) else below_path)
+        elif listed := _listed_in(field.annotation):
+            yield from _sections_of(listed, below_path, repeated=True)
 
 
 def _section_in(field: FieldInfo) -> type[Settings] | None:
@@ -125,9 +130,14 @@ def _section_in(field: FieldInfo) -> type[Settings] | None:
     return named_sections(field.annotation)
 
 
-def _table(path: str, section: type[Settings]) -> list[str]:
-    heading = f"### [{path}]" if path else "### At the top of the file"
-    lines = ["", heading, "", inspect.cleandoc(section.__doc__ or "").replace("``", "`"), ""]
+def _listed_in(annotation: Any) -> type[Settings] | None:
+    """The class of a list of sections."""
+    member = get_args(annotation)[0] if get_origin(annotation) is tuple else None
+    return member if isinstance(member, type) and issubclass(member, Settings) else None
+
+
+def _table(heading: str, section: type[Settings]) -> list[str]:
+    lines = ["", f"### {heading}", "", inspect.cleandoc(section.__doc__ or "").replace("``", "`"), ""]
     lines += ["| setting | type | default | scope | meaning |", "|---|---|---|---|---|"]
     docs = field_docs(section)
     for name, field in section.model_fields.items():
@@ -149,6 +159,8 @@ def _type_of(section: type[Settings], name: str, field: FieldInfo) -> str:
         )
     elif get_args(annotation) and not legal:
         names = [_word(part) for part in get_args(annotation) if part is not ...]
+        if _listed_in(annotation):
+            names = ["sections, below"]
         text = f"list of {names[0]}" if annotation.__name__ == "tuple" else f"table of {' to '.join(names)}"
     bounds = [
         f"{sign} {getattr(mark, key)}"
@@ -162,6 +174,8 @@ def _type_of(section: type[Settings], name: str, field: FieldInfo) -> str:
 def _word(annotation: Any) -> str:
     if isinstance(annotation, type) and issubclass(annotation, StrEnum):
         return " or ".join(f"`{member.value}`" for member in annotation)
+    if get_origin(annotation) is Literal:
+        return " or ".join(f"`{value}`" for value in get_args(annotation))
     name = getattr(annotation, "__name__", str(annotation))
     return _WORDS.get(name, name)
 

@@ -1,9 +1,7 @@
 """Builds an L-AVC set: requests, texts, records with their pictures, the list of records, the seal."""
 
-import json
 from collections.abc import Iterator
 from functools import partial
-from importlib.metadata import version
 from typing import Any
 
 from moodarchive.archive.writer_lock import only_writer
@@ -17,7 +15,7 @@ from moodarchive.tables.parts import finished_parts, read_part, sidecar_path
 from moodarchive.tables.schemas import LAVC_RECORDS, LAVC_REQUESTS, LAVC_TABLES, LAVC_TEXTS
 from pipelines.lavc.checks import join_checks
 from pipelines.lavc.editing import RecordMaker, write_records_part
-from pipelines.lavc.records import NAME, RECORDS, count_records, record_line
+from pipelines.lavc.records import RECORDS, count_records, record_line, write_manifest
 from pipelines.lavc.requests import CHOSEN, write_requests
 from pipelines.lavc.settings import LavcSettings
 from pipelines.lavc.writing import TextWriter, load_writer_prompt
@@ -101,12 +99,5 @@ def _seal(store: Store, settings: LavcSettings, rows: list[Row]) -> dict[str, An
     own = [path for path in (SETTINGS_PATH, RECORDS, CHOSEN) if store.exists(path)]
     parts = [part for table in LAVC_TABLES for part in finished_parts(store, table).values()]
     files = {path: sha256 for part in parts for path, sha256 in part.files.items()}
-    manifest = {
-        "name": NAME,
-        "code_version": version("moodarchive"),
-        "settings": settings.recorded(),
-        **count_records(rows),
-        "files": dict(sorted((files | {path: store.sha256(path) for path in own}).items())),
-    }
-    store.write_bytes(MANIFEST_PATH, (json.dumps(manifest, indent=1, sort_keys=True) + "\n").encode())
-    return manifest
+    files |= {path: store.sha256(path) for path in own}
+    return write_manifest(store, files, settings=settings.recorded(), **count_records(rows))

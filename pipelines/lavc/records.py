@@ -1,11 +1,15 @@
-"""The list of an L-AVC set's records: its lines, and what a manifest counts of them."""
+"""The list of an L-AVC set's records: its lines, what a manifest counts of them, and the manifest."""
 
 import json
 from collections import Counter
+from collections.abc import Mapping
+from importlib.metadata import version
 from typing import Any
 
 from moodarchive.language_edit.records import FIELDS, Row
 from moodarchive.licences import count_by_licence
+from moodarchive.storage.store import Store
+from moodarchive.tables.layout import MANIFEST_PATH
 
 NAME, RECORDS = "L-AVC", "records.jsonl"
 
@@ -27,3 +31,10 @@ def count_records(rows: list[Row]) -> dict[str, Any]:
         "licences": count_by_licence([(*both, count) for both, count in sorted(licences.items(), key=str)]),
         "reasons": dict(sorted(Counter(row["reason"] for row in rows if row["reason"]).items())),
     }
+
+
+def write_manifest(store: Store, files: Mapping[str, str], **facts: Any) -> dict[str, Any]:
+    """Writes and returns the manifest of a set or of its shards; ``files`` are paths with their digests."""
+    manifest = {"name": NAME, "code_version": version("moodarchive"), **facts, "files": dict(sorted(files.items()))}
+    store.write_bytes(MANIFEST_PATH, (json.dumps(manifest, indent=1, sort_keys=True) + "\n").encode())
+    return manifest

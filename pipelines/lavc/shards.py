@@ -1,7 +1,6 @@
 """Writes an L-AVC set's kept records as WebDataset shards, a tar a split and part, with a manifest of their digests."""
 
 import json
-from importlib.metadata import version
 
 import pyarrow as pa
 
@@ -16,7 +15,7 @@ from moodarchive.tables.parts import Origin
 from moodarchive.tables.schemas import PAIR_INDEX
 from pipelines.emopair.stages import MEMBERS
 from pipelines.lavc.checks import join_checks
-from pipelines.lavc.records import NAME, RECORDS
+from pipelines.lavc.records import RECORDS, write_manifest
 from pipelines.lavc.verify import verify_lavc
 from shards.tars import write_shards
 
@@ -46,14 +45,7 @@ def export_shards(root: str, output: str, checked: str = "") -> int:
             origin = Origin(settings=digest("lavc 1"), inputs={"records": source.sha256(RECORDS)}, started=0.0)
             batch = pa.RecordBatch.from_pylist(samples, schema=_SAMPLES)
             files |= write_shards(target, PAIR_INDEX, part, iter([batch]), origin, members=MEMBERS).files
-        manifest = {
-            "name": NAME,
-            "code_version": version("moodarchive"),
-            "records": source.sha256(RECORDS),
-            "samples": len(rows),
-            "files": dict(sorted(files.items())),
-        }
-        target.write_bytes(MANIFEST_PATH, (json.dumps(manifest, indent=1, sort_keys=True) + "\n").encode())
+        write_manifest(target, files, records=source.sha256(RECORDS), samples=len(rows))
     return len(rows)
 
 

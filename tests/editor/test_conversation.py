@@ -41,6 +41,14 @@ def test_more_and_less_make_the_last_change_anew_and_more_than_all_is_the_change
         _resolve(LESS, [], 1)
 
 
+def test_a_method_without_strength_does_a_change_again_and_knows_no_less_of_it() -> None:
+    slight = replace(JOY, change=-1)
+    assert _resolve(slight, _turns(1), 0.5, gradual=False) == (replace(JOY, change=0), "0.png", 1)
+    assert _resolve(MORE, _turns(1), 0.5, gradual=False) == (FEAR, "0.png", 1)
+    with pytest.raises(EditError, match="knows no strength"):
+        _resolve(LESS, _turns(1), 0.5, gradual=False)
+
+
 def test_each_undo_takes_back_one_more_change_down_to_the_photo() -> None:
     turns = _turns(1, 1)
     for expected in ("0.png", ""):

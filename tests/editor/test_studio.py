@@ -15,46 +15,27 @@ from PIL import Image
 
 from editor.provenance import read_record
 from tests.axe import find_faults
-from tests.editor.browsing import Studio, studio
+from tests.editor.browsing import (
+    PATIENCE_MS,
+    Studio,
+    fill_strength,
+    make_photo,
+    open_photo,
+    open_studio,
+    say,
+    studio,
+    wait_for_status,
+)
 from tests.editor.small_models import SmallModels
 from tests.validate.study.browsing import chromium
 
 pytestmark = pytest.mark.browser
-PATIENCE_MS = 120_000
-"""Nothing here goes by the clock: a busy machine is only waited for longer."""
 
 
 @pytest.fixture(scope="module")
 def served(small: SmallModels, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     with studio(small, tmp_path_factory.mktemp("studio") / "work") as found:
         yield found
-
-
-def _photo(path: Path, seed: int = 3) -> Path:
-    exif = Image.Exif()
-    exif[0x010E] = "Anna's garden"
-    noise = np.random.default_rng(seed).integers(60, 200, (30, 40, 3), np.uint8)
-    Image.fromarray(noise).resize((400, 300)).save(path, exif=exif)
-    return path
-
-
-def _open_studio(browser: Any, served: Studio) -> tuple[Any, list[str]]:
-    """A page that is ready, and what hostile text would have said in dialogs."""
-    page = browser.new_page(viewport={"width": 1280, "height": 1400})
-    page.set_default_timeout(PATIENCE_MS)
-    alerts: list[str] = []
-    page.on("dialog", lambda dialog: (alerts.append(dialog.message), dialog.dismiss()))
-    page.goto(served.url)
-    _says(page, "Ready.")
-    return page, alerts
-
-
-def _open(page: Any, path: Path) -> None:
-    page.locator("#open input[type=file]").first.set_input_files(str(path))
-
-
-def _says(page: Any, words: str) -> None:
-    page.locator("#status", has_text=words).wait_for(timeout=PATIENCE_MS)
 
 
 def _shows(page: Any, pictures: str, count: int) -> None:
@@ -85,25 +66,25 @@ def _is_painted(page: Any) -> bool:
 
 
 def test_a_photo_is_painted_edited_stopped_and_found_again(served: Studio, tmp_path: Path) -> None:
-    photo = _photo(tmp_path / "anna.jpg")
+    photo = make_photo(tmp_path / "anna.jpg")
     with chromium() as browser:
         page = browser.new_page(viewport={"width": 1300, "height": 1250})
         page.set_default_timeout(PATIENCE_MS)
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
         page.goto(served.url)
-        _says(page, "Ready.")
+        wait_for_status(page, "Ready.")
         page.locator("#go").click()
-        _says(page, "no photo is open")
+        wait_for_status(page, "no photo is open")
 
-        _open(page, photo)
-        _says(page, "Opened: 400 x 300 pixels.")
+        open_photo(page, photo)
+        wait_for_status(page, "Opened: 400 x 300 pixels.")
         _paint(page)
         page.locator("#wheel .clear").click()
         page.get_by_role("checkbox", name="fear", exact=True).click()
-        _fill_strength(page, "0.1")
+        fill_strength(page, "0.1")
         page.locator("#go").click()
-        _says(page, "Done")
+        wait_for_status(page, "Done")
         (edit,) = served.folder.joinpath("edits").glob("*.png")
         record = read_record(edit)
         assert record is not None and record.emotion == "fear" and record.settings["strength"] == 0.1
@@ -116,17 +97,17 @@ def test_a_photo_is_painted_edited_stopped_and_found_again(served: Studio, tmp_p
         _shows(page, "#both img", 2)
         _shows(page, "#history img", 1)
 
-        _fill_strength(page, "1")
+        fill_strength(page, "1")
         page.locator("#go").click()
-        _says(page, "Step ")
+        wait_for_status(page, "Step ")
         page.locator("#stop").click()
-        _says(page, "Stopped")
+        wait_for_status(page, "Stopped")
         assert len(list(served.folder.joinpath("edits").glob("*.png"))) == 1
 
         page.reload()
-        _says(page, "Ready.")
+        wait_for_status(page, "Ready.")
         page.locator("#history img").first.click()
-        _says(page, "From the history: fear, seed 0.")
+        wait_for_status(page, "From the history: fear, seed 0.")
         page.locator("#used", has_text=record.prompt).wait_for()
         assert [url for url in asked if not url.startswith((served.url, "data:", "blob:"))] == []
         page.close()
@@ -161,20 +142,16 @@ def _choose_by_keyboard(page: Any, beginning: str, emotion: str) -> None:
     page.keyboard.press("Space")
 
 
-def _fill_strength(page: Any, strength: str) -> None:
-    number = page.locator("#strength input[type=number]")
-    number.fill(strength)
-    number.press("Tab")
-
-
 def test_dropped_photos_emotions_and_seeds_stand_side_by_side(served: Studio, tmp_path: Path) -> None:
     hostile = tmp_path / "<img src=x onerror=alert(1)>.png"
     before = set(served.folder.joinpath("edits").glob("*.png"))
     with chromium() as browser:
-        page, alerts = _open_studio(browser, served)
+        page, alerts = open_studio(browser, served.url)
         (tmp_path / "broken.png").write_bytes(b"\x89PNG no picture")
-        _drop(page, [tmp_path / "broken.png", _photo(tmp_path / "garden.png", 4), _photo(hostile, 5)])
-        _says(page, "Opened: 400 x 300 pixels. broken.png")  # one that cannot be read costs the others nothing
+        _drop(page, [tmp_path / "broken.png", make_photo(tmp_path / "garden.png", 4), make_photo(hostile, 5)])
+        wait_for_status(
+            page, "Opened: 400 x 300 pixels. broken.png"
+        )  # one that cannot be read costs the others nothing
         _shows(page, "#album img", 2)
 
         # what was painted is undone, so that a region is found; by the keyboard alone, fear joins joy
@@ -184,12 +161,12 @@ def test_dropped_photos_emotions_and_seeds_stand_side_by_side(served: Studio, tm
         assert not _is_painted(page)
         _choose_by_keyboard(page, beginning="joy", emotion="fear")
         page.locator("#wheel .chosen").get_by_text("joy, fear", exact=True).wait_for()
-        _fill_strength(page, "0.1")
+        fill_strength(page, "0.1")
         page.get_by_text("More", exact=True).click()
         page.get_by_text("all open photos").click()
         page.locator("#go").click()
         page.locator("#edits img").nth(3).wait_for()  # two photos, two emotions
-        _says(page, "Done")
+        wait_for_status(page, "Done")
         records = [read_record(path) for path in set(served.folder.joinpath("edits").glob("*.png")) - before]
         assert sorted(record.emotion for record in records if record) == ["fear", "fear", "joy", "joy"]
         assert len({r.source_sha256 for r in records if r}) == 2
@@ -206,7 +183,7 @@ def test_dropped_photos_emotions_and_seeds_stand_side_by_side(served: Studio, tm
         _shows(page, "#edits img", 2)
 
         page.locator("#edits button.thumbnail-item").nth(1).click()
-        _says(page, "Of these edits: fear, seed 1.")
+        wait_for_status(page, "Of these edits: fear, seed 1.")
         with page.expect_download() as download:
             page.locator("#save").click()
         saved = read_record(Path(download.value.path()))
@@ -225,7 +202,7 @@ def test_each_photo_keeps_its_strokes_and_boxes_while_another_is_under_the_brush
 ) -> None:
     before = set(served.folder.joinpath("edits").glob("*.png"))
     with chromium() as browser:
-        page, _ = _open_studio(browser, served)
+        page, _ = open_studio(browser, served.url)
         boxes = page.locator("#boxes input, #boxes textarea").first
 
         def wait_for_paint(is_there: bool, said: str) -> None:
@@ -236,19 +213,19 @@ def test_each_photo_keeps_its_strokes_and_boxes_while_another_is_under_the_brush
                 page.wait_for_timeout(100)
             raise AssertionError("the strokes did not come back" if is_there else "another photo's strokes are there")
 
-        _open(page, _photo(tmp_path / "first.png", 8))
-        _says(page, "Opened: 400 x 300 pixels.")
+        open_photo(page, make_photo(tmp_path / "first.png", 8))
+        wait_for_status(page, "Opened: 400 x 300 pixels.")
         _paint(page)
         page.get_by_text("More", exact=True).click()
         boxes.fill("0,0,0.1,0.1")
-        _open(page, _photo(tmp_path / "second.png", 9))
+        open_photo(page, make_photo(tmp_path / "second.png", 9))
         _shows(page, "#album img", 2)
         wait_for_paint(False, "")
         boxes.fill("0,0,0.5,1")
         page.locator("#album button.thumbnail-item").first.click()
         wait_for_paint(True, "0,0,0.1,0.1")
 
-        _fill_strength(page, "0.1")
+        fill_strength(page, "0.1")
         page.get_by_text("all open photos").click()
         page.locator("#go").click()
         page.locator("#edits img").nth(1).wait_for()
@@ -301,7 +278,7 @@ def test_hostile_uploads_are_told_and_leave_nothing(served: Studio) -> None:
 
 
 def test_no_file_outside_the_work_folder_can_be_read(served: Studio, tmp_path: Path) -> None:
-    secret = _photo(tmp_path / "secret.png")
+    secret = make_photo(tmp_path / "secret.png")
     before = set(served.folder.joinpath("sources").iterdir())
     for path in (str(secret), "/etc/passwd", f"{served.folder}/../../secret.png"):
         answer = requests.get(f"{served.url}/gradio_api/file={path}", timeout=60)
@@ -346,32 +323,23 @@ def test_a_wish_that_no_page_would_send_is_refused_and_the_page_goes_on(served: 
     assert requests.get(served.url, timeout=60).status_code == 200
 
 
-def _say(page: Any, text: str, turn: int, says: str) -> None:
-    """A line by the keyboard, and the answer of that turn."""
-    said = page.locator("#say input, #say textarea").first
-    said.fill(text)
-    said.press("Enter")
-    page.locator("#turns li").nth(turn).locator(".answer", has_text=says).wait_for(timeout=PATIENCE_MS)
-    page.locator("#send:not([disabled])").wait_for(timeout=PATIENCE_MS)
-
-
 def test_a_conversation_edits_the_last_picture_and_takes_back(served: Studio, tmp_path: Path) -> None:
     before = set(served.folder.joinpath("edits").glob("*.png"))
     hostile = "<img src=x onerror=alert(1)>"
     with chromium() as browser:
-        page, alerts = _open_studio(browser, served)
-        _say(page, "make it scary", 0, "no photo is open")
-        _open(page, _photo(tmp_path / "talk.png", 9))
-        _says(page, "Opened: 400 x 300 pixels.")
+        page, alerts = open_studio(browser, served.url)
+        say(page, "make it scary", 0, "no photo is open")
+        open_photo(page, make_photo(tmp_path / "talk.png", 9))
+        wait_for_status(page, "Opened: 400 x 300 pixels.")
         page.locator("#turns .hint").wait_for()  # another photo, another conversation
-        _fill_strength(page, "0.1")
-        _say(page, hostile, 0, "Not understood. Understood are an emotion")
+        fill_strength(page, "0.1")
+        say(page, hostile, 0, "Not understood. Understood are an emotion")
         assert page.locator("#turns img[src=x]").count() == 0 and hostile in page.locator("#turns").inner_text()
-        _say(page, "undo", 1, "there is no change to take back")
-        _say(page, "make it scary, everywhere", 2, "Fear, strength 0.1")
+        say(page, "undo", 1, "there is no change to take back")
+        say(page, "make it scary, everywhere", 2, "Fear, strength 0.1")
         page.locator("#turns li").nth(2).locator("img").wait_for()
-        _say(page, "less", 3, "Fear, strength 0.1")
-        _say(page, "and now calm, only the sky", 4, "contentment is taken as")
+        say(page, "less", 3, "Fear, strength 0.1")
+        say(page, "and now calm, only the sky", 4, "contentment is taken as")
         made = set(served.folder.joinpath("edits").glob("*.png")) - before
         records = {path: read_record(path) for path in made}
         assert sorted(record.emotion for record in records.values() if record)[0] == "approval" and len(made) == 2
@@ -382,9 +350,9 @@ def test_a_conversation_edits_the_last_picture_and_takes_back(served: Studio, tm
         assert second.region_by == "given" and second.mask_sha256
         page.locator("#back").click()
         page.locator("#turns .taken").wait_for()
-        _say(page, "take that back", 6, "taken back")
-        _say(page, "undo", 7, "taken back")
-        _says(page, "Back at the photo.")
+        say(page, "take that back", 6, "taken back")
+        say(page, "undo", 7, "taken back")
+        wait_for_status(page, "Back at the photo.")
         assert find_faults(page) == []
         page.set_viewport_size({"width": 400, "height": 900})
         assert page.evaluate("document.documentElement.scrollWidth") <= 400

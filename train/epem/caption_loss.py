@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from moodarchive.emotions.taxonomy import MIKELS_EIGHT
 from moodarchive.language_edit.caption_editor import EditorModel, edit_from, take_factors
-from moodarchive.language_edit.captioner import MOST_TOKENS, Captioner
+from moodarchive.language_edit.captioner import Captioner
 from moodarchive.language_edit.prompts import MARK, PLAIN, prompt_of
 from train.diffusion.pictures import generator_of_step, rows_of_step
 from train.epem.caption_pairs import CaptionPairs
@@ -118,21 +118,10 @@ def write_captions(
     path = cache / "captions.json"
     if path.is_file() and (kept := json.loads(path.read_text()))["identity"] == identity:
         return list(kept["captions"])
-    prompt, captions = captioner.ids(PLAIN, begins=True), []
+    captions: list[str] = []
     for first in range(0, len(pictures), _SEEN_AT_ONCE):
         seen = torch.from_numpy(np.array(pictures[first : first + _SEEN_AT_ONCE])).to(captioner.device)
-        embeds, past = torch.cat([captioner.embed(picture, prompt) for picture in seen]), None
-        written, length = torch.empty(len(seen), 0, dtype=torch.long, device=captioner.device), embeds.shape[1]
-        while written.shape[1] < MOST_TOKENS and not (written == captioner.end).any(1).all():
-            mask = torch.ones(len(seen), length, dtype=torch.long, device=captioner.device)
-            output = captioner.states(embeds, attention_mask=mask, past_key_values=past, use_cache=True)
-            past, length = output.past_key_values, length + 1
-            tokens = captioner.logits(output.last_hidden_state[:, -1]).argmax(-1)[:, None]
-            written = torch.cat([written, tokens], 1)
-            embeds = captioner.model.get_input_embeddings()(tokens)
-        for ids in written.tolist():
-            ended = ids[: ids.index(captioner.end)] if captioner.end in ids else ids
-            captions.append(captioner.tokenizer.decode(ended, skip_special_tokens=True).strip())
+        captions += captioner.write_each(seen, PLAIN)
     path.write_text(json.dumps({"identity": identity, "captions": captions}))
     return captions
 

@@ -6,7 +6,14 @@ from typing import Any
 
 import pytest
 
-from moodarchive.chat.answers import ErrorBodyError, NotChatError, error_message, find_object, read_chat_answer
+from moodarchive.chat.answers import (
+    ErrorBodyError,
+    NotChatError,
+    error_message,
+    find_object,
+    read_chat_answer,
+    require_answered,
+)
 from moodarchive.errors import RowError
 
 TEXT = '{"summary": "A boat {lies} on a lake."}'
@@ -41,6 +48,24 @@ def test_text_that_stands_among_the_thoughts_alone_is_no_answer_but_is_named(nam
     answer = read_chat_answer(body_of(None, message={name: TEXT}), "m")
     assert (answer.text, answer.aside) == ("", name)
     assert read_chat_answer(body_of(TEXT, message={name: "Hm."}), "m").aside == ""
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind"),
+    [("length", "cut_off"), ("MAX_TOKENS", "cut_off"), ("abort", "cut_off"), ("error", "cut_off"),
+     ("content_filter", "refused"), ("SAFETY", "refused"), ("guardrail", "refused")],
+)  # fmt: skip
+def test_an_answer_that_was_cut_broken_off_or_filtered_is_none(reason: str, kind: str) -> None:
+    with pytest.raises(RowError) as error:
+        require_answered(read_chat_answer(body_of(finish_reason=reason), "m"))
+    assert error.value.kind == kind
+    require_answered(read_chat_answer(body_of(finish_reason="stop"), "m"))
+
+
+def test_an_empty_answer_says_where_its_text_stands() -> None:
+    with pytest.raises(RowError, match=r"empty .*its text stands in reasoning") as error:
+        require_answered(read_chat_answer(body_of(None, message={"reasoning": TEXT}), "m"))
+    assert error.value.kind == "no_answer"
 
 
 @pytest.mark.parametrize(

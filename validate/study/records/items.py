@@ -8,6 +8,7 @@ from typing import Any
 
 from moodarchive.errors import StudyError
 from moodarchive.storage.store import Store
+from moodarchive.tables.keyed_lines import read_keyed_lines
 from moodarchive.tables.keys import digest
 from validate.study.design.study import CHECKS, RANKING, StudyDesign, find_design, folder, write_design
 from validate.study.edits.items import encode_picture
@@ -33,6 +34,26 @@ class RecordItem:
     """Of a ranking's candidates, in their order: the instruction or what else tells them apart; never shown."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Ranking:
+    """A line of ranking.jsonl: a source, the emotion that it shall evoke, and edits with what tells them apart.
+
+    ``group``: sources of one group belong together; empty where the line does not say.
+    """
+
+    key: str
+    source: str
+    group: str
+    emotion: str
+    files: tuple[str, ...]
+    texts: tuple[str, ...]
+
+
+def read_rankings(path: Path) -> Iterator[tuple[str, Ranking]]:
+    """Where each record stands, and the record; StudyError names the line that is none."""
+    return ((where, _ranking(row, where)) for where, row in read_keyed_lines(path, StudyError))
+
+
 def draw_records(store: Store, kind: str, given: str, *, workers: int, seed: int) -> StudyDesign:
     """Takes in a folder with FILES[kind]; every record is asked. A later call may bring more of them.
 
@@ -46,7 +67,7 @@ def draw_records(store: Store, kind: str, given: str, *, workers: int, seed: int
         raise StudyError(f"--seed {seed}: it was drawn with seed {earlier.seed}; remedy: leave --seed as it was")
     read = _read_check if kind == CHECKS else _read_ranking
     items = {}
-    for where, row in _rows(top / FILES[kind]):
+    for where, row in read_keyed_lines(top / FILES[kind], StudyError):
         item, files = read(row, where, digest([kind, seed, row.get("key")]))
         for role, file in files.items():
             store.write_bytes(picture_path(kind, item.pictures[role]), encode_picture(top, file, where))
@@ -81,23 +102,6 @@ def _items_path(kind: str) -> str:
     return f"{folder(kind)}/items.json"
 
 
-def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    keys = set()
-    try:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                where = f"{path}, line {number}"
-                row = json.loads(line)
-                if not isinstance(row, dict) or not isinstance(row.get("key"), str) or not row["key"]:
-                    raise StudyError(f"{where}: no record with a key")
-                if row["key"] in keys:
-                    raise StudyError(f"{where}: the key {row['key'][:80]!r} stands there twice")
-                keys.add(row["key"])
-                yield where, row
-    except (OSError, ValueError) as error:
-        raise StudyError(f"{path} cannot be read as JSON lines: {error}") from None
-
-
 def _read_check(row: dict[str, Any], where: str, item: str) -> tuple[RecordItem, dict[str, str]]:
     texts = {name: _text(row, name, where) for name in CHECK_TEXTS}
     if "span" in row:
@@ -108,17 +112,28 @@ def _read_check(row: dict[str, Any], where: str, item: str) -> tuple[RecordItem,
 
 
 def _read_ranking(row: dict[str, Any], where: str, item: str) -> tuple[RecordItem, dict[str, str]]:
+    ranking = _ranking(row, where)
+    files = {"source": ranking.source}
+    files |= {f"candidate {number}": file for number, file in enumerate(ranking.files)}
+    pictures = {role: digest([item, role]) for role in files}
+    texts = {"emotion": ranking.emotion}
+    return RecordItem(item=item, key=ranking.key, texts=texts, pictures=pictures, notes=ranking.texts), files
+
+
+def _ranking(row: dict[str, Any], where: str) -> Ranking:
     candidates = row.get("candidates")
     if not isinstance(candidates, list) or not FEWEST <= len(candidates) <= MOST:
         raise StudyError(f"{where}: candidates must be {FEWEST} to {MOST} of {{file, text}}")
     if not all(isinstance(one, dict) for one in candidates):
         raise StudyError(f"{where}: a candidate is no object with file and text")
-    files = {"source": _text(row, "source", where)}
-    files |= {f"candidate {number}": _text(one, "file", where) for number, one in enumerate(candidates)}
-    pictures = {role: digest([item, role]) for role in files}
-    notes = tuple(_text(one, "text", where) for one in candidates)
-    texts = {"emotion": _text(row, "emotion", where)}
-    return RecordItem(item=item, key=row["key"], texts=texts, pictures=pictures, notes=notes), files
+    return Ranking(
+        key=row["key"],
+        source=_text(row, "source", where),
+        group=_text(row, "group", where) if row.get("group") else "",
+        emotion=_text(row, "emotion", where),
+        files=tuple(_text(one, "file", where) for one in candidates),
+        texts=tuple(_text(one, "text", where) for one in candidates),
+    )
 
 
 def _text(row: dict[str, Any], name: str, where: str) -> str:
