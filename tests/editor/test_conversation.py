@@ -61,6 +61,13 @@ def test_each_undo_takes_back_one_more_change_down_to_the_photo() -> None:
     assert _resolve(MORE, _take_back(turns, "undo"), 1)[1] == "0.png"
 
 
+@pytest.mark.parametrize(("method", "strength"), [("sdedit", 0.1), ("emoeditor", 1.0), ("instruct-pix2pix", 1.0)])
+def test_only_a_method_that_knows_strength_is_made_anew_for_another(method: str, strength: float) -> None:
+    runs = Runs(editor=Editor(method=method, base="", model=None, settings=settings_with(method), planner=Planner()))
+    before = runs.editor
+    assert runs._with(0.1).settings.strength == strength and (runs.editor is before) == (strength == 1.0)
+
+
 @dataclass
 class _Request:
     session_hash: str = "page"
