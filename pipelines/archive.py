@@ -30,8 +30,8 @@ from pipelines.runner.catalogues import match_catalogues
 from pipelines.runner.cluster import Cluster, make_cluster
 from pipelines.runner.execute import pending_parts, run_stages
 from pipelines.runner.progress import Progress
-from pipelines.runner.rounds import open_rounds
-from pipelines.runner.settings_record import check_settings, require_archive_or_empty
+from pipelines.runner.rounds import open_rounds, require_lists
+from pipelines.runner.settings_record import RECORD_PATH, check_settings, require_archive_or_empty
 from pipelines.runner.sources import (
     enabled_sources,
     make_catalogues,
@@ -72,6 +72,8 @@ class ArchiveRun:
         require_archive_or_empty(self.store)
         self.cluster = make_cluster(self.store, self.settings)
         self.servers = make_servers(self.store, self.settings.servers, self.settings.caption, self.cluster.address)
+        if not self.store.exists(RECORD_PATH):
+            self._refuse_hopeless_start(until)
         with only_writer(self.store), _without_drafts(self.store), self.cluster, self.servers:
             check_settings(self.store, self.settings.model_copy(update={"shards": shard_settings(self.settings)}))
             go_on(self.store)
@@ -83,6 +85,15 @@ class ArchiveRun:
             self.servers.stop()
             if _reaches(until, "cut"):
                 self._finish(until)
+
+    def _refuse_hopeless_start(self, until: str) -> None:
+        """What a new archive's first round would lack is named before its root is made and before anybody is asked.
+
+        An archive that was begun may be past the step that needs it.
+        """
+        require_lists(self.settings)
+        if self.settings.servers.count and self.servers.own_ray and _reaches(until, "caption"):
+            self.servers.check_python()
 
     def _mark_failed_captions(self) -> None:
         """Marks the parts whose failed rows are asked about again; a killed run's marks stay for the next."""

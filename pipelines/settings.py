@@ -94,5 +94,8 @@ def read_settings(path: str) -> ArchiveSettings:
     try:
         text = Path(path).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"the settings file {path} cannot be read: {error}") from None
+        raise ConfigError(
+            f"the settings file {path} cannot be read: {error}; remedy: name a TOML file; "
+            "those in configs/ are examples"
+        ) from None
     return load(ArchiveSettings, text, path)

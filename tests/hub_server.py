@@ -3,19 +3,23 @@
 import hashlib
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import unquote
 
 COMMIT = "a" * 40
 
 
 @contextmanager
-def hub_of(folder: Path, repository: str) -> Iterator[tuple[str, list[str]]]:
-    """(address, paths asked for) of a hub whose one model is ``folder``."""
+def hub_of(
+    folder: Path, repository: str, others: Mapping[str, Path] = MappingProxyType({})
+) -> Iterator[tuple[str, list[str]]]:
+    """(address, paths asked for) of a hub whose models are ``folder`` and the ``others`` by their names."""
     asked: list[str] = []
+    models = {repository: folder, **others}
 
     class Hub(BaseHTTPRequestHandler):
         def do_HEAD(self) -> None:
@@ -24,7 +28,12 @@ def hub_of(folder: Path, repository: str) -> Iterator[tuple[str, list[str]]]:
         def do_GET(self) -> None:
             path = unquote(self.path.split("?")[0])
             asked.append(path)
-            if path.startswith(f"/api/models/{repository}"):
+            bare = path.removeprefix("/api/models").removeprefix("/")
+            repository = next((name for name in models if f"{bare}/".startswith(f"{name}/")), None)
+            if repository is None:
+                return self._none()
+            folder = models[repository]
+            if path.startswith("/api/models/"):
                 found = sorted(file for file in folder.rglob("*") if file.is_file())
                 names = [str(file.relative_to(folder)) for file in found]
                 tree = [

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from moodarchive.diffusion.parts import TRANSFORMERS_WEIGHTS, variant_name, weights_variant
+from moodarchive.diffusion.parts import TRANSFORMERS_WEIGHTS, diffusion_library, variant_name, weights_variant
 from moodarchive.errors import EditError
 from moodarchive.models.clip_vocabulary import merges, symbols
 from moodarchive.models.long_text import KEPT_POSITIONS
@@ -31,6 +31,7 @@ class TextTower:
         padding: Literal["end", "zero"] = "end",
     ) -> None:
         """``tokenizer`` None is CLIP's own; ``padding`` fills texts up with end marks, or with token 0."""
+        diffusion_library()  # quiets the table of the image tower's unused weights
         import transformers
 
         variant = weights_variant(model, TRANSFORMERS_WEIGHTS)

@@ -38,7 +38,9 @@ def read_records(path: Path) -> list[Row]:
             raise DatasetError(f"{path} has more than {_MOST_BYTES:,} bytes; remedy: several files")
         content = path.read_bytes()
     except OSError as error:
-        raise DatasetError(f"{path} cannot be read: {str(error)[:200]}") from None
+        raise DatasetError(
+            f"{path} cannot be read: {str(error)[:200]}; remedy: the records.jsonl that moodarchive lavc build writes"
+        ) from None
     return read_record_lines(content, str(path))
 
 

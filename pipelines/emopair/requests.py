@@ -202,5 +202,5 @@ def list_pictures(folder: str) -> list[str]:
 def _existing(folder: str) -> Path:
     path = Path(folder).expanduser()
     if not path.is_dir():
-        raise DatasetError(f"there is no folder {folder}")
+        raise DatasetError(f"there is no folder {folder}; remedy: the data set itself, as docs/emoeditor.md names it")
     return path

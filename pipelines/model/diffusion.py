@@ -84,7 +84,7 @@ def _open(source: PictureSource, settings: DiffusionSettings, say: Callable[[str
     if source.kind == "drawn":
         from pipelines.demo.pairs.pictures import DrawnPictures
 
-        return DrawnPictures(first_seed=source.first_place, places=source.places, size=settings.size)
+        return DrawnPictures(first_seed=source.first_place, places=source.places, size=settings.size, say=say)
     pictures: CaptionedPictures = open_source(source, settings.size, Path(settings.output) / "cache")
     if pictures.left_out:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in pictures.left_out.items())

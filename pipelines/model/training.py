@@ -121,6 +121,7 @@ def _train_predictor(text: str, origin: str, console: Console) -> None:
     if settings.drawn:
         from pipelines.demo.pairs.labelled import draw_for_predictor
 
+        console.print(f"drawing {settings.drawn:,} places of each kind in every mood", highlight=False)
         pictures, held_out = draw_for_predictor(settings.drawn, settings.side)
     else:
         pictures, held_out = open_labelled(settings)
@@ -201,7 +202,10 @@ def _read_text(config: str) -> str:
     try:
         return Path(config).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"the settings file {config} cannot be read: {error}") from None
+        raise ConfigError(
+            f"the settings file {config} cannot be read: {error}; remedy: name a TOML file; "
+            "those in configs/train/ are examples"
+        ) from None
 
 
 def train_and_tell(settings: TrainSettings, root: str, console: Console, start: str = "") -> Store:

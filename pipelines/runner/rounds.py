@@ -29,6 +29,13 @@ def open_rounds(store: Store, settings: ArchiveSettings, console: Console) -> It
         yield record
 
 
+def require_lists(settings: ArchiveSettings) -> None:
+    """ConfigError names a locked source, or a list of an enabled catalogue that is not there."""
+    for source in enabled_sources(settings.sources):
+        if isinstance(source, Catalogue):
+            _ = source.files  # looking for them is what raises
+
+
 def wanted_queries(store: Store, settings: ArchiveSettings, console: Console) -> list[Query]:
     """Every phrase, asked of every enabled source; phrases that a model is to write are written now."""
     descriptors = settings.descriptors

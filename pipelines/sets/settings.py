@@ -70,5 +70,8 @@ def read_set_settings(cls: type[S], config: str) -> S:
     try:
         text = Path(config).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"the settings file {config} cannot be read: {error}") from None
+        raise ConfigError(
+            f"the settings file {config} cannot be read: {error}; remedy: name a TOML file; "
+            "those in configs/ are examples"
+        ) from None
     return load(cls, text, config)

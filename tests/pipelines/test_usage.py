@@ -49,7 +49,27 @@ def test_a_root_without_an_archive_is_refused_by_every_reading_verb(tmp_path: Pa
 
 
 def test_a_config_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    assert "missing.toml" in _refused("run", str(tmp_path / "missing.toml"), "--root", str(tmp_path / "root"))
+    missing = str(tmp_path / "missing.toml")
+    for command in (("run", missing, "--root", str(tmp_path / "root")), ("train", missing), ("lavc", "build", missing)):
+        message = " ".join(_refused(*command, *([str(tmp_path / "root")] if command[0] == "lavc" else ())).split())
+        assert "missing.toml cannot be read" in message and "remedy: name a TOML file" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            '[sources.catalogues.own]\npreset = "pd12m"\nfiles = ["/absent/lists/*.parquet"]\n',
+            "/absent/lists/*.parquet matches no file; remedy",
+        ),
+        ('[servers]\ncount = 1\npython = "/absent/python"\n', "/absent/python has no vLLM; remedy"),
+    ],
+)
+def test_what_a_first_round_would_lack_is_named_before_there_is_a_root(tmp_path: Path, text: str, words: str) -> None:
+    config, root = tmp_path / "config.toml", tmp_path / "root"
+    config.write_text(VALID + text)
+    assert words in " ".join(_refused("run", str(config), "--root", str(root)).split())
+    assert not root.exists()
 
 
 @pytest.mark.parametrize(

@@ -48,12 +48,16 @@ class Frozen:
         )
 
 
+_REMEDIES = {
+    "base": "an InstructPix2Pix's: hf download timbrooks/instruct-pix2pix --local-dir FOLDER",
+    "predictor": "a predictor's, which moodarchive train makes with kind = 'predictor' (OUTPUT/model)",
+}
+
+
 def _folder(name: str, given: str) -> Path:
     folder = Path(given).expanduser()
     if not given or not folder.is_dir():
-        raise ConfigError(
-            f"{name} = {given!r}: there is no such folder; remedy: that of a diffusion model or predictor"
-        )
+        raise ConfigError(f"{name} = {given!r}: there is no such folder; remedy: {_REMEDIES[name]}")
     return folder
 
 

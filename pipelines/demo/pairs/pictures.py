@@ -1,7 +1,7 @@
 """Paired drawings as the pictures that a diffusion model learns from."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from multiprocessing import get_context
 
@@ -34,14 +34,24 @@ PER_PLACE = len(PAIRED_EMOTIONS) + 2
 class DrawnPictures:
     """``places`` places of each kind from ``first_seed`` up: in every mood, in a mixed one, and in a local one."""
 
-    def __init__(self, *, first_seed: int, places: int, size: int, processes: int = 1) -> None:
+    def __init__(
+        self,
+        *,
+        first_seed: int,
+        places: int,
+        size: int,
+        processes: int = 1,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        """``say`` hears that drawing begins, which takes a while."""
         self.name = f"drawn pairs, seeds {first_seed} to {first_seed + places - 1}, {size} pixels"
         self._jobs = [(kind, first_seed + index) for index in range(places) for kind in KINDS]
-        self._size, self._processes = size, processes
+        self._size, self._processes, self._say = size, processes, say
 
     @cached_property
     def _drawn(self) -> Tensor:
         """Drawn when a picture is first needed: a run that has its latents reads words alone."""
+        self._say(f"drawing {len(self):,} pictures")
         draw = partial(_draw_place, self._size)
         if self._processes > 1:
             with get_context("spawn").Pool(self._processes) as workers:

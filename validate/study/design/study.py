@@ -49,7 +49,8 @@ def read_design(store: Store, kind: str) -> StudyDesign:
     """The study's record; StudyError when nothing was drawn yet."""
     require_current_version(store)
     if not store.exists(_path(kind)):
-        raise StudyError(f"{store.root} has no study of {kind}; remedy: moodarchive study sample {store.root}")
+        chosen = "" if kind == CAPTIONS else f" --kind {kind} --edits FOLDER"
+        raise StudyError(f"{store.root} has no study of {kind}; remedy: moodarchive study sample {store.root}{chosen}")
     record = json.loads(store.read_bytes(_path(kind)))
     return StudyDesign(**{**record, "strata": tuple(record["strata"]), "batches": tuple(record["batches"])})
 

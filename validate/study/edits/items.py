@@ -91,7 +91,9 @@ def _rows(top: Path) -> dict[tuple[str, str], dict[str, str]]:
                 raise StudyError(f"{top}/edits.csv lacks columns; remedy: {', '.join(COLUMNS)}")
             lines = list(reader)
     except (OSError, UnicodeDecodeError) as error:
-        raise StudyError(f"{top}/edits.csv cannot be read: {error}") from None
+        raise StudyError(
+            f"{top}/edits.csv cannot be read: {error}; remedy: name the folder that holds it as --edits"
+        ) from None
     rows: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
     for line in lines:
         rows[line["picture"], line["emotion"]][line["method"]] = line["file"]
