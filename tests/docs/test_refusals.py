@@ -21,7 +21,7 @@ from tests.moodarchive.diffusion.small_epem import drawn_records
 from tests.pipelines.emopair.sets import drawn_settings
 from tests.validate.study.archives import study_archive
 
-LONGEST_S = 60.0
+LONGEST_S = 120.0
 """Most take two to ten seconds; a machine may be busy, but a retrying client would take minutes."""
 OFFERED = ("AWS_", "HF_", "RAY_", "MOODARCHIVE_")
 """What variables begin with by which a machine may have what is to lack."""
