@@ -31,10 +31,10 @@ REFUSED = {
 LONG = {
     r"train \S*/demo-predictor\.toml": r"^predictor: step 1/600 ",
     r"train \S*/demo-emoeditor\.toml": r"^emoeditor: step 1/2,000 ",
-    r"train \S*/diffusion\.toml": r"^drawing 39,600 pictures",
-    r"pairs build \S*/drawn\.toml": r"",
+    r"train \S*/diffusion\.toml": r"^drawing 28,800 pictures",
+    r"pairs build \S*/drawn\.toml": "runs/drawn-pairs/requests/*.json",
 }
-"""Pattern of a command that works for minutes or hours → the line by which it is seen to be at work."""
+"""Pattern of a command that works for minutes or hours → the line, or the file, by which it is seen to be at work."""
 
 
 @dataclass(frozen=True)
