@@ -42,15 +42,14 @@ def _killed_and_rerun(root: Path, after_s: float) -> str:
     return archive_digest(root)
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_a_killed_run_goes_on_to_the_same_bytes(seed: int, undisturbed: tuple[str, float], tmp_path: Path) -> None:
+def test_a_killed_run_goes_on_to_the_same_bytes(undisturbed: tuple[str, float], tmp_path: Path) -> None:
     digest, seconds = undisturbed
-    after_s = random.Random(seed).uniform(0.2, 0.95) * seconds
+    after_s = random.Random(0).uniform(0.2, 0.95) * seconds
     assert _killed_and_rerun(tmp_path / "archive", after_s) == digest
 
 
 @pytest.mark.torture
-@pytest.mark.parametrize("seed", range(10, 21))
+@pytest.mark.parametrize("seed", [1, *range(10, 21)])
 def test_kills_at_random_moments(seed: int, undisturbed: tuple[str, float], tmp_path: Path) -> None:
     digest, seconds = undisturbed
     after_s = random.Random(seed).uniform(0.02, 1.0) * seconds
