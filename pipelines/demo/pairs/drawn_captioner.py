@@ -172,27 +172,20 @@ def teach_sight(
         )
     seen_by = (model.vision_model, model.qformer, heads)
     weights = [model.query_tokens, *(weight for part in seen_by for weight in part.parameters())]
-    optimiser = torch.optim.AdamW(weights, lr=rate, weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps, pct_start=0.1)
     pixels = _pixels_of(captioner, drawn)
-    for step in range(steps):
-        draw = random.Random(f"sight/{seed}/{step}")
-        rows = draw.sample(range(len(drawn)), min(batch, len(drawn)))
+
+    def loss_of(rows: list[int], draw: random.Random) -> Tensor:
         patch_states = model.vision_model(pixel_values=_mirror(pixels[rows], draw)).last_hidden_state
         asked = model.query_tokens.expand(len(rows), -1, -1)
         query_states = model.qformer(query_embeds=asked, encoder_hidden_states=patch_states).last_hidden_state
-        loss = torch.stack(
+        return torch.stack(
             [
                 nn.functional.binary_cross_entropy_with_logits(head(states), truth[rows])
                 for head, states in zip(heads, (patch_states, query_states), strict=True)
             ]
         ).sum()
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(weights, 1.0)
-        optimiser.step()
-        schedule.step()
-        tell(step + 1, float(loss.detach()))
+
+    _descend(weights, loss_of, len(drawn), steps=steps, seed=f"sight/{seed}", batch=batch, rate=rate, tell=tell)
     model.eval().requires_grad_(False)
 
 
@@ -225,21 +218,40 @@ def teach_captioner(
 ) -> None:
     """Teaches it to write what it sees, whatever an instruction says: the obstacle that an edit has to overcome."""
     model = captioner.model.requires_grad_(True).train()
-    optimiser = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps, pct_start=0.1)
     pixels = _pixels_of(captioner, drawn)
+
+    def loss_of(rows: list[int], draw: random.Random) -> Tensor:
+        texts = [_lesson(drawn[row], draw) for row in rows]
+        return _loss_of(captioner, _mirror(pixels[rows], draw), texts)
+
+    weights = list(model.parameters())
+    _descend(weights, loss_of, len(drawn), steps=steps, seed=str(seed), batch=batch, rate=rate, tell=tell)
+    model.eval().requires_grad_(False)
+
+
+def _descend(
+    weights: Sequence[Tensor],
+    loss_of: Callable[[list[int], random.Random], Tensor],
+    count: int,
+    *,
+    steps: int,
+    seed: str,
+    batch: int,
+    rate: float,
+    tell: Callable[[int, float], None],
+) -> None:
+    """A lesson's steps; each draws its rows of ``count``, and what else ``loss_of`` leaves to chance, by its number."""
+    optimiser = torch.optim.AdamW(weights, lr=rate, weight_decay=0.02)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps, pct_start=0.1)
     for step in range(steps):
         draw = random.Random(f"{seed}/{step}")
-        rows = draw.sample(range(len(drawn)), min(batch, len(drawn)))
-        texts = [_lesson(drawn[row], draw) for row in rows]
-        loss = _loss_of(captioner, _mirror(pixels[rows], draw), texts)
+        loss = loss_of(draw.sample(range(count), min(batch, count)), draw)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        nn.utils.clip_grad_norm_(weights, 1.0)
         optimiser.step()
         schedule.step()
         tell(step + 1, float(loss.detach()))
-    model.eval().requires_grad_(False)
 
 
 def _lesson(one: DrawnCaption, draw: random.Random) -> tuple[str, str]:
