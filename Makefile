@@ -6,8 +6,8 @@ READY := $(VENV)/.ready-dev
 DEMO_READY := $(VENV)/.ready-demo
 BENCH_READY := $(VENV)/.ready-bench
 DEMO_FLAGS ?=
-# three test processes at a time, whole files each, also on two cores: many tests wait for servers, timers and processes. One thread for
-# each: the models of tests are so small that threads would only wait for each other.
+# three test processes at a time, whole files each, on two cores, too: many tests wait for servers, timers and
+# processes. One thread for each: the models of tests are so small that threads would only wait for each other.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test check lint torture bench format docs site clean

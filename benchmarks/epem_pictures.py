@@ -226,7 +226,10 @@ def edit_all(options: argparse.Namespace, models: Models, cases: Sequence[Case])
 
 def open_epem(options: argparse.Namespace, folder: Path, language: Path | None = None, *, eic: bool = True) -> Epem:
     """The method at the drawn world's size."""
-    settings = settings_with("epem", size=SIZE, steps=options.edit_steps, guidance=options.guidance, batch=16, eic=eic)
+    settings = settings_with(
+        "epem", size=SIZE, steps=options.edit_steps, guidance=options.guidance, strength=options.strength, batch=16,
+        eic=eic,
+    )  # fmt: skip
     method = load_method("epem", str(folder), str(language) if language else None, settings)
     assert isinstance(method, Epem)
     return method

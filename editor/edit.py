@@ -21,6 +21,8 @@ METHODS = ("moodifier", "infedit", "instruct-pix2pix", "sdedit", "emoeditor", "e
 
 GRADUAL = ("moodifier", "infedit", "sdedit", "epem")
 """The methods that know a strength; the others make every edit whole."""
+OF_THE_EIGHT = ("emoeditor", "epem", "colour-transfer")
+"""The methods that take Mikels' eight emotions by their names, too."""
 
 _QUALITY: Mapping[str, object] = {
     "steps": 15,

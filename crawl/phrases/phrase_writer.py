@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from crawl.phrases.phrases import KnownPhrases, Phrase, normalise_phrase
+from moodarchive.chat.answers import require_finished
 from moodarchive.chat.client import ChatClient, ChatRequest, Message, ServerRejection
 from moodarchive.chat.prompt import PromptFile
 from moodarchive.chat.service_watch import ServiceWatch
@@ -245,10 +246,9 @@ def read_answer(answer: WriterAnswer) -> list[str]:
 
     A server may ignore the schema, so the form is checked: RowError refused, cut_off, not_json or wrong_schema.
     """
-    if answer.refused or answer.finish_reason == "content_filter":
-        raise RowError("refused", answer.refused or "the server's content filter stopped the answer")
-    if answer.finish_reason == "length":
-        raise RowError("cut_off", "the answer was cut; remedy: raise descriptors.writer.max_tokens")
+    if answer.refused:
+        raise RowError("refused", answer.refused)
+    require_finished(answer.finish_reason, "; remedy: raise descriptors.writer.max_tokens")
     try:
         values = json.loads(answer.text)
     except (ValueError, RecursionError) as error:

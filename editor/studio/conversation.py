@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import gradio as gr
 from PIL import Image
 
-from editor.edit import GRADUAL, EditStopped
+from editor.edit import GRADUAL, OF_THE_EIGHT, EditStopped
 from editor.pictures import SourcePicture, read_picture
 from editor.planning.faces import face_boxes
 from editor.planning.instructions import LONGEST, UNDERSTOOD, Wish, read_wish
@@ -155,9 +155,7 @@ class Conversation:
 
     def _emotion(self, wanted: str) -> tuple[str, tuple[str, ...]]:
         """As the method knows it: Mikels' eight have two that the 27 lack."""
-        if wanted in EMOTIONS or self.handlers.runs.editor.method in (
-            "epem", "emoeditor", "colour-transfer",
-        ):  # fmt: skip
+        if wanted in EMOTIONS or self.handlers.runs.editor.method in OF_THE_EIGHT:
             return wanted, ()
         near = next(name for name in EMOTIONS if MIKELS.get(name) == wanted)
         return near, (f"{wanted} is taken as {words(near)}",)

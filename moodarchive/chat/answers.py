@@ -111,16 +111,21 @@ def read_chat_answer(content: bytes, model: str) -> ChatAnswer:
 
 def require_answered(answer: ChatAnswer) -> None:
     """RowError where the answer was cut or broken off (cut_off), filtered (refused) or is empty (no_answer)."""
-    reason = answer.finish_reason.lower()
-    if reason in _CUT:
-        raise RowError("cut_off", f"the answer was cut after {answer.completion_tokens} tokens")
-    if reason in _BROKEN_OFF:
-        raise RowError("cut_off", f"the server broke the answer off (finish_reason {answer.finish_reason!r})")
-    if reason in _FILTERED:
-        raise RowError("refused", "the server's content filter stopped the answer")
+    require_finished(answer.finish_reason, f" after {answer.completion_tokens} tokens")
     if not answer.text.strip():
         where = f"; its text stands in {answer.aside}: the server takes it for a thought" if answer.aside else ""
         raise RowError("no_answer", f"the answer is empty (finish_reason {answer.finish_reason!r}){where}")
+
+
+def require_finished(finish_reason: str, cut: str = "") -> None:
+    """RowError where a server stopped before the model did; ``cut`` ends the sentence on an answer that was cut."""
+    reason = finish_reason.lower()
+    if reason in _CUT:
+        raise RowError("cut_off", f"the answer was cut{cut}")
+    if reason in _BROKEN_OFF:
+        raise RowError("cut_off", f"the server broke the answer off (finish_reason {finish_reason!r})")
+    if reason in _FILTERED:
+        raise RowError("refused", "the server's content filter stopped the answer")
 
 
 def error_message(content: bytes) -> str:

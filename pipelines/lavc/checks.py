@@ -9,6 +9,7 @@ from typing import Any
 from moodarchive.errors import ConfigError, DatasetError, NotWholeError
 from moodarchive.language_edit.records import Row, read_record_lines
 from moodarchive.storage.store import Store
+from moodarchive.tables.keyed_lines import read_keyed_lines
 from pipelines.lavc.records import RECORDS
 from pipelines.lavc.verify import verify_lavc
 from validate.study.records.verdict import ACCEPTED, OPEN, REJECTED
@@ -81,28 +82,22 @@ def read_checked(path: Path) -> dict[str, dict[str, Any]]:
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise DatasetError(f"{path} has more than {_MOST_BYTES:,} bytes")
-        lines = path.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise DatasetError(
             f"{path} cannot be read: {str(error)[:200]}; remedy: study/checks/checked.jsonl, which moodarchive study "
             "report --kind checks writes"
         ) from None
     verdicts: dict[str, dict[str, Any]] = {}
-    for number, line in enumerate(lines, 1):
-        try:
-            row = json.loads(line)
-            sound = (
-                isinstance(row["key"], str)
-                and row["status"] in (ACCEPTED, REJECTED, OPEN)
-                and isinstance(row["reason"], str)
-                and isinstance(row["checked_by"], list)
-            )
-        except (ValueError, KeyError, TypeError):
-            sound, row = False, {}
-        if not sound or row["key"] in verdicts:
+    for where, row in read_keyed_lines(path):
+        sound = (
+            row.get("status") in (ACCEPTED, REJECTED, OPEN)
+            and isinstance(row.get("reason"), str)
+            and isinstance(row.get("checked_by"), list)
+        )
+        if not sound:
             raise DatasetError(
-                f"{path}, line {number}: is no verdict on a record of its own; needed are key, status (accepted, "
-                "rejected, open), reason and checked_by"
+                f"{where}: is no verdict on a record; needed are key, status (accepted, rejected, open), reason and "
+                "checked_by"
             )
         verdicts[row["key"]] = row
     return verdicts

@@ -93,6 +93,8 @@ def test_no_two_phrases_say_the_same_within_or_across_emotions(store: Store) -> 
         (says('{"phrases": ["rusty la', "length"), "cut_off"),
         (says("", refusal="I would rather not"), "refused"),
         (says("", "content_filter"), "refused"),
+        (says('{"phrases": ["rusty la', "max_tokens"), "cut_off"),
+        (says('{"phrases": ["rusty la', "abort"), "cut_off"),
         (web.Response(status=400, text="too long"), "refused"),
         ('{"phrases": ["愤怒 face", "x", "one", "9 lives", "a b c d e f g h"]}', "malformed"),
         ('{"phrases": ["sign of joy", "joyful crowd"]}', "names_emotion"),
