@@ -53,9 +53,11 @@ AS_SHIPPED = "as shipped"
 ARMS = {
     AS_SHIPPED: Arm(),
     "15 steps": Arm(settings={"steps": 15}),
+    "structure 0": Arm(settings={"structure": 0.0}),
     "structure 0.4": Arm(settings={"structure": 0.4}),
     "structure 0.7": Arm(settings={"structure": 0.7}),
-    "structure 1": Arm(settings={"structure": 1.0}),
+    "weaker": Arm(settings={"guidance": 2.5}),
+    "source 1.5, structure 0": Arm(settings={"guidance": 3.5, "source_guidance": 1.5, "structure": 0.0}),
     "negative prompt": Arm(settings=NEGATIVE),
     "both prompts": Arm(settings=PROMPTS),
     "both, source 0.6": Arm(settings={**PROMPTS, "source_guidance": 0.6}),
@@ -63,10 +65,10 @@ ARMS = {
     "objects": Arm(settings={"preset": "objects", **PRESETS["objects"]}),
     "objects, guidance 4.5": Arm(settings={"preset": "objects", **PRESETS["objects"], "guidance": 4.5}),
     "no caption": Arm(described=False),
-    "no caption, structure": Arm(settings={"structure": 0.7}, described=False),
+    "no caption, structure 0": Arm(settings={"structure": 0.0}, described=False),
     "no caption, objects": Arm(settings={"preset": "objects", **PRESETS["objects"]}, described=False),
 }
-"""Steps are 20, guidance is 3.5 and 1.5 on the source's branch where an arm names no other: the drawn base's own."""
+"""Where an arm names no other: the drawn base's own (``SETTINGS``), 20 steps, guidance 4 and 1, all of the structure."""
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ METHODS = ("moodifier", "infedit", "sdedit")
 """Those that a base of this class layout serves; emoeditor takes a model that was trained on it."""
 SIZE = 64
 SETTINGS: dict[str, dict[str, object]] = {
-    "moodifier": {"size": SIZE, "steps": 20, "guidance": 3.5, "source_guidance": 1.5},
+    "moodifier": {"size": SIZE, "steps": 20, "guidance": 4.0, "source_guidance": 1.0, "structure": 1.0},
     "infedit": {"size": SIZE, "steps": 20, "guidance": 3.5, "source_guidance": 1.5},
     "sdedit": {"size": SIZE, "steps": 20, "guidance": 4.0, "strength": 0.8},
 }
