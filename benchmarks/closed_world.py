@@ -68,7 +68,7 @@ ARMS = {
     "no caption, structure 0": Arm(settings={"structure": 0.0}, described=False),
     "no caption, objects": Arm(settings={"preset": "objects", **PRESETS["objects"]}, described=False),
 }
-"""Where an arm names no other: the drawn base's own (``SETTINGS``), 20 steps, guidance 4 and 1, all of the structure."""
+"""Where an arm names no other: the drawn base's own ``SETTINGS``: 20 steps, guidance 4 and 1, all of the structure."""
 
 
 def main() -> None:

@@ -32,7 +32,7 @@ import pyarrow.parquet as pq
 import simplejpeg
 from PIL import Image
 
-from crawl.images.stage import DownloadSettings, download_stage
+from crawl.download import DownloadSettings, download_stage
 from crawl.politeness.rate_limit_client import RateLimitClient
 from crawl.politeness.rate_limits import parse_limit
 from moodarchive.running.stage import run_part

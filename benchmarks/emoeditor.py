@@ -44,8 +44,8 @@ from pipelines.demo.pairs.generators import Generators
 from pipelines.demo.pairs.labelled import PREDICTOR_PLACES, draw_labelled
 from pipelines.demo.pairs.moods import Mood
 from pipelines.demo.pairs.pictures import DrawnPictures
-from pipelines.emopair.build import build_pairs
-from pipelines.emopair.settings import PairSettings
+from pipelines.editing.sets.emopair.build import build_pairs
+from pipelines.editing.sets.emopair.settings import PairSettings
 from train.diffusion.base import train_autoencoder
 from train.diffusion.denoiser import make_denoiser
 from train.diffusion.folder import write_base

@@ -37,9 +37,9 @@ from pipelines.demo.pairs.captions import drawn_caption, mood_words
 from pipelines.demo.pairs.drawing import changed_mask
 from pipelines.demo.pairs.drawn_captioner import CaptionerShape
 from pipelines.demo.pairs.judge import open_judge
-from pipelines.lavc.build import build_lavc
-from pipelines.lavc.records import RECORDS
-from pipelines.lavc.settings import LavcSettings
+from pipelines.editing.sets.lavc.build import build_lavc
+from pipelines.editing.sets.lavc.records import RECORDS
+from pipelines.editing.sets.lavc.settings import LavcSettings
 from train.diffusion.pair_latents import Side
 from train.diffusion.run import Listener
 from train.emoeditor.run import train_emoeditor

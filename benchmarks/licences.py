@@ -19,7 +19,7 @@ HOUSE = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(HOUSE))
 
 from benchmarks.synthetic.memory import peak_gib  # noqa: E402
-from moodarchive.licences import find_licence  # noqa: E402
+from moodarchive.archive.licences import find_licence  # noqa: E402
 from moodarchive.storage.store import Store  # noqa: E402
 from moodarchive.tables.keys import canonical_json  # noqa: E402
 from moodarchive.tables.parts import Sidecar  # noqa: E402

@@ -9,8 +9,8 @@ from pydantic import Field, field_validator
 
 from crawl.http.search_client import WebClient
 from crawl.politeness.rate_limits import Limit, parse_limit
+from moodarchive.archive.licences import find_licence, is_accepted, require_known_names
 from moodarchive.errors import SourceLockedError
-from moodarchive.licences import find_licence, is_accepted, require_known_names
 from moodarchive.settings import Settings, SettingScope
 
 

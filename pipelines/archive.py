@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from annotate.caption import caption_stage
 from annotate.part_facts import require_described
 from crawl.catalogues.answers import forget_matches
+from crawl.download import download_stage
 from crawl.http.search_cache import forget_answers
-from crawl.images.stage import download_stage
 from crawl.phrases.descriptors import write_descriptors
 from crawl.rounds.merge import merge_candidates
 from crawl.rounds.rounds import Round, read_rounds

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 
 from annotate.caption import CaptionSettings
 from crawl.catalogues.settings import CatalogueSettings
-from crawl.images.stage import DownloadSettings
+from crawl.download import DownloadSettings
 from crawl.phrases.descriptors import DescriptorSettings
 from crawl.rounds.merge import MergeSettings
 from crawl.rounds.search import SearchSettings

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from moodarchive.licences import UNKNOWN, find_licence
+from moodarchive.archive.licences import UNKNOWN, find_licence
 
 _ASKS = {
     "cc0": "nothing; naming the creator is good manners",

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
+from moodarchive.archive.licences import LICENCE_RULES, may_be_published
 from moodarchive.emotions.captions import caption_text
 from moodarchive.emotions.taxonomy import EMOTIONS
-from moodarchive.licences import LICENCE_RULES, may_be_published
 from moodarchive.running.part_log import forget_logs
 from moodarchive.running.stage import Readers, Resources, Stage, Worker, join_batches
 from moodarchive.settings import Settings, SettingScope

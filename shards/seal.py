@@ -7,10 +7,10 @@ from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
+from moodarchive.archive.licences import count_by_licence
 from moodarchive.archive.manifest import ArchiveManifest, Contents
 from moodarchive.archive.pruned import PRUNED_PATH, read_pruned, write_pruned
 from moodarchive.archive.takedown import takedown_paths
-from moodarchive.licences import count_by_licence
 from moodarchive.storage.store import Store
 from moodarchive.tables.keys import canonical_json
 from moodarchive.tables.layout import MANIFEST_PATH, SETS

@@ -3,6 +3,7 @@
 import ast
 import gc
 import importlib
+import importlib.util
 import re
 import tomllib
 from pathlib import Path
@@ -64,6 +65,44 @@ def test_every_verb_is_documented_and_no_other() -> None:
     assert documented == set(_verbs())
 
 
+def test_every_table_names_the_module_that_writes_it() -> None:
+    from moodarchive.tables.schemas import TABLES
+
+    for table in TABLES:
+        assert importlib.util.find_spec(table.written_by), f"{table.name}: there is no {table.written_by}"
+
+
+@pytest.mark.parametrize("package", ["moodarchive", "pipelines"])
+def test_a_package_is_a_table_of_contents(package: str) -> None:
+    entries = {path.relative_to(HOUSE / package).parts[0] for path in SOURCES if path.is_relative_to(HOUSE / package)}
+    assert len(entries - {"__init__.py", "__main__.py"}) <= 12, sorted(entries)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_rooms_import_each_other_in_a_circle(package: str) -> None:
+    reached: dict[str, set[str]] = {}
+    for path in SOURCES:
+        if path.is_relative_to(HOUSE / package):
+            room = path.relative_to(HOUSE / package).parts[0].removesuffix(".py")
+            reached.setdefault(room, set()).update(_rooms_imported(path, package) - {room})
+    for _ in reached:
+        for rooms in reached.values():
+            rooms.update(*(reached.get(room, set()) for room in tuple(rooms)))
+    assert not [room for room, rooms in reached.items() if room in rooms]
+
+
+def _rooms_imported(path: Path, package: str) -> set[str]:
+    imported = []
+    for node in ast.walk(_parsed(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and not node.level:
+            imported += [
+                f"{node.module}.{alias.name}" if node.module == package else str(node.module) for alias in node.names
+            ]
+        elif isinstance(node, ast.Import):
+            imported += [alias.name for alias in node.names]
+    return {name.split(".")[1] for name in imported if name.startswith(f"{package}.")}
+
+
 def test_the_tables_page_is_generated_from_the_schemas() -> None:
     from moodarchive.tables.tables_page import markdown
 
@@ -86,8 +125,8 @@ def test_every_setting_says_what_it_means() -> None:
 
 def test_every_shipped_config_is_valid() -> None:
     from moodarchive.settings import load
-    from pipelines.emopair.settings import CandidateSettings, PairSettings
-    from pipelines.lavc.settings import LavcSettings
+    from pipelines.editing.sets.emopair.settings import CandidateSettings, PairSettings
+    from pipelines.editing.sets.lavc.settings import LavcSettings
     from pipelines.model.training import kind_of
     from pipelines.settings import read_settings
     from train.diffusion.settings import DiffusionSettings

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
-from moodarchive.licences import may_be_published
+from moodarchive.archive.licences import may_be_published
 from moodarchive.storage.store import Store
 from moodarchive.tables.layout import DOUBTFUL, PRIVATE, SETS
 from moodarchive.tables.parquet import read_table as read_parquet

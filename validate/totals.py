@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
+from moodarchive.archive.licences import count_by_licence
 from moodarchive.archive.manifest import IMAGE_TABLES, ArchiveManifest
-from moodarchive.licences import count_by_licence
 from moodarchive.storage.store import Store
 from moodarchive.tables.parts import Sidecar, input_digest
 from moodarchive.tables.schemas import ITEMS, OPTIONAL, REPEATS, SELECTION, TABLES, VECTORS

@@ -14,8 +14,8 @@ from PIL import Image
 
 from crawl.rounds.rounds import QUERIES_PER_PART, Round, write_round
 from crawl.source import Query
+from moodarchive.archive.licences import find_licence
 from moodarchive.emotions.taxonomy import CONTEXTS, EMOTIONS
-from moodarchive.licences import find_licence
 from moodarchive.storage.store import Store
 from moodarchive.tables.parts import Origin, part_path, write_part
 from moodarchive.tables.schemas import CANDIDATES, CAPTIONS, IMAGES, ITEMS, SAFETY, SCORES, Table

@@ -40,8 +40,8 @@ from crawl.catalogues.rows import LISTING, read_rows, read_texts
 from crawl.catalogues.stored_pictures import name_row
 from crawl.catalogues.words import Vocabulary, WordStatistics, count_words, no_words, score_words
 from crawl.source import Query
+from moodarchive.archive.licences import find_licence, is_accepted
 from moodarchive.errors import ConfigError
-from moodarchive.licences import find_licence, is_accepted
 from moodarchive.models.clip import ClipEncoder
 from moodarchive.running.parallel_map import Spread
 from moodarchive.settings import SettingScope

@@ -13,8 +13,8 @@ from crawl.catalogues.files import LeftOut, ListFile, refuse
 from crawl.catalogues.formats import delimited, json_objects, parquet
 from crawl.catalogues.formats.columns import Chunk, Plan, Reading, fields_of, to_mature, to_pixels
 from crawl.catalogues.presets import Companion, Preset
+from moodarchive.archive.licences import find_licence
 from moodarchive.errors import RowError
-from moodarchive.licences import find_licence
 
 LISTING = pa.schema([
     pa.field("row", pa.int64(), nullable=False),
@@ -28,7 +28,7 @@ LISTING = pa.schema([
     pa.field("mature", pa.bool_(), nullable=False),
     pa.field("searched", pa.string()),
 ])  # fmt: skip
-"""One row of a list; ``row`` is its 0-based position in the file, ``licence`` the name of moodarchive.licences."""
+"""One row of a list; ``row`` is its 0-based place in the file, ``licence`` a name of moodarchive.archive.licences."""
 SCHEME = "row"
 MOST_ADDRESS = 4096
 """Bytes of an address."""

@@ -6,7 +6,7 @@ from pydantic import Field, field_validator, model_validator
 
 from crawl.catalogues.presets import PRESETS
 from crawl.source import SourceSettings
-from moodarchive.licences import require_known_names
+from moodarchive.archive.licences import require_known_names
 from moodarchive.settings import SettingScope
 
 

@@ -14,8 +14,8 @@ from crawl.politeness.rate_limits import Limit, parse_limit
 from crawl.sites.keys import key
 from crawl.sites.pages import as_address, as_flag, as_identifier, as_pixels, as_text, as_whole, ask_pages, records_of
 from crawl.source import Found, Policy, Query, SourceSettings
+from moodarchive.archive.licences import UNKNOWN_NAME, find_licence, is_accepted
 from moodarchive.errors import ServiceError
-from moodarchive.licences import UNKNOWN_NAME, find_licence, is_accepted
 from moodarchive.settings import SettingScope
 
 LICENCES = ("cc0", "pdm", "by", "by-sa", "by-nc", "by-nd", "by-nc-sa", "by-nc-nd")

@@ -135,7 +135,7 @@ REDISCOVERED = Table(
 )
 IMAGES = Table(
     name="images",
-    written_by="crawl.images.stage",
+    written_by="crawl.download",
     says="The pictures at the archive's size: small plain JPEGs as they came, everything else encoded anew.",
     rows_per_group=100,
     schema=_schema(
@@ -290,7 +290,7 @@ HUMAN_VERDICTS = Table(
 _EIGHT = pa.list_(pa.float64())
 PAIR_REQUESTS = Table(
     name="requests",
-    written_by="pipelines.emopair.requests",
+    written_by="pipelines.editing.sets.emopair.requests",
     says="The pairs that an EmoPair set, a root of its own, is to hold: what each is of, how its pictures are had.",
     schema=_schema(
         ("key", pa.string(), "16 hex digits, a digest of the paths, the target and the instruction"),
@@ -316,7 +316,7 @@ PAIR_REQUESTS = Table(
 )
 PAIR_PICTURES = Table(
     name="pictures",
-    written_by="pipelines.emopair.pictures",
+    written_by="pipelines.editing.sets.emopair.stages",
     says="The two pictures of each pair of an EmoPair set.",
     rows_per_group=100,
     schema=_schema(
@@ -330,7 +330,7 @@ PAIR_PICTURES = Table(
 )
 PAIRS = Table(
     name="pairs",
-    written_by="pipelines.emopair.judging",
+    written_by="pipelines.editing.sets.emopair.stages",
     says="EmoPair: one row a pair, as the authors' JSON has it, with what was measured and why it is left out.",
     schema=_schema(
         ("key", pa.string(), "as in requests/"),
@@ -355,7 +355,7 @@ PAIRS = Table(
 PAIR_MEMBERS = ("source", "target", "json", "txt")
 PAIR_INDEX = Table(
     name="shards",
-    written_by="pipelines.emopair.packing",
+    written_by="pipelines.editing.sets.emopair.stages",
     says="Beside every tar of an EmoPair set: where each pair lies in it (shards/SET/NNNNN.parquet).",
     schema=_schema(
         ("key", pa.string(), "as in requests/"),
@@ -386,7 +386,7 @@ _WHOSE = (
 )
 LAVC_REQUESTS = Table(
     name="requests",
-    written_by="pipelines.lavc.requests",
+    written_by="pipelines.editing.sets.lavc.requests",
     says="The pictures that an L-AVC set, a root of its own, is made of, and what is known of each beforehand.",
     schema=_schema(
         ("key", pa.string(), "16 hex digits; of an archive's picture its key there"),
@@ -402,7 +402,7 @@ LAVC_REQUESTS = Table(
 )
 LAVC_TEXTS = Table(
     name="texts",
-    written_by="pipelines.lavc.writing",
+    written_by="pipelines.editing.sets.lavc.writing",
     says="What an L-AVC record says in words: written by the served model, or exact of a drawing.",
     schema=_schema(
         ("key", pa.string(), "as in requests/"),
@@ -424,7 +424,7 @@ LAVC_TEXTS = Table(
 )
 LAVC_RECORDS = Table(
     name="records",
-    written_by="pipelines.lavc.editing",
+    written_by="pipelines.editing.sets.lavc.editing",
     says="L-AVC's records; a part's sidecar covers the pictures of its kept ones (original/, edited/), too.",
     schema=_schema(
         ("key", pa.string(), "as in requests/"),

@@ -3,14 +3,14 @@
 from collections.abc import Callable
 
 import annotate.caption
-import crawl.images.stage
+import crawl.download
 import crawl.rounds.merge
 import crawl.rounds.search
 import filter.safety
 import filter.score
 import pipelines.browse.cache
 import pipelines.browse.marks
-import pipelines.report.write
+import pipelines.inspect.report.write
 import pipelines.study.verified_set
 import shards.pack
 import validate.study.verdicts.forgetting
@@ -23,7 +23,7 @@ _ERASED: tuple[tuple[Table, Forget | None], ...] = (
     (CANDIDATES, crawl.rounds.search.forget),
     (ITEMS, crawl.rounds.merge.forget),
     (REDISCOVERED, None),
-    (IMAGES, crawl.images.stage.forget),
+    (IMAGES, crawl.download.forget),
     (SAFETY, None),
     (CAPTIONS, annotate.caption.forget),
     (SCORES, None),
@@ -45,7 +45,7 @@ def erase(store: Store, keys: frozenset[str]) -> None:
     filter.safety.forget(store, keys)
     filter.score.forget(store, keys)
     shards.pack.forget(store, keys)
-    pipelines.report.write.forget(store)
+    pipelines.inspect.report.write.forget(store)
     pipelines.browse.marks.forget(store, keys)
     pipelines.browse.cache.forget_root(store)
     validate.study.verdicts.forgetting.forget(store, keys)

@@ -50,7 +50,7 @@ from moodarchive.tables.schemas import (
     explain_version,
 )
 from pipelines.change.verbs import Say
-from pipelines.report.write import REPORT_PATH, write_report
+from pipelines.inspect.report.write import REPORT_PATH, write_report
 from shards.history import SealEntry, entry_path, seal_numbers
 from shards.seal import seal, unseal
 

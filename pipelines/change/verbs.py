@@ -16,7 +16,7 @@ from pipelines.change.matching import match_images
 from pipelines.change.pruning import drop_pictures, plan_pruning, refuse_unsound
 from pipelines.change.reseal import finish
 from pipelines.change.takedown_list import read_list
-from pipelines.report.write import REPORT_PATH, write_report
+from pipelines.inspect.report.write import REPORT_PATH, write_report
 from pipelines.runner.settings_record import require_recorded_settings
 from shards.seal import unseal
 

@@ -59,7 +59,7 @@ def verify(
 def report(root: Root) -> None:
     """Write report/index.html, a page that stands alone."""
     from moodarchive.storage.store import Store
-    from pipelines.report.write import write_report
+    from pipelines.inspect.report.write import write_report
     from pipelines.runner.settings_record import require_recorded_settings
 
     store = Store(root)

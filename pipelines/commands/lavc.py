@@ -15,9 +15,9 @@ def build(
     config: Annotated[str, typer.Argument(help="The settings, a TOML file; see configs/lavc/.")], root: Root
 ) -> None:
     """Build a set, or go on where a killed build stood: JSON lines, pictures before and after, the seal."""
-    from pipelines.lavc.build import build_lavc
-    from pipelines.lavc.settings import LavcSettings
-    from pipelines.sets.settings import read_set_settings
+    from pipelines.editing.sets.lavc.build import build_lavc
+    from pipelines.editing.sets.lavc.settings import LavcSettings
+    from pipelines.editing.sets.settings import read_set_settings
 
     manifest = build_lavc(read_set_settings(LavcSettings, config), root)
     splits = ", ".join(f"{name} {count:,}" for name, count in manifest["splits"].items())
@@ -29,7 +29,7 @@ def build(
 @lavc.command()
 def checks(root: Root, folder: Annotated[str, typer.Argument(help="A new folder.")]) -> None:
     """Write a whole set's kept records as `moodarchive study sample --kind checks --edits` reads them."""
-    from pipelines.lavc.checks import write_checks
+    from pipelines.editing.sets.lavc.checks import write_checks
 
     typer.echo(f"{write_checks(root, folder):,} records to check in {folder}")
 
@@ -42,7 +42,7 @@ def export(
     checked: Annotated[str, typer.Option(help="A study's checked.jsonl: only what people accepted is written.")] = "",
 ) -> None:
     """Write a whole set's kept records as WebDataset shards with a manifest of their digests."""
-    from pipelines.lavc.shards import export_shards
+    from pipelines.editing.sets.lavc.shards import export_shards
 
     typer.echo(f"{export_shards(root, folder, checked):,} samples in {folder}")
 
@@ -50,6 +50,6 @@ def export(
 @lavc.command()
 def verify(root: Root) -> None:
     """Prove a set whole: every file and record is what the manifest says."""
-    from pipelines.lavc.verify import verify_lavc
+    from pipelines.editing.sets.lavc.verify import verify_lavc
 
     prove_set_whole(verify_lavc(root))

@@ -16,9 +16,9 @@ def build(
     config: Annotated[str, typer.Argument(help="The settings, a TOML file; see configs/pairs/.")], root: Root
 ) -> None:
     """Build a set, or go on where a killed build stood: pictures are had, pairs judged and packed, the set sealed."""
-    from pipelines.emopair.build import build_pairs
-    from pipelines.emopair.settings import PairSettings
-    from pipelines.sets.settings import read_set_settings
+    from pipelines.editing.sets.emopair.build import build_pairs
+    from pipelines.editing.sets.emopair.settings import PairSettings
+    from pipelines.editing.sets.settings import read_set_settings
 
     manifest = build_pairs(read_set_settings(PairSettings, config), root)
     left = ", ".join(f"{count:,} {reason}" for reason, count in manifest.reasons.items())
@@ -36,7 +36,7 @@ def instructions(
     seed: Annotated[int, typer.Option(help="Another seed gives others.")] = 0,
 ) -> None:
     """Have a served model write generic instructions for each class, which people then rank."""
-    from pipelines.emopair.instructions import write_instructions
+    from pipelines.editing.sets.emopair.instructions import write_instructions
 
     write_instructions(file, server=server, model=server_model, count=count, seed=seed, tell=typer.echo)
 
@@ -47,9 +47,9 @@ def candidates(
     folder: Annotated[Path, typer.Argument(help="Where pictures and ranking.jsonl are written.")],
 ) -> None:
     """Edit each source several times, for people to choose from in `moodarchive study --kind ranking`."""
-    from pipelines.emopair.candidates import write_candidates
-    from pipelines.emopair.settings import CandidateSettings
-    from pipelines.sets.settings import read_set_settings
+    from pipelines.editing.sets.emopair.candidates import write_candidates
+    from pipelines.editing.sets.emopair.settings import CandidateSettings
+    from pipelines.editing.sets.settings import read_set_settings
 
     records = write_candidates(read_set_settings(CandidateSettings, config), folder, typer.echo)
     typer.echo(f"{records:,} records in {folder}; next: moodarchive study sample ROOT --kind ranking --edits {folder}")
@@ -63,7 +63,7 @@ def export(
     kept: Annotated[bool, typer.Option("--kept", help="Only pairs that are in the shards.")] = False,
 ) -> None:
     """Write a set's rows as the authors' data_EmoPair.json."""
-    from pipelines.emopair.build import export_json
+    from pipelines.editing.sets.emopair.build import export_json
 
     typer.echo(f"{export_json(root, file, kept_only=kept):,} pairs in {file}")
 
@@ -71,6 +71,6 @@ def export(
 @pairs.command()
 def verify(root: Root) -> None:
     """Prove a set whole: every file, row and sample is what the manifest says."""
-    from pipelines.emopair.verify import verify_pairs
+    from pipelines.editing.sets.emopair.verify import verify_pairs
 
     prove_set_whole(verify_pairs(root))

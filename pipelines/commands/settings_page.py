@@ -12,8 +12,8 @@ from pydantic.fields import FieldInfo
 
 from editor.edit import EditSettings
 from moodarchive.settings import Settings, SettingScope, named_sections
-from pipelines.emopair.settings import CandidateSettings, PairSettings
-from pipelines.lavc.settings import LavcSettings
+from pipelines.editing.sets.emopair.settings import CandidateSettings, PairSettings
+from pipelines.editing.sets.lavc.settings import LavcSettings
 from pipelines.settings import ArchiveSettings
 from train.diffusion.settings import DiffusionSettings
 from train.emoeditor.settings import EmoEditorSettings, PredictorSettings

@@ -48,7 +48,7 @@ class Learned:
 
 def learn(store: Store, console: Console) -> Learned:
     """Trains, exports to ``model/`` and measures on the held-out set; an archive that was trained on is left alone."""
-    from pipelines.model.training import train_and_tell
+    from pipelines.runner.training_progress import train_and_tell
 
     archive = open_archive(store.root)
     if (known := _read_learned(store)) and known.seal == archive.seal:

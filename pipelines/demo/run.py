@@ -10,7 +10,7 @@ import requests
 from rich.console import Console
 
 from annotate.caption import CaptionSettings
-from crawl.images.stage import DownloadSettings
+from crawl.download import DownloadSettings
 from crawl.phrases.descriptors import DescriptorSettings
 from crawl.rounds.merge import MergeSettings
 from crawl.rounds.search import SearchSettings
@@ -31,7 +31,7 @@ from pipelines.demo.learning import Learned, describe, learn
 from pipelines.demo.serving import START_S, run_server
 from pipelines.demo.stock_site.catalogue import EMOTIONS, drawn_catalogue, photo_catalogue
 from pipelines.demo.stock_site.server import HOST
-from pipelines.report.write import write_report
+from pipelines.inspect.report.write import write_report
 from pipelines.runner.progress import PLAIN_SECONDS, Progress
 from pipelines.settings import ArchiveSettings, RunSettings, SourcesSettings
 from validate.verify import verify

@@ -14,7 +14,7 @@ from editor.evaluation.run import Measured
 from editor.evaluation.scores import Scored
 from moodarchive.errors import MissingWeightsError
 from pipelines.editing.wide_tables import WideTable
-from pipelines.report.edit_evaluation import methods_of
+from pipelines.inspect.report.edit_evaluation import methods_of
 
 PAPER: Mapping[str, Any] = tomllib.loads((files("pipelines.editing") / "epem_tables.toml").read_text("utf-8"))
 COLUMNS = ("FID", "LPIPS", "SSIM", "CLIP-I", "CLIP-T", "M", "G", "H", "s")
@@ -85,7 +85,7 @@ def read_own_figures(inception: str, people: str) -> tuple[OwnFigures, list[str]
 
 def _read_people(path: Path) -> dict[str, bool]:
     """An edit's path → whether people see its emotion: of a study of checks whose keys are the edits' paths."""
-    from pipelines.lavc.checks import read_checked
+    from pipelines.editing.sets.lavc.checks import read_checked
 
     verdicts = read_checked(path.expanduser())
     return {key: "emotion" not in one["reason"].split(", ") for key, one in verdicts.items() if one["status"] != "open"}

@@ -19,8 +19,8 @@ from moodarchive.errors import EditError
 from moodarchive.storage.store import Store
 from pipelines.editing.epem_tables import epem_tables, read_own_figures
 from pipelines.editing.wide_tables import WideTable
+from pipelines.inspect.report.edit_evaluation import REPORT_PATH, mean_of, methods_of, seconds_of, write_page
 from pipelines.inspect.show import printable
-from pipelines.report.edit_evaluation import REPORT_PATH, mean_of, methods_of, seconds_of, write_page
 
 FAILURES_TOLD = 10
 EMPTY = "–"

@@ -13,13 +13,13 @@ from annotate.prompt import Prompt, load_prompt
 from moodarchive.emotions.captions import caption_text
 from moodarchive.errors import ConfigError
 from moodarchive.storage.store import Store
-from pipelines.report.facts import archive_name, manifest_digest
-from pipelines.report.flow import trace
-from pipelines.report.gallery import SHOWABLE, withhold_private
-from pipelines.report.recorded_settings import recorded_settings
-from pipelines.report.rendering import render_page
-from pipelines.report.tables import open_tables
-from pipelines.report.thumbnails import Thumbnail, pictures, small
+from pipelines.inspect.report.facts import archive_name, manifest_digest
+from pipelines.inspect.report.flow import trace
+from pipelines.inspect.report.gallery import SHOWABLE, withhold_private
+from pipelines.inspect.report.recorded_settings import recorded_settings
+from pipelines.inspect.report.rendering import render_page
+from pipelines.inspect.report.tables import open_tables
+from pipelines.inspect.report.thumbnails import Thumbnail, pictures, small
 from pipelines.runner.settings_record import require_recorded_settings
 
 PAGE_PATH = "report/caption-sample/index.html"

@@ -7,8 +7,8 @@ from rich.markup import escape
 
 from moodarchive.errors import UnknownSealError
 from moodarchive.storage.store import Store
-from pipelines.report.change import setting_value
-from pipelines.report.names import kind_name
+from pipelines.inspect.report.change import setting_value
+from pipelines.inspect.report.names import kind_name
 from pipelines.runner.settings_record import require_recorded_settings
 from shards.history import Changes, changes_between, read_entry, seal_numbers
 

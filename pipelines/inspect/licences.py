@@ -16,15 +16,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as TextTable
 
+from moodarchive.archive.licences import Licence, find_licence
 from moodarchive.errors import DamagedPartError
-from moodarchive.licences import Licence, find_licence
 from moodarchive.storage.store import Store
 from moodarchive.tables.layout import PRIVATE, SETS
 from moodarchive.tables.parts import finished_parts
 from moodarchive.tables.schemas import ITEMS, SELECTION, SHARD_INDEX
 from moodarchive.tables.sql import PART, connect, view
+from pipelines.inspect.report.recorded_settings import recorded_settings
 from pipelines.inspect.sample_lists import require_writable, write_attribution, write_samples
-from pipelines.report.recorded_settings import recorded_settings
 from pipelines.runner.settings_record import require_recorded_settings
 from shards.pack import ShardSettings
 

@@ -18,15 +18,12 @@ from moodarchive.settings import load
 from moodarchive.storage.store import Store
 from pipelines.demo.bundled_base import NAME as DEMO
 from pipelines.demo.bundled_base import prepare_bundled_base
+from pipelines.runner.training_progress import EVERY_SECONDS, train_and_tell
 from train.devices.device import choose_device, explain_device_errors
-from train.loop import StepReport, open_archives, train
+from train.loop import open_archives
 from train.ray_job import train_on_ray
 from train.settings import TrainSettings
 from train.step.memory import MemoryPlan, plan_memory
-
-_EVERY_SECONDS = 10.0
-_FED = 0.05
-"""Up to this share of its time a step may wait for data without its being worth a change"""
 
 
 def run_training(config: str, root: str, console: Console, start: str = "") -> None:
@@ -187,7 +184,7 @@ def steps_told(console: Console) -> Iterator[Callable[[Any], None]]:
             )
             if console.is_terminal:
                 live.update(Text(line, overflow="ellipsis", no_wrap=True))
-            elif time.monotonic() - last > _EVERY_SECONDS or report.step == report.steps:
+            elif time.monotonic() - last > EVERY_SECONDS or report.step == report.steps:
                 last = time.monotonic()
                 console.print(line)
 
@@ -208,43 +205,5 @@ def _read_text(config: str) -> str:
         ) from None
 
 
-def train_and_tell(settings: TrainSettings, root: str, console: Console, start: str = "") -> Store:
-    """Trains in this process, a line of losses a step on a terminal; returns the store that holds ``model/``."""
-    with Live(console=console, refresh_per_second=4, transient=True) as live:
-        last = 0.0
-        reports, seconds, waited = 0, 0.0, 0.0
-
-        def tell(report: StepReport) -> None:
-            nonlocal last, reports, seconds, waited
-            reports += 1
-            if reports > 1:  # the first step's wait is the reading processes' start
-                seconds, waited = seconds + report.seconds, waited + report.seconds * report.waiting
-            line = Text(_line(report), overflow="ellipsis", no_wrap=True)
-            if console.is_terminal:
-                live.update(line)
-            elif time.monotonic() - last > _EVERY_SECONDS or report.step == report.steps:
-                last = time.monotonic()
-                console.print(line)
-
-        store = train(settings, root, tell, start)
-    if seconds:
-        console.print(_waiting_line(waited / seconds))
-    return store
-
-
-def _waiting_line(share: float) -> str:
-    """Whether the data or the model was the wall, over a whole run."""
-    wall = "the model is the wall" if share < _FED else "more data.workers shorten it, while there are cores"
-    return f"waiting for data took {share:.1%} of the steps' time: {wall}"
-
-
 def _done(store: Store, console: Console) -> None:
     console.print(f"the model is in {store.root.rstrip('/')}/model, an open_clip folder")
-
-
-def _line(report: StepReport) -> str:
-    terms = "  ".join(f"{name} {value:.4f}" for name, value in report.losses.items())
-    replaced = f"  {report.replaced} corrupt replaced" if report.replaced else ""
-    mfu = "" if report.mfu is None else f"  MFU {report.mfu:.0%}"
-    rate = f"{report.samples_per_second:.1f} samples/s  waiting for data {report.waiting:.0%}"
-    return f"step {report.step:,}/{report.steps:,}  {terms}  {rate}{mfu}{replaced}"

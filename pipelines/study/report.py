@@ -13,7 +13,7 @@ from PIL import Image
 
 from moodarchive.emotions.taxonomy import words
 from moodarchive.storage.store import Store
-from pipelines.report.package_text import package_loader, package_text
+from pipelines.inspect.report.package_text import package_loader, package_text
 from validate.study.design.pictures import Pictures, find_pictures
 from validate.study.design.questions import COMPONENTS, PAPER_RATE, REASONS
 from validate.study.design.study import CAPTIONS, folder

@@ -7,7 +7,7 @@ from moodarchive.archive.writer_lock import only_writer
 from moodarchive.errors import StudyError
 from moodarchive.storage.store import Store
 from moodarchive.tables.layout import VERIFIED_FOLDER
-from pipelines.report.recorded_settings import recorded_settings
+from pipelines.inspect.report.recorded_settings import recorded_settings
 from pipelines.runner.settings_record import require_recorded_settings
 from pipelines.study import edit_steps as edit_study_steps
 from pipelines.study import record_steps

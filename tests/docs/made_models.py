@@ -8,8 +8,8 @@ import torch
 from moodarchive.diffusion.predictor import make_predictor
 from moodarchive.language_edit.caption_editor import EditorModel, save_caption_editor
 from pipelines.demo.bundled_base import prepare_bundled_base
-from pipelines.emopair.build import build_pairs
-from pipelines.emopair.settings import PairSettings
+from pipelines.editing.sets.emopair.build import build_pairs
+from pipelines.editing.sets.emopair.settings import PairSettings
 from tests.editor.small_models import small_base, small_moodify
 from tests.moodarchive.diffusion.small_emoeditor import PREDICTOR, small_emoeditor
 from tests.moodarchive.diffusion.small_epem import small_blip2, small_epem

@@ -30,9 +30,9 @@ from pipelines.demo.bundled import CLIP
 from pipelines.demo.edits import DRAWINGS
 from pipelines.demo.pairs.drawing import draw_paired
 from pipelines.demo.pairs.moods import Mood
-from pipelines.emopair.build import build_pairs
-from pipelines.lavc.build import build_lavc
-from pipelines.lavc.settings import LavcSettings
+from pipelines.editing.sets.emopair.build import build_pairs
+from pipelines.editing.sets.lavc.build import build_lavc
+from pipelines.editing.sets.lavc.settings import LavcSettings
 from tests.annotate.described_part import GOOD as DESCRIPTION
 from tests.docs.commands import blocks_on
 from tests.docs.made_models import make_demo_emoeditor, make_demo_learnt_from, make_editors, make_moodify_clip
@@ -43,7 +43,7 @@ from tests.editor.plan_server import plan_server
 from tests.editor.small_models import small_base
 from tests.hub_server import hub_of
 from tests.pipelines.drawn_lists import drawn_rows, write_common
-from tests.pipelines.emopair.sets import drawn_settings
+from tests.pipelines.editing.sets.emopair.sets import drawn_settings
 from tests.validate.study.archives import study_archive
 from tests.whole_root import built_root
 

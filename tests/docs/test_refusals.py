@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from moodarchive.storage.store import Store
-from pipelines.emopair.build import build_pairs
+from pipelines.editing.sets.emopair.build import build_pairs
 from tests.docs.shown import CLOSED, HOUSE, REFUSED, SHOWN, Shown, execute
 from tests.editor.small_models import small_moodify
 from tests.moodarchive.diffusion.small_epem import drawn_records
-from tests.pipelines.emopair.sets import drawn_settings
+from tests.pipelines.editing.sets.emopair.sets import drawn_settings
 from tests.validate.study.archives import study_archive
 
 LONGEST_S = 120.0

@@ -6,7 +6,7 @@ import tarfile
 from dataclasses import replace
 from itertools import product
 
-from moodarchive.licences import find_licence
+from moodarchive.archive.licences import find_licence
 from moodarchive.running.stage import run_part
 from moodarchive.storage.store import Store
 from moodarchive.tables.keys import digest

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from crawl.download import DownloadSettings, download_stage
 from crawl.http.bulk import PYTHON, kind_of
-from crawl.images.stage import DownloadSettings, download_stage
 from crawl.politeness.rate_limit_client import RateLimitClient
 from crawl.politeness.rate_limits import parse_limit
 from moodarchive.errors import ConfigError, ServiceError

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from crawl.images.stage import DownloadSettings, download_stage
+from crawl.download import DownloadSettings, download_stage
 from moodarchive.running.part_log import log_path, part_log
 from moodarchive.running.stage import run_part
 from moodarchive.storage.store import Store

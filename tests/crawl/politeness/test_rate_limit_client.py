@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from crawl.download import DownloadSettings, download_stage
 from crawl.http.search_cache import Answers, forget_answers
-from crawl.images.stage import DownloadSettings, download_stage
 from crawl.politeness.rate_limit_client import RateLimitClient
 from crawl.politeness.rate_limits import Limit
 from crawl.rounds.merge import MergeSettings, merge_candidates

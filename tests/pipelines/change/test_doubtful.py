@@ -27,8 +27,8 @@ from moodarchive.tables.sql import connect
 from pipelines.change.reseal import finish
 from pipelines.change.verbs import prune, take_down
 from pipelines.demo.bundled import CLIP
+from pipelines.inspect.report.write import write_report
 from pipelines.inspect.status import show_status
-from pipelines.report.write import write_report
 from tests.annotate.described_part import GOOD, ReceivedRequest, serving
 from tests.making import Row, rows_of, write_rows
 from tests.whole_root import Pictured, add_round

@@ -17,8 +17,8 @@ from moodarchive.tables.schemas import REDISCOVERED, SCORES, SELECTION
 from pipelines.change.reseal import finish
 from pipelines.change.verbs import prune, take_down
 from pipelines.inspect.diff import show_diff
+from pipelines.inspect.report.write import write_report
 from pipelines.inspect.show import show_image
-from pipelines.report.write import write_report
 from tests.making import Row, rows_of
 from tests.whole_root import Pictured, add_round, timeless_files
 from validate.verify import verify

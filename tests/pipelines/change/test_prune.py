@@ -11,7 +11,7 @@ from moodarchive.storage.store import Store
 from moodarchive.tables.schemas import IMAGES, ITEMS, SELECTION
 from pipelines.change.reseal import finish
 from pipelines.change.verbs import prune, take_down
-from pipelines.report.write import write_report
+from pipelines.inspect.report.write import write_report
 from shards.seal import unseal
 from tests.making import rows_of
 from tests.whole_root import Pictured, add_round, timeless_files

@@ -20,7 +20,7 @@ from pipelines.browse.serve import BrowseOptions, open_browse
 from pipelines.change.matching import match_images
 from pipelines.change.reseal import finish
 from pipelines.change.verbs import go_on, take_down
-from pipelines.report.write import write_report
+from pipelines.inspect.report.write import write_report
 from tests.making import Row, item_row, rows_of, write_rows
 from tests.whole_root import PICTURES, Pictured, add_round, timeless_files
 from validate.study.design.items import read_items, write_items

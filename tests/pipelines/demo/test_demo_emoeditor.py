@@ -25,8 +25,8 @@ from moodarchive.tables.parts import finished_parts
 from moodarchive.tables.schemas import PAIRS
 from pipelines.commands.app import app
 from pipelines.editing.edit import make_editor
-from pipelines.emopair.build import build_pairs
-from pipelines.emopair.settings import PairSettings
+from pipelines.editing.sets.emopair.build import build_pairs
+from pipelines.editing.sets.emopair.settings import PairSettings
 from tests.making import rows_of, textured
 
 SCHEDULE = "[schedule]\nsteps = 1\nbatch = 2\nlearning_rate = 1e-3\nwarmup_steps = 1\ndecay_steps = 1\n"

@@ -12,7 +12,7 @@ from pipelines.demo import edits
 from pipelines.demo.base_texts import write_bundled_hub
 from pipelines.demo.bundled_base import SETTINGS
 from pipelines.demo.edits import DRAWINGS, describe_edits, edit_drawings
-from pipelines.report.extra import Extra
+from pipelines.inspect.report.extra import Extra
 
 
 def test_drawings_are_edited_once_and_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

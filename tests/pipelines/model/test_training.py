@@ -10,7 +10,8 @@ import pytest
 from rich.console import Console
 
 from moodarchive.storage.store import Store
-from pipelines.model.training import _memory_lines, _waiting_line, show_memory, train_and_tell
+from pipelines.model.training import _memory_lines, show_memory
+from pipelines.runner.training_progress import _waiting_line, train_and_tell
 from tests.making import sealed_archive
 from tests.train.small import small_settings, tiny_clip
 from train.settings import TrainSettings

@@ -19,8 +19,8 @@ from moodarchive.diffusion.emotion import Condition, open_encoder
 from moodarchive.diffusion.predictor import make_predictor
 from moodarchive.errors import ConfigError, DamagedPartError
 from pipelines.commands.app import app
-from pipelines.emopair.build import build_pairs
-from pipelines.emopair.settings import PairSettings
+from pipelines.editing.sets.emopair.build import build_pairs
+from pipelines.editing.sets.emopair.settings import PairSettings
 from tests.editor.small_models import small_base
 from tests.making import textured
 from tests.moodarchive.diffusion.small_emoeditor import HIDDEN, PREDICTOR

@@ -13,7 +13,7 @@ import uvicorn
 
 from moodarchive.errors import StudyError
 from moodarchive.storage.store import Store
-from pipelines.emopair.requests import read_instructions
+from pipelines.editing.sets.emopair.requests import read_instructions
 from pipelines.study.record_steps import draw, import_answers, questions, write_report
 from tests.axe import find_faults
 from tests.making import encoded, textured
