@@ -8,8 +8,13 @@ from typing import Any
 from moodarchive.errors import DatasetError, UsageError
 
 
-def read_keyed_lines(path: Path, error: type[UsageError] = DatasetError) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Where each line stands, and its object; ``error`` names the line without a key, or with one that was there."""
+def read_keyed_lines(
+    path: Path, error: type[UsageError] = DatasetError, remedy: str = "a file of JSON lines"
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Where each line stands, and its object; ``error`` names the line without a key, or with one that was there.
+
+    ``remedy`` is what to give where the file cannot be read.
+    """
     keys = set()
     try:
         with path.open("rb") as file:
@@ -23,4 +28,4 @@ def read_keyed_lines(path: Path, error: type[UsageError] = DatasetError) -> Iter
                 keys.add(row["key"])
                 yield where, row
     except (OSError, ValueError, RecursionError) as problem:
-        raise error(f"{path} cannot be read as JSON lines: {problem}") from None
+        raise error(f"{path} cannot be read as JSON lines: {problem}; remedy: {remedy}") from None

@@ -16,6 +16,7 @@ from validate.study.records.verdict import ACCEPTED, OPEN, REJECTED
 
 _MOST_BYTES = 1 << 30
 _QUESTIONS = "checks.jsonl"
+_CHECKED = "study/checks/checked.jsonl, which moodarchive study report --kind checks writes"
 
 
 def write_checks(root: str, folder: str) -> int:
@@ -79,16 +80,10 @@ def _join(row: Row, verdict: Mapping[str, Any] | None) -> Row:
 
 def read_checked(path: Path) -> dict[str, dict[str, Any]]:
     """Record's id → what `study report --kind checks` wrote of it; DatasetError names the line that is none."""
-    try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise DatasetError(f"{path} has more than {_MOST_BYTES:,} bytes")
-    except OSError as error:
-        raise DatasetError(
-            f"{path} cannot be read: {str(error)[:200]}; remedy: study/checks/checked.jsonl, which moodarchive study "
-            "report --kind checks writes"
-        ) from None
+    if path.is_file() and path.stat().st_size > _MOST_BYTES:
+        raise DatasetError(f"{path} has more than {_MOST_BYTES:,} bytes; remedy: {_CHECKED}")
     verdicts: dict[str, dict[str, Any]] = {}
-    for where, row in read_keyed_lines(path):
+    for where, row in read_keyed_lines(path, remedy=_CHECKED):
         sound = (
             row.get("status") in (ACCEPTED, REJECTED, OPEN)
             and isinstance(row.get("reason"), str)
