@@ -53,9 +53,9 @@ def read_options() -> argparse.Namespace:
     seen.add_argument("--pixel-weight", type=float, default=0.0, help="the paper's is 0.3; it doubles a step's time")
     seen.add_argument("--cases", type=int, default=90, help="edits of unseen places, a seed")
     seen.add_argument("--edit-steps", type=int, default=20)
-    seen.add_argument("--guidance", type=float, default=2.0)
+    seen.add_argument("--guidance", type=float, default=7.5)
     seen.add_argument("--strength", type=float, default=1.0, help="of EPEM and both rows without a part of it")
-    seen.add_argument("--text-guidance", type=float, default=1.0, help="of the text-only UNet")
+    seen.add_argument("--text-guidance", type=float, default=7.5, help="of the text-only UNet")
     seen.add_argument("--sheet", type=int, default=0, help="cases on a sheet of pictures, below --work")
     return parser.parse_args()
 
