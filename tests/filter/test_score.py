@@ -253,7 +253,8 @@ def test_a_side_that_is_made_slow_is_named(store: Store, monkeypatch: pytest.Mon
     stage = score_stage(SETTINGS.model_copy(update={"decoders": 1}))
     sidecar = run_part(stage, store, stage.make_worker(), 0)
     # another program may have had the core, or the disk, for some time
-    wall = scoring_wall([dict(sidecar.measured) | {"starved_s": 0.0, "rows_waited_s": 0.0}]).split("; ")[1]
+    idle = {"starved_s": 0.0, "rows_waited_s": sidecar.measured["seconds"]}
+    wall = scoring_wall([dict(sidecar.measured) | idle]).split("; ")[1]
     assert wall.startswith({"decoding": "decoding and resizing are", "the model": "the model is"}[slow])
 
 
