@@ -2,7 +2,6 @@
 
 import math
 import os
-import time
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.live import Live
 from rich.text import Text
 
 from moodarchive.errors import ConfigError
@@ -18,7 +16,7 @@ from moodarchive.settings import load
 from moodarchive.storage.store import Store
 from pipelines.demo.bundled_base import NAME as DEMO
 from pipelines.demo.bundled_base import prepare_bundled_base
-from pipelines.runner.training_progress import EVERY_SECONDS, train_and_tell
+from pipelines.runner.training_progress import open_step_line, train_and_tell
 from train.devices.device import choose_device, explain_device_errors
 from train.loop import open_archives
 from train.ray_job import train_on_ray
@@ -174,19 +172,13 @@ KINDS: dict[str, Callable[[str, str, Console], None]] = {
 @contextmanager
 def steps_told(console: Console) -> Iterator[Callable[[Any], None]]:
     """A line a step on a terminal, else one every ten seconds and one for the last."""
-    with Live(console=console, refresh_per_second=4, transient=True) as live:
-        last = 0.0
+    with open_step_line(console) as show:
 
         def tell(report: Any) -> None:
-            nonlocal last
             line = (
                 f"{report.part}: step {report.step:,}/{report.steps:,}  loss {report.loss:.4f}  {report.seconds:.2f} s"
             )
-            if console.is_terminal:
-                live.update(Text(line, overflow="ellipsis", no_wrap=True))
-            elif time.monotonic() - last > EVERY_SECONDS or report.step == report.steps:
-                last = time.monotonic()
-                console.print(line)
+            show(Text(line, overflow="ellipsis", no_wrap=True), report.step == report.steps)
 
         yield tell
 

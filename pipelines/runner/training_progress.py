@@ -1,6 +1,8 @@
-"""A MoodifyCLIP's training in this process, its losses a line a step on a terminal."""
+"""A training's steps on a terminal, and a MoodifyCLIP's training in this process."""
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from rich.console import Console
 from rich.live import Live
@@ -10,29 +12,40 @@ from moodarchive.storage.store import Store
 from train.loop import StepReport, train
 from train.settings import TrainSettings
 
-EVERY_SECONDS = 10.0
+_EVERY_SECONDS = 10.0
 """Between two lines where there is no terminal."""
 _FED = 0.05
 """Up to this share of its time a step may wait for data without its being worth a change"""
 
 
-def train_and_tell(settings: TrainSettings, root: str, console: Console, start: str = "") -> Store:
-    """Trains in this process, a line of losses a step on a terminal; returns the store that holds ``model/``."""
+@contextmanager
+def open_step_line(console: Console) -> Iterator[Callable[[Text, bool], None]]:
+    """Takes each step's line and whether it is the last: all on a terminal, else one every ten seconds and the last."""
     with Live(console=console, refresh_per_second=4, transient=True) as live:
         last = 0.0
-        reports, seconds, waited = 0, 0.0, 0.0
+
+        def show(line: Text, is_last: bool) -> None:
+            nonlocal last
+            if console.is_terminal:
+                live.update(line)
+            elif time.monotonic() - last > _EVERY_SECONDS or is_last:
+                last = time.monotonic()
+                console.print(line)
+
+        yield show
+
+
+def train_and_tell(settings: TrainSettings, root: str, console: Console, start: str = "") -> Store:
+    """Trains in this process, a line of losses a step on a terminal; returns the store that holds ``model/``."""
+    reports, seconds, waited = 0, 0.0, 0.0
+    with open_step_line(console) as show:
 
         def tell(report: StepReport) -> None:
-            nonlocal last, reports, seconds, waited
+            nonlocal reports, seconds, waited
             reports += 1
             if reports > 1:  # the first step's wait is the reading processes' start
                 seconds, waited = seconds + report.seconds, waited + report.seconds * report.waiting
-            line = Text(_line(report), overflow="ellipsis", no_wrap=True)
-            if console.is_terminal:
-                live.update(line)
-            elif time.monotonic() - last > EVERY_SECONDS or report.step == report.steps:
-                last = time.monotonic()
-                console.print(line)
+            show(Text(_line(report), overflow="ellipsis", no_wrap=True), report.step == report.steps)
 
         store = train(settings, root, tell, start)
     if seconds:
