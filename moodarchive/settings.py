@@ -4,6 +4,7 @@ import difflib
 import tomllib
 from collections.abc import Iterator
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -59,6 +60,17 @@ def named_sections(annotation: Any) -> type[Settings] | None:
     """The class of the sections that a table of sections holds, each under a name of the user's; None of others."""
     last = get_args(annotation)[-1] if get_origin(annotation) is dict else None
     return last if isinstance(last, type) and issubclass(last, Settings) else None
+
+
+def read_settings_text(path: str, examples: str = "configs/") -> str:
+    """A settings file's text; ConfigError where it cannot be read, with the folder of ``examples``."""
+    try:
+        return Path(path).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"the settings file {path} cannot be read: {error}; remedy: name a TOML file; "
+            f"those in {examples} are examples"
+        ) from None
 
 
 def load(cls: type[S], text: str, origin: str) -> S:

@@ -1,7 +1,6 @@
 """All settings of an archive: the sections, each a class beside the code that uses it."""
 
 import re
-from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, field_validator
@@ -24,8 +23,7 @@ from filter.cut import CutSettings
 from filter.early_repeats import RepeatSettings
 from filter.safety import SafetySettings
 from filter.score import ScoreSettings
-from moodarchive.errors import ConfigError
-from moodarchive.settings import Settings, SettingScope, load
+from moodarchive.settings import Settings, SettingScope, load, read_settings_text
 from pipelines.servers.settings import ServerSettings
 from shards.pack import ShardSettings
 
@@ -91,11 +89,4 @@ class ArchiveSettings(Settings):
 
 def read_settings(path: str) -> ArchiveSettings:
     """The settings of a TOML file; ConfigError names the file and what is wrong."""
-    try:
-        text = Path(path).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"the settings file {path} cannot be read: {error}; remedy: name a TOML file; "
-            "those in configs/ are examples"
-        ) from None
-    return load(ArchiveSettings, text, path)
+    return load(ArchiveSettings, read_settings_text(path), path)

@@ -5,14 +5,13 @@ import os
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
 from moodarchive.errors import ConfigError
-from moodarchive.settings import load
+from moodarchive.settings import load, read_settings_text
 from moodarchive.storage.store import Store
 from pipelines.demo.bundled_base import NAME as DEMO
 from pipelines.demo.bundled_base import prepare_bundled_base
@@ -188,13 +187,7 @@ def _load_settings(config: str) -> TrainSettings:
 
 
 def _read_text(config: str) -> str:
-    try:
-        return Path(config).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"the settings file {config} cannot be read: {error}; remedy: name a TOML file; "
-            "those in configs/train/ are examples"
-        ) from None
+    return read_settings_text(config, "configs/train/")
 
 
 def _done(store: Store, console: Console) -> None:

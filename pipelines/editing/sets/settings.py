@@ -1,12 +1,10 @@
 """Settings that sets of edited pictures share: what edits, and what an edit must reach."""
 
-from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field
 
-from moodarchive.errors import ConfigError
-from moodarchive.settings import Settings, SettingScope, load
+from moodarchive.settings import Settings, SettingScope, load, read_settings_text
 
 Maker = Literal["instruct-pix2pix", "emoeditor", "moodifier", "infedit", "sdedit", "colour-transfer"]
 S = TypeVar("S", bound=Settings)
@@ -67,11 +65,4 @@ def lacks_emoeditor(maker: MakerSettings) -> str:
 
 def read_set_settings(cls: type[S], config: str) -> S:
     """From a TOML file; ConfigError where it cannot be read or a value is wrong."""
-    try:
-        text = Path(config).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"the settings file {config} cannot be read: {error}; remedy: name a TOML file; "
-            "those in configs/ are examples"
-        ) from None
-    return load(cls, text, config)
+    return load(cls, read_settings_text(config), config)
