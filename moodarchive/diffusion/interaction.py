@@ -48,25 +48,38 @@ def mlp(before: int, hidden: int, after: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(before, hidden), nn.GELU(), nn.Linear(hidden, after))
 
 
+def set_to_zero(layer: nn.Module) -> None:
+    """A linear layer that gives 0, and learns from there."""
+    assert isinstance(layer, nn.Linear)
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+
+
 class Interaction(nn.Module):
     """EAI, equations 3 and 4: the queries look at the picture, then the picture at the queries.
 
-    The paper prints neither residuals nor norms; these are those of the two-way block that SmartEdit has in this place.
+    The paper prints neither residuals nor norms. Each part here adds to what it reads, of which it sees the normed
+    form, and begins at 0: a new block is the paper's row without it, q' = q and v' = v, to the bit, and leaves it by
+    what it learns alone.
     """
 
     def __init__(self, width: int, heads: int, hidden: int) -> None:
         super().__init__()
         self.to_self, self.to_image, self.to_queries = (Attention(width, heads) for _ in range(3))
         self.mlp = mlp(width, hidden, width)
-        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(4))
+        self.before_self, self.before_image, self.before_mlp, self.before_queries = (
+            nn.LayerNorm(width) for _ in range(4)
+        )
+        for last in (self.to_self.out, self.to_image.out, self.to_queries.out, self.mlp[-1]):
+            set_to_zero(last)
 
     def forward(self, queries: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
         """(q', v') of q [B, N, width] and v [B, M, width]."""
-        first, second, third, last = self.norms
-        queries = first(queries + self.to_self(queries, queries))
-        queries = second(queries + self.to_image(queries, image))
-        queries = third(queries + self.mlp(queries))
-        return queries, last(image + self.to_queries(image, queries))
+        normed = self.before_self(queries)
+        queries = queries + self.to_self(normed, normed)
+        queries = queries + self.to_image(self.before_image(queries), image)
+        queries = queries + self.mlp(self.before_mlp(queries))
+        return queries, image + self.to_queries(self.before_queries(image), queries)
 
 
 class Adapter(nn.Module):
@@ -78,10 +91,7 @@ class Adapter(nn.Module):
         self.query = mlp(text_width, width, width)
         self.key_value = mlp(width, width, width)
         self.out = mlp(width, width, text_width)
-        last = self.out[-1]
-        assert isinstance(last, nn.Linear)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
+        set_to_zero(self.out[-1])
 
     def forward(self, text: Tensor, image: Tensor) -> Tensor:
         """Of q_t [B, T, text width] and v' [B, M, width]."""

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from moodarchive.diffusion.interaction import sines
+from moodarchive.diffusion.interaction import Interaction, sines
 from moodarchive.diffusion.parts import read_model
 from moodarchive.diffusion.queries import InstructionReader
 from moodarchive.diffusion.retaining import (
@@ -95,6 +95,24 @@ def test_at_its_start_it_is_the_frozen_model_under_the_text_alone_to_the_bit(sma
         retaining.image_input.weight.zero_()
         bare = predict_noise(unet, noisy, given["image"], times, retaining(**given, kept=torch.zeros(2)))
     assert bare.equal(expected)
+
+
+def test_a_new_eai_block_is_the_row_without_it_to_the_bit_and_learns_from_there() -> None:
+    block = Interaction(16, 2, 32)
+    draw = torch.Generator().manual_seed(0)
+    queries, image = torch.randn(2, 4, 16, generator=draw), torch.randn(2, 9, 16, generator=draw)
+    after_queries, after_image = block(queries, image)
+    assert after_queries.equal(queries) and after_image.equal(image)
+    optimiser = torch.optim.SGD(block.parameters(), 0.1)
+    for _ in range(2):  # the first step moves the last layers, the second what lies before them
+        before = {name: parameter.detach().clone() for name, parameter in block.named_parameters()}
+        optimiser.zero_grad()
+        sum((each - 1).square().mean() for each in block(queries, image)).backward()
+        optimiser.step()
+    unmoved = [name for name, parameter in block.named_parameters() if parameter.equal(before[name])]
+    assert [name for name in unmoved if not name.endswith("key.bias")] == []  # softmax takes out what all keys share
+    after_queries, after_image = block(queries, image)
+    assert not after_queries.equal(queries) and not after_image.equal(image)
 
 
 @pytest.mark.parametrize("eai", [True, False])
