@@ -10,7 +10,7 @@ DEMO_FLAGS ?=
 # processes. One thread for each: the models of tests are so small that threads would only wait for each other.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test check lint torture bench format docs site clean
+.PHONY: demo test check lint types torture bench format docs site clean
 
 demo: $(DEMO_READY)
 	$(BIN)/moodarchive demo $(DEMO_FLAGS)
@@ -26,9 +26,11 @@ check: lint
 lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
-	@$(MAKE) --no-print-directory site
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target types site
+
+types: $(READY)
+	$(BIN)/mypy
 
 torture: $(READY)
 	$(PYTEST) -m "torture and not alone"
