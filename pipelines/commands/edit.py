@@ -9,7 +9,7 @@ edit_verbs = typer.Typer()
 
 SETTINGS = (
     "preset", "steps", "guidance", "source_guidance", "negative_prompt", "positive_prompt", "tau_c", "structure",
-    "strength", "size", "text_encoder", "rounds",
+    "strength", "size", "text_encoder", "rounds", "eic",
 )  # fmt: skip
 """Those of ``editor.edit.EditSettings`` that are options; one that is left out keeps the method's own value."""
 
@@ -38,6 +38,9 @@ SourceGuidance = Annotated[float | None, typer.Option(help="Of the source branch
 Negative = Annotated[str | None, typer.Option(help="What the target's guidance leads away from.")]
 Positive = Annotated[str | None, typer.Option(help="What the source's guidance is held against.")]
 Structure = Annotated[float | None, typer.Option(help="Share of the steps in which shapes are kept from the source.")]
+Eic = Annotated[
+    bool | None, typer.Option(help="For epem: edit the language model for the emotion, or let it write as it is.")
+]
 TauC = Annotated[float | None, typer.Option(help="Share of T down to which attention keeps the source's.")]
 
 
@@ -73,9 +76,7 @@ def edit(
     seed: Annotated[int, typer.Option(help="Another seed gives another edit.", min=0)] = 0,
     text_encoder: TextEncoder = None,
     rounds: Rounds = None,
-    eic: Annotated[
-        bool | None, typer.Option(help="For epem: edit the language model for the emotion, or let it write as it is.")
-    ] = None,
+    eic: Eic = None,
     own_surroundings: Annotated[
         bool, typer.Option(help="Keep the photo's own pixels outside the region, or the autoencoder's.")
     ] = True,
@@ -93,7 +94,7 @@ def edit(
     from pipelines.editing.pairs import PairsWanted
 
     values = (preset, steps, guidance, source_guidance, negative_prompt, positive_prompt, tau_c, structure, strength)
-    settings = {**dict(zip(SETTINGS, (*values, size, text_encoder, rounds), strict=True)), "eic": eic}
+    settings = dict(zip(SETTINGS, (*values, size, text_encoder, rounds, eic), strict=True))
     tools = Tools(method=method, model=model, base=base, server=server, server_model=server_model, settings=settings)
     tools = replace(tools, detector=detector, segmenter=segmenter)
     given = Given(
@@ -130,6 +131,7 @@ def studio(
     size: Size = None,
     text_encoder: TextEncoder = None,
     rounds: Rounds = None,
+    eic: Eic = None,
     host: Annotated[str, typer.Option(help="Where to listen; the page knows no passwords.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0 takes a free one.", min=0, max=65535)] = 7860,
     root_path: Annotated[str, typer.Option(help="The path under which a proxy shows the page, such as /studio.")] = "",
@@ -151,7 +153,7 @@ def studio(
     from pipelines.editing.edit import make_editor
 
     values = (preset, steps, guidance, source_guidance, negative_prompt, positive_prompt, None, structure, None)
-    settings = dict(zip(SETTINGS, (*values, size, text_encoder, rounds), strict=True))
+    settings = dict(zip(SETTINGS, (*values, size, text_encoder, rounds, eic), strict=True))
     tools = Tools(method=method, model=model, base=base, server=server, server_model=server_model, settings=settings)
     tools = replace(tools, detector=detector, segmenter=segmenter)
     address = Address(host=host, port=port, root_path=root_path, public_hosts=tuple(public_host or ()))

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner, Result
 
+from editor.job import Editor
 from editor.methods.moodifier import InversionFree
 from editor.provenance import read_record
 from moodarchive.errors import EditError, MissingWeightsError, MoodArchiveError, PictureError
@@ -316,3 +317,14 @@ def test_epem_takes_an_instruction_and_a_caption_and_says_what_is_wrong_with_eit
     assert "remedy for moodifier: admiration or surprise" in str(plain.exception)
     other = _edit(photo, "-o", out, "--instruction", instruction, *_small(small))
     assert "--instruction is epem's" in str(other.exception)
+
+
+@pytest.mark.parametrize(("options", "expected"), [((), True), (("--no-eic",), False)])
+def test_the_studio_edits_by_epem_with_its_language_half_or_without(
+    options: tuple[str, ...], expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served: list[Editor] = []
+    monkeypatch.setattr("editor.studio.serve.serve", lambda editor, *rest, **given: served.append(editor))
+    done = CliRunner().invoke(app, ["studio", "--method", "epem", "--base", "folder", *options])
+    assert done.exit_code == 0, done.output
+    assert [(editor.method, editor.settings.eic) for editor in served] == [("epem", expected)]
