@@ -417,7 +417,7 @@ def main() -> None:
     parser.add_argument("--edit-steps", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--band", type=float, nargs=2, default=[0.1, 0.8], help="of likenesses; see exact pairs'")
-    parser.add_argument("--confidence", type=float, default=0.97, help="of the predictor, at which the loop is done")
+    parser.add_argument("--confidence", type=float, default=0.99, help="of the predictor, at which the loop is done")
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), help="only these models")
     parser.add_argument(
         "--untaught",
