@@ -27,7 +27,7 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
-	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target types site
+	@$(MAKE) --no-print-directory --jobs 2 types site
 
 types: $(READY)
 	$(BIN)/mypy
