@@ -29,6 +29,10 @@ from train.epem.run import train_epem
 from train.epem.settings import EpemSettings
 
 STEPS = 4
+SCHEDULE = {
+    "steps": STEPS, "batch": 2, "learning_rate": 1e-3, "warmup_steps": 1, "decay_steps": 2, "average": 0,
+    "weight_decay": 0,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -42,13 +46,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _settings(made: Path, output: Path, **given: Any) -> EpemSettings:
-    schedule = {
-        "steps": STEPS, "batch": 2, "learning_rate": 1e-3, "warmup_steps": 1, "decay_steps": 2, "average": 0,
-        "weight_decay": 0,
-    }  # fmt: skip
     values = {
         "output": str(output), "records": str(made / "lavc/records.jsonl"), "base": str(made / "base"), "size": 32,
-        "blip2": str(made / "blip2"), "schedule": schedule, "checkpoint_steps": 2, "threads": 1, "queries": QUERIES,
+        "blip2": str(made / "blip2"), "schedule": SCHEDULE, "checkpoint_steps": 2, "threads": 1, "queries": QUERIES,
         "heads": 2, "hidden": 32, "instruction_tokens": 16, **given,
     }  # fmt: skip
     return EpemSettings.model_validate(values)
@@ -61,23 +61,22 @@ def trained(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return output
 
 
-def test_all_that_is_frozen_keeps_its_bits_and_all_that_is_new_learns(made: Path, trained: Path) -> None:
-    files = digests(trained / "model")
+def test_all_that_is_frozen_keeps_its_bits_and_all_that_is_new_learns(made: Path, tmp_path: Path) -> None:
+    # where EAI looks stands behind layers that begin at 0: it moves last, and needs more and larger steps
+    settings = _settings(made, tmp_path, schedule=SCHEDULE | {"steps": 8, "learning_rate": 1e-2})
+    train_epem(settings, lambda report: None)
+    files = digests(tmp_path / "model")
     for name in ("unet", "vae", "scheduler", "text_encoder", "tokenizer"):
         for path, sha256 in digests(made / "base" / name).items():
             assert files[f"{name}/{path}"] == sha256
     blip2 = load_file(made / "blip2/model.safetensors")
-    vision = load_file(trained / "model" / VISION / "model.safetensors")
+    vision = load_file(tmp_path / "model" / VISION / "model.safetensors")
     assert vision and all(tensor.equal(blip2[f"vision_model.{name}"]) for name, tensor in vision.items())
-    settings = _settings(made, trained)
     begun, lacking = make_model(settings, Frozen(settings, torch.device("cpu")))
     assert lacking == ["embeddings", "text layers"]  # the captioner has no text half
-    learnt = load_file(trained / "model" / WEIGHTS_FILE)
-    # a key's bias changes no attention; the text half's last layer answers nobody, since only queries are read on;
-    # where EAI looks, which begins behind layers of 0, needs more than these four steps (tests/moodarchive/diffusion)
-    waiting = tuple(f"interaction.{name}." for name in ("to_self.query", "to_self.key", "to_queries", "before_queries"))
+    learnt = load_file(tmp_path / "model" / WEIGHTS_FILE)
+    # a key's bias changes no attention; the text half's last layer answers nobody, since only queries are read on
     still = [name for name, tensor in begun.state_dict().items() if learnt[name].equal(tensor)]
-    still = [name for name in still if not name.startswith(waiting) or ".value." in name or ".out." in name]
     assert not [n for n in still if not n.endswith("key.bias") and ".layer.1." not in n and "layernorm" not in n], still
     assert begun.qformer.query_tokens.equal(blip2["query_tokens"])
     assert learnt["image_input.weight"].abs().sum() > 0 and learnt["adapter.out.2.weight"].abs().sum() > 0
