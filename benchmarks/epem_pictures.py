@@ -19,7 +19,9 @@ from PIL import Image
 from torch import Tensor
 
 from benchmarks.closed_world import write_sheet
+from benchmarks.epem_base import SIZE, prepare_base
 from benchmarks.epem_captions import prepare_captioner, prepare_editor
+from benchmarks.lpips_network import Lpips
 from editor.edit import Edit, Method, default_settings
 from editor.job import settings_with
 from editor.loading import load_method
@@ -31,7 +33,7 @@ from moodarchive.emotions.taxonomy import MIKELS, MIKELS_EIGHT
 from moodarchive.language_edit.prompts import instruction_for
 from moodarchive.language_edit.records import read_records
 from pipelines.demo.bundled import JUDGE
-from pipelines.demo.bundled_base import SETTINGS, prepare_bundled_base
+from pipelines.demo.bundled_base import SETTINGS
 from pipelines.demo.closed_world import Case, draw_cases, draw_references, psnr, rebuild, score, standard_error
 from pipelines.demo.pairs.captions import drawn_caption, mood_words
 from pipelines.demo.pairs.drawing import changed_mask
@@ -50,13 +52,15 @@ from train.epem.settings import EpemSettings
 
 FIRST_PLACE = 40_000
 """Of the records: neither the cases' places nor those of the language half."""
-SIZE = 64
+NAN = float("nan")
 LEAST_OUTSIDE = 0.05
 """Share of a picture that the true edit leaves as it is, below which there is no outside to measure."""
 FIGURES = {
-    "named": "judge", "psnr": "dB to true edit", "ssim": "SSIM to it", "kept_psnr": "dB outside",
-    "kept_ssim": "SSIM outside",
+    "named": "judge", "psnr": "dB to true edit", "ssim": "SSIM to it", "lpips": "LPIPS to it",
+    "kept_psnr": "dB outside", "kept_ssim": "SSIM outside", "kept_lpips": "LPIPS outside",
 }  # fmt: skip
+DISTANCES = ("lpips", "kept_lpips")
+"""Of these less is better; nan without ``--lpips``."""
 ARM = "EPEM"
 Figures = dict[str, npt.NDArray[np.float64]]
 
@@ -102,21 +106,22 @@ def pictures(options: argparse.Namespace, seed: int, work: Path) -> dict[str, Fi
     if options.sheet:
         arms = {name: of for name, of in images.items() if name != "source"}
         write_sheet(work / f"sheet-{seed}.png", cases[: options.sheet], arms)
-    judge = open_judge()
+    judge, lpips = open_judge(), Lpips(options.lpips) if options.lpips else None
     figures = {}
     for name, of_arm in images.items():
-        scores = score(judge, cases, of_arm)
-        kept = [kept_outside(case, image) for case, image in zip(cases, of_arm, strict=True)]
+        scores, pairs = score(judge, cases, of_arm), list(zip(cases, of_arm, strict=True))
+        distances = [lpips(np.asarray(image), np.asarray(case.target.image)) if lpips else NAN for case, image in pairs]
+        kept = np.array([kept_outside(case, image, lpips) for case, image in pairs])
         figures[name] = {
-            "named": scores.named, "psnr": scores.psnr, "ssim": scores.ssim,
-            "kept_psnr": np.array([one for one, _ in kept]), "kept_ssim": np.array([one for _, one in kept]),
+            "named": scores.named, "psnr": scores.psnr, "ssim": scores.ssim, "lpips": np.array(distances),
+            "kept_psnr": kept[:, 0], "kept_ssim": kept[:, 1], "kept_lpips": kept[:, 2],
         }  # fmt: skip
     return figures
 
 
 def prepare_models(options: argparse.Namespace, seed: int, work: Path) -> Models:
     """What an earlier run with the same ``work`` left, and the rest trained here."""
-    base = prepare_bundled_base().base
+    base = prepare_base(options, work)
     settings = LavcSettings(count=options.records, size=SIZE, first_place=FIRST_PLACE, test=0)
     folder = work / f"records-{options.records}"
     if not (folder / RECORDS).is_file():
@@ -262,15 +267,16 @@ def run(name: str, method: Method, cases: Sequence[Case], words: Sequence[Writte
     return images
 
 
-def kept_outside(case: Case, image: Image.Image) -> tuple[float, float]:
-    """PSNR and SSIM to the source where the true edit equals it; nan where that is hardly anywhere."""
+def kept_outside(case: Case, image: Image.Image, lpips: Lpips | None) -> tuple[float, float, float]:
+    """PSNR, SSIM and LPIPS to the source where the true edit equals it; nan where that is hardly anywhere."""
     equal = ~changed_mask(case.source.image, case.target.image)
     if equal.mean() < LEAST_OUTSIDE:
-        return float("nan"), float("nan")
+        return NAN, NAN, NAN
     source = np.asarray(case.source.image)
-    # windows at the edge reach into what changes: there both pictures are the source
+    # windows at the edge, and what a network sees, reach into what changes: there both pictures are the source
     outside = np.where(equal[..., None], np.asarray(image), source)
-    return psnr(image, case.source.image, equal), grey_ssim(outside, source, 11, where=equal)
+    distance = lpips(outside, source) if lpips else NAN
+    return psnr(image, case.source.image, equal), grey_ssim(outside, source, 11, where=equal), distance
 
 
 def report(results: Sequence[Mapping[str, Figures]]) -> dict[str, Figures]:
@@ -291,11 +297,12 @@ def report(results: Sequence[Mapping[str, Figures]]) -> dict[str, Figures]:
             print(f"{name:22}" + "".join(f"{cell:>18}" for cell in cells))
     print()
     bars = [("named", name) for name in ("w/o EIC", "SDEdit", "text-only UNet")]
-    bars += [(figure, "w/o EAI") for figure in ("kept_ssim", "kept_psnr")]
+    bars += [(figure, "w/o EAI") for figure in ("kept_ssim", "kept_psnr", "kept_lpips")]
     for figure, name in bars:
-        above = _errors(joined[ARM][figure] - joined[name][figure])
-        verdict = "holds" if above > 2 else "DOES NOT HOLD"
-        print(f"{FIGURES[figure]} above {name} by more than two standard errors: {above:+.1f}: {verdict}")
+        sign, side = (-1, "below") if figure in DISTANCES else (1, "above")
+        better = sign * _errors(joined[ARM][figure] - joined[name][figure])
+        verdict = "not measured" if np.isnan(joined[ARM][figure]).all() else "holds" if better > 2 else "DOES NOT HOLD"
+        print(f"{FIGURES[figure]} {side} {name} by more than two standard errors: {better:+.1f}: {verdict}")
     return joined
 
 
@@ -315,5 +322,7 @@ def _text(values: npt.NDArray[np.float64], say: Callable[[npt.NDArray[np.float64
 def _errors(values: npt.NDArray[np.float64]) -> float:
     """A mean difference in its standard errors."""
     finite = values[np.isfinite(values)]
+    if len(finite) < 2:
+        return 0.0
     error = standard_error(finite)
     return float(finite.mean() / error) if error > 0 else 0.0
