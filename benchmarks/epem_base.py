@@ -60,8 +60,8 @@ def prepare_base(options: argparse.Namespace, work: Path) -> Path:
     bundled = prepare_bundled_base().base
     if not options.base_steps:
         return bundled
-    output = work / f"base-{options.base_places}-{options.base_steps}x{BATCH}"
-    folder = output / "whole"
+    name = f"base-{options.base_places}-{options.base_steps}x{BATCH}"
+    folder, output = work / name, work / f"{name}-training"
     if folder.is_dir():
         return folder
     settings = DiffusionSettings(
@@ -86,7 +86,7 @@ def prepare_base(options: argparse.Namespace, work: Path) -> Path:
             print(f"    base: step {report.step}/{report.steps}, loss {report.loss:.3f}, {spent:.0f} s", flush=True)
 
     learnt = train_base(settings, Captioned(options.base_places), {"bundled": tower}, tell)
-    draft = output / "whole.draft"
+    draft = folder.with_suffix(".draft")
     shutil.rmtree(draft, ignore_errors=True)
     shutil.copytree(learnt, draft)
     for part in text:

@@ -140,7 +140,7 @@ def train_adapter(
 ) -> Path:
     """PER on the demo's base, whose pictures the captioner's eye sees and whose Q-Former is its own at first."""
     steps, shape = options.picture_steps, CaptionerShape()
-    name = f"per-{seed}-{captioner.name}-{steps}x{options.picture_batch}-{options.pixel_weight:g}"
+    name = f"per-{seed}-{captioner.name}-{base.name}-{steps}x{options.picture_batch}-{options.pixel_weight:g}"
     output = work / (name if eai else f"{name}-without-eai")
     if (output / MODEL).is_dir():
         return output / MODEL
@@ -155,7 +155,7 @@ def train_adapter(
 
 def train_text_only(options: argparse.Namespace, seed: int, work: Path, records: Path, base: Path) -> Path:
     """All of the base's UNet, widened by the source's latent, under the instruction's states and nothing else."""
-    output = work / f"text-only-{seed}-{options.picture_steps}x{options.picture_batch}"
+    output = work / f"text-only-{seed}-{base.name}-{options.picture_steps}x{options.picture_batch}"
     if (output / MODEL).is_dir():
         return output / MODEL
     values = {
