@@ -6,9 +6,9 @@ READY := $(VENV)/.ready-dev
 DEMO_READY := $(VENV)/.ready-demo
 BENCH_READY := $(VENV)/.ready-bench
 DEMO_FLAGS ?=
-# four test processes at a time, whole files each, on two cores, too: many tests wait for servers, timers and
+# three test processes at a time, whole files each, on two cores, too: many tests wait for servers, timers and
 # processes. One thread for each: the models of tests are so small that threads would only wait for each other.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test check lint types torture bench format docs site clean
 

@@ -30,7 +30,7 @@ _WHERE_TRAINED = "; a prompt only where it was trained on instructions"
 class EditResult:
     """A finished edit, as it is to be written, and how it came about.
 
-    ``seconds`` is what plan and edit took; edits that were made together share theirs alike. No part of the record,
+    ``seconds`` is what its plan took and an equal share of the edits that were made together. No part of the record,
     which is equal for equal edits.
     """
 

@@ -78,6 +78,7 @@ def test_a_second_run_on_the_same_root_is_refused(tmp_path: Path) -> None:
     process = start("demo", "--root", str(root), *FLAGS)
     try:
         wait_for_file(root, "crawl/writer.json", process)
+        signal_group(process, signal.SIGSTOP)  # a small run could be at its end before the second one has begun
         second = moodarchive("demo", "--root", str(root), *FLAGS)
         assert second.returncode == 2
         assert "is being written by process" in second.stderr and "Traceback" not in second.stderr

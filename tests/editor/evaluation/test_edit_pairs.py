@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from statistics import median
 
 from typer.testing import CliRunner
 
@@ -31,10 +32,10 @@ def test_edits_are_noted_with_source_mask_and_prompt_and_can_be_measured(tmp_pat
     ]
     assert {(pair.category, pair.method, pair.prompt) for pair in pairs} == {("face", "moodifier", "a feast")}
     seconds = [float(pair.seconds) for pair in pairs]
-    assert seconds[0] == seconds[1] > 0  # made together
+    assert min(seconds) > 0
     evaluated = CliRunner().invoke(app, ["edit-eval", str(folder), *NOWHERE])
     assert evaluated.exit_code == 0
-    assert re.search(rf"Seconds an edit, median ↓ +{seconds[0]:.2f}\n", evaluated.output)
+    assert re.search(rf"Seconds an edit, median ↓ +{median(seconds):.2f}\n", evaluated.output)
     rows = read_table(str(folder / "evaluation/scores.parquet")).to_pylist()
     assert all(row["status"] == "ok" and row["mse"] > 0 for row in rows)
 
