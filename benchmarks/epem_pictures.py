@@ -52,6 +52,8 @@ from train.epem.settings import EpemSettings
 
 FIRST_PLACE = 40_000
 """Of the records: neither the cases' places nor those of the language half."""
+UNPROMPTED = 0.05
+"""Of the text-only UNet's rows, as InstructPix2Pix has it, and as PER's are by default."""
 NAN = float("nan")
 LEAST_OUTSIDE = 0.05
 """Share of a picture that the true edit leaves as it is, below which there is no outside to measure."""
@@ -155,14 +157,14 @@ def train_adapter(
 
 def train_text_only(options: argparse.Namespace, seed: int, work: Path, records: Path, base: Path) -> Path:
     """All of the base's UNet, widened by the source's latent, under the instruction's states and nothing else."""
-    output = work / f"text-only-{seed}-{base.name}-{options.picture_steps}x{options.picture_batch}"
+    output = work / f"instructed-{seed}-{base.name}-{options.picture_steps}x{options.picture_batch}"
     if (output / MODEL).is_dir():
         return output / MODEL
     values = {
         # a folder with a predictor goes with such a model; by labels = "set" this training never asks it
         "output": str(output), "base": str(base), "predictor": str(JUDGE), "labels": "set", "condition": "text",
-        "size": SIZE, "seed": seed, "threads": 1, "checkpoint_steps": 100, "hidden": (32,),
-        "schedule": _schedule(options),
+        "identity": 0.0, "unprompted": UNPROMPTED, "size": SIZE, "seed": seed, "threads": 1, "checkpoint_steps": 100,
+        "hidden": (32,), "schedule": _schedule(options),
     }  # fmt: skip
     return train_emoeditor(EmoEditorSettings.model_validate(values), _teller(output.name), Instructed(records))
 

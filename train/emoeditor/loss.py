@@ -53,7 +53,10 @@ class EmoEditorLoss:
         abar = self._abar[times][:, None, None, None]
         noisy = abar.sqrt() * clean + (1 - abar).sqrt() * noise
         emotions = self._emotions(rows, is_identity).to(device)
-        prompts = ["" if same else self._pairs.prompts[row] for row, same in zip(rows, is_identity, strict=True)]
+        without_words = is_identity
+        if settings.unprompted:  # drawn last: 0 leaves every other number of a step as it is
+            without_words = is_identity | (torch.rand(len(rows), generator=draw) < settings.unprompted)
+        prompts = ["" if blank else self._pairs.prompts[row] for row, blank in zip(rows, without_words, strict=True)]
         texts = self._texts(prompts).to(device)
         with self._precision:
             states = texts if settings.condition == "text" else self._model.encoder(emotions)

@@ -36,6 +36,8 @@ class EmoEditorSettings(Settings):
     """Weight of the loss that draws the encoder's states to the instruction's."""
     identity: Annotated[float, Field(ge=0, lt=1), SettingScope.TRAINING] = 0.05
     """Share of the rows whose target is their source, so that a zero direction means: leave it."""
+    unprompted: Annotated[float, Field(ge=0, lt=1), SettingScope.TRAINING] = 0.0
+    """condition = "text": share of the rows that lose their words, not their target: what guidance leads away from."""
     hidden: Annotated[tuple[int, ...], SettingScope.TRAINING] = (256, 512, 768)
     """Widths of the encoder's hidden layers."""
     kept_instructions: Annotated[int, Field(ge=1), SettingScope.TRAINING] = 10
@@ -57,6 +59,12 @@ class EmoEditorSettings(Settings):
     """How many of the newest are kept."""
     threads: Annotated[int, Field(ge=0), SettingScope.EXECUTION] = 0
     """CPU threads; 0 leaves torch's own choice."""
+
+    @model_validator(mode="after")
+    def _words_to_lose(self) -> Self:
+        if self.unprompted and self.condition != "text":
+            raise ValueError(f'unprompted is a share of instructions; condition = "{self.condition}" reads none')
+        return self
 
 
 class PredictorSettings(Settings):

@@ -27,7 +27,7 @@ from tests.moodarchive.diffusion.small_emoeditor import HIDDEN, PREDICTOR
 from tests.train.small import digests, train_killed
 from train.diffusion.pair_latents import encode_pairs
 from train.emoeditor.loss import EmoEditorLoss
-from train.emoeditor.model import Frozen, make_model
+from train.emoeditor.model import EmoEditorModel, Frozen, make_model
 from train.emoeditor.pairs import SealedPairs
 from train.emoeditor.run import train_emoeditor
 from train.emoeditor.settings import EmoEditorSettings
@@ -102,17 +102,20 @@ def test_a_killed_run_goes_on_with_the_same_bits(made: Path, trained: Path, tmp_
         train_emoeditor(_settings(made, tmp_path, embedding_weight=0.1), lambda report: None)
 
 
-@pytest.mark.parametrize("condition", ["direction", "onehot", "text"])
-def test_the_loss_is_the_papers(made: Path, tmp_path: Path, condition: Condition) -> None:
-    settings = _settings(made, tmp_path, condition=condition, identity=0, labels="set")
+def _open_loss(settings: EmoEditorSettings, cache: Path) -> tuple[EmoEditorLoss, Frozen, SealedPairs, EmoEditorModel]:
     frozen = Frozen(settings, torch.device("cpu"))
     pairs = SealedPairs(settings.pairs, sets=SETS, size=32)
     model = make_model(settings, frozen, pairs)
-    latents = encode_pairs(frozen.vae, pairs, tmp_path / "cache")
     loss = EmoEditorLoss(
-        model=model, frozen=frozen, pairs=pairs, latents=latents, settings=settings,
-        distributions=pairs.distributions, precision=torch.autocast("cpu", torch.bfloat16, enabled=False),
+        model=model, frozen=frozen, pairs=pairs, latents=encode_pairs(frozen.vae, pairs, cache / "cache"),
+        settings=settings, distributions=pairs.distributions,
+        precision=torch.autocast("cpu", torch.bfloat16, enabled=False),
     )  # fmt: skip
+    return loss, frozen, pairs, model
+
+
+def _watch(model: EmoEditorModel) -> dict[str, Any]:
+    """What the model is asked and answers, anew with every call."""
     seen: dict[str, Any] = {}
     forward = model.forward
 
@@ -122,6 +125,14 @@ def test_the_loss_is_the_papers(made: Path, tmp_path: Path, condition: Condition
         return seen["noise"]
 
     model.forward = spy  # type: ignore[method-assign]
+    return seen
+
+
+@pytest.mark.parametrize("condition", ["direction", "onehot", "text"])
+def test_the_loss_is_the_papers(made: Path, tmp_path: Path, condition: Condition) -> None:
+    settings = _settings(made, tmp_path, condition=condition, identity=0, labels="set")
+    loss, frozen, pairs, model = _open_loss(settings, tmp_path)
+    seen = _watch(model)
     value = float(loss(0).detach())
     # the source's mode unscaled, the target's latent scaled and noised to its own time
     from train.diffusion.pictures import rows_of_step, to_signed
@@ -149,6 +160,22 @@ def test_the_loss_is_the_papers(made: Path, tmp_path: Path, condition: Condition
         cosines = torch.cosine_similarity(texts.flatten(1), seen["states"].flatten(1), dim=1)
         expected += 0.5 * float((1 - cosines).mean())
     assert value == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_row_that_loses_its_words_keeps_its_target(made: Path, tmp_path: Path) -> None:
+    asked = []
+    for share in (0, 0.999):
+        settings = _settings(made, tmp_path, condition="text", identity=0, labels="set", unprompted=share)
+        loss, frozen, _, model = _open_loss(settings, tmp_path)
+        seen = _watch(model)
+        loss(0)
+        asked.append(seen)
+    told, blank = asked
+    assert all(told[name].equal(blank[name]) for name in ("latents", "images", "times"))
+    wordless = frozen.text.states(frozen.text.ids(frozen.text.tokens([""] * 4)))
+    assert blank["states"].equal(wordless) and not told["states"].equal(wordless)
+    with pytest.raises(ValueError, match='condition = "direction" reads none'):
+        _settings(made, tmp_path, unprompted=0.05)
 
 
 def test_the_exported_folder_edits_and_the_text_arm_takes_its_instructions_along(
