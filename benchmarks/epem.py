@@ -53,7 +53,7 @@ def read_options() -> argparse.Namespace:
     seen.add_argument("--picture-batch", type=int, default=4)
     seen.add_argument("--picture-rate", type=float, default=1e-3)
     seen.add_argument("--pixel-weight", type=float, default=0.0, help="the paper's is 0.3; it doubles a step's time")
-    seen.add_argument("--cases", type=int, default=60, help="edits of unseen places, a seed")
+    seen.add_argument("--cases", type=int, default=180, help="edits of unseen places, a seed")
     seen.add_argument("--edit-steps", type=int, default=16)
     seen.add_argument("--guidance", type=float, default=7.5)
     seen.add_argument("--strength", type=float, default=1.0, help="of EPEM and both rows without a part of it")
