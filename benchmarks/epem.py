@@ -33,7 +33,7 @@ def read_options() -> argparse.Namespace:
     language.add_argument("--captioner-steps", type=int, default=1500)
     language.add_argument("--batch", type=int, default=24, help="of the captioner")
     language.add_argument("--pairs", type=int, default=3000, help="that the editor learns from")
-    language.add_argument("--steps", type=int, default=1200, help="of four edits each")
+    language.add_argument("--steps", type=int, default=2000, help="of four edits each")
     language.add_argument("--locality", type=float, default=10.0, help="weight of unrelated captions' divergence")
     language.add_argument("--locality-rows", type=int, default=4, help="unrelated captions an edit")
     language.add_argument("--locality-captions", choices=("records", "own"), default="records", help="along which")
