@@ -59,7 +59,8 @@ class _Window:
         self.grants = deque([self.begun] * self.limit.requests, maxlen=self.limit.requests)
 
     def earliest(self, now: float) -> float:
-        return max(now, self.grants[0] + self.limit.per_s + self.limit.slack_s)
+        # twice: a request may start late by one, and be on its way for another, while the next ones are not
+        return max(now, self.grants[0] + self.limit.per_s + 2 * self.limit.slack_s)
 
 
 @dataclass
