@@ -53,9 +53,8 @@ class EmoEditorLoss:
         abar = self._abar[times][:, None, None, None]
         noisy = abar.sqrt() * clean + (1 - abar).sqrt() * noise
         emotions = self._emotions(rows, is_identity).to(device)
-        without_words = is_identity
-        if settings.unprompted:  # drawn last: 0 leaves every other number of a step as it is
-            without_words = is_identity | (torch.rand(len(rows), generator=draw) < settings.unprompted)
+        # drawn last: no other number of a step depends on the share
+        without_words = is_identity | (torch.rand(len(rows), generator=draw) < settings.unprompted)
         prompts = ["" if blank else self._pairs.prompts[row] for row, blank in zip(rows, without_words, strict=True)]
         texts = self._texts(prompts).to(device)
         with self._precision:
