@@ -17,7 +17,7 @@ T = TypeVar("T")
 _COMES_BACK_S = 60.0
 """So long a limiter whose process or owner ended is asked for again."""
 _ASKED_BEFORE_S = 0.05
-"""So long before its turn a request asks once more whether the host is held."""
+"""So long before its turn a request asks once more whether the turn still stands."""
 
 
 class _SharedLimiter(Protocol):
@@ -25,7 +25,7 @@ class _SharedLimiter(Protocol):
 
     async def reserve(self, host: str, limits: Sequence[tuple[str, Limit]], lead_s: float) -> Turn: ...
 
-    async def held_for(self, host: str) -> float: ...
+    async def stands(self, host: str, turn: Turn) -> bool: ...
 
     def hold(self, host: str, seconds: float) -> None: ...
 
@@ -42,9 +42,9 @@ class _LimiterHere:
         with self._lock:
             return self._limiter.reserve(host, limits, lead_s)
 
-    async def held_for(self, host: str) -> float:
+    async def stands(self, host: str, turn: Turn) -> bool:
         with self._lock:
-            return self._limiter.held_for(host)
+            return self._limiter.stands(host, turn)
 
     def hold(self, host: str, seconds: float) -> None:
         with self._lock:
@@ -64,26 +64,29 @@ class _LimiterOnRay:
     def __init__(self, store: Store, ray: Any) -> None:
         self._store, self._ray = store, ray
         self._actor: Any = None
+        self._lock = Lock()
 
     def actor(self) -> Any:
         """The actor, begun if there is none."""
-        if self._actor is None:
-            # restarted, it begins with full windows, and with the quotas that lie under the root
-            options = self._ray.remote(Limiter).options(
-                name=f"limiter-{digest(self._store.path(''))}",
-                get_if_exists=True,
-                num_cpus=0,
-                max_restarts=-1,
-                max_task_retries=2,
-            )
-            self._actor = options.remote(self._store)
-        return self._actor
+        # of two threads the one that begins the actor must not lose its handle to the other's: the actor would end
+        with self._lock:
+            if self._actor is None:
+                # restarted, it begins with full windows, and with the quotas that lie under the root
+                options = self._ray.remote(Limiter).options(
+                    name=f"limiter-{digest(self._store.path(''))}",
+                    get_if_exists=True,
+                    num_cpus=0,
+                    max_restarts=-1,
+                    max_task_retries=2,
+                )
+                self._actor = options.remote(self._store)
+            return self._actor
 
     async def reserve(self, host: str, limits: Sequence[tuple[str, Limit]], lead_s: float) -> Turn:
         return Turn(*await self._ask(lambda actor: actor.reserve.remote(host, limits, lead_s)))
 
-    async def held_for(self, host: str) -> float:
-        return await self._ask(lambda actor: actor.held_for.remote(host))
+    async def stands(self, host: str, turn: Turn) -> bool:
+        return await self._ask(lambda actor: actor.stands.remote(host, turn))
 
     def hold(self, host: str, seconds: float) -> None:
         self.actor().hold.remote(host, seconds)
@@ -102,9 +105,14 @@ class _LimiterOnRay:
                     raise
                 # one that is only out of reach comes back; to let go of its handle here would end it. Else its owner
                 # died, or its name still stands for one that is ending: the next question begins another
-                if not isinstance(error, self._ray.exceptions.ActorUnavailableError) and self._actor is actor:
-                    self._actor = None
+                if not isinstance(error, self._ray.exceptions.ActorUnavailableError):
+                    self._let_go(actor)
                 await asyncio.sleep(0.2)
+
+    def _let_go(self, actor: Any) -> None:
+        with self._lock:
+            if self._actor is actor:
+                self._actor = None
 
 
 class _Reached:
@@ -167,14 +175,14 @@ class RateLimitClient:
             if turn.failure:
                 return turn.failure
             (self._reached.failing.add if turn.failing else self._reached.failing.discard)(host)
-            pause, held = self._pause(host, source, turn), False
+            pause, stands = self._pause(host, source, turn), turn.granted
             if turn.granted and pause > 2 * _ASKED_BEFORE_S:
-                # the host may say Retry-After to somebody else meanwhile
+                # the host may say Retry-After to somebody else meanwhile, and a limiter that ends takes its turns along
                 await asyncio.sleep(pause - _ASKED_BEFORE_S)
-                held = await limiter.held_for(host) > 0
+                stands = await limiter.stands(host, turn)
                 pause = turn.when - time.time()
             await asyncio.sleep(max(0.0, pause))
-            if turn.granted and not held and _is_on_time(limits, turn.when):
+            if stands and _is_on_time(limits, turn.when):
                 return ""
             lead = _longer(lead) if turn.granted else lead
 

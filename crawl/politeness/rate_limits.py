@@ -138,12 +138,14 @@ class Turn(NamedTuple):
 
     Granted: to be sent at the time ``when``. Not granted: nothing is taken, ask again in ``when`` seconds; or, with a
     ``failure``, not at all for now, because the host is left alone for it. ``failing``: a success would be news.
+    ``limiter``: when the limiter that grants it was begun.
     """
 
     granted: bool
     when: float
     failure: str = ""
     failing: bool = False
+    limiter: float = 0.0
 
 
 HOLDS_PATH = "crawl/quotas/holds.json"
@@ -186,7 +188,15 @@ class Limiter:
             window.grants.append(slot)
         for quota in quotas:
             quota.take(now)
-        return Turn(True, slot, failing=self._breaker.is_failing(host))
+        return Turn(True, slot, failing=self._breaker.is_failing(host), limiter=self._begun)
+
+    def stands(self, host: str, turn: Turn) -> bool:
+        """Whether a turn may still be used: the host is not held, and nobody but this limiter granted it.
+
+        One that is begun anew, after its process or owner ended, knows nothing of the turns that its predecessor's
+        askers still wait for: to them it would grant the same seconds once more.
+        """
+        return turn.limiter == self._begun and self.held_for(host) <= 0
 
     def hold(self, host: str, seconds: float) -> None:
         """Nobody asks the host for so long: it said Retry-After."""

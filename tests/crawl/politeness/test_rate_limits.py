@@ -85,6 +85,17 @@ def test_what_a_spent_quota_says_is_when_to_come_back(store: Store) -> None:
         asyncio.run(rate_limits.acquire(HOST, "x"))
 
 
+def test_a_turn_ends_with_the_limiter_that_granted_it(store: Store) -> None:
+    clock = Clock()
+    limiter = Limiter(store, clock)
+    turn = limiter.reserve(HOST, [(HOST, Limit(5, 1.0))])
+    clock.now += 1
+    assert limiter.stands(HOST, turn)
+    assert not Limiter(store, clock).stands(HOST, turn), "one begun anew may have granted the same second"
+    limiter.hold(HOST, 3)
+    assert not limiter.stands(HOST, turn)
+
+
 def test_retry_after_holds_the_host_for_everybody(store: Store) -> None:
     clock = Clock()
     limiter = Limiter(store, clock)
