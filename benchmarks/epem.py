@@ -2,11 +2,13 @@
 
     python -m benchmarks.epem captions --work runs/epem-bench
     python -m benchmarks.epem pictures --work runs/epem-bench
+    python -m benchmarks.epem unseen --work runs/epem-bench
 
 ``captions``: is the edited model's new mood right, and what else does the edit change? ``pictures``: the adapter is
 trained on the demo's base, with and without its EAI block, and its edits of unseen places are judged beside those
-without EIC, SDEdit's and a text-only UNet's. What lies in ``--work`` is not made again, a killed run goes on, and
-``pictures`` takes the caption editor that ``captions`` made there. Bars are printed whatever they show.
+without EIC, SDEdit's and a text-only UNet's. ``unseen``: the same in moods whose edits are not among the records that
+EPEM and the text-only UNet learn from. What lies in ``--work`` is not made again, a killed run goes on, and
+the other two take the caption editor that ``captions`` made there. Bars are printed whatever they show.
 """
 
 import argparse
@@ -15,13 +17,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.epem_captions import FEW, PLAIN_STEPS, captions, print_bars
-from benchmarks.epem_pictures import pictures, report
+from benchmarks.epem_pictures import BARS, pictures, report
+from benchmarks.epem_unseen import UNSEEN_BARS, unseen
 
 
 def read_options() -> argparse.Namespace:
     """The command line's."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("half", choices=("captions", "pictures"))
+    parser.add_argument("half", choices=("captions", "pictures", "unseen"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--work", type=Path, help="keeps what was trained, and goes on from it")
     parser.add_argument("--json", type=Path)
@@ -74,7 +77,8 @@ def main() -> None:
             print_bars(results, options.few)
             lines = json.dumps(results, indent=1)
         else:
-            joined = report([pictures(options, seed, work) for seed in options.seeds])
+            measured, bars = (pictures, BARS) if options.half == "pictures" else (unseen, UNSEEN_BARS)
+            joined = report([measured(options, seed, work) for seed in options.seeds], bars)
             rows = {name: {key: value.tolist() for key, value in of.items()} for name, of in joined.items()}
             lines = json.dumps(rows)
     if options.json:

@@ -64,6 +64,11 @@ FIGURES = {
 DISTANCES = ("lpips", "kept_lpips")
 """Of these less is better; nan without ``--lpips``."""
 ARM = "EPEM"
+BARS = (
+    *(("named", name) for name in ("w/o EIC", "SDEdit", "text-only UNet")),
+    *((figure, "w/o EAI") for figure in ("kept_ssim", "kept_psnr", "kept_lpips")),
+)
+"""The figure in which EPEM shall be better, and than which arm."""
 Figures = dict[str, npt.NDArray[np.float64]]
 
 
@@ -108,6 +113,13 @@ def pictures(options: argparse.Namespace, seed: int, work: Path) -> dict[str, Fi
     if options.sheet:
         arms = {name: of for name, of in images.items() if name != "source"}
         write_sheet(work / f"sheet-{seed}.png", cases[: options.sheet], arms)
+    return measure(options, cases, images)
+
+
+def measure(
+    options: argparse.Namespace, cases: Sequence[Case], images: Mapping[str, Sequence[Image.Image]]
+) -> dict[str, Figures]:
+    """The figures of each arm's edits, a row a case."""
     judge, lpips = open_judge(), Lpips(options.lpips) if options.lpips else None
     figures = {}
     for name, of_arm in images.items():
@@ -123,18 +135,22 @@ def pictures(options: argparse.Namespace, seed: int, work: Path) -> dict[str, Fi
 
 def prepare_models(options: argparse.Namespace, seed: int, work: Path) -> Models:
     """What an earlier run with the same ``work`` left, and the rest trained here."""
-    base = prepare_base(options, work)
-    settings = LavcSettings(count=options.records, size=SIZE, first_place=FIRST_PLACE, test=0)
-    folder = work / f"records-{options.records}"
-    if not (folder / RECORDS).is_file():
-        build_lavc(settings, str(folder))
-    records = folder / RECORDS
+    base, records = prepare_base(options, work), prepare_records(options, work)
     text_only = train_text_only(options, seed, work, records, base)
     captioner = prepare_captioner(options, work)
     parts = {"records": records, "base": base, "captioner": captioner}
     trained = [train_adapter(options, seed, work, **parts, eai=eai) for eai in (True, False)]
     editor = prepare_editor(options, seed, work, captioner)
     return Models(editor=editor, whole=trained[0], without_eai=trained[1], text_only=text_only, base=base)
+
+
+def prepare_records(options: argparse.Namespace, work: Path) -> Path:
+    """The drawn records, built if they are not there."""
+    settings = LavcSettings(count=options.records, size=SIZE, first_place=FIRST_PLACE, test=0)
+    folder = work / f"records-{options.records}"
+    if not (folder / RECORDS).is_file():
+        build_lavc(settings, str(folder))
+    return folder / RECORDS
 
 
 def train_adapter(
@@ -217,18 +233,27 @@ def edit_all(options: argparse.Namespace, models: Models, cases: Sequence[Case])
     without = open_epem(options, models.without_eai)
     images["w/o EAI"] = run("w/o EAI", without, cases, written[ARM])
     images["EPEM, true captions"] = run("EPEM, true captions", whole, cases, true)
+    images["SDEdit"] = edit_by_description(models.base, cases)
+    images["text-only UNet"] = edit_by_instruction(options, models.text_only, cases)
+    images["colour transfer"] = run("colour transfer", ColourTransfer(draw_references()), cases)
+    return images
+
+
+def edit_by_description(base: Path, cases: Sequence[Case]) -> list[Image.Image]:
+    """SDEdit's edits on the base, under the true description of the wanted drawing."""
     settings = settings_with("sdedit", **{**SETTINGS["sdedit"], "batch": 16})
-    sdedit = load_method("sdedit", str(models.base), None, settings)
-    images["SDEdit"] = run("SDEdit", sdedit, cases)
+    return run("SDEdit", load_method("sdedit", str(base), None, settings), cases)
+
+
+def edit_by_instruction(options: argparse.Namespace, folder: Path, cases: Sequence[Case]) -> list[Image.Image]:
+    """The text-only UNet's edits."""
     settings = settings_with(
         "instruct-pix2pix", size=SIZE, steps=options.edit_steps, guidance=options.text_guidance, image_guidance=1.0,
         batch=16,
     )  # fmt: skip
-    text_only = load_method("instruct-pix2pix", str(models.text_only), None, settings)
+    text_only = load_method("instruct-pix2pix", str(folder), None, settings)
     told = [Written(instruction=instruction_of(case), caption=instruction_of(case), by="drawn") for case in cases]
-    images["text-only UNet"] = run("text-only UNet", text_only, cases, told)
-    images["colour transfer"] = run("colour transfer", ColourTransfer(draw_references()), cases)
-    return images
+    return run("text-only UNet", text_only, cases, told)
 
 
 def open_epem(options: argparse.Namespace, folder: Path, language: Path | None = None, *, eic: bool = True) -> Epem:
@@ -281,7 +306,7 @@ def kept_outside(case: Case, image: Image.Image, lpips: Lpips | None) -> tuple[f
     return psnr(image, case.source.image, equal), grey_ssim(outside, source, 11, where=equal), distance
 
 
-def report(results: Sequence[Mapping[str, Figures]]) -> dict[str, Figures]:
+def report(results: Sequence[Mapping[str, Figures]], bars: Sequence[tuple[str, str]] = BARS) -> dict[str, Figures]:
     """Prints the arms, EPEM's differences pair by pair, and the bars, whatever they show; returns the joined rows."""
     joined: dict[str, Figures] = {
         name: {figure: np.concatenate([result[name][figure] for result in results]) for figure in FIGURES}
@@ -298,8 +323,6 @@ def report(results: Sequence[Mapping[str, Figures]]) -> dict[str, Figures]:
             cells = [_difference(joined[ARM][figure] - of_arm[figure]) for figure in FIGURES]
             print(f"{name:22}" + "".join(f"{cell:>18}" for cell in cells))
     print()
-    bars = [("named", name) for name in ("w/o EIC", "SDEdit", "text-only UNet")]
-    bars += [(figure, "w/o EAI") for figure in ("kept_ssim", "kept_psnr", "kept_lpips")]
     for figure, name in bars:
         sign, side = (-1, "below") if figure in DISTANCES else (1, "above")
         better = sign * _errors(joined[ARM][figure] - joined[name][figure])
