@@ -193,8 +193,8 @@ class Limiter:
     def stands(self, host: str, turn: Turn) -> bool:
         """Whether a turn may still be used: the host is not held, and nobody but this limiter granted it.
 
-        One that is begun anew, after its process or owner ended, knows nothing of the turns that its predecessor's
-        askers still wait for: to them it would grant the same seconds once more.
+        One that is begun anew, after its process or owner ended, knows nothing of the turns that are still waited for,
+        and grants the same seconds to others.
         """
         return turn.limiter == self._begun and self.held_for(host) <= 0
 
