@@ -17,8 +17,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.epem_captions import FEW, PLAIN_STEPS, captions, print_bars
-from benchmarks.epem_pictures import BARS, pictures, report
-from benchmarks.epem_unseen import UNSEEN_BARS, unseen
+from benchmarks.epem_pictures import BARS, JUDGED_BARS, pictures, report
+from benchmarks.epem_unseen import unseen
 
 
 def read_options() -> argparse.Namespace:
@@ -77,7 +77,7 @@ def main() -> None:
             print_bars(results, options.few)
             lines = json.dumps(results, indent=1)
         else:
-            measured, bars = (pictures, BARS) if options.half == "pictures" else (unseen, UNSEEN_BARS)
+            measured, bars = (pictures, BARS) if options.half == "pictures" else (unseen, JUDGED_BARS)
             joined = report([measured(options, seed, work) for seed in options.seeds], bars)
             rows = {name: {key: value.tolist() for key, value in of.items()} for name, of in joined.items()}
             lines = json.dumps(rows)

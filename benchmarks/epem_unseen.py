@@ -34,7 +34,6 @@ from pipelines.demo.pairs.drawing import PAIRED_EMOTIONS
 
 LEFT_OUT = 2
 """Moods a seed."""
-UNSEEN_BARS = tuple(("named", name) for name in ("w/o EIC", "SDEdit", "text-only UNet"))
 
 
 def unseen(options: argparse.Namespace, seed: int, work: Path) -> dict[str, Figures]:
