@@ -68,7 +68,7 @@ class _LimiterOnRay:
 
     def actor(self) -> Any:
         """The actor, begun if there is none."""
-        # of two threads the one that begins the actor must not lose its handle to the other's: the actor would end
+        # of two threads the one that begins the actor must not lose its handle to the other's: it may be the last one
         with self._lock:
             if self._actor is None:
                 # restarted, it begins with full windows, and with the quotas that lie under the root
